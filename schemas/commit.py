@@ -1,0 +1,80 @@
+"""The commit record: the proof that one part of one stage is finished, and what it holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of one part in one stage: in = out + rejected + the sum of set_aside."""
+
+    in_: int
+    out: int
+    rejected: int = 0
+    set_aside: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def balanced(self) -> bool:
+        return self.in_ == self.out + self.rejected + sum(self.set_aside.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {"in": self.in_, "out": self.out, "rejected": self.rejected, "set_aside": dict(self.set_aside)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Counts:
+        return cls(data["in"], data["out"], data["rejected"], dict(data["set_aside"]))
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A finished file, by its path relative to the run folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    stage: str
+    part: int
+    fingerprint: str
+    counts: Counts
+    files: tuple[FileEntry, ...]
+    seconds: float
+    versions: dict[str, str]
+    notes: dict[str, Any] = field(default_factory=dict)  # what the stage wants remembered, e.g. the batch plan
+
+    def to_json(self) -> str:
+        data = {
+            "stage": self.stage,
+            "part": self.part,
+            "fingerprint": self.fingerprint,
+            "counts": self.counts.to_json(),
+            "files": [asdict(entry) for entry in self.files],
+            "seconds": self.seconds,
+            "versions": self.versions,
+            "notes": self.notes,
+        }
+        return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CommitRecord:
+        """Raises ValueError (with what is wrong) for a text that is no commit record."""
+        try:
+            data = json.loads(text)
+            return cls(
+                stage=data["stage"],
+                part=data["part"],
+                fingerprint=data["fingerprint"],
+                counts=Counts.from_json(data["counts"]),
+                files=tuple(FileEntry(**entry) for entry in data["files"]),
+                seconds=data["seconds"],
+                versions=data["versions"],
+                notes=data.get("notes", {}),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a commit record: {error!r}") from error

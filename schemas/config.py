@@ -1,0 +1,196 @@
+"""The config file: one YAML with a section per stage. Unknown keys are errors; every default is written here once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class IngestConfig(Section):
+    source: str = "scenes"
+    """`scenes`, or a path or URI of a file or folder."""
+    format: Literal["auto", "scenes", "webdataset", "table", "coco", "folder", "grit", "odvg"] = "auto"
+    split: Literal["gold", "web", "eval"] = "web"
+    """Which scenes are drawn; ignored by other sources."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """At most so many pairs of the source."""
+    seed: int = 0
+    """Of the scenes; ignored by other sources."""
+    caption: str | None = None
+    """Table: the column that holds the caption."""
+    image: str | None = None
+    """Table: the column with the image's path or URI (relative ones are looked up in `images`)."""
+    url: str | None = None
+    """Table: the column with the page or image URL; it is kept, never fetched."""
+    id: str | None = None
+    """Table: the column that names the row in the source."""
+    images: str | None = None
+    """Folder or URI with the image files, for COCO, ODVG and tables."""
+    instances: str | None = None
+    """COCO: an instances JSON whose boxes become gold."""
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    min_image_side: Annotated[int, Field(ge=1)] = 2
+    max_caption_chars: Annotated[int, Field(ge=1)] = 20_000
+
+
+class PhrasesConfig(Section):
+    backend: str = "auto"
+    """auto, distilled, spacy or nltk."""
+    max_phrases: Annotated[int, Field(ge=1)] | None = None
+    max_words: Annotated[int, Field(ge=1)] | None = None
+    stop_phrases: tuple[str, ...] = ()
+    """Phrases (by norm or head) that name the medium; `medium` stands for the built-in list."""
+    drop_heads: tuple[Literal["person_name", "place_name", "time", "quantity", "abstract"], ...] = ()
+    max_tokens: Annotated[int, Field(ge=8)] | None = None
+    """Drop phrases of a sentence beyond so many of the teacher's tokens."""
+
+
+class LabelConfig(Section):
+    teacher: str = "glip-nano"
+    weights: str | None = None
+    """A .pth or .safetensors file; null: the weights in the package (glip-nano only)."""
+    score_floor: Probability = 0.1
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: str = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
+    short: Annotated[int, Field(ge=32)] | None = None
+    """Short side in pixels before the network; null: what the teacher was trained with."""
+    long: Annotated[int, Field(ge=32)] | None = None
+
+
+class FilterConfig(Section):
+    min_score: Probability = 0.5
+    """Boxes are kept when score > min_score."""
+    nms_iou: Probability = 0.6
+    """Per phrase; 1.0 turns it off."""
+    min_box_side: Annotated[float, Field(ge=0.0)] = 2.0
+    max_boxes: Annotated[int, Field(ge=1)] = 100
+    """The best so many of an image."""
+    min_image_side: Annotated[int, Field(ge=1)] = 16
+    max_aspect: Annotated[float, Field(ge=1.0)] = 10.0
+    min_caption_chars: Annotated[int, Field(ge=0)] = 1
+    max_caption_chars: Annotated[int, Field(ge=1)] = 20_000
+
+
+class ShardConfig(Section):
+    samples_per_shard: Annotated[int, Field(ge=1)] = 1000
+
+
+class AuditConfig(Section):
+    pictures: Annotated[int, Field(ge=0)] = 60
+    """Pictures in the seeded sample of the report."""
+    seed: int = 0
+    exact_phrases: Annotated[int, Field(ge=1)] = 5_000_000
+    """Up to so many distinct phrases are counted exactly; beyond it a sketch with its error bound."""
+
+
+class GoldSet(Section):
+    """True boxes to train on beside the pseudo labels."""
+
+    source: str
+    """`scenes`, a run folder with gold/, a COCO instances JSON, an MDETR-style JSON, or a folder of shards."""
+    format: Literal["auto", "scenes", "run", "coco", "mdetr", "shards"] = "auto"
+    images: str | None = None
+    split: Literal["gold", "web", "eval"] = "gold"
+    count: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+    """How often its samples are drawn, relative to the pseudo labels' 1.0."""
+    detection: Probability = 0.0
+    """Share of its samples that become detection prompts (categories, with sampled negatives) instead of captions."""
+
+
+class TrainConfig(Section):
+    variant: str = "glip-nano"
+    gold: tuple[GoldSet, ...] = ()
+    pseudo: bool = True
+    """Train on the run's shards; off for a teacher that sees gold only."""
+    init: str | None = None
+    """Weights to start from; null: random, `teacher`: the label stage's."""
+    steps: Annotated[int, Field(ge=1)] = 200
+    seed: int = 0
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Over all workers together."""
+    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    text_lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: Annotated[int, Field(ge=0)] = 50
+    clip: Annotated[float, Field(gt=0.0)] = 1.0
+    """Global L2 norm of the gradient."""
+    ema: Probability = 0.999
+    """0: off."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: str = "auto"
+    threads: Annotated[int, Field(ge=1)] = 2
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Ranks of data-parallel training."""
+    flip: Probability = 0.5
+    scales: tuple[int, ...] = ()
+    """Short sides to draw from, pixels; empty: the variant's own."""
+    negative_captions: Probability = 0.0
+    """Probability of packing captions of other samples as negatives."""
+    negative_categories: Annotated[int, Field(ge=0)] = 85
+    """Detection prompts: at most so many categories that are not in the picture."""
+    min_score: Probability = 0.0
+    """Pseudo boxes under it are left out at load time."""
+    pseudo_regression: bool = True
+    """Off: pseudo boxes train only the alignment, not box regression and centerness."""
+    score_weighting: bool = False
+    """Weigh the loss of a pseudo box by its score."""
+    contrastive: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of GLIPv2's inter-image region-word contrastive loss."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass, to save memory."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 100
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    log_every: Annotated[int, Field(ge=1)] = 10
+
+
+class EvaluateConfig(Section):
+    benchmark: str = "scenes"
+    """scenes, coco, lvis or flickr30k; `scenes` also reports agreement with gold by threshold."""
+    data: str | None = None
+    """The annotation file of coco, lvis or flickr30k."""
+    images: str | None = None
+    models: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
+    count: Annotated[int, Field(ge=1)] = 300
+    seed: int = 1
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    threshold: Probability = 0.5
+    """Score above which precision and recall are quoted."""
+
+
+class Config(Section):
+    run: str = "runs/default"
+    """The run folder; a path or a URI."""
+    corpus: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")] = "corpus"
+    """Prefix of the sample names in the shards."""
+    part_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    rounds: Annotated[int, Field(ge=1)] = 1
+    """Self-training rounds; each later one labels with the student of the one before."""
+    ingest: IngestConfig = IngestConfig()
+    phrases: PhrasesConfig = PhrasesConfig()
+    label: LabelConfig = LabelConfig()
+    filter: FilterConfig = FilterConfig()
+    shard: ShardConfig = ShardConfig()
+    audit: AuditConfig = AuditConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @field_validator("run")
+    @classmethod
+    def _run_is_named(cls, run: str) -> str:
+        if not run.strip():
+            raise ValueError("the run folder has no name")
+        return run

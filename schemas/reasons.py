@@ -1,0 +1,62 @@
+"""Every reason code that a run may write, with its meaning. Codes are stable: scripts and reports count by them."""
+
+from __future__ import annotations
+
+# A row that could not be processed, for a reason that lies in the data. It ends in rejects/<stage>/.
+REJECTED: dict[str, str] = {
+    "download_failed": "the source's sidecar says that the image was never downloaded or resized",
+    "missing_image": "the row names an image that is not at the place it names",
+    "missing_caption": "the sample has an image but no caption",
+    "caption_not_text": "the caption is not a string, or not valid UTF-8",
+    "caption_control_characters": "the caption holds NUL or a lone surrogate, which no text store can keep",
+    "caption_too_large": "the caption is longer than ingest.max_caption_chars",
+    "empty_image": "the image has no bytes",
+    "not_an_image": "the bytes are of no image format that the decoder knows",
+    "unsupported_format": "an image format that shards do not carry (only JPEG, PNG and WebP are), or one without a decoder",
+    "animated_image": "the image has more than one frame",
+    "truncated_image": "the image's data ends early or is damaged",
+    "image_too_large": "more pixels than ingest.max_pixels; refused before decoding",
+    "image_too_small": "a side is shorter than ingest.min_image_side pixels",
+    "image_changed": "the stored bytes no longer have the sha256 that was recorded at ingest",
+    "bad_record": "the source row cannot be read (broken JSON, wrong type)",
+    "duplicate_sample": "a second sample of the same name in the same tar",
+    "unsafe_member": "a tar member that is a link, a device, or has an unsafe size",
+    "truncated_source": "the source file ends in the middle of this sample",
+    "image_read_refused": "the image lies outside of what the source may name",
+    "non_finite_scores": "the teacher gave NaN or infinite numbers for this sample",
+    "grounding_failed": "the teacher could not process this sample on its own",
+    "removed": "taken out on request (phrasebox remove)",
+}
+
+# A row that was processed and has nothing to carry on.
+SET_ASIDE: dict[str, str] = {
+    "no_boxes": "no box passed the filter, so there is no sample in the shards",
+    "no_image": "a caption without an image cannot be grounded",
+}
+
+# A phrase that the phrases stage left out (phrases.dropped) or that could not be grounded (labels.dropped).
+DROPPED_PHRASE: dict[str, str] = {
+    "not_english": "the caption looks like another language, so it was not chunked",
+    "unparsable": "the caption has no text that can be chunked",
+    "too_many_phrases": "beyond phrases.max_phrases of one caption",
+    "phrase_too_long": "longer than phrases.max_words words",
+    "stop_phrase": "names the medium and not its content (phrases.stop_phrases)",
+    "head_class": "its head is of a class that phrases.drop_heads names",
+    "over_token_limit": "beyond the teacher's token limit of a sentence",
+    "phrase_over_token_limit": "beyond the 256 tokens that the teacher reads, even after splitting the caption",
+    "phrase_without_tokens": "no token of the teacher's vocabulary lies in the span",
+    "no_image": "the caption has no image to ground it in",
+}
+
+# A box that the filter took out (pseudo.dropped).
+DROPPED_BOX: dict[str, str] = {
+    "low_score": "score not above filter.min_score",
+    "nms": "overlaps a better box of the same phrase by more than filter.nms_iou",
+    "box_too_small": "a side shorter than filter.min_box_side pixels",
+    "too_many_boxes": "beyond the filter.max_boxes best of its image",
+    "image_too_small": "the image's short side is under filter.min_image_side pixels",
+    "image_aspect": "the image's long side is more than filter.max_aspect times its short side",
+    "caption_length": "the caption is shorter or longer than filter.min_caption_chars .. filter.max_caption_chars",
+}
+
+ALL: dict[str, str] = {**REJECTED, **SET_ASIDE, **DROPPED_PHRASE, **DROPPED_BOX}

@@ -1,0 +1,30 @@
+"""One file per stage. STAGES is the order of `phrasebox run`; a new stage is one new file and one line here.
+
+The names are import paths, so that listing the stages imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stages.stage import Stage
+
+STAGES: dict[str, str] = {
+    "ingest": "stages.ingest:IngestStage",
+    "phrases": "stages.phrases:PhrasesStage",
+    "label": "stages.label:LabelStage",
+    "filter": "stages.filter:FilterStage",
+    "shard": "stages.shard:ShardStage",
+    "audit": "stages.audit:AuditStage",
+    "train": "stages.train:TrainStage",
+    "evaluate": "stages.evaluate:EvaluateStage",
+}
+
+
+def load_stage(name: str) -> type[Stage]:
+    """The class of a stage. Raises KeyError for an unknown name."""
+    module, _, attribute = STAGES[name].partition(":")
+    stage: type[Stage] = getattr(importlib.import_module(module), attribute)
+    return stage
