@@ -30,6 +30,7 @@ __all__ = [
     "RowError",
     "RunIO",
     "Slice",
+    "SourceFile",
     "Stage",
     "UserError",
 ]
@@ -96,8 +97,23 @@ class Input:
     optional: bool = False  # e.g. gold, which not every source has
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the source: its path or URI, and its size in bytes."""
+
+    uri: str
+    size: int
+
+
 class Files(Protocol):
     """The part of storage that every stage sees. Paths are relative to the run folder, with `/`."""
+
+    def list_source(self, uri: str) -> list[SourceFile]:
+        """What lies at a local path or URI, sorted by uri: the file itself, or all files below the folder.
+
+        The uris begin with the one given. Raises FileNotFoundError where there is nothing.
+        """
+        ...
 
     def open_source(self, uri: str) -> AbstractContextManager[BinaryIO]:
         """A seekable binary reader of a file of the source (local path or URI; relative: to the run folder)."""
