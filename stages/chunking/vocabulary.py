@@ -1,0 +1,134 @@
+"""Distinct pieces of text, each cut and looked up once, so that a batch of captions becomes arrays by table look-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.chunking.features import MAX_ROWS, PAD_ROW, feature_rows
+from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
+
+PIECES = 50_000  # distinct pieces remembered; then the memory is cleared, so that it stays the same over any corpus
+BOUNDARY = 0  # id of the token type between captions
+
+
+class TokenArrays(NamedTuple):
+    """The tokens of a batch of captions, one after the other."""
+
+    caption: NDArray[np.int64]  # (T,) index of the caption
+    start: NDArray[np.int64]  # (T,) character offsets in the caption
+    end: NDArray[np.int64]
+    type: NDArray[np.int32]  # (T,) ids of token types
+
+
+class Column:
+    """A numpy array that grows at its end."""
+
+    def __init__(self, dtype: Any, width: tuple[int, ...] = ()) -> None:
+        self._data = np.zeros((1024, *width), dtype)
+        self._size = 0
+
+    def append(self, value: Any) -> None:
+        if self._size == len(self._data):
+            self._data = np.concatenate([self._data, np.zeros_like(self._data)])
+        self._data[self._size] = value
+        self._size += 1
+
+    @property
+    def array(self) -> NDArray[Any]:
+        return self._data[: self._size]
+
+    def __len__(self) -> int:
+        return self._size
+
+
+class Vocabulary:
+    """Pieces (runs of characters without white space) and token types (form, shape and kind), by small integer ids.
+
+    `rows` (n, MAX_ROWS) holds each token type's rows of the feature table, `kinds` (n,) its kind, `forms` its form. Ids
+    are valid for one `tokens` call and until the next: between calls the memory may be cleared.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._pieces: dict[str, int] = {}
+        self._length, self._count, self._first = Column(np.int64), Column(np.int64), Column(np.int64)
+        self._start, self._end, self._type = Column(np.int64), Column(np.int64), Column(np.int32)
+        self._types: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._rows, self._kinds = Column(np.int32, (MAX_ROWS,)), Column(np.int8)
+        self.forms: list[str] = []
+        self._add_type("", Kind.PUNCT, (PAD_ROW,))
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        return self._rows.array
+
+    @property
+    def kinds(self) -> NDArray[np.int8]:
+        return self._kinds.array
+
+    def tokens(self, captions: Sequence[str]) -> TokenArrays:
+        """All tokens of the captions, in order."""
+        if len(self._pieces) > PIECES:
+            self.clear()
+        texts: list[str] = []
+        counts = np.empty(len(captions), np.int64)
+        for i, caption in enumerate(captions):
+            pieces = plain_spaces(caption).split(" ")
+            counts[i] = len(pieces)
+            texts += pieces
+        known = self._pieces.get
+        found = [known(text, -1) for text in texts]
+        if -1 in found:
+            found = [self._add_piece(text) if piece < 0 else piece for text, piece in zip(texts, found, strict=True)]
+        return self._expand(np.array(found, np.int64), counts)
+
+    def _expand(self, pieces: NDArray[np.int64], counts: NDArray[np.int64]) -> TokenArrays:
+        step = self._length.array[pieces] + 1  # the space behind a piece counts too
+        offset = np.cumsum(step) - step
+        first_piece = np.cumsum(counts) - counts
+        caption = np.repeat(np.arange(len(counts)), counts)
+        offset -= np.repeat(offset[first_piece], counts)
+        tokens = self._count.array[pieces]
+        before = np.cumsum(tokens) - tokens
+        entry = np.repeat(self._first.array[pieces] - before, tokens) + np.arange(tokens.sum())
+        offset = np.repeat(offset, tokens)
+        return TokenArrays(
+            np.repeat(caption, tokens),
+            self._start.array[entry] + offset,
+            self._end.array[entry] + offset,
+            self._type.array[entry],
+        )
+
+    def _add_piece(self, text: str) -> int:
+        if text in self._pieces:
+            return self._pieces[text]
+        tokens = tokenize(text)
+        piece = self._pieces[text] = len(self._pieces)
+        self._length.append(len(text))
+        self._count.append(len(tokens))
+        self._first.append(len(self._type))
+        for token in tokens:
+            self._start.append(token.start)
+            self._end.append(token.end)
+            self._type.append(self._type_of(text[token.start : token.end], token))
+        return piece
+
+    def _type_of(self, text: str, token: Token) -> int:
+        rows = tuple(feature_rows(text, token))
+        key = (token.form, rows)
+        found = self._types.get(key)
+        if found is None:
+            found = self._types[key] = self._add_type(token.form, token.kind, rows)
+        return found
+
+    def _add_type(self, form: str, kind: Kind, rows: Sequence[int]) -> int:
+        self._rows.append(list(rows) + [PAD_ROW] * (MAX_ROWS - len(rows)))
+        self._kinds.append(int(kind))
+        self.forms.append(form)
+        return len(self.forms) - 1
