@@ -1,0 +1,123 @@
+"""The commands. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from stages.stage import UserError
+
+app = typer.Typer(
+    name="phrasebox",
+    help="Turns image-caption pairs into phrase-box labels, shards, a student and a report.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+Run = Annotated[str | None, typer.Option("--run", help="The run folder: a path or a URI.")]
+File = Annotated[str | None, typer.Option("--config", help="The config, a YAML file [the run's own].")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A config value, e.g. filter.min_score=0.6. Repeatable.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Workers at a time [one per CPU core or GPU].")]
+Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster [a local Ray for this run].")]
+Inline = Annotated[bool, typer.Option("--inline", help="One process, no Ray.")]
+Parts = Annotated[str | None, typer.Option("--parts", help="Only these parts, e.g. 0-9,12.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
+Deadline = Annotated[float, typer.Option("--deadline", min=1.0, help="Seconds that a part may take on a worker.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
+
+HELP = {
+    "ingest": "Source -> pairs: tars, tables, COCO, a folder or the built-in scenes.",
+    "phrases": "Pairs -> phrases: noun phrases with their place in the caption.",
+    "label": "Pairs + phrases -> labels: the teacher grounds each phrase in its image.",
+    "filter": "Labels -> pseudo: score, per-phrase NMS and the other rules.",
+    "shard": "Pairs + phrases + pseudo -> WebDataset shards.",
+    "audit": "A run -> report: what is in the labels, as figures and pictures.",
+    "train": "Shards (+ gold) -> a student, pre-trained on them.",
+    "evaluate": "Teacher and student on a benchmark -> evaluation.",
+}
+
+
+def _stage_command(name: str) -> Callable[..., None]:
+    def command(
+        run: Run = None,
+        config: File = None,
+        set_: Sets = None,
+        workers: Workers = None,
+        address: Address = None,
+        inline: Inline = False,
+        parts: Parts = None,
+        dry_run: DryRun = False,
+        force: Force = False,
+        deadline: Deadline = 3600.0,
+        verbose: Verbose = False,
+    ) -> None:
+        from pipeline.commands import Options, run_stages
+
+        options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
+        run_stages(config, set_ or [], run, name, name, options)
+
+    return command
+
+
+for _name, _help in HELP.items():
+    app.command(_name, help=_help)(_stage_command(_name))
+
+
+@app.command("run", help="All stages in their order; goes on where it stopped.")
+def run_command(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="The config, a YAML file.")],
+    run: Run = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Begin with this stage.")] = None,
+    last: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="End with this stage.")] = None,
+    set_: Sets = None,
+    workers: Workers = None,
+    address: Address = None,
+    inline: Inline = False,
+    parts: Parts = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    deadline: Deadline = 3600.0,
+    verbose: Verbose = False,
+) -> None:
+    from pipeline.commands import Options, run_stages
+
+    options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
+    run_stages(config, set_ or [], run, first, last, options)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The command `phrasebox`. Exit codes: 0 done, 1 some parts failed, 2 bad arguments, 130 and 143 stopped."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = app(arguments, standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), 2)
+    except typer.BadParameter as error:
+        _fail(error.format_message(), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; what was committed stays", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminated(signal_number: int, frame: Any) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the way out is not to be cut short
+    raise SystemExit(128 + signal_number)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    from pipeline.progress import printable
+
+    for line in text.splitlines():
+        sys.stderr.write(f"phrasebox: {printable(line)}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Where tasks run. Both executors take the same tasks and give the same bytes; only the order of outcomes differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from pipeline.worker import Context, Outcome, Task, Worker
+
+
+class Executor(Protocol):
+    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome | None]:
+        """The outcome of every task, in the order they finish; None now and then while nothing does."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class InlineExecutor:
+    """One process, no Ray."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome | None]:
+        if self._worker is None or self._worker.context != context:
+            self._worker = Worker(context)
+        for task in tasks:
+            yield self._worker.run(task)
+
+    def close(self) -> None:
+        self._worker = None

@@ -1,0 +1,177 @@
+"""What is committed and what is due: records by stage and part, and the tasks that a change makes necessary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pipeline.commits import RESULT, part_of_path, read_record, read_records, record_path
+from pipeline.files import SourceFiles
+from pipeline.fingerprint import columns_digest, fingerprint, joined_digest
+from pipeline.plan import Plan, slice_to_json
+from pipeline.storage import Storage
+from pipeline.worker import Task, reference_of
+from schemas.commit import CommitRecord
+from schemas.config import Config
+from schemas.records import part_name
+from stages.stage import Input
+
+Records = dict[int | None, CommitRecord]  # by part; None: the merged result of a stage
+
+
+class Ledger:
+    """`stages`: all stages of the project, in their order, whether they run now or not."""
+
+    def __init__(self, storage: Storage, stages: Sequence[type[Any]], config: Config, plan: Plan) -> None:
+        self.storage = storage
+        self.stages = list(stages)
+        self.config = config
+        self.plan = plan
+        self._records: dict[str, Records] = {}
+        self._settings: dict[str, dict[str, Any]] = {}
+        self._producers = {folder: stage for stage in stages for folder in folders_of(stage)}
+
+    def records(self, stage: type[Any]) -> Records:
+        if stage.name not in self._records:
+            found: Records = {}
+            found.update(read_records(self.storage, stage.name).items())
+            result = read_record(self.storage, stage.name, None)
+            if result is not None:
+                found[None] = result
+            self._records[stage.name] = found
+        return self._records[stage.name]
+
+    def add(self, stage: type[Any], part: int | None, record: CommitRecord) -> None:
+        self.records(stage)[part] = record
+
+    # -- tasks ---------------------------------------------------------------------------------------------------
+
+    def part_task(self, stage: type[Any], part: int, stale: Sequence[str] = ()) -> Task | None:
+        """The task of one part of a map stage; None while an input that it needs is not committed."""
+        inputs: dict[str, str | None] = {}
+        for item in stage.inputs:
+            digest = self.digest(item, part)
+            if digest is None and not item.optional:
+                return None
+            inputs[item.dataset] = digest
+        piece = None if stage.inputs else self.plan[part]
+        source = slice_to_json(piece) if piece is not None else None
+        return Task(
+            stage=reference_of(stage),
+            part=part,
+            fingerprint=fingerprint(stage.name, stage.version, self.settings(stage), inputs, source),
+            inputs=inputs,
+            slice=piece,
+            digests=self._wanted_digests(stage),
+            stale=tuple(stale),
+        )
+
+    def merge_task(self, stage: type[Any]) -> Task:
+        """The task that merges the parts of a stage; it depends on all that they depend on."""
+        records = self.records(stage)
+        seen = [f"{records[part].fingerprint} {_files_digest(records[part], '')}" for part in self.plan]
+        settings = stage.merge_settings(self.config) if hasattr(stage, "merge_settings") else self.settings(stage)
+        inputs = {stage.name: joined_digest(seen)}
+        number = fingerprint(f"{stage.name}/{RESULT}", stage.version, settings, inputs)
+        return Task(reference_of(stage), None, number, inputs, stale=self._files_of_result(stage, None))
+
+    def job_task(self, stage: type[Any]) -> Task | None:
+        """The task of a job; None while an input that it needs is not committed for every part."""
+        inputs: dict[str, str | None] = {}
+        for item in stage.inputs:
+            digests = [digest for part in self._parts_of(item) if (digest := self.digest(item, part)) is not None]
+            if len(digests) < len(self._parts_of(item)) and not item.optional:
+                return None
+            inputs[item.dataset] = joined_digest(digests) if digests else None
+        number = fingerprint(stage.name, stage.version, self.settings(stage), inputs)
+        return Task(reference_of(stage), 0, number, inputs, stale=self._files_of_result(stage, 0), job=True)
+
+    def is_due(self, stage: type[Any], task: Task, listed: dict[str, int]) -> bool:
+        """Whether the record is absent, speaks of something else, or lacks one of its files (by size)."""
+        record = self.records(stage).get(task.part)
+        if record is None or record.fingerprint != task.fingerprint:
+            return True
+        return any(listed.get(entry.path) != entry.size for entry in record.files)
+
+    def _files_of_result(self, stage: type[Any], part: int | None) -> tuple[str, ...]:
+        record = self.records(stage).get(part)
+        return () if record is None else (record_path(stage.name, part), *(entry.path for entry in record.files))
+
+    # -- what tasks depend on --------------------------------------------------------------------------------------
+
+    def settings(self, stage: type[Any]) -> dict[str, Any]:
+        if stage.name not in self._settings:  # it may hash weights
+            self._settings[stage.name] = stage.settings(self.config)
+        return self._settings[stage.name]
+
+    def digest(self, item: Input, part: int) -> str | None:
+        """Of one part of a dataset: of its files, or of the columns that matter. None: it has none."""
+        producer = self._producers.get(item.dataset)
+        record = self.records(producer).get(part) if producer is not None else None
+        if record is None:
+            return None
+        if item.columns:
+            known: str | None = record.notes.get("digests", {}).get(f"{item.dataset}:{','.join(item.columns)}")
+            return known or self._computed_digest(record, item, part)
+        return _files_digest(record, item.dataset + "/")
+
+    def _computed_digest(self, record: CommitRecord, item: Input, part: int) -> str | None:
+        """For records of before a stage asked for these columns."""
+        path = f"{item.dataset}/{part_name(part)}"
+        if path not in {entry.path for entry in record.files}:
+            return None
+        names = sorted({column.partition(".")[0] for column in item.columns})
+        return columns_digest(SourceFiles(self.storage).read_table(path, names), item.columns)
+
+    def _wanted_digests(self, stage: type[Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        wanted = {
+            (item.dataset, item.columns)
+            for other in self.stages
+            for item in other.inputs
+            if item.columns and self._producers.get(item.dataset) is stage
+        }
+        return tuple(sorted(wanted))
+
+    def _parts_of(self, item: Input) -> list[int]:
+        producer = self._producers.get(item.dataset)
+        return [0] if producer is not None and producer.kind == "job" else list(self.plan)
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def listed(self, stage: type[Any]) -> dict[str, int]:
+        """Size of every file in the folders that are this stage's."""
+        found: dict[str, int] = {}
+        for folder in folders_of(stage):
+            for path, size in self.storage.list(folder).items():
+                if self.owner(path) is stage:
+                    found[path] = size
+        return found
+
+    def owner(self, path: str) -> type[Any] | None:
+        """The stage whose folder the file lies in; the deepest folder counts."""
+        folder = path
+        while folder:
+            folder = folder.rpartition("/")[0]
+            if folder in self._producers:
+                return self._producers[folder]
+        return None
+
+    def left_over(self) -> Iterator[str]:
+        """Records and files of parts that the plan no longer has, the records first."""
+        for stage in self.stages:
+            if stage.kind == "job":
+                continue
+            records = self.storage.list(f"commits/{stage.name}")
+            for path in [*records, *self.listed(stage)]:
+                part = part_of_path(path)
+                if part is not None and part not in self.plan:
+                    yield path
+
+
+def folders_of(stage: type[Any]) -> Iterable[str]:
+    return (*stage.outputs, f"rejects/{stage.name}")
+
+
+def _files_digest(record: CommitRecord, prefix: str) -> str | None:
+    digests = [entry.sha256 for entry in record.files if entry.path.startswith(prefix)]
+    return joined_digest(digests) if digests else None

@@ -1,0 +1,54 @@
+"""plan.json: which share of the source each part is. Numbers are given once: files added later get new ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.fingerprint import canonical
+from pipeline.storage import Storage
+from stages.stage import Slice, UserError
+
+PLAN = "plan.json"
+Plan = dict[int, Slice]
+
+
+def slice_to_json(piece: Slice) -> dict[str, Any]:
+    return {**asdict(piece), "extra": dict(piece.extra)}
+
+
+def slice_from_json(data: Mapping[str, Any]) -> Slice:
+    return Slice(**data)
+
+
+def extend(known: Plan, found: Iterable[Slice]) -> Plan:
+    """The new plan: slices of the old one keep their numbers, new ones get the next free numbers, the rest goes."""
+    numbers = {canonical(slice_to_json(piece)): number for number, piece in known.items()}
+    kept, added = {}, []
+    for piece in found:
+        number = numbers.pop(canonical(slice_to_json(piece)), None)
+        if number is None:
+            added.append(piece)
+        else:
+            kept[number] = piece
+    first = max(known, default=-1) + 1 if kept else 0
+    return {**dict(sorted(kept.items())), **dict(enumerate(added, first))}
+
+
+def read_plan(storage: Storage) -> Plan:
+    """Empty where there is none yet. Raises UserError for one that cannot be read."""
+    data = storage.read_or_none(PLAN)
+    if data is None:
+        return {}
+    try:
+        parts = json.loads(data)["parts"]
+        return {entry.pop("part"): slice_from_json(entry) for entry in parts}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{storage.root}/{PLAN} is damaged ({error}); restore it, or start a new run folder") from None
+
+
+def write_plan(storage: Storage, plan: Plan) -> None:
+    lines = [json.dumps({"part": number, **slice_to_json(piece)}, sort_keys=True) for number, piece in plan.items()]
+    storage.write(PLAN, ('{"parts": [\n' + ",\n".join(lines) + "\n]}\n").encode())

@@ -1,0 +1,345 @@
+"""The run folder on a disk or in an object store: complete files under final names, or none.
+
+A file is first a `Draft`: bytes that nobody sees, hashed while they are written. Publishing is one atomic step, on a
+disk a rename after fsync, in an object store one PUT (or a completed multipart upload).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from schemas.commit import FileEntry
+from stages.stage import UserError
+
+T = TypeVar("T")
+
+RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StoreError(Exception):
+    """The store is full, refuses, or keeps failing; the text says which and where. The run stops, nothing is lost."""
+
+
+class Draft(io.RawIOBase):
+    """A file under way: write-only, sequential, hashed as it grows. `publish` gives it its final name."""
+
+    def __init__(self, path: str, local: Path, publish: Callable[[Draft], None]) -> None:
+        super().__init__()
+        self.path = path
+        self.local = local
+        self._publish = publish
+        local.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(local, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        with naming(self.path):
+            self._file.write(view)
+        self._hash.update(view)
+        self._size += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        if not self._file.closed:
+            with naming(self.path):
+                self._file.flush()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            with naming(self.path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+        super().close()
+
+    @property
+    def entry(self) -> FileEntry:
+        return FileEntry(self.path, self._size, self._hash.hexdigest())
+
+    def publish(self) -> None:
+        self.close()
+        self._publish(self)
+
+    def discard(self) -> None:
+        self._file.close()
+        self.local.unlink(missing_ok=True)
+
+
+class Storage:
+    """Paths are relative to the root, with `/`. `root` is absolute, or a URI."""
+
+    local: bool
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def open(self, path: str) -> BinaryIO:
+        """A seekable reader. Raises FileNotFoundError."""
+        raise NotImplementedError
+
+    def read(self, path: str) -> bytes:
+        raise NotImplementedError
+
+    def write(self, path: str, data: bytes, durable: bool = True) -> None:
+        """The whole file at once, atomically; not `durable`: a power cut may lose it (heartbeats)."""
+        raise NotImplementedError
+
+    def draft(self, path: str, attempt: str) -> Draft:
+        raise NotImplementedError
+
+    def list(self, folder: str) -> dict[str, int]:
+        """Size of every file at or below a folder, by path, sorted; empty where the folder is absent."""
+        raise NotImplementedError
+
+    def delete(self, path: str) -> None:
+        """No error when it is gone already."""
+        raise NotImplementedError
+
+    def delete_folder(self, folder: str) -> None:
+        for path in self.list(folder):
+            self.delete(path)
+
+    def exists(self, path: str) -> bool:
+        raise NotImplementedError
+
+    def read_or_none(self, path: str) -> bytes | None:
+        try:
+            return self.read(path)
+        except FileNotFoundError:
+            return None
+
+
+class LocalStorage(Storage):
+    local = True
+
+    def __init__(self, root: str) -> None:
+        super().__init__(os.path.abspath(root))
+        self._root = Path(self.root)
+
+    def open(self, path: str) -> BinaryIO:
+        return open(self._root / path, "rb")
+
+    def read(self, path: str) -> bytes:
+        return (self._root / path).read_bytes()
+
+    def write(self, path: str, data: bytes, durable: bool = True) -> None:
+        final = self._root / path
+        temporary = self._root / "state" / "drafts" / f"{os.getpid()}-{random.getrandbits(64):016x}"
+        with naming(path):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    if durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+                os.replace(temporary, final)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        if durable:
+            sync_folder(final.parent)
+
+    def draft(self, path: str, attempt: str) -> Draft:
+        folder = self._root / "state" / "drafts" / attempt
+        with naming(path):
+            return Draft(path, folder / path.replace("/", "--"), self._rename)
+
+    def _rename(self, draft: Draft) -> None:
+        final = self._root / draft.path
+        with naming(draft.path):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(draft.local, final)
+        sync_folder(final.parent)
+
+    def list(self, folder: str) -> dict[str, int]:
+        return dict(sorted(_walk(self._root / folder, folder)))
+
+    def exists(self, path: str) -> bool:
+        return (self._root / path).is_file()
+
+    def delete(self, path: str) -> None:
+        (self._root / path).unlink(missing_ok=True)
+
+    def delete_folder(self, folder: str) -> None:
+        shutil.rmtree(self._root / folder, ignore_errors=True)
+
+
+def _walk(folder: Path, name: str) -> Iterator[tuple[str, int]]:
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            path = f"{name}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), path)
+            elif not entry.name.startswith("."):
+                yield path, entry.stat().st_size
+
+
+class ObjectStorage(Storage):
+    """Whatever fsspec opens. Every call is repeated while the store's failure may pass."""
+
+    local = False
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root.rstrip("/"))
+        self._fs, base = filesystem(self.root)
+        self._base = base.rstrip("/")
+
+    def _at(self, path: str) -> str:
+        return f"{self._base}/{path}"
+
+    def open(self, path: str) -> BinaryIO:
+        def opened() -> BinaryIO:
+            reader: BinaryIO = self._fs.open(self._at(path), "rb", block_size=4 << 20)
+            return reader
+
+        return persistently(opened, path)
+
+    def read(self, path: str) -> bytes:
+        def read() -> bytes:
+            data: bytes = self._fs.cat_file(self._at(path))
+            return data
+
+        return persistently(read, path)
+
+    def write(self, path: str, data: bytes, durable: bool = True) -> None:
+        persistently(lambda: self._fs.pipe_file(self._at(path), data), path)
+
+    def draft(self, path: str, attempt: str) -> Draft:
+        folder = Path(tempfile.gettempdir()) / "phrasebox-drafts" / attempt
+        with naming(path):
+            return Draft(path, folder / path.replace("/", "--"), self._put)
+
+    def _put(self, draft: Draft) -> None:
+        try:
+            persistently(lambda: self._fs.put_file(str(draft.local), self._at(draft.path)), draft.path)
+        finally:
+            draft.local.unlink(missing_ok=True)
+
+    def list(self, folder: str) -> dict[str, int]:
+        def found() -> dict[str, int]:
+            self._fs.invalidate_cache()
+            try:
+                infos = self._fs.find(self._at(folder), detail=True)
+            except FileNotFoundError:
+                return {}
+            start = len(self._base) + 1
+            return {path[start:]: info["size"] for path, info in sorted(infos.items())}
+
+        return persistently(found, folder)
+
+    def exists(self, path: str) -> bool:
+        def found() -> bool:
+            self._fs.invalidate_cache()
+            return bool(self._fs.exists(self._at(path)))
+
+        return persistently(found, path)
+
+    def delete(self, path: str) -> None:
+        def remove() -> None:
+            with suppress(FileNotFoundError):
+                self._fs.rm_file(self._at(path))
+
+        persistently(remove, path)
+
+
+def open_storage(root: str) -> Storage:
+    return ObjectStorage(root) if is_remote(root) else LocalStorage(local_path(root))
+
+
+def is_remote(uri: str) -> bool:
+    return "://" in uri and not uri.startswith("file://")
+
+
+def local_path(uri: str) -> str:
+    return uri.removeprefix("file://")
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """fsspec's file system for a URI, and the path in it. Raises UserError where its driver is not installed."""
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{uri}: cannot open this kind of URI ({error})") from None
+    return fs, path
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename durable: the folder's own entry is on disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Turns a full or refusing disk into a StoreError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise StoreError(f"{path}: no space left on the disk; free some and run again") from error
+        if isinstance(error, PermissionError):
+            raise StoreError(f"{path}: the disk refuses to write ({error.strerror})") from error
+        raise
+
+
+def persistently(call: Callable[[], T], path: str) -> T:
+    """Calls an object store, again with growing pauses while it is down, slow or busy.
+
+    Raises FileNotFoundError as it is; StoreError when the store refuses or stays down.
+    """
+    pauses = iter(RETRY_SECONDS)
+    while True:
+        try:
+            return call()
+        except FileNotFoundError:
+            raise
+        except PermissionError as error:
+            raise StoreError(f"{path}: the store refuses access ({error}); check the credentials and rights") from error
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            pause = next(pauses, None)
+            if pause is None:
+                raise StoreError(f"{path}: the store keeps failing ({type(error).__name__}: {error})") from error
+        time.sleep(pause * random.uniform(0.8, 1.2))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed in a while: time-outs, resets, 5xx and throttling."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return False
+    if isinstance(error, (OSError, TimeoutError, ConnectionError, EOFError)):
+        return True
+    module = type(error).__module__.partition(".")[0]
+    return module in {"aiohttp", "botocore", "aiobotocore", "urllib3", "requests", "google", "gcsfs"}

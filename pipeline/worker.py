@@ -1,0 +1,228 @@
+"""One attempt at one part: run the stage, publish its files, write the commit record; the same inline and on Ray."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import socket
+import time
+import traceback
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from pipeline.commits import record_path, write_record
+from pipeline.files import PartFiles, RunFiles
+from pipeline.fingerprint import columns_digest
+from pipeline.lock import holds
+from pipeline.plan import read_plan
+from pipeline.storage import Storage, StoreError, open_storage
+from schemas.commit import CommitRecord, Counts
+from schemas.config import Config
+from stages.stage import Slice, UserError, reject_rows
+
+
+class LockLostError(Exception):
+    """Another run has the folder now: this one must not commit any more."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all tasks of a run share; it travels to a worker once."""
+
+    root: str
+    config: str  # the resolved config, as JSON
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What travels to a worker for one part: names, never data."""
+
+    stage: str  # import path, `module:Class`
+    part: int | None  # None: the merged result of a reduce stage
+    fingerprint: str
+    inputs: Mapping[str, str | None] = field(default_factory=dict)  # digests, remembered in the record
+    slice: Slice | None = None
+    digests: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (dataset, columns) that later stages depend on
+    stale: tuple[str, ...] = ()  # files of an earlier result that this one replaces
+    job: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes back: the commit record, or why there is none."""
+
+    task: Task
+    record: str | None = None
+    failure: Literal["", "part", "user", "store"] = ""  # part: only this one; the others stop the run
+    error: str = ""
+    trace: str = ""
+
+
+class Worker:
+    """Runs tasks one after the other; a stage (and its model) stays loaded until a task of another stage comes."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.storage: Storage = open_storage(context.root)
+        self._stage: tuple[str, Any] = ("", None)
+
+    @cached_property
+    def config(self) -> Config:
+        return Config.model_validate_json(self.context.config)
+
+    def run(self, task: Task) -> Outcome:
+        attempt = f"{task.stage.partition(':')[2]}-{task.part}-{uuid.uuid4().hex[:8]}"
+        beat = Heartbeat(self.storage, task, attempt)
+        try:
+            record = self._run_job(task, attempt, beat) if is_result(task) else self._run_part(task, attempt, beat)
+            return Outcome(task, record.to_json())
+        except UserError as error:
+            return Outcome(task, failure="user", error=str(error))
+        except (StoreError, LockLostError) as error:
+            return Outcome(task, failure="store", error=str(error), trace=traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 - whatever a stage raises fails its part, by name, and no other
+            return Outcome(task, failure="part", error=_one_line(error), trace=traceback.format_exc())
+        finally:
+            beat.end()
+
+    def _run_part(self, task: Task, attempt: str, beat: Heartbeat) -> CommitRecord:
+        assert task.part is not None
+        start = time.monotonic()
+        io = PartFiles(self.storage, task.part, task.slice, attempt, beat)
+        try:
+            stage = self._load(task.stage)
+            result = stage.run_part(io)
+            if stage.kind == "map" and f"rejects/{stage.name}" not in io.written:
+                io.write(f"rejects/{stage.name}", reject_rows(stage.name, []))
+            digests = {f"{name}:{','.join(columns)}": columns_digest(io.written[name], columns)
+                       for name, columns in task.digests if name in io.written}  # fmt: skip
+            notes = {**result.notes, "inputs": dict(task.inputs), "digests": digests}
+            record = self._record(task, result.counts, io.entries(), notes, time.monotonic() - start)
+            self._withdraw(task, {entry.path for entry in record.files})
+            io.publish()
+        except BaseException:
+            io.discard()
+            raise
+        write_record(self.storage, record, task.part)
+        return record
+
+    def _run_job(self, task: Task, attempt: str, beat: Heartbeat) -> CommitRecord:
+        start = time.monotonic()
+        stage = self._load(task.stage)
+        parts = list(read_plan(self.storage))
+        io = RunFiles(self.storage, parts, attempt, beat)
+        if task.job:
+            self._make_room(task, stage)
+        notes = dict(stage.run_job(io) if task.job else stage.merge(io))
+        if task.job:
+            io.adopt(stage.outputs)
+        self._withdraw(task, set(io.created))
+        entries = tuple(io.created[path] for path in sorted(io.created))
+        counts = Counts(len(parts), len(parts))
+        record = self._record(task, counts, entries, {**notes, "inputs": dict(task.inputs)}, time.monotonic() - start)
+        write_record(self.storage, record, task.part)
+        if task.job:
+            self.storage.delete(_job_marker(stage.name))
+        return record
+
+    def _make_room(self, task: Task, stage: Any) -> None:
+        """What an interrupted job left is its to go on from, unless it was working on something else."""
+        marker = _job_marker(stage.name)
+        left = self.storage.read_or_none(marker)
+        if left is None or left.decode() != task.fingerprint:
+            self.storage.delete(record_path(stage.name, task.part))
+            for folder in stage.outputs:
+                self.storage.delete_folder(folder)
+            self.storage.write(marker, task.fingerprint.encode())
+
+    def _withdraw(self, task: Task, written: set[str]) -> None:
+        """Takes back the former result before the new one appears: the record first, then files without a successor."""
+        if not holds(self.storage, self.context.run_id):
+            raise LockLostError("the run folder has been taken over by another run; nothing was committed")
+        record = record_path(self._stage[1].name, task.part)
+        if record in task.stale:
+            self.storage.delete(record)
+        for path in task.stale:
+            if path not in written and path != record:
+                self.storage.delete(path)
+
+    def _record(
+        self, task: Task, counts: Counts, entries: tuple[Any, ...], notes: dict[str, Any], seconds: float
+    ) -> CommitRecord:
+        if not counts.balanced:
+            raise AssertionError(f"the stage lost count: {counts.to_json()}")
+        stage = self._stage[1]
+        part = -1 if task.part is None else task.part
+        versions = {**_versions(), "stage": str(stage.version)}
+        return CommitRecord(stage.name, part, task.fingerprint, counts, entries, round(seconds, 3), versions, notes)
+
+    def _load(self, reference: str) -> Any:
+        if self._stage[0] != reference:
+            self._stage = ("", None)  # lets go of the former model before the next one comes
+            self._stage = (reference, load_class(reference)(self.config))
+        return self._stage[1]
+
+
+class Heartbeat:
+    """`state/attempts/<attempt>.json`: who works on what since when, and how far it is; for displays and `status`."""
+
+    def __init__(self, storage: Storage, task: Task, attempt: str) -> None:
+        self._storage = storage
+        self._path = f"state/attempts/{attempt}.json"
+        self._every = 1.0 if storage.local else 15.0
+        self._next = 0.0
+        self._facts = {
+            "stage": task.stage,
+            "part": task.part,
+            "host": socket.gethostname(),
+            "started": time.time(),
+        }
+        self(0, 0, "")
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._every
+        facts = {**self._facts, "done": done, "total": total, "message": message, "heartbeat": time.time()}
+        self._storage.write(self._path, json.dumps(facts).encode(), durable=False)
+
+    def end(self) -> None:
+        self._storage.delete(self._path)
+
+
+def is_result(task: Task) -> bool:
+    """Whether the task makes one result out of all parts."""
+    return task.job or task.part is None
+
+
+def load_class(reference: str) -> type[Any]:
+    module, _, name = reference.partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def reference_of(stage: type[Any]) -> str:
+    return f"{stage.__module__}:{stage.__qualname__}"
+
+
+def _job_marker(stage: str) -> str:
+    return f"state/jobs/{stage}"
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
+
+
+def _versions() -> dict[str, str]:
+    import pyarrow as pa
+
+    from pipeline import __version__
+
+    return {"phrasebox": __version__, "python": platform.python_version(), "pyarrow": pa.__version__}
