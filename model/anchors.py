@@ -1,0 +1,73 @@
+"""Anchors, box coder and overlaps, in GLIP's legacy boxes.
+
+Corners are the first and the last pixel inside: width = x2 - x1 + 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+STRIDES = (8, 16, 32, 64, 128)  # P3 .. P7; the anchor of a level is a square of 8 strides
+CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+MAX_LOG_RATIO = math.log(1000 / 16)
+
+
+def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """(h, w) of the maps P3..P7 for a padded image of that size."""
+    sizes = []
+    for stride in STRIDES:
+        sizes.append((-(-height // stride), -(-width // stride)))
+    return sizes
+
+
+def level_anchors(height: int, width: int, stride: int, device: torch.device | None = None) -> Tensor:
+    """(height * width, 4) anchors of one level, row by row: one square per position, legacy corners."""
+    centre, half = (stride - 1) / 2, 4 * stride
+    cell = torch.tensor(
+        [centre - half + 0.5, centre - half + 0.5, centre + half - 0.5, centre + half - 0.5], device=device
+    )
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device) * stride, torch.arange(width, device=device) * stride, indexing="ij"
+    )
+    shifts = torch.stack((x, y, x, y), dim=-1).view(-1, 4)  # (h * w, 4)
+    return shifts + cell
+
+
+def pyramid_anchors(sizes: list[tuple[int, int]], device: torch.device | None = None) -> list[Tensor]:
+    """Anchors of P3..P7 for maps of those (h, w)."""
+    return [level_anchors(h, w, stride, device) for (h, w), stride in zip(sizes, STRIDES, strict=True)]
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """(N, 4) legacy boxes relative to (N, 4) anchors -> (N, 4) regression targets (dx, dy, dw, dh)."""
+    centre, size = _centre_size(boxes)
+    anchor_centre, anchor_size = _centre_size(anchors)
+    weights = boxes.new_tensor(CODER_WEIGHTS)
+    return torch.cat(((centre - anchor_centre) / anchor_size, torch.log(size / anchor_size)), dim=-1) * weights
+
+
+def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """(N, 4) regressions and (N, 4) anchors -> (N, 4) legacy boxes."""
+    deltas = deltas / deltas.new_tensor(CODER_WEIGHTS)
+    anchor_centre, anchor_size = _centre_size(anchors)
+    centre = deltas[:, :2] * anchor_size + anchor_centre
+    half = 0.5 * (torch.exp(deltas[:, 2:].clamp(max=MAX_LOG_RATIO)) * anchor_size - 1)
+    return torch.cat((centre - half, centre + half), dim=-1)
+
+
+def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 4) -> centre (N, 2), the mean of the corners, and size (N, 2), with the +1 of legacy boxes."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2] + 1
+
+
+def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """(N, 4), (M, 4) legacy boxes -> (N, M) intersection over union, +1 in every width."""
+    area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(-1)
+    other_area = (others[:, 2:] - others[:, :2] + 1).prod(-1)
+    corner1 = torch.maximum(boxes[:, None, :2], others[:, :2])  # (N, M, 2)
+    corner2 = torch.minimum(boxes[:, None, 2:], others[:, 2:])
+    overlap = (corner2 - corner1 + 1).clamp(min=0).prod(-1)  # (N, M)
+    return overlap / (area[:, None] + other_area - overlap)

@@ -1,0 +1,107 @@
+"""Weights in files and in the official key layout.
+
+`Glip` names its modules as official checkpoints do, so the layout of our own safetensors files is the official one,
+less the entries that follow from the architecture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+# Official entries that hold no learned value: present or absent, they are ignored.
+COMPUTED = re.compile(
+    r"\.(attn\.relative_position_index|embeddings\.position_ids|anchor_generator\.cell_anchors\.\d+)$"
+)
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class WeightsError(ValueError):
+    """A weights file or state dict that is not what it should be; the message says what is wrong with which."""
+
+
+def load_official(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copies a state dict in the official layout into the model, strictly.
+
+    `module.` is stripped when every key has it. Raises WeightsError that names the first few missing, unexpected or
+    misshapen keys.
+    """
+    if state and all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    given = {key: value for key, value in state.items() if not COMPUTED.search("." + key)}
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in given]
+    extra = [key for key in given if key not in wanted]
+    misshapen = [
+        f"{key} {_shape(given[key])} for {_shape(wanted[key])}"
+        for key in wanted
+        if key in given and _shape(given[key]) != _shape(wanted[key])
+    ]
+    problems = [
+        f"{len(keys)} {what}: {', '.join(map(str, keys[:3]))}{', ...' if len(keys) > 3 else ''}"
+        for what, keys in (("missing", missing), ("unexpected", extra), ("of another shape", misshapen))
+        if keys
+    ]
+    if problems:
+        raise WeightsError("the weights do not fit this variant; " + "; ".join(problems))
+    model.load_state_dict(given)
+
+
+def _shape(value: object) -> tuple[int, ...] | str:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """State dict of a `.safetensors` or `.pth` file, on the CPU. A pickle that would run code is refused, not run."""
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many kinds for a file that is not what it claims
+        raise WeightsError(f"{path}: cannot be read as plain weights ({_first_line(error)})") from error
+    state = content.get("model", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: holds no state dict, neither itself nor under the key 'model'")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def write_weights(state: Mapping[str, Tensor], path: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Writes a state dict as safetensors, floating point values as `dtype` where one is given."""
+    tensors = {
+        key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
+        for key, value in state.items()
+    }
+    save_file(tensors, path)
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a weights file, for fingerprints."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def packaged_weights(variant: str) -> Path:
+    """The weights that ship in the package; raises FileNotFoundError that says what to do where there are none."""
+    path = WEIGHTS / f"{variant}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights for {variant} are packaged ({path}); give the path of a weights file instead"
+        )
+    return path

@@ -1,0 +1,123 @@
+"""The language backbone: BERT (Devlin et al. 2019), without pooler. Attribute names follow official checkpoints."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.variants import TextSpec
+
+LIMIT = 50_000.0  # official clamp that keeps half-precision activations finite
+
+
+class LanguageBackbone(nn.Module):
+    """Tokens to one vector each."""
+
+    def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.body = nn.ModuleDict({"model": Bert(spec, dropout)})
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, L) token ids and (B, L) mask of real tokens -> (B, L, hidden), the last layer's states."""
+        return self.body["model"](input_ids, attention_mask)
+
+
+class Bert(nn.Module):
+    """Embeddings and a stack of post-norm transformer layers."""
+
+    def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.embeddings = BertEmbeddings(spec, dropout)
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(BertLayer(spec, dropout) for _ in range(spec.layers))})
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, L), (B, L) -> (B, L, hidden)."""
+        states = self.embeddings(input_ids)
+        for layer in self.encoder["layer"]:
+            states = layer(states, attention_mask)
+        return states
+
+
+class BertEmbeddings(nn.Module):
+    """Sum of word, position and (always first) segment embeddings, normalised."""
+
+    def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(spec.vocabulary, spec.embedding)
+        # Factorised table (Lan et al. 2020): most of a small model would be the vocabulary otherwise.
+        factorised = spec.embedding != spec.hidden
+        self.word_projection = nn.Linear(spec.embedding, spec.hidden, bias=False) if factorised else None
+        self.position_embeddings = nn.Embedding(spec.positions, spec.hidden)
+        self.token_type_embeddings = nn.Embedding(2, spec.hidden)
+        self.LayerNorm = nn.LayerNorm(spec.hidden, eps=1e-12)
+        self.dropout = dropout
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(B, L) -> (B, L, hidden)."""
+        words = self.word_embeddings(input_ids)
+        if self.word_projection is not None:
+            words = self.word_projection(words)
+        positions = self.position_embeddings.weight[: input_ids.shape[1]]  # (L, hidden)
+        states = self.LayerNorm(words + positions + self.token_type_embeddings.weight[0])
+        return F.dropout(states, self.dropout, self.training)
+
+
+class BertLayer(nn.Module):
+    """Self-attention and feed-forward, each followed by residual and LayerNorm (post-norm)."""
+
+    def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict(
+            {
+                "self": SelfAttention(spec.hidden, spec.heads, dropout),
+                "output": Output(spec.hidden, spec.hidden, dropout),
+            }
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(spec.hidden, spec.intermediate)})
+        self.output = Output(spec.intermediate, spec.hidden, dropout)
+
+    def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, L, hidden), (B, L) -> (B, L, hidden)."""
+        states = self.attention["output"](self.attention["self"](states, attention_mask), states)
+        wide = F.gelu(self.intermediate["dense"](states)).clamp(-LIMIT, LIMIT)  # (B, L, intermediate)
+        return self.output(wide, states).clamp(-LIMIT, LIMIT)  # (B, L, hidden)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention; padding tokens are never attended to."""
+
+    def __init__(self, hidden: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+
+    def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, L, hidden), (B, L) -> (B, L, hidden)."""
+
+        def split(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, hidden / heads)
+
+        mixed = F.scaled_dot_product_attention(
+            split(self.query(states)),
+            split(self.key(states)),
+            split(self.value(states)),
+            attn_mask=attention_mask.bool()[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return mixed.transpose(1, 2).flatten(2)
+
+
+class Output(nn.Module):
+    """Linear, dropout, residual, LayerNorm."""
+
+    def __init__(self, before: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dense = nn.Linear(before, hidden)
+        self.LayerNorm = nn.LayerNorm(hidden, eps=1e-12)
+        self.dropout = dropout
+
+    def forward(self, states: Tensor, residual: Tensor) -> Tensor:
+        """(B, L, before), (B, L, hidden) -> (B, L, hidden)."""
+        return self.LayerNorm(F.dropout(self.dense(states), self.dropout, self.training) + residual)

@@ -1,0 +1,190 @@
+"""Captions and category names to tokens: tokenizer, spans to token positions, prompts that fit the text encoder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from tokenizers import Encoding, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import BertProcessing
+from torch import Tensor
+
+VOCABULARY = Path(__file__).parent / "vocab" / "bert-base-uncased.txt"
+MAX_TOKENS = 256  # of a prompt, [CLS] and [SEP] included
+SEPARATOR = ". "  # between the category names of a detection prompt
+OVER_LIMIT = "phrase_over_token_limit"
+NO_TOKENS = "phrase_without_tokens"
+SENTENCE_ENDS = frozenset(".!?;")
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One input of the text encoder and what is looked for in it."""
+
+    ids: list[int]  # token ids with [CLS] and [SEP], at most 256
+    phrases: list[int]  # indices of the caller's phrases
+    tokens: list[list[int]]  # of each of these phrases, its positions in ids
+
+
+@lru_cache(maxsize=1)
+def tokenizer() -> Tokenizer:
+    """WordPiece with the bert-base-uncased vocabulary: lower case, accents stripped; adds [CLS] and [SEP]."""
+    words = VOCABULARY.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    made = Tokenizer(WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    made.normalizer = BertNormalizer(lowercase=True)
+    made.pre_tokenizer = BertPreTokenizer()
+    made.post_processor = BertProcessing(("[SEP]", words.index("[SEP]")), ("[CLS]", words.index("[CLS]")))
+    return made
+
+
+def encode(caption: str) -> Encoding:
+    """The whole caption, however long, with [CLS] and [SEP]."""
+    return tokenizer().encode(re.sub("[\ud800-\udfff]", "\ufffd", caption))  # lone surrogates have no UTF-8
+
+
+def token_positions(encoding: Encoding, spans: Sequence[Span]) -> list[int]:
+    """Positions of the tokens that character spans [start, end) cover: the union over the spans, rising.
+
+    A span runs from the token of its first character to that of its last. Where that character has no token (a space),
+    the two after the first, or before the last, are tried; a span that has none is skipped.
+    """
+    positions: set[int] = set()
+    for start, end in spans:
+        first = _first_token(encoding, range(start, start + 3))
+        last = _first_token(encoding, range(end - 1, end - 4, -1))
+        if first is not None and last is not None:
+            positions.update(range(first, last + 1))
+    return sorted(positions)
+
+
+def _first_token(encoding: Encoding, characters: range) -> int | None:
+    tokens = (encoding.char_to_token(character) for character in characters if character >= 0)
+    return next((token for token in tokens if token is not None), None)
+
+
+def caption_prompts(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list[Prompt], list[tuple[int, str]]]:
+    """The prompts in which a caption's phrases are grounded, and the phrases dropped with the reason.
+
+    A caption that fits is one prompt, unchanged. A longer one is cut where no phrase is cut, at the end of a sentence
+    where there is one; only a phrase whose tokens lie further apart than a prompt is long is dropped.
+    """
+    encoding = encode(caption)
+    dropped, extents = [], {}
+    for phrase, own in enumerate(spans):
+        tokens = token_positions(encoding, own)
+        if not tokens:
+            dropped.append((phrase, NO_TOKENS))
+        elif len(encoding.ids) > MAX_TOKENS and tokens[-1] - tokens[0] >= MAX_TOKENS - 2:
+            dropped.append((phrase, OVER_LIMIT))
+        else:
+            extents[phrase] = tokens
+    if not extents:
+        return [], dropped
+    if len(encoding.ids) <= MAX_TOKENS:
+        return [Prompt(encoding.ids, list(extents), list(extents.values()))], dropped
+    return _split(encoding, extents), dropped
+
+
+def _split(encoding: Encoding, extents: dict[int, list[int]]) -> list[Prompt]:
+    """Windows over a long caption, so that each phrase lies whole in one of them."""
+    room, end = MAX_TOKENS - 2, len(encoding.ids) - 1  # tokens 1 .. end - 1 are the caption's
+    windows, start = [], 1
+    while start < end:
+        stop = _cut(encoding, extents, start, min(start + room, end), end)
+        windows.append((start, stop))
+        start = stop
+    prompts, left = [], dict(extents)
+    while left:
+        start, stop = windows.pop(0) if windows else _window_for(left, room, end)
+        inside = {phrase: own for phrase, own in left.items() if start <= own[0] and own[-1] < stop}
+        left = {phrase: own for phrase, own in left.items() if phrase not in inside}
+        if inside:
+            ids = [encoding.ids[0], *encoding.ids[start:stop], encoding.ids[-1]]
+            prompts.append(Prompt(ids, list(inside), [[t - start + 1 for t in own] for own in inside.values()]))
+    return prompts
+
+
+def _window_for(left: dict[int, list[int]], room: int, end: int) -> tuple[int, int]:
+    """A window from the first phrase that every cut went through."""
+    start = min(own[0] for own in left.values())
+    return start, min(start + room, end)
+
+
+def _cut(encoding: Encoding, extents: dict[int, list[int]], start: int, stop: int, end: int) -> int:
+    """Where the window from start, at most to stop, ends best: after a sentence, else a word, and through no phrase."""
+    if stop == end:
+        return stop
+    words = encoding.word_ids
+    borders = [cut for cut in range(stop, start, -1) if words[cut] != words[cut - 1]]
+    whole = [cut for cut in borders if not any(own[0] < cut <= own[-1] for own in extents.values())]
+    after_sentence = [cut for cut in whole if encoding.tokens[cut - 1] in SENTENCE_ENDS]
+    return next(iter(after_sentence or whole or borders or [stop]))
+
+
+def clean_category(name: str) -> str:
+    """A category name as official prompts carry it: no parenthesised part, `_` and double spaces as one space."""
+    return re.sub(r"\([^)]*\)", "", name).replace("_", " ").replace("  ", " ")
+
+
+def category_caption(categories: Sequence[str]) -> tuple[str, list[list[Span]]]:
+    """One detection caption, "person. dog. ...", and the span of every category in it."""
+    names = [clean_category(name) for name in categories]
+    spans, start = [], 0
+    for name in names:
+        spans.append([(start, start + len(name))])
+        start += len(name) + len(SEPARATOR)
+    return SEPARATOR.join(names), spans
+
+
+def category_prompts(
+    categories: Sequence[str], per_prompt: int | None = None
+) -> tuple[list[Prompt], list[tuple[int, str]]]:
+    """Detection prompts for any number of categories: as many in each as fit, or at most per_prompt."""
+    prompts, dropped, taken, room = [], [], [], MAX_TOKENS - 2
+
+    def close() -> None:
+        if taken:
+            caption, spans = category_caption([categories[index] for index in taken])
+            (prompt,), _ = caption_prompts(caption, spans)
+            prompts.append(Prompt(prompt.ids, [taken[phrase] for phrase in prompt.phrases], prompt.tokens))
+
+    for index, name in enumerate(categories):
+        size = len(encode(clean_category(name)).ids) - 2
+        if size == 0 or size > MAX_TOKENS - 2:
+            dropped.append((index, OVER_LIMIT if size else NO_TOKENS))
+            continue
+        cost = size + (1 if taken else 0)  # the separator's full stop
+        if cost > room or len(taken) == per_prompt:
+            close()
+            taken, room, cost = [], MAX_TOKENS - 2, size
+        taken.append(index)
+        room -= cost
+    close()
+    return prompts, dropped
+
+
+def pad(ids: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Token ids of a batch -> input_ids and attention_mask (B, L), padded to the longest."""
+    length = max(len(own) for own in ids)
+    rows = torch.tensor([[*own, *[0] * (length - len(own))] for own in ids])
+    mask = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in ids])
+    return rows.to(device), mask.to(device)
+
+
+def truncated(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list[int], list[list[int]]]:
+    """For training: the caption cut at 256 tokens, and each phrase's positions in what is left (possibly none)."""
+    encoding = encode(caption)
+    if len(encoding.ids) > MAX_TOKENS:
+        sep = encoding.ids[-1]
+        encoding.truncate(MAX_TOKENS - 1)
+        return [*encoding.ids, sep], [token_positions(encoding, own) for own in spans]
+    return encoding.ids, [token_positions(encoding, own) for own in spans]
