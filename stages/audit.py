@@ -1,0 +1,68 @@
+"""`phrasebox audit`: what is in the labels. Parts are summarised once; the merge writes the figures and the page."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from stages.auditing.summary import STAGES_WITH_REJECTS, counters_bytes, summarise, terms_bytes
+from stages.stage import Counts, Input, PartIO, PartResult, RunIO
+
+__all__ = ["AuditStage"]
+
+
+class AuditStage:
+    """Reduce stage: `run_part` writes summaries/part-N.json and .parquet files, `merge` writes report/."""
+
+    name: ClassVar[str] = "audit"
+    version: ClassVar[int] = 1
+    kind: ClassVar[Literal["map", "reduce", "job"]] = "reduce"
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("pairs"),
+        Input("gold", optional=True),
+        Input("phrases", optional=True),
+        Input("labels", optional=True),
+        Input("pseudo", optional=True),
+        *(Input(f"rejects/{stage}", optional=True) for stage in STAGES_WITH_REJECTS),
+    )
+    outputs: ClassVar[tuple[str, ...]] = ("summaries", "report")
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @classmethod
+    def resolve(cls, config: Any) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def settings(cls, config: Any) -> dict[str, Any]:
+        """Nothing: a part's summary depends on its tables alone. What the merge shows is set by `merge_settings`."""
+        return {}
+
+    @classmethod
+    def merge_settings(cls, config: Any) -> dict[str, Any]:
+        """What the report depends on beside the summaries."""
+        audit = config.audit
+        return {
+            "pictures": audit.pictures,
+            "seed": audit.seed,
+            "exact_phrases": audit.exact_phrases,
+            "score_floor": config.label.score_floor,
+            "min_score": config.filter.min_score,
+        }
+
+    def run_part(self, io: PartIO) -> PartResult:
+        counters, tables = summarise(io)
+        with io.create(f"summaries/part-{io.part:07d}.json") as file:
+            file.write(counters_bytes(counters))
+        for name, table in tables.items():
+            with io.create(f"summaries/part-{io.part:07d}.{name}.parquet") as file:
+                file.write(terms_bytes(table))
+        pairs = counters["pairs"]
+        io.progress(pairs)
+        return PartResult(Counts(in_=pairs, out=pairs))
+
+    def merge(self, io: RunIO) -> dict[str, Any]:
+        """Write report/stats.json and report/index.html; returns the headline figures for the summary line."""
+        from stages.auditing.report import write_report
+
+        return write_report(io, self.config)

@@ -1,0 +1,246 @@
+"""From merged summaries to the figures of report/stats.json. docs/audit.md describes every key."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from stages.auditing import grid
+from stages.auditing.flat import Flags, Ints
+from stages.auditing.merge import Merged
+from stages.auditing.terms import Totals
+from stages.auditing.vocabulary import VOCABULARIES
+
+LISTED = 40  # rows of each table of phrases
+OFTEN = 20  # a phrase asked for at least so often counts as asked for many times
+HARDLY = 0.1  # ... and as hardly ever found when at most this share of it got a box
+
+
+def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, Any]:
+    """The content of stats.json, warnings excepted; JSON-able."""
+    phrases = merged.terms["phrases"]
+    return {
+        "version": 1,
+        "parts": {"planned": merged.planned, "counted": len(merged.parts), **merged.counters.get("datasets", {})},
+        "score_floor": score_floor,
+        "min_score": min_score,
+        **_funnel(merged),
+        "unique_phrases": _distinct(phrases, "boxes"),
+        "unique_phrases_in_captions": _distinct(phrases, "seen"),
+        "unique_heads": _distinct(merged.terms["heads"], "boxes"),
+        "exactness": exactness(merged),
+        "rejected": {s: dict(sorted(r.items())) for s, r in sorted(merged.counters.get("rejected", {}).items()) if r},
+        "dropped": {d: dict(sorted(r.items())) for d, r in sorted(merged.counters.get("dropped", {}).items()) if r},
+        "by_threshold": by_threshold(merged, score_floor),
+        "histograms": histograms(merged),
+        "box_shapes": box_shapes(merged),
+        "phrases_tables": phrase_tables(phrases) if phrases.text is not None else {},
+        "rank_frequency": rank_frequency(phrases),
+        "vocabularies": {name: coverage(phrases, merged.terms["heads"], names) for name, names in VOCABULARIES.items()},
+        "duplicates": duplicates(merged),
+        "gold": agreement(merged, score_floor, min_score),
+    }
+
+
+def _funnel(merged: Merged) -> dict[str, Any]:
+    boxes, with_boxes, grounded = (merged.count(n) for n in ("boxes", "pairs_with_boxes", "phrases_grounded"))
+    names = ("pairs", "pairs_with_image", "pairs_with_phrases", "pairs_with_any_box", "pairs_with_boxes")
+    more = ("phrases", "phrases_asked", "phrases_grounded", "boxes_labelled", "boxes")
+    return {
+        **{name: merged.count(name) for name in names + more},
+        "boxes_per_image": _ratio(boxes, with_boxes),
+        "boxes_per_phrase": _ratio(boxes, grounded),
+        "other_script": merged.count("other_script"),
+    }
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return a / b if b else None
+
+
+def _distinct(totals: Totals, column: str) -> int:
+    return totals.distinct(totals.columns[column] > 0) if column in totals.columns else 0
+
+
+def exactness(merged: Merged) -> dict[str, Any]:
+    """Which figures are exact and which come from a sketch, with its error."""
+    phrases = merged.terms["phrases"]
+    kept = phrases.columns["boxes"] > 0 if "boxes" in phrases.columns else None
+    return {
+        "unique_phrases": {
+            "exact": phrases.exact,
+            "relative_standard_error": phrases.relative_error(kept),
+            "relative_error_95": 1.96 * phrases.relative_error(kept),
+        },
+        "phrase_counts": {"exact": phrases.undercount == 0, "undercount_at_most": phrases.undercount},
+        "duplicates": {"exact": merged.terms["image_captions"].exact},
+    }
+
+
+def by_threshold(merged: Merged, score_floor: float) -> list[dict[str, Any]]:
+    """What score > threshold would keep of labels/, on the grid of 0.01 from the floor up; before NMS and other rules."""
+    if not merged.has("labels"):
+        return []
+    boxes = grid.above(np.array(merged.histogram("label_scores")))
+    pairs = grid.above(np.array(merged.histogram("pair_best_scores")))
+    phrases = merged.terms["phrases"]
+    best = np.bincount(phrases.columns["best"][phrases.sampled], minlength=102)
+    unique = np.round(grid.above(best) / (phrases.theta / 2.0**64)).astype(np.int64)
+    return [
+        {"threshold": t, "pairs": int(pairs[i]), "boxes": int(boxes[i]), "unique_phrases": int(unique[i])}
+        for i, t in enumerate(grid.THRESHOLDS.tolist())
+        if i >= math.ceil(round(score_floor * 100, 6))
+    ]
+
+
+def histograms(merged: Merged) -> dict[str, Any]:
+    """Counts; the edges of each are in docs/audit.md and in `stages/auditing/grid.py`."""
+    names = ("boxes_per_image", "boxes_per_phrase", "phrases_per_pair", "side_share", "aspect")
+    found = {name: merged.histogram(name) for name in names}
+    return {
+        **found,
+        "score_labelled": _score_bins(merged.histogram("label_scores")),
+        "score_kept": _score_bins(merged.histogram("kept_scores")),
+        "heat": np.reshape(merged.histogram("heat"), (grid.HEAT_CELLS, -1)).tolist() if merged.histogram("heat") else [],
+    }
+
+
+def _score_bins(passed: list[int]) -> list[int]:
+    """100 bins, the i-th one of scores in (i/100, (i+1)/100]; a score of exactly 0 joins the first."""
+    return [passed[0] + passed[1], *passed[2:101]] if passed else []
+
+
+def box_shapes(merged: Merged) -> dict[str, Any]:
+    boxes = merged.count("boxes")
+    small, medium, large = merged.histogram("coco_sizes") or (0, 0, 0)
+    return {
+        "small": small,
+        "medium": medium,
+        "large": large,
+        "whole_image": merged.count("whole_image_boxes"),
+        "whole_image_share": _ratio(merged.count("whole_image_boxes"), boxes),
+        "near_duplicates": merged.count("near_duplicate_boxes"),
+        "near_duplicate_share": _ratio(merged.count("near_duplicate_boxes"), boxes),
+    }
+
+
+def phrase_tables(phrases: Totals) -> dict[str, list[dict[str, Any]]]:
+    """Most frequent, rarest, most often ungrounded, most often with several boxes; ties in alphabetical order."""
+    c = phrases.columns
+    ungrounded = c["asked"] - c["grounded"]
+    often = (c["asked"] >= OFTEN) & (c["grounded"] <= HARDLY * c["asked"])
+    return {
+        "most_frequent": _table(phrases, c["boxes"], c["boxes"] > 0),
+        "rarest": _table(phrases, -c["boxes"], c["boxes"] > 0),
+        "most_often_ungrounded": _table(phrases, ungrounded, often),
+        "most_often_several": _table(phrases, c["several"], c["several"] > 0),
+    }
+
+
+def _table(phrases: Totals, measure: Ints, where: Flags) -> list[dict[str, Any]]:
+    """The LISTED phrases of the highest measure. Ties: alphabetical (of at most 10,000 with the smallest hashes)."""
+    chosen = np.flatnonzero(where)
+    if len(chosen) > LISTED:
+        cut = np.partition(measure[chosen], -LISTED)[-LISTED]
+        above, level = chosen[measure[chosen] > cut], chosen[measure[chosen] == cut]
+        chosen = np.r_[above, level[:10_000]]
+    rows = sorted(zip((-measure[chosen]).tolist(), phrases.texts(chosen), chosen.tolist()))[:LISTED]
+    return [
+        {"phrase": text, **{n: int(phrases.columns[n][i]) for n in ("seen", "asked", "grounded", "several", "boxes")}}
+        for _, text, i in rows
+    ]
+
+
+def rank_frequency(phrases: Totals) -> list[list[int]]:
+    """[rank, boxes] of kept phrases in descending order, at ranks spaced evenly on a log scale; estimates beyond exact."""
+    if "boxes" not in phrases.columns:
+        return []
+    boxes = phrases.columns["boxes"]
+    if phrases.exact:
+        counts = np.sort(boxes[boxes > 0])[::-1]
+        ranks = np.unique(np.geomspace(1, max(len(counts), 1), 120).round().astype(np.int64)) if len(counts) else []
+        return [[int(r), int(counts[r - 1])] for r in ranks]
+    head = np.sort(boxes)[::-1][:100]
+    tail = np.sort(boxes[phrases.sampled & (boxes > 0)])[::-1]
+    scale = 2.0**64 / phrases.theta
+    at = np.unique(np.geomspace(max(100 / scale, 1), len(tail), 100).round().astype(np.int64))
+    points = [[i + 1, int(n)] for i, n in enumerate(head)] + [[int(i * scale), int(tail[i - 1])] for i in at]
+    return [p for i, p in enumerate(points) if i < 100 or (p[0] > 100 and p[1] <= int(head[-1]))]
+
+
+def coverage(phrases: Totals, heads: Totals, names: dict[str, str]) -> dict[str, Any]:
+    """Category names that occur among kept phrases: as a whole phrase, or as the head of one. `names`: text -> name."""
+    from stages.auditing.terms import hash_texts
+
+    hashes = hash_texts(names)
+    whole, by_head = _boxes_of(phrases, hashes), _boxes_of(heads, hashes)
+    found: dict[str, int] = {}
+    for name, a, b in zip(names.values(), whole.tolist(), by_head.tolist()):
+        found[name] = max(found.get(name, 0), a, b)
+    missing = sorted(name for name, boxes in found.items() if boxes == 0)
+    return {
+        "names": len(found),
+        "found": len(found) - len(missing),
+        "found_10": sum(boxes >= 10 for boxes in found.values()),
+        "found_100": sum(boxes >= 100 for boxes in found.values()),
+        "missing": missing,
+    }
+
+
+def _boxes_of(totals: Totals, hashes: Any) -> Ints:
+    """Kept boxes of each hash, 0 where the table does not have it."""
+    if "boxes" not in totals.columns or not len(totals.columns["hash"]):
+        return np.zeros(len(hashes), np.int64)
+    known = totals.columns["hash"]
+    order = np.argsort(known, kind="stable")  # sample and heavy rows are each in order, not together
+    at = np.minimum(np.searchsorted(known, hashes, sorter=order), len(known) - 1)
+    return np.where(known[order[at]] == hashes, totals.columns["boxes"][order[at]], 0)
+
+
+def duplicates(merged: Merged) -> dict[str, Any]:
+    """Pairs that repeat an earlier caption, image, or both: pairs less distinct ones."""
+    result: dict[str, Any] = {}
+    for kind in ("captions", "images", "image_captions"):
+        total = merged.count("pairs") if kind == "captions" else merged.count("pairs_with_image")
+        distinct = min(merged.terms[kind].distinct(), total)
+        result[kind] = {"distinct": distinct, "repeats": total - distinct, "share": _ratio(total - distinct, total)}
+    return result
+
+
+def agreement(merged: Merged, score_floor: float, min_score: float) -> dict[str, Any] | None:
+    """Precision and recall by threshold and calibration, where gold exists; the rule is in auditing/agreement.py."""
+    gold = merged.counters.get("gold")
+    if not gold or not gold["boxes"]:
+        return None
+    judged, matched = grid.above(np.array(gold["judged"])), grid.above(np.array(gold["matched"]))
+    rows = [
+        {
+            "threshold": t,
+            "precision": _ratio(int(matched[i]), int(judged[i])),
+            "recall": matched[i] / gold["boxes"],
+            "judged": int(judged[i]),
+            "matched": int(matched[i]),
+        }
+        for i, t in enumerate(grid.THRESHOLDS.tolist())
+        if i >= math.ceil(round(score_floor * 100, 6))
+    ]
+    return {
+        "pairs": gold["pairs"],
+        "boxes": gold["boxes"],
+        "by_threshold": rows,
+        "at_min_score": next((row for row in rows if row["threshold"] >= min_score), None),
+        "calibration": _calibration(_score_bins(gold["judged"]), _score_bins(gold["matched"])),
+    }
+
+
+def _calibration(judged: list[int], matched: list[int], width: int = 5) -> list[dict[str, Any]]:
+    """Bins of 0.05 in score: how many boxes, and the share of them that is right."""
+    bins = []
+    for start in range(0, 100, width):
+        total, right = sum(judged[start : start + width]), sum(matched[start : start + width])
+        if total:
+            edges = {"above": start / 100, "up_to": (start + width) / 100}
+            bins.append({**edges, "boxes": total, "matched": right, "precision": right / total})
+    return bins

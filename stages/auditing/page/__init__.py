@@ -1,0 +1,70 @@
+"""The report's page: one HTML file that opens offline. Nothing in it is fetched; captions can only ever be text.
+
+The style sheet and the script are inlined, a content security policy allows the one script by its hash and no network,
+jinja2 escapes every value, and the data block is JSON without `<`, `>` or `&`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.auditing.page import charts, prose, series
+
+HERE = Path(__file__).parent
+
+
+def embed(data: Any) -> str:
+    """JSON that can stand inside a <script> element: no character in it can end the element or open a comment."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def render(stats: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
+    """The whole page."""
+    return render_template("template.html", "page.js", stats=stats, data=page_data(stats, pictures), pictures=pictures)
+
+
+def render_template(name: str, script: str, **values: Any) -> str:
+    """A template with the style sheet, one script and the chart functions at hand."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.globals |= {"charts": charts, "prose": prose, "series": series}
+    environment.filters |= {"number": prose.number, "compact": prose.compact, "percent": prose.percent}
+    source = (HERE / script).read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    values["data"] = Markup(embed(values["data"]))  # noqa: S704 - `embed` leaves nothing that HTML could read
+    return environment.get_template(name).render(
+        style=Markup((HERE / "style.css").read_text("utf-8")),  # noqa: S704 - our own file
+        script=Markup(source),  # noqa: S704 - our own file
+        script_hash=digest,
+        **values,
+    )
+
+
+def page_data(stats: dict[str, Any], pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the script needs: thresholds, agreement and the pictures."""
+    gold = stats["gold"] or {}
+    return {
+        "minScore": stats["min_score"],
+        "thresholds": [[r["threshold"], r["pairs"], r["boxes"], r["unique_phrases"]] for r in stats["by_threshold"]],
+        "gold": [[r["threshold"], r["precision"], r["recall"]] for r in gold.get("by_threshold", [])],
+        "pictures": [_cut(picture) for picture in pictures],
+    }
+
+
+def _cut(picture: dict[str, Any], most: int = 600) -> dict[str, Any]:
+    """Without what the page does not use, and with the caption cut where it is very long."""
+    kept = {k: v for k, v in picture.items() if k not in ("sha256", "image") and v not in ([], "", 0)}
+    if len(picture["caption"]) > most:
+        kept["caption"] = picture["caption"][:most] + "…"
+    return kept

@@ -1,0 +1,104 @@
+"""Numbers and sentences of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.reasons import ALL
+
+# What others report, counted by them. Sources: the GLIP paper (section 4.2), Kosmos-2 (GRIT), YOLO-World (CC3M-Lite).
+REFERENCES = (
+    {"name": "GLIP, Cap24M", "pairs": 24_000_000, "boxes": 78_100_000, "unique": 58_400_000, "per_image": 3.25},
+    {"name": "GRIT", "pairs": 90_600_000, "boxes": 137_300_000, "unique": None, "per_image": 1.52},
+    {"name": "CC3M-Lite", "pairs": 246_363, "boxes": 820_629, "unique": None, "per_image": 3.33},
+)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """1,234 or 3.25; an en dash for what does not exist."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+
+
+def compact(value: float | None) -> str:
+    """1,234 as it is; 24.0M, 78.1M, 12.3k from 10,000 up."""
+    if value is None:
+        return "–"
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= max(size, 10_000):
+            return f"{value / size:.1f}{unit}"
+    return f"{value:,.0f}"
+
+
+def percent(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def funnel(stats: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps from source rows to kept boxes, as far as the run has come."""
+    ingest = sum(stats["rejected"].get("ingest", {}).values())
+    steps = [
+        ("rows of the source", stats["pairs"] + ingest, "pairs"),
+        ("pairs", stats["pairs"], "pairs"),
+        ("with an image", stats["pairs_with_image"], "pairs"),
+        ("with a phrase", stats["pairs_with_phrases"], "phrases"),
+        (f"with a box at the floor of {stats['score_floor']:g}", stats["pairs_with_any_box"], "labels"),
+        ("with a kept box", stats["pairs_with_boxes"], "pseudo"),
+    ]
+    whole = steps[0][1]
+    return [
+        {"label": label, "count": count, "share": count / whole if whole else 0.0}
+        for label, count, dataset in steps
+        if stats["parts"].get(dataset)
+    ]
+
+
+def meaning(reason: str) -> str:
+    return ALL.get(reason, "a reason that this version does not know")
+
+
+def headline(stats: dict[str, Any]) -> str:
+    if stats["boxes"]:
+        return f"{compact(stats['boxes'])} boxes for {compact(stats['unique_phrases'])} phrases"
+    if stats["phrases"]:
+        return f"{compact(stats['phrases'])} phrases in {compact(stats['pairs'])} captions"
+    return f"{compact(stats['pairs'])} pairs"
+
+
+def standfirst(stats: dict[str, Any]) -> str:
+    """One paragraph that says what the run holds."""
+    if not stats["parts"].get("pseudo"):
+        share = percent(stats["pairs_with_phrases"], stats["pairs"])
+        return f"{number(stats['pairs'])} captions so far, {share} of them with at least one noun phrase; no labels yet."
+    kept = percent(stats["pairs_with_boxes"], stats["pairs"])
+    grounded = percent(stats["phrases_grounded"], stats["phrases_asked"])
+    sentence = (
+        f"Of {number(stats['pairs'])} image–caption pairs, {kept} have at least one box that scores above "
+        f"{stats['min_score']:g} and passed the filter. The teacher found {grounded} of the "
+        f"{number(stats['phrases_asked'])} phrases it was asked for"
+    )
+    if stats["boxes_per_image"]:
+        sentence += f"; a picture with any box has {stats['boxes_per_image']:.2f} of them"
+    return sentence + "."
+
+
+def counted(stats: dict[str, Any]) -> str:
+    """Which figures are exact, in words."""
+    phrases = stats["exactness"]["unique_phrases"]
+    if phrases["exact"]:
+        return "Every figure on this page is exact."
+    return (
+        "Counts, histograms and thresholds are exact. Numbers of unique phrases are estimates from an even sample of "
+        f"all phrases, within ±{phrases['relative_error_95']:.2%} at 95% confidence; counts of single phrases may be "
+        f"too low by at most {stats['exactness']['phrase_counts']['undercount_at_most']:,}."
+    )
+
+
+TABLES = (
+    ("most_frequent", "Most frequent", "boxes", "by kept boxes"),
+    ("rarest", "The far end of the tail", "boxes", "with the fewest kept boxes"),
+    ("most_often_ungrounded", "Asked for, hardly ever found", "grounded", "asked 20 times or more, found in at most 10%"),
+    ("most_often_several", "Most often several boxes", "several", "how often one mention got two boxes or more"),
+)
+BUDGET_TEXT = "24 MB"

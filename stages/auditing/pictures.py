@@ -1,0 +1,165 @@
+"""The pictures of the report: a seeded sample, the worst-of galleries, and their thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import io as bytesio
+import random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.records import ROWS_PER_PART_LIMIT, make_key
+from stages.auditing.merge import Merged
+from stages.auditing.summary import WORST
+from stages.images import decode_rgb
+from stages.stage import ImageRef, RowError, RunIO
+
+MOST_BOXES = 40  # of one picture in the page: kept ones first, then by score
+MOST_CHARS = 600  # of a caption in the page
+BUDGET = 24_000_000  # bytes of the page that pictures may take
+SIDES = ((150, 400), (600, 288), (2000, 192), (1_000_000, 128))  # up to so many pictures: longest side in pixels
+
+GALLERIES = {
+    "sample": "seeded sample",
+    "lowest_score": "lowest kept score",
+    "most_boxes": "most boxes",
+    "largest_box": "largest box",
+    "most_crowded": "most crowded",
+    "nothing_found": "asked most, nothing found",
+    "rarest_phrases": "rarest phrases",
+}
+
+Picture = dict[str, Any]
+
+
+def choose(merged: Merged, io: RunIO, pictures: int, seed: int) -> dict[int, list[str]]:
+    """Key (as a number) -> the galleries that it is in; the sample first, then each gallery from its worst down."""
+    chosen: dict[int, list[str]] = {}
+    for gallery in GALLERIES:
+        keys = sampled_keys(merged, io, pictures, seed) if gallery == "sample" else _gallery(merged, gallery)
+        for key in keys:
+            chosen.setdefault(key, []).append(gallery)
+    return chosen
+
+
+def sampled_keys(merged: Merged, io: RunIO, pictures: int, seed: int) -> list[int]:
+    """`pictures` pairs drawn evenly from all pairs that have an image, numbered in the order of their keys."""
+    total = sum(merged.image_pairs.values())
+    numbers = sorted(random.Random(seed).sample(range(total), min(pictures, total)))
+    ends = np.cumsum(list(merged.image_pairs.values()))
+    keys: list[int] = []
+    for i, part in enumerate(merged.image_pairs):
+        begin = int(ends[i]) - merged.image_pairs[part]
+        here = [n - begin for n in numbers if begin <= n < ends[i]]
+        if here:
+            table = io.read_part("pairs", part, ["key", "image"])
+            with_image = table.filter(pc.is_valid(table["image"]))["key"]
+            keys += [int(with_image[n].as_py()) for n in here]
+    return keys
+
+
+def _gallery(merged: Merged, gallery: str) -> list[int]:
+    if gallery != "rarest_phrases":
+        return [key for _, key in merged.worst.get(gallery, [])]
+    phrases = merged.terms["phrases"]
+    if "boxes" not in phrases.columns:
+        return []
+    boxes = phrases.columns["boxes"]
+    kept = np.flatnonzero(boxes > 0)
+    rarest = kept[np.argsort(boxes[kept], kind="stable")]  # equal counts stay in the order of their hashes: an even draw
+    return list(dict.fromkeys(phrases.columns["kept_key"][rarest[: 4 * WORST]].tolist()))[:WORST]
+
+
+def load(io: RunIO, chosen: dict[int, list[str]], max_pixels: int) -> list[Picture]:
+    """Everything that the page shows of the chosen pairs, in the order chosen; thumbnails are added by `add_thumbnails`."""
+    by_part: dict[int, list[int]] = {}
+    for key in chosen:
+        by_part.setdefault(key // ROWS_PER_PART_LIMIT, []).append(key)
+    found: dict[int, Picture] = {}
+    for part, keys in sorted(by_part.items()):
+        names = [make_key(part, key % ROWS_PER_PART_LIMIT) for key in sorted(keys)]
+        for picture in read_pictures(io, part, names):
+            found[int(picture["key"])] = picture
+    pictures = [found[key] | {"galleries": galleries} for key, galleries in chosen.items() if key in found]
+    return add_thumbnails(io, pictures, max_pixels)
+
+
+def read_pictures(io: RunIO, part: int, keys: list[str]) -> list[Picture]:
+    """Caption, phrases, boxes (kept or not, with the reason) and true boxes of some pairs of one part."""
+    rows = {name: _rows(io, name, part, keys) for name in ("pairs", "phrases", "labels", "pseudo", "gold")}
+    return [_picture(rows["pairs"][key], *(rows[n].get(key) for n in list(rows)[1:])) for key in rows["pairs"]]
+
+
+def _rows(io: RunIO, dataset: str, part: int, keys: list[str]) -> dict[str, dict[str, Any]]:
+    if not io.has_part(dataset, part):
+        return {}
+    table = io.read_part(dataset, part)
+    table = table.filter(pc.is_in(table["key"], pa.array(keys)))
+    return {row["key"]: row for row in table.to_pylist()}
+
+
+def _picture(pair: Any, phrases: Any, labels: Any, pseudo: Any, gold: Any) -> Picture:
+    boxes = _boxes(labels, pseudo)
+    return {
+        "key": pair["key"],
+        "source_id": pair["source_id"] or "",
+        "image": pair["image"],
+        "sha256": pair["sha256"],
+        "width": pair["width"],
+        "height": pair["height"],
+        "caption": pair["caption"],
+        "phrases": [[p["start"], p["end"], p["norm"] or ""] for p in (phrases or {}).get("phrases") or []],
+        "boxes": boxes[:MOST_BOXES],
+        "more_boxes": max(len(boxes) - MOST_BOXES, 0),
+        "gold": [
+            [round(b[c], 1) for c in ("x1", "y1", "x2", "y2")] + [b["category"] or ""]
+            for b in (gold or {}).get("boxes") or []
+        ][:MOST_BOXES],
+    }
+
+
+def _boxes(labels: Any, pseudo: Any) -> list[list[Any]]:
+    """[phrase, x1, y1, x2, y2, score, reason it was dropped ("": kept)], kept ones first, then by score."""
+    dropped = {entry["box"]: entry["reason"] for entry in (pseudo or {}).get("dropped") or []}
+    boxes = [
+        [b["phrase"], *(round(b[c], 1) for c in ("x1", "y1", "x2", "y2")), round(b["score"], 4), dropped.get(i, "")]
+        for i, b in enumerate((labels or {}).get("boxes") or [])
+    ]
+    return sorted(boxes, key=lambda box: (box[6] != "", -box[5], box[0]))
+
+
+def add_thumbnails(io: RunIO, pictures: list[Picture], max_pixels: int) -> list[Picture]:
+    """Read, decode and shrink the images. What cannot be shown says why in `missing`; the budget of bytes holds."""
+    side = next(pixels for most, pixels in SIDES if len(pictures) <= most)
+    spent = 0
+    refs = [ImageRef(**p["image"]) for p in pictures if p["image"]]
+    images = iter(io.image_bytes(refs))
+    for picture in pictures:
+        data = next(images) if picture.pop("image") else RowError("no_image")
+        try:
+            if isinstance(data, RowError):
+                raise data
+            thumbnail = shrink(data, side, max_pixels)
+        except RowError as error:
+            picture["missing"] = error.reason
+            continue
+        spent += len(thumbnail) * 4 // 3
+        if spent > BUDGET:
+            picture["missing"] = "left out: the page's limit in bytes is reached"
+        else:
+            picture["thumbnail"] = base64.b64encode(thumbnail).decode("ascii")
+    return pictures
+
+
+def shrink(data: bytes, side: int, max_pixels: int) -> bytes:
+    """A WebP of at most `side` pixels along the longest side, upright. Raises RowError for what cannot be decoded."""
+    from PIL import Image
+
+    image = Image.fromarray(decode_rgb(data, max_pixels))
+    image.thumbnail((side, side))
+    out = bytesio.BytesIO()
+    image.save(out, "WEBP", quality=62, method=4)
+    return out.getvalue()
