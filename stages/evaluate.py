@@ -1,0 +1,116 @@
+"""A model and a benchmark -> evaluation: how good the teacher and the student are, with the protocol named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from stages.label import load_teacher, weights_sha256
+from stages.stage import Input, RunIO, UserError
+from stages.train import WEIGHTS
+
+if TYPE_CHECKING:
+    from model.glip import Glip
+
+FOLDER = "evaluation"
+BENCHMARKS = ("scenes", "coco")
+
+
+class EvaluateStage:
+    name: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 1
+    kind: ClassVar[Literal["job"]] = "job"
+    inputs: ClassVar[tuple[Input, ...]] = (Input("student", optional=True),)
+    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
+
+    def __init__(self, config: Any) -> None:
+        self.whole = config
+        self.config = config.evaluate
+
+    @classmethod
+    def resolve(cls, config: Any) -> dict[str, Any]:
+        evaluate = config.evaluate
+        if evaluate.benchmark not in BENCHMARKS:
+            raise UserError(
+                f"evaluate.benchmark: no benchmark {evaluate.benchmark!r}; there are {', '.join(BENCHMARKS)}"
+            )
+        if evaluate.benchmark == "coco" and (evaluate.data is None or evaluate.images is None):
+            raise UserError("evaluate: coco needs `data` (an instances JSON) and `images` (the folder of its pictures)")
+        return {}
+
+    @classmethod
+    def settings(cls, config: Any) -> dict[str, Any]:
+        kept: dict[str, Any] = config.evaluate.model_dump(mode="json")
+        kept["teacher"] = [config.label.teacher, weights_sha256(config.label.teacher, config.label.weights)]
+        kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
+        kept["short"], kept["long"] = config.label.short, config.label.long
+        kept["backend"] = config.phrases.backend
+        return kept
+
+    def run_job(self, io: RunIO) -> dict[str, Any]:
+        import torch
+
+        torch.set_num_threads(self.whole.train.threads)
+        summary: dict[str, Any] = {}
+        models = [name for name in self.config.models if name == "teacher" or WEIGHTS in io.files("student")]
+        for number, name in enumerate(models):
+            glip, description = self._open_model(io, name)
+            torch.set_num_threads(self.whole.train.threads)
+            result = {
+                "model": {"role": name, **description},
+                "benchmark": self.config.benchmark,
+                "settings": self.config.model_dump(mode="json"),
+                **self._measure(glip, io, number, len(models)),
+            }
+            path = f"{FOLDER}/{self.config.benchmark}-{name}.json"
+            with io.create(path) as stream:
+                stream.write((json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
+            summary[name] = headline(result)
+        return summary
+
+    def _open_model(self, io: RunIO, name: str) -> tuple[Glip, dict[str, Any]]:
+        label = self.whole.label
+        if name == "teacher":
+            return load_teacher(label), {
+                "variant": label.teacher,
+                "weights": weights_sha256(label.teacher, label.weights),
+            }
+        from safetensors.torch import load
+
+        from model.glip import Glip
+
+        with io.open(WEIGHTS) as stream:
+            data = stream.read()
+        glip = Glip.from_official(self.whole.train.variant, load(data)).to(label.device)
+        glip.precision, glip.batch_size = label.precision, self.config.batch_size
+        return glip, {"variant": self.whole.train.variant, "weights": hashlib.sha256(data).hexdigest()}
+
+    def _measure(self, glip: Glip, io: RunIO, number: int, models: int) -> dict[str, Any]:
+        config = self.config
+        total = config.count * models
+
+        def progress(done: int) -> None:
+            io.progress(number * config.count + done, total, f"model {number + 1} of {models}")
+
+        if config.benchmark == "coco":
+            from stages.evaluation.coco import evaluate_coco
+
+            return evaluate_coco(glip, io, config.data, config.images, config.count, progress)
+        from stages.evaluation.scenes import evaluate_scenes
+        from stages.phrases import NounPhraseExtractor
+
+        extractor = NounPhraseExtractor(self.whole.phrases.backend)
+        return evaluate_scenes(glip, extractor, config.count, config.seed, config.threshold, progress)
+
+
+def headline(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures for the summary of a run."""
+    if result["benchmark"] == "coco":
+        return {"AP": result["AP"], "AP50": result["AP50"]}
+    agreement = result["agreement"]["seen"]["at"]
+    return {
+        **{tier: values["AP"] for tier, values in result["detection"].items() if tier != "by_noun"},
+        "precision": agreement["precision"],
+        "recall": agreement["recall"],
+    }

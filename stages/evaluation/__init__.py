@@ -1,0 +1,1 @@
+"""The rooms of `phrasebox evaluate`: one benchmark or one measure a file."""

@@ -1,0 +1,118 @@
+"""The scenes benchmark: detection AP by how often a noun was in gold, and agreement of labels with gold.
+
+Pictures come from the held-out split `eval`. Detection: every noun is a category; one prompt with all their names, cut
+into as many as the token limit asks for; COCO AP (IoU 0.50:0.95, 100 boxes a picture) per noun, averaged over the
+nouns of a tier that occur in the pictures: common, rare (1 to 5 times in gold), unseen (never in gold). Every object of
+the picture counts, mentioned in its caption or not.
+Agreement: the caption's phrases, found by the phrase extractor as in a run, are grounded; see `agreement.py` for what
+is right. `seen` leaves out phrases and gold boxes of unseen nouns; boxes on phrases that name no thing count as wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.evaluation.agreement import Tally, judge, span_named
+from stages.evaluation.coco_ap import Detections, average_precision
+from stages.images import decode_rgb
+
+if TYPE_CHECKING:
+    from model.glip import Glip
+    from stages.phrases import NounPhraseExtractor
+    from stages.sources.scenes import Scene
+
+SPLIT = "eval"
+CHUNK = 64  # pictures in memory
+FLOOR = 0.05
+TIERS = ("common", "rare", "unseen")
+
+
+def evaluate_scenes(
+    glip: Glip,
+    extractor: NounPhraseExtractor,
+    count: int,
+    seed: int,
+    threshold: float,
+    progress: Callable[[int], None],
+    split: str = SPLIT,
+) -> dict[str, Any]:
+    """Both measures on `count` pictures; `progress` gets the number of pictures done."""
+    from stages.sources.scenes import NOUNS
+
+    names = [noun.name for noun in NOUNS]
+    tier = {noun.name: noun.tier for noun in NOUNS}
+    found: list[Detections] = []
+    gold: list[list[tuple[str, tuple[float, float, float, float]]]] = []
+    sizes: list[tuple[int, int]] = []
+    tallies = {"all": Tally(), "seen": Tally(), **{name: Tally() for name in TIERS}}
+    for scenes in chunks(split, seed, count):
+        images = [decode_rgb(scene.jpeg, 10_000_000) for scene in scenes]
+        for scene, result in zip(scenes, glip.detect(images, names, score_floor=FLOOR), strict=True):
+            found.append(Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy()))
+            gold.append(list(scene.objects))
+            sizes.append((scene.height, scene.width))
+        judge_scenes(glip, extractor, scenes, images, tier, tallies)
+        progress(len(found))
+    by_noun = average_precision(gold, found, names, sizes)
+    return {
+        "detection": {**tier_means(by_noun, tier), "by_noun": by_noun},
+        "agreement": {
+            name: {"at": tally.at(threshold), "curve": tally.curve(), "calibration": tally.calibration()}
+            for name, tally in tallies.items()
+        },
+        "pictures": count,
+        "protocol": " ".join((__doc__ or "").split()),
+    }
+
+
+def tier_means(by_noun: dict[str, dict[str, float]], tier: dict[str, str]) -> dict[str, Any]:
+    """Mean AP in percent over the nouns of each tier, and over all, with how many nouns and objects that is."""
+    groups = {"all": list(by_noun), **{name: [noun for noun in by_noun if tier[noun] == name] for name in TIERS}}
+    return {
+        name: {
+            "AP": 100 * float(np.mean([by_noun[noun]["AP"] for noun in nouns])) if nouns else None,
+            "AP50": 100 * float(np.mean([by_noun[noun]["AP50"] for noun in nouns])) if nouns else None,
+            "nouns": len(nouns),
+            "objects": int(sum(by_noun[noun]["gold"] for noun in nouns)),
+        }
+        for name, nouns in groups.items()
+    }
+
+
+def judge_scenes(
+    glip: Glip,
+    extractor: NounPhraseExtractor,
+    scenes: list[Scene],
+    images: list[Any],
+    tier: dict[str, str],
+    tallies: dict[str, Tally],
+) -> None:
+    """Ground the captions' phrases and add every box to the tallies of its tier."""
+    captions = [scene.caption for scene in scenes]
+    phrases = extractor.extract(captions)
+    spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
+    for scene, own, result in zip(scenes, phrases, glip.ground(images, captions, spans, score_floor=0.1), strict=True):
+        scores = result.scores.numpy()
+        named = np.asarray([span_named((own[p].start, own[p].end), scene.spans) for p in result.phrase.tolist()], int)
+        gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
+        gold_span = np.asarray([box.span for box in scene.boxes], int)
+        right, ious = judge(result.boxes.numpy(), scores, named, gold_boxes, gold_span)
+        span_tier = [tier[noun] for noun in scene.span_nouns]
+        box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]  # "": names no thing
+        for name, tally in tallies.items():
+            wanted = {"all": {*TIERS, ""}, "seen": {"common", "rare", ""}}.get(name, {name})
+            mask = np.asarray([one in wanted for one in box_tier], dtype=bool)
+            tally.scores += scores[mask].tolist()
+            tally.right += right[mask].tolist()
+            tally.ious += ious[mask].tolist()
+            tally.gold += sum(span_tier[span] in wanted for span in gold_span.tolist())
+
+
+def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:
+    from stages.sources.scenes import draw_scene
+
+    for start in range(0, count, CHUNK):
+        yield [draw_scene(split, seed, index) for index in range(start, min(start + CHUNK, count))]

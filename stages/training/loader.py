@@ -1,0 +1,75 @@
+"""Batches for one worker: read, decoded and augmented in background threads, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stages.stage import RowError
+from stages.training import transforms
+from stages.training.order import Draw, MixedOrder
+from stages.training.samples import Example, Sample
+from stages.training.sets import SampleSet
+
+AHEAD = 3  # batches prepared while one trains
+
+
+@dataclass(frozen=True)
+class Batch:
+    step: int
+    examples: list[Example]
+    skipped: list[tuple[str, RowError]]  # samples that could not be read or decoded
+
+
+class BatchMaker:
+    """Turns the draws of a step into examples. Randomness comes from (seed, position), so any step can be remade."""
+
+    def __init__(
+        self, sets: list[SampleSet], detection: list[float], order: MixedOrder, config: Any, max_pixels: int
+    ) -> None:
+        self.sets, self.detection, self.order, self.config, self.max_pixels = sets, detection, order, config, max_pixels
+        self.vocabularies = [samples.vocabulary() for samples in sets]
+
+    def make(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """The share of worker `rank` of the batch of `step`."""
+        examples, skipped = [], []
+        for draw in self.order.batch(step)[rank::world]:
+            try:
+                examples.append(self._example(draw))
+            except RowError as error:
+                skipped.append((f"set {draw.set}, sample {draw.index}", error))
+        return Batch(step, examples, skipped)
+
+    def _example(self, draw: Draw) -> Example:
+        rng = np.random.default_rng([self.config.seed, 3, draw.position])
+        sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
+        example = transforms.decode(sample, self.max_pixels)
+        if rng.random() < self.config.flip:
+            example = transforms.flip(example)
+        return example
+
+    def _with_text(self, sample: Sample, draw: Draw, rng: np.random.Generator) -> Sample:
+        vocabulary = self.vocabularies[draw.set]
+        if vocabulary and sample.objects and (not sample.caption or rng.random() < self.detection[draw.set]):
+            return transforms.detection_prompt(sample, vocabulary, self.config.negative_categories, rng)
+        if sample.caption and rng.random() < self.config.negative_captions:
+            samples = self.sets[draw.set]
+            others = [samples.sample(int(i)).caption for i in rng.integers(0, len(samples), int(rng.integers(1, 4)))]
+            return transforms.pack_captions(sample, [text for text in others if text != sample.caption], rng)
+        return sample
+
+
+def prefetch(make: Callable[[int], Batch], start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
+    """Batches of steps [start, stop), in order, up to AHEAD of them made in advance."""
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="loader") as pool:
+        pending: list[Future[Batch]] = []
+        step = start
+        while step < stop or pending:
+            while step < stop and len(pending) < AHEAD:
+                pending.append(pool.submit(make, step))
+                step += 1
+            yield pending.pop(0).result()

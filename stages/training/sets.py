@@ -1,0 +1,337 @@
+"""Where samples come from: the run's shards, scenes, another run's gold, COCO instances, MDETR-style grounding.
+
+A set knows its size, gives sample i, and the shape (height, width) of sample i without decoding it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.stage import Files, ImageRef, RowError, RunIO, UserError
+from stages.training.order import shuffled, shuffled_in_blocks
+from stages.training.samples import Sample, box_array
+
+OPEN_SHARDS = 16
+
+
+class SampleSet(Protocol):
+    pseudo: bool
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int) -> Sample: ...
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """(height, width), upright."""
+        ...
+
+    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        """The order of one epoch: every index once."""
+        ...
+
+    def vocabulary(self) -> list[str]:
+        """Category names for detection prompts, sorted; empty where the set has none."""
+        ...
+
+
+class SceneSet:
+    """Scenes drawn on the fly: nothing is stored."""
+
+    pseudo = False
+
+    def __init__(self, split: str, seed: int, count: int) -> None:
+        self.split, self.seed, self.count = split, seed, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int) -> Sample:
+        from stages.sources.scenes import draw_scene
+
+        scene = draw_scene(self.split, self.seed, index)
+        return Sample(
+            key=f"{self.split}-{self.seed}-{index}",
+            image=scene.jpeg,
+            caption=scene.caption,
+            spans=tuple(((start, end),) for start, end in scene.spans),
+            boxes=box_array([(box.x1, box.y1, box.x2, box.y2) for box in scene.boxes]),
+            phrase=np.asarray([box.span for box in scene.boxes], dtype=np.int64),
+            scores=np.ones(len(scene.boxes), dtype=np.float32),
+            pseudo=False,
+            objects=tuple(scene.objects),
+        )
+
+    def shape(self, index: int) -> tuple[int, int]:
+        from stages.sources.scenes import scene_size
+
+        width, height = scene_size(self.split, self.seed, index)
+        return height, width
+
+    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(self.count, seed, number, epoch)
+
+    def vocabulary(self) -> list[str]:
+        """The nouns that may occur in this split."""
+        from stages.sources.scenes import NOUNS
+
+        return sorted(noun.name for noun in NOUNS if self.split != "gold" or noun.tier != "unseen")
+
+
+class ShardSet:
+    """WebDataset shards of a run, read by their member offsets; samples stay where they are."""
+
+    pseudo = True
+
+    def __init__(self, io: RunIO, folder: str = "shards", min_score: float = 0.0, pseudo: bool = True) -> None:
+        self.io, self.folder, self.min_score, self.pseudo = io, folder, min_score, pseudo
+        with io.open(f"{folder}/index.json") as stream:
+            index = json.load(stream)
+        self.shards = [(entry["file"], int(entry["samples"])) for entry in index["shards"] if entry["samples"]]
+        self.starts = np.concatenate([[0], np.cumsum([samples for _, samples in self.shards])]).astype(np.int64)
+        self._open: OrderedDict[int, OpenShard] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def sample(self, index: int) -> Sample:
+        shard, row = self._locate(index)
+        return shard.sample(row, self.min_score, self.pseudo)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        shard, row = self._locate(index)
+        return int(shard.records[row]["height"]), int(shard.records[row]["width"])
+
+    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled_in_blocks([samples for _, samples in self.shards], OPEN_SHARDS // 2, seed, number, epoch)
+
+    def vocabulary(self) -> list[str]:
+        return []
+
+    def _locate(self, index: int) -> tuple[OpenShard, int]:
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        if number in self._open:
+            self._open.move_to_end(number)
+        else:
+            file, samples = self.shards[number]
+            self._open[number] = OpenShard(self.io, f"{self.folder}/{file}", samples)
+            if len(self._open) > OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+        return self._open[number], index - int(self.starts[number])
+
+
+class OpenShard:
+    """One tar: its records in memory, its images by offset."""
+
+    def __init__(self, io: RunIO, path: str, samples: int) -> None:
+        self._stack = ExitStack()
+        self._stream: BinaryIO = self._stack.enter_context(io.open(path))
+        self.records: list[dict[str, Any]] = []
+        self._images: list[tuple[int, int]] = []  # offset, length
+        for image, record in tar_samples(self._stream):
+            self._images.append(image)
+            self.records.append(record)
+        if len(self.records) != samples:
+            raise ValueError(
+                f"{path} holds {len(self.records)} samples, its index says {samples}: run phrasebox verify"
+            )
+
+    def sample(self, row: int, min_score: float, pseudo: bool) -> Sample:
+        record = self.records[row]
+        offset, length = self._images[row]
+        self._stream.seek(offset)
+        scores = np.asarray([box["score"] for box in record["boxes"]], dtype=np.float32)
+        sample = Sample(
+            key=record["key"],
+            image=self._stream.read(length),
+            caption=record["caption"],
+            spans=tuple(((phrase["start"], phrase["end"]),) for phrase in record["phrases"]),
+            boxes=box_array([box["bbox"] for box in record["boxes"]]),
+            phrase=np.asarray([box["phrase"] for box in record["boxes"]], dtype=np.int64),
+            scores=scores,
+            pseudo=pseudo,
+        )
+        return sample.keep(scores >= min_score)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def tar_samples(stream: BinaryIO) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """((offset, length) of the image, the record) of each sample of one of our shards, in order."""
+    import tarfile
+
+    pending: dict[str, tuple[int, int]] = {}
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        for member in tar:
+            stem, _, suffix = member.name.rpartition(".")
+            if suffix == "json":
+                content = tar.extractfile(member)
+                if content is None or stem not in pending:
+                    raise ValueError(f"{member.name}: no image before it; not a phrasebox shard")
+                yield pending.pop(stem), json.load(content)
+            else:
+                pending[stem] = (member.offset_data, member.size)
+
+
+class RunGoldSet:
+    """The true boxes of a run whose source has them (pairs/ and gold/)."""
+
+    pseudo = False
+
+    def __init__(self, io: RunIO) -> None:
+        self.io = io
+        self.rows: list[tuple[int, dict[str, Any], dict[str, Any]]] = []
+        for part in io.parts():
+            if not io.has_part("gold", part):
+                raise UserError("train.gold: the run has no gold/; its source has no true boxes")
+            pairs = {row["key"]: row for row in io.read_part("pairs", part).to_pylist()}
+            for gold in io.read_part("gold", part).to_pylist():
+                self.rows.append((part, pairs[gold["key"]], gold))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sample(self, index: int) -> Sample:
+        _, pair, gold = self.rows[index]
+        boxes = [(box["x1"], box["y1"], box["x2"], box["y2"]) for box in gold["boxes"]]
+        return Sample(
+            key=pair["key"],
+            image=read_image(self.io, pair["image"]),
+            caption=pair["caption"],
+            spans=tuple(((span["start"], span["end"]),) for span in gold["spans"]),
+            boxes=box_array(boxes),
+            phrase=np.asarray([box["span"] for box in gold["boxes"]], dtype=np.int64),
+            scores=np.ones(len(boxes), dtype=np.float32),
+            pseudo=False,
+            objects=tuple((box["category"], at) for box, at in zip(gold["boxes"], boxes, strict=True)),
+        ).keep(np.asarray([box["span"] >= 0 for box in gold["boxes"]], dtype=bool))
+
+    def shape(self, index: int) -> tuple[int, int]:
+        return self.rows[index][1]["height"], self.rows[index][1]["width"]
+
+    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(len(self), seed, number, epoch)
+
+    def vocabulary(self) -> list[str]:
+        return sorted({box["category"] for _, _, gold in self.rows for box in gold["boxes"]})
+
+
+def read_image(files: Files, image: dict[str, Any]) -> bytes:
+    """Raises RowError where the image is not there."""
+    data = next(iter(files.image_bytes([ImageRef(image["uri"], image["offset"], image["length"])])))
+    if isinstance(data, RowError):
+        raise data
+    return data
+
+
+class CocoSet:
+    """COCO instances: pictures with boxes of categories and no captions, for detection prompts."""
+
+    pseudo = False
+
+    def __init__(self, files: Files, annotations: str, images: str) -> None:
+        with files.open_source(annotations) as stream:
+            data = json.load(stream)
+        names = {category["id"]: category["name"] for category in data["categories"]}
+        boxes: dict[int, list[tuple[str, tuple[float, float, float, float]]]] = {}
+        for annotation in data["annotations"]:
+            x, y, width, height = annotation["bbox"]
+            if not annotation.get("iscrowd") and width > 1 and height > 1:
+                box = (float(x), float(y), float(x + width), float(y + height))
+                boxes.setdefault(annotation["image_id"], []).append((names[annotation["category_id"]], box))
+        self.files, self.images = files, images
+        self.rows = [(image, boxes[image["id"]]) for image in data["images"] if image["id"] in boxes]
+        self._names = sorted(names.values())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sample(self, index: int) -> Sample:
+        image, objects = self.rows[index]
+        uri = f"{self.images.rstrip('/')}/{safe_name(image['file_name'])}"
+        return Sample(
+            key=str(image["id"]),
+            image=read_image(self.files, {"uri": uri, "offset": -1, "length": -1}),
+            caption="",
+            spans=(),
+            boxes=box_array([]),
+            phrase=np.zeros(0, dtype=np.int64),
+            scores=np.zeros(0, dtype=np.float32),
+            pseudo=False,
+            objects=tuple(objects),
+        )
+
+    def shape(self, index: int) -> tuple[int, int]:
+        return int(self.rows[index][0]["height"]), int(self.rows[index][0]["width"])
+
+    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(len(self), seed, number, epoch)
+
+    def vocabulary(self) -> list[str]:
+        return self._names
+
+
+class MdetrSet:
+    """Flickr30k Entities and GoldG in MDETR's COCO-like JSON: a caption per image row, spans per box."""
+
+    pseudo = False
+
+    def __init__(self, files: Files, annotations: str, images: str) -> None:
+        with files.open_source(annotations) as stream:
+            data = json.load(stream)
+        self.files, self.images = files, images
+        self.rows: list[dict[str, Any]] = data["images"]
+        self.boxes: dict[int, list[dict[str, Any]]] = {}
+        for annotation in data["annotations"]:
+            self.boxes.setdefault(annotation["image_id"], []).append(annotation)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sample(self, index: int) -> Sample:
+        row = self.rows[index]
+        spans: dict[tuple[tuple[int, int], ...], int] = {}
+        boxes, phrase = [], []
+        for annotation in self.boxes.get(row["id"], []):
+            x, y, width, height = annotation["bbox"]
+            key = tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
+            if width > 1 and height > 1 and key:
+                boxes.append((float(x), float(y), float(x + width), float(y + height)))
+                phrase.append(spans.setdefault(key, len(spans)))
+        return Sample(
+            key=str(row["id"]),
+            image=read_image(
+                self.files,
+                {"uri": f"{self.images.rstrip('/')}/{safe_name(row['file_name'])}", "offset": -1, "length": -1},
+            ),
+            caption=row["caption"],
+            spans=tuple(spans),
+            boxes=box_array(boxes),
+            phrase=np.asarray(phrase, dtype=np.int64),
+            scores=np.ones(len(boxes), dtype=np.float32),
+            pseudo=False,
+        )
+
+    def shape(self, index: int) -> tuple[int, int]:
+        return int(self.rows[index]["height"]), int(self.rows[index]["width"])
+
+    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(len(self), seed, number, epoch)
+
+    def vocabulary(self) -> list[str]:
+        return []
+
+
+def safe_name(name: str) -> str:
+    """A file name from an annotation file, which must stay inside the image folder. Raises RowError."""
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith("/") or ":" in parts[0] or ".." in parts:
+        raise RowError("image_read_refused", name)
+    return name

@@ -1,0 +1,93 @@
+"""From a stored sample to what the model sees: decoding, flipping, text made of categories or of several captions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from stages.images import decode_rgb
+from stages.training.samples import Example, Sample, Spans, box_array
+
+SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
+def decode(sample: Sample, max_pixels: int) -> Example:
+    """Raises RowError for an image that cannot be decoded."""
+    return Example(
+        key=sample.key,
+        image=decode_rgb(sample.image, max_pixels),
+        caption=sample.caption,
+        spans=sample.spans,
+        boxes=sample.boxes,
+        phrase=sample.phrase,
+        scores=sample.scores,
+        pseudo=sample.pseudo,
+    )
+
+
+def flip(example: Example) -> Example:
+    """Mirror left and right. A caption that says so ("on the left of") is left as it is: swapping the two words would
+    move the spans and is wrong where they mean something else ("all right"), so such a sample is not flipped."""
+    if SIDES.search(example.caption):
+        return example
+    width = example.image.shape[1]
+    boxes = example.boxes.copy()  # (N, 4)
+    boxes[:, [0, 2]] = width - example.boxes[:, [2, 0]]
+    return replace(example, image=np.ascontiguousarray(example.image[:, ::-1]), boxes=boxes)
+
+
+def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng: np.random.Generator) -> Sample:
+    """The sample with category names for a text: those in the picture and sampled others, shuffled, joined by ". ".
+
+    As GLIP's detection data (Section 3.1 of the paper): with probability 0.5 all `negatives` are asked for, else a
+    uniform number of them. The caller's token limit is kept by the prompt builder of the model, which drops what does not fit,
+    so the positives come before the negatives when the limit is near.
+    """
+    present = sorted({category for category, _ in sample.objects})
+    absent = [name for name in vocabulary if name not in set(present)]
+    wanted = negatives if rng.random() < 0.5 else int(rng.integers(1, negatives + 1)) if negatives else 0
+    drawn = list(rng.permutation(len(absent))[:wanted])
+    names = present + [absent[i] for i in drawn]
+    order = rng.permutation(len(names))
+    caption, spans = join_names([names[i] for i in order])
+    place = {names[i]: at for at, i in enumerate(order)}
+    return replace(
+        sample,
+        caption=caption,
+        spans=spans,
+        boxes=box_array([box for _, box in sample.objects]),
+        phrase=np.asarray([place[category] for category, _ in sample.objects], dtype=np.int64),
+        scores=np.ones(len(sample.objects), dtype=np.float32),
+    )
+
+
+def join_names(names: list[str]) -> tuple[str, tuple[Spans, ...]]:
+    """GLIP's detection text: names joined by ". ", nothing after the last; and each name's span."""
+    spans: list[Spans] = []
+    at = 0
+    for name in names:
+        spans.append(((at, at + len(name)),))
+        at += len(name) + 2
+    return ". ".join(names), tuple(spans)
+
+
+def pack_captions(sample: Sample, others: list[str], rng: np.random.Generator) -> Sample:
+    """The sample's caption among captions of other samples, which are negatives for its picture.
+
+    Captions are shuffled, each ended with a full stop if it has none and followed by a space, as GLIP does (caption
+    packing, `PACK_RANDOM_CAPTION_NUMBER`); the spans move with their caption.
+    """
+    texts = [sample.caption, *others]
+    packed, shift = [], 0
+    at = 0
+    for i in rng.permutation(len(texts)):
+        text = texts[i].strip() if i else texts[i]
+        ended = text if text.rstrip().endswith(".") else text + "."
+        if i == 0:
+            shift = at
+        packed.append(ended)
+        at += len(ended) + 1
+    spans = tuple(tuple((start + shift, end + shift) for start, end in phrase) for phrase in sample.spans)
+    return replace(sample, caption=" ".join(packed), spans=spans)
