@@ -14,7 +14,6 @@ from stages.stage import UserError
 app = typer.Typer(
     name="phrasebox",
     help="Turns image-caption pairs into phrase-box labels, shards, a student and a report.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
@@ -31,6 +30,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made
 Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
 Deadline = Annotated[float, typer.Option("--deadline", min=1.0, help="Seconds that a part may take on a worker.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
+
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]
+
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer does not name the parent of its usage errors itself
 
 HELP = {
     "ingest": "Source -> pairs: tars, tables, COCO, a folder or the built-in scenes.",
@@ -92,14 +95,50 @@ def run_command(
     run_stages(config, set_ or [], run, first, last, options)
 
 
+@app.command("status", help="What is done, under way, failed and rejected, stage by stage.")
+def status_command(
+    run: RunFolder,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    from pipeline.commands import show_status
+
+    show_status(run, json_)
+
+
+@app.command("verify", help="Recount a run from its files; exit code 1 and the broken parts named where it fails.")
+def verify_command(
+    run: RunFolder,
+    quick: Annotated[bool, typer.Option("--quick", help="Sizes and counts only.")] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads [one per CPU core].")] = None,
+) -> None:
+    from pipeline.commands import verify_run
+
+    verify_run(run, quick, workers)
+
+
+@app.command("config", help="Print the resolved config, every default made explicit.")
+def config_command(
+    config: Annotated[str | None, typer.Argument(metavar="[CONFIG]", help="A YAML file [the defaults].")] = None,
+    run: Run = None,
+    set_: Sets = None,
+) -> None:
+    from pipeline.commands import show_config
+
+    show_config(config, set_ or [], run)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The command `phrasebox`. Exit codes: 0 done, 1 some parts failed, 2 bad arguments, 130 and 143 stopped."""
+    from pipeline.storage import StoreError
+
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments or sys.argv[1:] or ["--help"], prog_name="phrasebox", standalone_mode=False)
     except UserError as error:
         _fail(str(error), 2)
-    except typer.BadParameter as error:
+    except StoreError as error:
+        _fail(str(error), 1)
+    except USAGE_ERROR as error:
         _fail(error.format_message(), 2)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was committed stays", 130)
@@ -112,10 +151,9 @@ def _terminated(signal_number: int, frame: Any) -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    from pipeline.progress import printable
+    from pipeline.commands import complain
 
-    for line in text.splitlines():
-        sys.stderr.write(f"phrasebox: {printable(line)}\n")
+    complain(text)
     sys.exit(code)
 
 

@@ -1,56 +1,77 @@
-"""What the commands do, below the command line."""
+"""What the commands do, below the command line. Those that end with another exit code than 0 raise typer.Exit."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import typer
 
-from pipeline.config import load_config, resolve
+from pipeline.config import CONFIG, dump, load_config, resolve
+from pipeline.dry_run import dry_run
 from pipeline.executors import Executor, InlineExecutor
-from pipeline.progress import Plain
-from pipeline.runner import Report, Runner, Selection, part_label
-from pipeline.storage import StoreError, open_storage
+from pipeline.ledger import Ledger
+from pipeline.plan import read_plan
+from pipeline.progress import make_display, printable
+from pipeline.runner import Report, Runner, Selection, settings_of
+from pipeline.storage import Storage, open_storage
+from schemas.config import Config
 from stages import STAGES, load_stage
 from stages.stage import UserError
 
 
 @dataclass(frozen=True)
 class Options:
-    workers: int | None
-    address: str | None
-    inline: bool
-    parts: str | None
-    dry_run: bool
-    force: bool
-    deadline: float
-    verbose: bool
+    """How a command runs its stages; nothing of it enters a fingerprint."""
+
+    workers: int | None = None
+    address: str | None = None
+    inline: bool = False
+    parts: str | None = None
+    dry_run: bool = False
+    force: bool = False
+    deadline: float = 3600.0
+    verbose: bool = False
+
+
+def project() -> list[type[Any]]:
+    return [load_stage(name) for name in STAGES]
 
 
 def run_stages(
     file: str | None, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
 ) -> None:
-    """Runs the stages from `first` to `last` (None: all). Ends the command with exit code 1 when parts failed."""
+    """Runs the stages from `first` to `last` (None: all)."""
     names = stage_names(first, last)
+    parts = parse_parts(options.parts)
     config = load_config(file, settings, run)
-    project = [load_stage(name) for name in STAGES]
-    chosen = [stage for stage in project if stage.name in names]
-    config = resolve(config, chosen)
-    storage = open_storage(config.run)
-    selection = Selection(chosen, parse_parts(options.parts), options.force)
+    every = project()
+    selection = Selection([stage for stage in every if stage.name in names], parts, options.force)
+    config = resolve(config, every, selection.stages)
+    planning = any(hasattr(stage, "plan") for stage in selection.stages)
+    storage = open_storage(config.run) if planning else existing_run(config.run)
+    if options.dry_run:
+        show_plan(storage, config, every, selection, options)
+        return
     executor = make_executor(options)
-    display = Plain(options.verbose)
     try:
-        report = Runner(storage, config, project, executor, display).run(selection)
-    except StoreError as error:
-        sys.stderr.write(f"phrasebox: {error}\n")
-        raise typer.Exit(1) from None
+        report = Runner(storage, config, every, executor, make_display(storage, options.verbose)).run(selection)
     finally:
         executor.close()
     finish(report)
+
+
+def show_plan(
+    storage: Storage, config: Config, every: Sequence[type[Any]], selection: Selection, options: Options
+) -> None:
+    runner = Runner(storage, config, every, InlineExecutor(), make_display(storage, options.verbose))
+    plan = runner.plan(selection, read_plan(storage))
+    ledger = Ledger(storage, every, config, plan, settings_of(selection.stages, config))
+    say(*dry_run(ledger, selection, 1 if options.inline else options.workers or os.cpu_count() or 1))
 
 
 def make_executor(options: Options) -> Executor:
@@ -62,12 +83,55 @@ def make_executor(options: Options) -> Executor:
 
 
 def finish(report: Report) -> None:
-    for stage, part, why in report.failed:
-        sys.stderr.write(f"phrasebox: {stage}, {part_label(part)} failed: {why}\n")
-    if report.failed or report.blocked:
+    if not report.failed and not report.waiting:
+        if not any(report.made.values()):
+            say("nothing to be done: everything is committed")
+        say(*report.summary)
+        return
+    if report.failed:
+        named = "; ".join(failure.where for failure in report.failed[:20])
+        more = f" and {len(report.failed) - 20} more" if len(report.failed) > 20 else ""
+        complain(f"failed: {named}{more}; the next run tries again")
+    if report.waiting:
+        waiting = ", ".join(f"{stage} ({count:,})" for stage, count in report.waiting.items())
+        complain(f"not made, because what they need is not there: {waiting}")
+    raise typer.Exit(1)
+
+
+def verify_run(run: str, quick: bool, workers: int | None) -> None:
+    from pipeline.verify import label, verify
+
+    storage = existing_run(run)
+    config = load_config(None, (), run)
+    ledger = Ledger(storage, project(), config, read_plan(storage))
+    verdict = verify(ledger, quick, workers or os.cpu_count() or 1)
+    for problem in verdict.problems:
+        complain(label(problem))
+    checked = ", ".join(f"{stage} {count:,}" for stage, count in verdict.checked.items())
+    if verdict.problems:
+        broken = {(problem.stage, problem.part) for problem in verdict.problems}
+        complain(f"{len(broken):,} broken parts; `phrasebox STAGE --run {run} --parts N --force` makes a part again")
         raise typer.Exit(1)
-    if not any(report.made.values()):
-        sys.stderr.write("nothing to be done: everything is committed\n")
+    say(f"{run}: all in order ({checked or 'nothing committed yet'})")
+
+
+def show_status(run: str, as_json: bool) -> None:
+    from pipeline import status
+
+    found = status.run_status(existing_run(run), project())
+    say(*([status.as_json(found)] if as_json else status.as_lines(found)))
+
+
+def show_config(file: str | None, settings: Sequence[str], run: str | None) -> None:
+    say(dump(resolve(load_config(file, settings, run), project(), [])).rstrip())
+
+
+def existing_run(run: str) -> Storage:
+    """Raises UserError for a folder that is no run."""
+    storage = open_storage(run)
+    if not storage.exists(CONFIG) and not storage.exists("plan.json"):
+        raise UserError(f"{run}: no run here (neither {CONFIG} nor plan.json); give the run folder of an earlier run")
+    return storage
 
 
 def stage_names(first: str | None, last: str | None) -> list[str]:
@@ -90,8 +154,19 @@ def parse_parts(text: str | None) -> frozenset[int] | None:
         return None
     parts: set[int] = set()
     for piece in text.split(","):
-        low, dash, high = piece.strip().partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        low, dash, high = (half.strip() for half in piece.partition("-"))
+        if not low.isdigit() or (dash and not high.isdigit()) or len(low + high) > 14:
             raise UserError(f"--parts {text}: expected numbers and ranges, for example 0-9,12")
         parts.update(range(int(low), int(high if dash else low) + 1))
     return frozenset(parts)
+
+
+def say(*lines: str) -> None:
+    """Results go to stdout."""
+    for line in lines:
+        sys.stdout.write(printable(line) + "\n")
+
+
+def complain(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"phrasebox: {printable(line)}\n")

@@ -126,10 +126,19 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def resolve(config: Config, stages: Iterable[Any]) -> Config:
-    """With "auto" and the defaults of these stages made explicit. Raises UserError."""
-    for stage in stages:
-        found = stage.resolve(config)
+def resolve(config: Config, project: Iterable[Any], wanted: Iterable[Any]) -> Config:
+    """With "auto" and defaults made explicit. Raises UserError for a mistake in the section of a wanted stage.
+
+    Other sections are resolved where that is possible here, so that the config does not depend on the command.
+    """
+    chosen = list(wanted)
+    for stage in project:
+        try:
+            found = stage.resolve(config)
+        except (UserError, ImportError):
+            if stage in chosen:
+                raise
+            continue
         if found:
             section = getattr(config, stage.name).model_copy(update=found)
             config = config.model_copy(update={stage.name: section})

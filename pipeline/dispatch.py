@@ -48,15 +48,13 @@ class Dispatch:
         self._deadline = deadline
         self._limit = crew.limit()
 
-    def outcomes(self) -> Iterator[Outcome | None]:
-        """Every task's outcome as it comes; None when nothing came for a second."""
+    def outcomes(self) -> Iterator[Outcome]:
+        """Every task's outcome, as it comes."""
         import ray
 
         self._fill()
         while busy := [slot for slot in self._crew.slots if slot.queue]:
             ready, _ = ray.wait([slot.queue[0][0] for slot in busy], timeout=TICK)
-            if not ready:
-                yield None
             for slot in busy:
                 if slot.queue[0][0] in ready:
                     yield from self._collect(slot)

@@ -9,8 +9,8 @@ from pipeline.worker import Context, Outcome, Task, Worker
 
 
 class Executor(Protocol):
-    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome | None]:
-        """The outcome of every task, in the order they finish; None now and then while nothing does."""
+    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
+        """The outcome of every task, in the order they finish."""
         ...
 
     def close(self) -> None: ...
@@ -22,7 +22,7 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._worker: Worker | None = None
 
-    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome | None]:
+    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
         if self._worker is None or self._worker.context != context:
             self._worker = Worker(context)
         for task in tasks:

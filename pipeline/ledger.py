@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.commits import RESULT, part_of_path, read_record, read_records, record_path
@@ -17,18 +17,26 @@ from schemas.records import part_name
 from stages.stage import Input
 
 Records = dict[int | None, CommitRecord]  # by part; None: the merged result of a stage
+Inputs = dict[str, str | None]  # digest by dataset; None: an optional one that is absent
 
 
 class Ledger:
     """`stages`: all stages of the project, in their order, whether they run now or not."""
 
-    def __init__(self, storage: Storage, stages: Sequence[type[Any]], config: Config, plan: Plan) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        stages: Sequence[type[Any]],
+        config: Config,
+        plan: Plan,
+        settings: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
         self.storage = storage
         self.stages = list(stages)
         self.config = config
         self.plan = plan
         self._records: dict[str, Records] = {}
-        self._settings: dict[str, dict[str, Any]] = {}
+        self._settings = dict(settings or {})
         self._producers = {folder: stage for stage in stages for folder in folders_of(stage)}
 
     def records(self, stage: type[Any]) -> Records:
@@ -48,12 +56,9 @@ class Ledger:
 
     def part_task(self, stage: type[Any], part: int, stale: Sequence[str] = ()) -> Task | None:
         """The task of one part of a map stage; None while an input that it needs is not committed."""
-        inputs: dict[str, str | None] = {}
-        for item in stage.inputs:
-            digest = self.digest(item, part)
-            if digest is None and not item.optional:
-                return None
-            inputs[item.dataset] = digest
+        inputs = self.part_inputs(stage, part)
+        if inputs is None:
+            return None
         piece = None if stage.inputs else self.plan[part]
         source = slice_to_json(piece) if piece is not None else None
         return Task(
@@ -66,25 +71,52 @@ class Ledger:
             stale=tuple(stale),
         )
 
-    def merge_task(self, stage: type[Any]) -> Task:
-        """The task that merges the parts of a stage; it depends on all that they depend on."""
-        records = self.records(stage)
-        seen = [f"{records[part].fingerprint} {_files_digest(records[part], '')}" for part in self.plan]
+    def merge_task(self, stage: type[Any]) -> Task | None:
+        """The task that merges the parts of a stage; None while one of them is not committed."""
+        inputs = self.merge_inputs(stage)
+        if inputs is None:
+            return None
         settings = stage.merge_settings(self.config) if hasattr(stage, "merge_settings") else self.settings(stage)
-        inputs = {stage.name: joined_digest(seen)}
         number = fingerprint(f"{stage.name}/{RESULT}", stage.version, settings, inputs)
         return Task(reference_of(stage), None, number, inputs, stale=self._files_of_result(stage, None))
 
     def job_task(self, stage: type[Any]) -> Task | None:
         """The task of a job; None while an input that it needs is not committed for every part."""
-        inputs: dict[str, str | None] = {}
-        for item in stage.inputs:
-            digests = [digest for part in self._parts_of(item) if (digest := self.digest(item, part)) is not None]
-            if len(digests) < len(self._parts_of(item)) and not item.optional:
-                return None
-            inputs[item.dataset] = joined_digest(digests) if digests else None
+        inputs = self.job_inputs(stage)
+        if inputs is None:
+            return None
         number = fingerprint(stage.name, stage.version, self.settings(stage), inputs)
         return Task(reference_of(stage), 0, number, inputs, stale=self._files_of_result(stage, 0), job=True)
+
+    def part_inputs(self, stage: type[Any], part: int) -> Inputs | None:
+        inputs: Inputs = {}
+        for item in stage.inputs:
+            inputs[item.dataset] = self.digest(item, part)
+            if inputs[item.dataset] is None and not item.optional:
+                return None
+        return inputs
+
+    def merge_inputs(self, stage: type[Any]) -> Inputs | None:
+        """The merged result depends on the parts, and on all that they depend on: pictures come from the tables."""
+        records = self.records(stage)
+        if any(part not in records for part in self.plan):
+            return None
+        seen = (f"{records[part].fingerprint} {_files_digest(records[part], '')}" for part in self.plan)
+        return {stage.name: joined_digest(seen)}
+
+    def job_inputs(self, stage: type[Any]) -> Inputs | None:
+        """An input counts when every part of it is committed; an optional one may also be absent altogether."""
+        inputs: Inputs = {}
+        for item in stage.inputs:
+            producer = self.producer(item.dataset)
+            records = self.records(producer) if producer is not None else {}
+            parts = [0] if producer is not None and producer.kind == "job" else list(self.plan)
+            there = [part for part in parts if part in records]
+            if len(there) < len(parts) and (there or not item.optional):
+                return None
+            found = [digest for part in there if (digest := self.digest(item, part)) is not None]
+            inputs[item.dataset] = joined_digest(found) if found else None
+        return inputs
 
     def is_due(self, stage: type[Any], task: Task, listed: dict[str, int]) -> bool:
         """Whether the record is absent, speaks of something else, or lacks one of its files (by size)."""
@@ -104,9 +136,13 @@ class Ledger:
             self._settings[stage.name] = stage.settings(self.config)
         return self._settings[stage.name]
 
+    def producer(self, dataset: str) -> type[Any] | None:
+        """The stage that writes a dataset."""
+        return self._producers.get(dataset)
+
     def digest(self, item: Input, part: int) -> str | None:
         """Of one part of a dataset: of its files, or of the columns that matter. None: it has none."""
-        producer = self._producers.get(item.dataset)
+        producer = self.producer(item.dataset)
         record = self.records(producer).get(part) if producer is not None else None
         if record is None:
             return None
@@ -128,13 +164,9 @@ class Ledger:
             (item.dataset, item.columns)
             for other in self.stages
             for item in other.inputs
-            if item.columns and self._producers.get(item.dataset) is stage
+            if item.columns and self.producer(item.dataset) is stage
         }
         return tuple(sorted(wanted))
-
-    def _parts_of(self, item: Input) -> list[int]:
-        producer = self._producers.get(item.dataset)
-        return [0] if producer is not None and producer.kind == "job" else list(self.plan)
 
     # -- files -----------------------------------------------------------------------------------------------------
 

@@ -2,100 +2,186 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import threading
 import time
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
+from pipeline.failures import Failure
+from pipeline.status import attempts
 from pipeline.storage import Storage
 from schemas.commit import CommitRecord
 
 LINE_EVERY = 30.0  # seconds between two plain lines of one stage
 
 
-class Display(Protocol):
-    def line(self, text: str) -> None: ...
+@dataclass
+class Tally:
+    """One stage of this run, as far as it has come."""
 
-    def begin(self, stage: str, total: int, done: int, result: bool = False) -> None:
-        """A stage begins with so many parts, of which some were committed before."""
-        ...
+    stage: str
+    total: int  # parts
+    done: int  # parts committed, before and now
+    result: bool  # the stage makes one result now, out of all parts
+    made: int = 0  # parts committed now
+    pairs: int = 0  # in those
+    rejected: int = 0
+    failed: int = 0  # parts
+    started: float = field(default_factory=time.monotonic)
+    pairs_under_way: int = 0  # of the parts that workers are at
+    step: tuple[int, int, str] = (0, 0, "")  # of a result: done, total, message
 
-    def committed(self, record: CommitRecord) -> None: ...
+    def add(self, record: CommitRecord) -> None:
+        self.done += 1
+        self.made += 1
+        if not self.result:
+            self.pairs += record.counts.in_
+            self.rejected += record.counts.rejected
 
-    def failed(self, stage: str, part: str, why: str, trace: str) -> None: ...
+    def look(self, beats: list[dict[str, Any]]) -> None:
+        mine = [beat for beat in beats if beat["stage"] == self.stage]
+        self.pairs_under_way = sum(beat["done"] for beat in mine)
+        if mine:
+            self.step = (mine[0]["done"], mine[0]["total"], mine[0]["message"])
 
-    def tick(self, storage: Storage) -> None:
-        """Called now and then while parts are under way."""
-        ...
+    @property
+    def seconds(self) -> float:
+        return max(time.monotonic() - self.started, 1e-6)
 
-    def end(self, stage: str) -> None: ...
+    @property
+    def parts_done(self) -> float:
+        """With the share of the parts under way, as far as it can be told."""
+        if self.result:
+            return self.step[0] / self.step[1] if self.step[1] and not self.made else self.done
+        usual = self.pairs / self.made if self.made else 0
+        return min(self.total, self.done + (self.pairs_under_way / usual if usual else 0))
+
+    @property
+    def time_left(self) -> str:
+        gone = self.parts_done - (self.done - self.made)
+        left = self.total - self.parts_done - self.failed
+        return clock(self.seconds / gone * left) if gone > 0 and left > 0 else ""
+
+    def text(self) -> str:
+        if self.result:
+            done, total, message = self.step
+            return " ".join(filter(None, [f"{done:,}/{total:,}" if total else "", message]))
+        pairs = self.pairs + self.pairs_under_way
+        words = [f"{self.done:,}/{self.total:,} parts", f"{pairs:,} pairs", f"{pairs / self.seconds:,.0f}/s"]
+        if self.rejected:
+            words.append(f"{self.rejected:,} rejected")
+        if self.failed:
+            words.append(f"{self.failed:,} parts failed")
+        return ", ".join(words)
 
 
-class Plain:
-    """One line now and then, and one at the end of each stage."""
+class Display:
+    """Plain lines: one now and then, and one at the end of each stage. `Bars` shows the same on a terminal.
 
-    def __init__(self, verbose: bool = False) -> None:
+    A thread of its own looks at the heartbeats in the run folder, so that it moves within a part, whoever makes it.
+    """
+
+    def __init__(self, storage: Storage, verbose: bool = False) -> None:
+        self._storage = storage
         self._verbose = verbose
+        self._every = 1.0 if storage.local else 10.0
+        self._said = 0.0
+        self._over = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self.tally = Tally("", 0, 0, False)
 
     def line(self, text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
     def begin(self, stage: str, total: int, done: int, result: bool = False) -> None:
-        self._total, self._done, self._made = total, done, 0
-        self._pairs, self._rejected, self._failed = 0, 0, 0
-        self._result = result
-        self._start = self._said = time.monotonic()
+        """A stage begins, with so many parts, of which some were committed before."""
+        self.tally = Tally(stage, total, done, result)
+        self._said = time.monotonic()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="progress", daemon=True)
+        self._watcher.start()
 
     def committed(self, record: CommitRecord) -> None:
-        self._done += 1
-        self._made += 1
-        self._pairs += 0 if self._result else record.counts.in_
-        self._rejected += record.counts.rejected
-        if time.monotonic() - self._said > LINE_EVERY:
-            self._said = time.monotonic()
-            self.line(self._state(record.stage))
+        self.tally.add(record)
+        self.show()
 
-    def failed(self, stage: str, part: str, why: str, trace: str) -> None:
-        self._failed += 1
-        self.line(f"{stage}, {part} failed: {why}")
+    def failed(self, failure: Failure, trace: str) -> None:
+        self.tally.failed += 1
+        self.line(f"{failure.where} failed: {failure.error}")
         if self._verbose and trace:
             self.line(trace)
 
-    def tick(self, storage: Storage) -> None:
-        pass
+    def end(self) -> None:
+        """The stage is over, well or not; may be called twice."""
+        self._over.set()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+            self.last()
 
-    def end(self, stage: str) -> None:
-        if self._made or self._failed:
-            self.line(self._state(stage))
+    def show(self) -> None:
+        if time.monotonic() - self._said > LINE_EVERY:
+            self._said = time.monotonic()
+            left = self.tally.time_left
+            self.line(f"{self.tally.stage:9} {self.tally.text()}" + (f", {left} left" if left else ""))
 
-    def _state(self, stage: str) -> str:
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        if self._result:
-            return f"{stage:9} result made in {seconds:.0f} s" if self._made else f"{stage:9} no result"
-        rate = self._pairs / seconds
-        text = f"{stage:9} {self._done:,}/{self._total:,} parts, {self._pairs:,} pairs, {rate:,.0f}/s"
-        left = self._total - self._done - self._failed
-        if left and self._made:
-            text += f", {seconds / self._made * left / 60:.0f} min left"
-        if self._rejected:
-            text += f", {self._rejected:,} rejected"
-        return text + (f", {self._failed:,} parts failed" if self._failed else "")
+    def last(self) -> None:
+        tally = self.tally
+        if tally.result and tally.made:
+            self.line(f"{tally.stage:9} result made in {clock(tally.seconds)}")
+        elif tally.made:
+            self.line(f"{tally.stage:9} {tally.text()}")
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._every):
+            self.tally.look(attempts(self._storage))
+            self.show()
+
+
+class Bars(Display):
+    """One bar per stage, for a terminal."""
+
+    def __init__(self, storage: Storage, verbose: bool = False) -> None:
+        super().__init__(storage, verbose)
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description:9}"), BarColumn(24), TextColumn("{task.fields[text]}"))
+        self._bars = Progress(*columns, console=Console(stderr=True, highlight=False), refresh_per_second=4)
+        self._bar: Any = None
+
+    def line(self, text: str) -> None:
+        self._bars.console.print(printable(text), markup=False, soft_wrap=True)
+
+    def begin(self, stage: str, total: int, done: int, result: bool = False) -> None:
+        self._bars.start()
+        self._bar = self._bars.add_task(stage, total=total, completed=done, text="")
+        super().begin(stage, total, done, result)
+
+    def show(self) -> None:
+        left = self.tally.time_left
+        text = self.tally.text() + (f", {left} left" if left else "")
+        self._bars.update(self._bar, completed=self.tally.parts_done, text=printable(text))
+
+    def last(self) -> None:
+        text = f"result made in {clock(self.tally.seconds)}" if self.tally.result else self.tally.text()
+        self._bars.update(self._bar, completed=self.tally.done, text=text)
+        self._bars.stop()
+        self._bars.remove_task(self._bar)
+
+
+def make_display(storage: Storage, verbose: bool) -> Display:
+    return Bars(storage, verbose) if sys.stderr.isatty() else Display(storage, verbose)
+
+
+def clock(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def printable(text: str) -> str:
     """Control characters of data and paths must not reach the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
-
-
-def under_way(storage: Storage) -> list[dict[str, object]]:
-    """The heartbeats of the attempts under way."""
-    found = []
-    for path in storage.list("state/attempts"):
-        data = storage.read_or_none(path)
-        if data:
-            try:
-                found.append(json.loads(data))
-            except ValueError:
-                continue
-    return found

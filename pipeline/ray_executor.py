@@ -18,7 +18,6 @@ OBJECT_STORE = 128 << 20  # bytes; nothing but names passes through it
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -51,7 +50,7 @@ class RayExecutor:
         self._made_for: tuple[Context, bool] | None = None
         self._started = False
 
-    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome | None]:
+    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
         self._start()
         if self._made_for != (context, gpu):
             self._dismiss_all()
@@ -112,7 +111,6 @@ class RayExecutor:
         options: dict[str, Any] = {
             "log_to_driver": self._verbose,
             "logging_level": logging.INFO if self._verbose else logging.ERROR,
-            "configure_logging": self._verbose,
         }
         if self._address:
             try:

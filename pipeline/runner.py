@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.commits import part_of_path
 from pipeline.config import write_config
 from pipeline.executors import Executor
+from pipeline.failures import Failure, failures, forget, remember
 from pipeline.files import SourceFiles
 from pipeline.ledger import Ledger
 from pipeline.lock import RunLock
 from pipeline.plan import Plan, extend, read_plan, write_plan
 from pipeline.progress import Display
 from pipeline.storage import Storage, StoreError
+from pipeline.summary import summary
 from pipeline.worker import Context, Outcome, Task
 from schemas.commit import CommitRecord
 from schemas.config import Config
@@ -36,8 +38,9 @@ class Report:
     """What a run did."""
 
     made: dict[str, int] = field(default_factory=dict)  # stage: parts (or results) made
-    failed: list[tuple[str, int | None, str]] = field(default_factory=list)  # stage, part, why
-    blocked: dict[str, int] = field(default_factory=dict)  # stage: parts that wait for an input that is not there
+    failed: list[Failure] = field(default_factory=list)
+    waiting: dict[str, int] = field(default_factory=dict)  # stage: parts (or results) whose inputs are not all there
+    summary: list[str] = field(default_factory=list)
 
 
 class Runner:
@@ -55,19 +58,22 @@ class Runner:
     def run(self, selection: Selection) -> Report:
         """Raises UserError for what the user can mend, StoreError when the store fails for good."""
         report = Report()
+        settings = settings_of(selection.stages, self.config)
         with RunLock(self.storage) as lock:
             sweep(self.storage)
+            known = read_plan(self.storage)
+            plan = self.plan(selection, known)
             write_config(self.storage, self.config)
-            plan = self._plan(selection)
-            ledger = Ledger(self.storage, self.project, self.config, plan)
+            ledger = Ledger(self.storage, self.project, self.config, plan, settings)
+            self._store_plan(known, plan, ledger)
             context = Context(self.storage.root, self.config.model_dump_json(), lock.run_id)
             for stage in selection.stages:
                 _StageRun(self, ledger, context, selection, report).run(stage)
+            report.summary = summary(ledger)
         return report
 
-    def _plan(self, selection: Selection) -> Plan:
+    def plan(self, selection: Selection, known: Plan) -> Plan:
         """The stored plan, brought up to date with the source when ingest is among the stages."""
-        known = read_plan(self.storage)
         planner = next((stage for stage in selection.stages if hasattr(stage, "plan")), None)
         if planner is None:
             if not known:
@@ -76,21 +82,25 @@ class Runner:
         plan = extend(known, planner(self.config).plan(SourceFiles(self.storage), self.config.part_size))
         if not plan:
             raise UserError(f"ingest.source: nothing to read in {self.config.ingest.source}")
-        if plan != known:
-            gone = known.keys() - plan.keys()
-            for path in list(Ledger(self.storage, self.project, self.config, plan).left_over()):
-                self.storage.delete(path)
-            write_plan(self.storage, plan)
-            if gone:
-                self.display.line(f"{len(gone)} parts are no longer in the source; removed from every stage")
         return plan
+
+    def _store_plan(self, known: Plan, plan: Plan, ledger: Ledger) -> None:
+        """Parts that are no longer in the plan go first, so that a killed run never forgets to remove them."""
+        if plan == known:
+            return
+        for path in list(ledger.left_over()):
+            self.storage.delete(path)
+        write_plan(self.storage, plan)
+        if gone := len(known.keys() - plan.keys()):
+            self.display.line(f"{gone} parts are no longer in the source; removed from every stage")
 
 
 class _StageRun:
     """One stage of one run."""
 
     def __init__(self, runner: Runner, ledger: Ledger, context: Context, selection: Selection, report: Report) -> None:
-        self.runner = runner
+        self.storage = runner.storage
+        self.executor = runner.executor
         self.ledger = ledger
         self.context = context
         self.selection = selection
@@ -103,78 +113,84 @@ class _StageRun:
             return
         self._run_parts(stage)
         if hasattr(stage, "merge"):
-            complete = all(part in self.ledger.records(stage) for part in self.ledger.plan)
-            self._run_result(stage, self.ledger.merge_task(stage) if complete else None)
+            self._run_result(stage, self.ledger.merge_task(stage))
 
     def _run_parts(self, stage: type[Any]) -> None:
-        due, blocked = self._due(stage)
-        parts = self._parts()
+        wanted = self.selection.parts
+        parts = [part for part in self.ledger.plan if wanted is None or part in wanted]
+        due, blocked = due_tasks(self.ledger, stage, parts, self.selection.force)
+        if blocked and len(blocked) == len(parts) and not self.report.failed:
+            raise UserError(missing_input(self.ledger, stage, blocked[0]))
         if blocked:
-            self.report.blocked[stage.name] = blocked
-        self.display.begin(stage.name, total=len(parts), done=len(parts) - len(due) - blocked)
-        self._execute(stage, due)
+            self.report.waiting[stage.name] = len(blocked)
+        self._execute(stage, due, total=len(parts), done=len(parts) - len(due) - len(blocked))
 
     def _run_result(self, stage: type[Any], task: Task | None) -> None:
-        """Makes a merged result or a job's, once everything before it is there."""
-        if task is None or self.report.failed or self.report.blocked or self.selection.parts is not None:
-            self.report.blocked.setdefault(stage.name, 1)
-            self.display.line(f"{stage.name}: waits for parts that are not there yet")
+        """A merged result, or a job's: made once everything before it is there, and never from less."""
+        if task is None or self.report.failed:
+            self.report.waiting.setdefault(stage.name, 1)
+        elif self.selection.force or self.ledger.is_due(stage, task, self.ledger.listed(stage)):
+            self._execute(stage, [task], total=1, done=0, result=True)
+
+    def _execute(self, stage: type[Any], tasks: Sequence[Task], total: int, done: int, result: bool = False) -> None:
+        if not tasks:
             return
-        listed = self.ledger.listed(stage)
-        if self.selection.force or self.ledger.is_due(stage, task, listed):
-            self.display.begin(stage.name, total=1, done=0, result=True)
-            self._execute(stage, [task])
-
-    def _parts(self) -> list[int]:
-        wanted = self.selection.parts
-        return [part for part in self.ledger.plan if wanted is None or part in wanted]
-
-    def _due(self, stage: type[Any]) -> tuple[list[Task], int]:
-        """The tasks to run, and how many parts wait for an input."""
-        listed = self.ledger.listed(stage)
-        files: dict[int | None, list[str]] = defaultdict(list)
-        for path in [*self.runner.storage.list(f"commits/{stage.name}"), *listed]:
-            files[part_of_path(path)].append(path)
-        due, blocked = [], 0
-        for part in self._parts():
-            task = self.ledger.part_task(stage, part, files[part])
-            if task is None:
-                blocked += 1
-            elif self.selection.force or self.ledger.is_due(stage, task, listed):
-                due.append(task)
-        return due, blocked
-
-    def _execute(self, stage: type[Any], tasks: Sequence[Task]) -> None:
-        self.report.made[stage.name] = self.report.made.get(stage.name, 0)
-        if tasks:
-            for outcome in self._outcomes(stage, tasks):
-                if outcome is None:
-                    self.display.tick(self.runner.storage)
-                else:
-                    self._settle(stage, outcome)
-        self.display.end(stage.name)
-
-    def _outcomes(self, stage: type[Any], tasks: Sequence[Task]) -> Iterator[Outcome | None]:
-        return self.runner.executor.run(self.context, tasks, wants_gpu(self.runner.config, stage))
+        known = failures(self.storage, stage.name)
+        self.display.begin(stage.name, total, done, result)
+        try:
+            for outcome in self.executor.run(self.context, tasks, wants_gpu(self.ledger.config, stage)):
+                self._settle(stage, outcome)
+                if outcome.record is not None and outcome.task.part in known:
+                    forget(self.storage, stage.name, outcome.task.part)
+        finally:
+            self.display.end()
 
     def _settle(self, stage: type[Any], outcome: Outcome) -> None:
         part = outcome.task.part
         if outcome.record is not None:
             record = CommitRecord.from_json(outcome.record)
             self.ledger.add(stage, part, record)
-            self.report.made[stage.name] += 1
+            self.report.made[stage.name] = self.report.made.get(stage.name, 0) + 1
             self.display.committed(record)
             return
         if outcome.failure == "user":
             raise UserError(outcome.error)
+        failure = Failure(stage.name, None if stage.kind == "job" else part, outcome.error)
         if outcome.failure == "store":
-            raise StoreError(f"{stage.name}, {part_label(part)}: {outcome.error}")
-        self.report.failed.append((stage.name, part, outcome.error))
-        self.display.failed(stage.name, part_label(part), outcome.error, outcome.trace)
+            raise StoreError(f"{failure.where}: {outcome.error}")
+        remember(self.storage, failure)
+        self.report.failed.append(failure)
+        self.display.failed(failure, outcome.trace)
 
 
-def part_label(part: int | None) -> str:
-    return "result" if part is None else f"part {part}"
+def settings_of(stages: Sequence[type[Any]], config: Config) -> dict[str, dict[str, Any]]:
+    """Before any work is done: a wrong weights file is found here. Raises UserError."""
+    return {stage.name: stage.settings(config) for stage in stages}
+
+
+def due_tasks(
+    ledger: Ledger, stage: type[Any], parts: Sequence[int], force: bool = False
+) -> tuple[list[Task], list[int]]:
+    """The tasks that a stage's parts make necessary, and the parts that wait for an input."""
+    listed = ledger.listed(stage)
+    files: dict[int | None, list[str]] = defaultdict(list)
+    for path in [*ledger.storage.list(f"commits/{stage.name}"), *listed]:
+        files[part_of_path(path)].append(path)
+    due, blocked = [], []
+    for part in parts:
+        task = ledger.part_task(stage, part, files[part])
+        if task is None:
+            blocked.append(part)
+        elif force or ledger.is_due(stage, task, listed):
+            due.append(task)
+    return due, blocked
+
+
+def missing_input(ledger: Ledger, stage: type[Any], part: int) -> str:
+    lacking = next(item.dataset for item in stage.inputs if not item.optional and ledger.digest(item, part) is None)
+    producer = ledger.producer(lacking)
+    name = producer.name if producer is not None else "an earlier stage"
+    return f"{stage.name} needs {lacking}/, which is not there for part {part}; run `phrasebox {name}` first"
 
 
 def wants_gpu(config: Config, stage: type[Any]) -> bool:

@@ -162,9 +162,9 @@ class LocalStorage(Storage):
             sync_folder(final.parent)
 
     def draft(self, path: str, attempt: str) -> Draft:
-        folder = self._root / "state" / "drafts" / attempt
+        name = f"{attempt}--{path.replace('/', '--')}"
         with naming(path):
-            return Draft(path, folder / path.replace("/", "--"), self._rename)
+            return Draft(path, self._root / "state" / "drafts" / name, self._rename)
 
     def _rename(self, draft: Draft) -> None:
         final = self._root / draft.path
@@ -231,9 +231,9 @@ class ObjectStorage(Storage):
         persistently(lambda: self._fs.pipe_file(self._at(path), data), path)
 
     def draft(self, path: str, attempt: str) -> Draft:
-        folder = Path(tempfile.gettempdir()) / "phrasebox-drafts" / attempt
+        folder = Path(tempfile.gettempdir()) / "phrasebox-drafts"
         with naming(path):
-            return Draft(path, folder / path.replace("/", "--"), self._put)
+            return Draft(path, folder / f"{attempt}--{path.replace('/', '--')}", self._put)
 
     def _put(self, draft: Draft) -> None:
         try:

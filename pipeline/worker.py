@@ -177,7 +177,7 @@ class Heartbeat:
         self._every = 1.0 if storage.local else 15.0
         self._next = 0.0
         self._facts = {
-            "stage": task.stage,
+            "stage": load_class(task.stage).name,
             "part": task.part,
             "host": socket.gethostname(),
             "started": time.time(),
@@ -216,8 +216,9 @@ def _job_marker(stage: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
+    text = " ".join(str(error).split())[:500]
+    named = type(error).__module__ == "builtins" or not text  # an error of ours speaks for itself
+    return f"{type(error).__name__}: {text}" if named else text
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,68 @@
+"""The words at the end of a run, from its commit records alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pipeline.ledger import Ledger
+from schemas.reasons import REJECTED
+
+
+def summary(ledger: Ledger) -> list[str]:
+    """Lines for a person: pairs, rejects and why, boxes, phrases, AP, and where shards and report are."""
+    by_name = {stage.name: stage for stage in ledger.stages}
+
+    def parts(name: str) -> list[Any]:
+        if name not in by_name:
+            return []
+        return [record for part, record in ledger.records(by_name[name]).items() if part is not None]
+
+    def notes(name: str, part: int | None) -> dict[str, Any]:
+        record = ledger.records(by_name[name]).get(part) if name in by_name else None
+        return record.notes if record is not None else {}
+
+    lines = [_pairs(ledger, parts("ingest"), parts("label"))]
+    audit, shard = notes("audit", None), notes("shard", None)
+    if audit:
+        lines.append(f"boxes      {audit['boxes']:,} kept, {audit['unique_phrases']:,} unique phrases")
+    lines += [f"{role:10} {_headline(found)}" for role, found in notes("evaluate", 0).items() if role != "inputs"]
+    root = ledger.storage.root
+    if shard:
+        lines.append(f"shards     {root}/shards ({shard['shards']:,} tars, {shard['samples']:,} samples)")
+    if audit:
+        lines.append(f"report     {root}/report/index.html")
+    return lines
+
+
+def _pairs(ledger: Ledger, ingested: list[Any], labelled: list[Any]) -> str:
+    text = f"pairs      {sum(record.counts.in_ for record in ingested):,} in"
+    if labelled:
+        text += f", {sum(record.counts.out for record in labelled):,} labelled"
+    reasons = rejected_by_reason(ledger)
+    text += f", {reasons.total():,} rejected"
+    if reasons:
+        text += " (" + ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common()) + ")"
+    return text
+
+
+def rejected_by_reason(ledger: Ledger) -> Counter[str]:
+    """Counted from the rejects files of parts that have any."""
+    from pipeline.files import SourceFiles
+    from schemas.records import part_name
+
+    files = SourceFiles(ledger.storage)
+    found: Counter[str] = Counter()
+    for stage in ledger.stages:
+        for part, record in ledger.records(stage).items():
+            if record.counts.rejected and part is not None and stage.kind == "map":
+                table = files.read_table(f"rejects/{stage.name}/{part_name(part)}", ["reason"])
+                found.update(reason for reason in table["reason"].to_pylist() if reason in REJECTED)
+    return found
+
+
+def _headline(figures: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {'n/a' if value is None else f'{value:.3f}' if isinstance(value, float) else value}"
+        for name, value in figures.items()
+    )
