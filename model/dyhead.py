@@ -65,7 +65,7 @@ class DeformConvNorm(nn.Module):
 
 
 class DyReLU(nn.Module):
-    """Task-aware attention (Chen et al. 2020): max(a1 x + b1, a2 x + b2), coefficients per channel from the pooled map."""
+    """Task-aware attention (Chen et al. 2020): max(a1 x + b1, a2 x + b2), coefficients from the pooled map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -14,46 +14,7 @@ STD = (57.375, 57.120, 58.395)
 MULTIPLE = 32  # padded sides are multiples of it
 
 Size = tuple[int, int]  # (height, width)
-
-
-def resized_size(height: int, width: int, short: int | None, long: int | None) -> Size:
-    """Size after the short side is brought to `short`, or less if the long side would pass `long`. None: unchanged."""
-    if short is None:
-        return height, width
-    low, high = min(height, width), max(height, width)
-    if long is not None and high / low * short > long:
-        short = round(long * low / high)
-    if low == short:
-        return height, width
-    other = int(short * high / low)
-    return (short, other) if height <= width else (other, short)
-
-
-def padded_size(height: int, width: int) -> Size:
-    """Both sides rounded up to multiples of 32."""
-    return height + -height % MULTIPLE, width + -width % MULTIPLE
-
-
-def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 -> (h, w, 3) uint8, bilinear with antialiasing."""
-    if image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
-def stack(images: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Tensor:
-    """(h, w, 3) uint8 RGB images of any sizes -> (B, 3, H, W) float32: BGR, normalised, zero padding right and below.
-
-    H and W are the largest height and width, rounded up to multiples of 32.
-    """
-    height, width = padded_size(max(x.shape[0] for x in images), max(x.shape[1] for x in images))
-    mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
-    std = torch.tensor(STD, device=device).view(3, 1, 1)
-    pixels = torch.zeros(len(images), 3, height, width, device=device)
-    for row, image in zip(pixels, images):
-        bgr = torch.tensor(image, device=device).permute(2, 0, 1).flip(0)  # (3, h, w)
-        row[:, : image.shape[0], : image.shape[1]] = (bgr.float() - mean) / std
-    return pixels
+Sides = tuple[int | None, int | None]  # short and long side of a resized image; (None, None): no resizing
 
 
 def preprocess(
@@ -64,5 +25,54 @@ def preprocess(
     The short side becomes `short` unless the long side would pass `long`; short=None: no resizing. Pixels are padded to
     the largest image of the batch, in multiples of 32.
     """
-    resized = [resize(image, resized_size(*image.shape[:2], short, long)) for image in images]
-    return stack(resized), [image.shape[:2] for image in resized]
+    resized = [resize(image, resized_size(image.shape, (short, long))) for image in images]
+    sizes: list[Size] = [(image.shape[0], image.shape[1]) for image in resized]
+    return normalise(stack(resized), sizes), sizes
+
+
+def resized_size(shape: Sequence[int], sides: Sides) -> Size:
+    """(h, w) of an image (H, W, ...) whose short side becomes `sides[0]`, unless the long one would pass `sides[1]`."""
+    height, width = shape[:2]
+    short, long = sides
+    if short is None:
+        return height, width
+    low, high = min(height, width), max(height, width)
+    if long is not None and high / low * short > long:
+        short = round(long * low / high)
+    if low == short:
+        return height, width
+    other = max(int(short * high / low), 1)
+    short = max(short, 1)
+    return (short, other) if height <= width else (other, short)
+
+
+def padded_size(size: Size) -> Size:
+    """Both sides rounded up to multiples of 32."""
+    return size[0] + -size[0] % MULTIPLE, size[1] + -size[1] % MULTIPLE
+
+
+def resize(image: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 -> (h, w, 3) uint8, bilinear with antialiasing."""
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def stack(images: Sequence[np.ndarray]) -> Tensor:
+    """uint8 images (h, w, 3) of any sizes -> one (B, H, W, 3), padded right and below to multiples of 32."""
+    height, width = padded_size((max(x.shape[0] for x in images), max(x.shape[1] for x in images)))
+    batch = np.zeros((len(images), height, width, 3), dtype=np.uint8)
+    for row, image in zip(batch, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = image
+    return torch.from_numpy(batch)
+
+
+def normalise(batch: Tensor, sizes: Sequence[Size]) -> Tensor:
+    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 BGR, normalised; then what is outside each (h, w) is zero."""
+    mean = torch.tensor(MEAN, device=batch.device).view(3, 1, 1)
+    std = torch.tensor(STD, device=batch.device).view(3, 1, 1)
+    pixels = (batch.permute(0, 3, 1, 2).flip(1).float() - mean) / std  # (B, 3, H, W)
+    for row, (height, width) in zip(pixels, sizes, strict=True):
+        row[:, height:] = 0
+        row[:, :, width:] = 0
+    return pixels.contiguous()

@@ -1,8 +1,9 @@
-"""Training targets by ATSS (Zhang et al. 2020) and the three losses of grounded pre-training."""
+"""Training targets by ATSS (Zhang et al. 2020) and the three losses of grounded pre-training (GLIP section 3.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,41 +17,53 @@ ALPHA, GAMMA = 0.25, 2.0  # focal loss
 REGRESSION_WEIGHT = 2.0
 
 
+class Positives(NamedTuple):
+    """The positive anchors of a batch."""
+
+    image: Tensor  # (P,)
+    place: Tensor  # (P,) index of the anchor over P3..P7 joined
+    owner: Tensor  # (P,) index of the box among the boxes of all images joined
+
+
 def assign(boxes: Tensor, padded_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Which anchors are positive for which box, by ATSS.
 
     boxes (N, 4): legacy corners in the padded image of (h, w) = padded_size. Returns (P,) indices of anchors, counted
     over P3..P7 joined and rising, and (P,) the index of the box that each belongs to. A box may end without an anchor.
     """
-    return _assign(boxes, pyramid_anchors(level_sizes(*padded_size), boxes.device))
+    height, width = padded_size
+    return _assign(boxes, pyramid_anchors(level_sizes(int(height), int(width)), boxes.device))
 
 
-def _assign(boxes: Tensor, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-    anchors = torch.cat(levels)  # (A, 4)
+def _assign(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    anchors = torch.cat(list(levels))  # (A, 4)
     if len(boxes) == 0:
         none = torch.zeros(0, dtype=torch.long, device=boxes.device)
         return none, none
-    iou = pairwise_iou(anchors, boxes.to(anchors.dtype))  # (A, N)
+    boxes = boxes.to(anchors)
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2  # (A, 2)
-    box_centres = (boxes[:, :2] + boxes[:, 2:]) / 2  # (N, 2)
-    distance = (centres[:, None] - box_centres).square().sum(-1).sqrt()  # (A, N)
-    nearest, start = [], 0
-    for level in levels:
-        count = min(TOP_K, len(level))
-        nearest.append(distance[start : start + len(level)].topk(count, dim=0, largest=False).indices + start)
-        start += len(level)
-    candidates = torch.cat(nearest)  # (K, N) anchor indices
-    overlap = iou.gather(0, candidates)  # (K, N)
-    threshold = overlap.mean(0) + overlap.std(0)
+    candidates = nearest_anchors(centres, (boxes[:, :2] + boxes[:, 2:]) / 2, [len(level) for level in levels])  # (K, N)
+    iou = pairwise_iou(anchors, boxes).gather(0, candidates)  # (K, N)
+    threshold = iou.mean(0) + iou.std(0)  # (N,)
     centre = centres[candidates]  # (K, N, 2)
     margin = torch.cat((centre - boxes[:, :2], boxes[:, 2:] - centre), dim=-1).amin(-1)  # (K, N), to the nearest side
-    positive = (overlap >= threshold) & (margin > 0.01)
-    claimed = torch.full_like(iou, -1.0)
-    rows, columns = positive.nonzero(as_tuple=True)
-    claimed[candidates[rows, columns], columns] = overlap[rows, columns]
-    best, owner = claimed.max(dim=1)  # an anchor of several boxes goes to the one it overlaps most
-    index = (best >= 0).nonzero()[:, 0]
-    return index, owner[index]
+    rows, columns = ((iou >= threshold) & (margin > 0.01)).nonzero(as_tuple=True)
+    claims = iou.new_full((len(anchors), len(boxes)), -1.0)
+    claims[candidates[rows, columns], columns] = iou[rows, columns]
+    best, owner = claims.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
+    place = (best >= 0).nonzero()[:, 0]
+    return place, owner[place]
+
+
+def nearest_anchors(centres: Tensor, box_centres: Tensor, counts: Sequence[int]) -> Tensor:
+    """Anchor centres (A, 2), box centres (N, 2), anchors of each level -> (K, N), the 9 nearest of every level."""
+    distance = (centres[:, None] - box_centres).square().sum(-1).sqrt()  # (A, N)
+    nearest, start = [], 0
+    for count in counts:
+        level = distance[start : start + count]
+        nearest.append(level.topk(min(TOP_K, count), dim=0, largest=False).indices + start)
+        start += count
+    return torch.cat(nearest)
 
 
 def head_losses(
@@ -58,51 +71,74 @@ def head_losses(
     boxes: Sequence[Tensor],
     token_labels: Sequence[Tensor],
     attention_mask: Tensor,
-    average=None,
+    weights: Sequence[Tensor] | None = None,
+    regression: Sequence[Tensor] | None = None,
+    average: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch: `loss_dot_product_token`, `loss_reg` and `loss_centerness`.
 
     boxes: per image, (N, 4) legacy corners in the padded image. token_labels: per image, (N, 256) in 0/1, the tokens of
-    each box's phrase. attention_mask (B, 256): only real tokens take part, the special ones included. average: applied
-    to the (2,) normalisers (positive anchors, sum of centerness targets); a mean over the processes of a training.
+    each box's phrase. attention_mask (B, 256): only real tokens take part, the special ones included.
+
+    Options for pseudo boxes, per image: weights (N,) multiply what a box's anchors add to every loss; regression (N,)
+    says which boxes train the box regression. average: applied to the (2,) normalisers, positive anchors and sum of
+    centerness targets; a mean over the processes of a distributed training.
     """
-    sizes = [tuple(output.centerness.shape[-2:]) for output in outputs]
+    sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
     levels = pyramid_anchors(sizes, outputs[0].centerness.device)
     anchors = torch.cat(levels)  # (A, 4)
-    logits = torch.cat([output.token_logits for output in outputs], dim=1).float()  # (B, A, L)
-    regression = torch.cat([output.box_regression.flatten(2) for output in outputs], dim=2).float()  # (B, 4, A)
-    centerness = torch.cat([output.centerness.flatten(1) for output in outputs], dim=1).float()  # (B, A)
-    length = logits.shape[2]
+    logits = torch.cat([x.token_logits for x in outputs], dim=1).float()  # (B, A, L)
+    deltas = torch.cat([x.box_regression.flatten(2) for x in outputs], dim=2).float()  # (B, 4, A)
+    centerness = torch.cat([x.centerness.flatten(1) for x in outputs], dim=1).float()  # (B, A)
 
-    labels = torch.zeros_like(logits)  # (B, A, L)
-    images, places, targets = [], [], []
-    for image, own in enumerate(boxes):
-        own = own.to(anchors)
-        index, owner = _assign(own, levels)
-        labels[image, index] = token_labels[image].to(labels)[owner][:, :length]
-        images.append(torch.full_like(index, image))
-        places.append(index)
-        targets.append(own[owner])
-    image, place, target = torch.cat(images), torch.cat(places), torch.cat(targets)  # (P,), (P,), (P, 4)
-
-    anchor = anchors[place]
-    target = decode(encode(target, anchor), anchor)  # as published: the target goes through the coder and back
+    image, place, owner = match(boxes, levels)
+    anchor = anchors[place]  # (P, 4)
+    target = torch.cat([own.to(anchors) for own in boxes])[owner]
+    target = decode(encode(target, anchor), anchor)  # (P, 4); through the coder and back, as published
     quality = centerness_target(anchor, target)  # (P,)
-    normalisers = torch.stack((logits.new_tensor(float(len(place))), quality.sum()))
-    if average is not None:
-        normalisers = average(normalisers)
-    positives, total_quality = normalisers[0].clamp(min=1), normalisers[1].clamp(min=1e-6)
+    weight = torch.ones_like(quality) if weights is None else torch.cat([x.to(quality) for x in weights])[owner]
+    trained = torch.ones_like(quality) if regression is None else torch.cat([x.to(quality) for x in regression])[owner]
 
-    predicted = decode(regression[image, :, place], anchor)  # (P, 4)
-    real = attention_mask[:, :length].to(logits)  # (B, L)
-    token_loss = focal_loss(logits, labels).sum(1) * real  # (B, L)
-    reg_loss = (giou_loss(predicted, target) * quality).sum()
-    center_loss = F.binary_cross_entropy_with_logits(centerness[image, place], quality, reduction="sum")
+    normalisers = torch.stack((quality.new_tensor(float(len(place))), (quality * trained).sum()))
+    positives, total = (normalisers if average is None else average(normalisers)).unbind()
+    positives = positives.clamp(min=1)
+    overlap_loss = giou_loss(decode(deltas[image, :, place], anchor), target)  # (P,)
+    center_loss = F.binary_cross_entropy_with_logits(centerness[image, place], quality, reduction="none")  # (P,)
+    labels = torch.cat([own.to(logits) for own in token_labels])[owner, : logits.shape[2]]  # (P, L)
     return {
-        "loss_dot_product_token": token_loss.sum() / positives,
-        "loss_reg": REGRESSION_WEIGHT * reg_loss / total_quality,
-        "loss_centerness": center_loss / positives,
+        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, place, weight) / positives,
+        "loss_reg": REGRESSION_WEIGHT * (overlap_loss * quality * trained * weight).sum() / total.clamp(min=1e-6),
+        "loss_centerness": (center_loss * weight).sum() / positives,
     }
+
+
+def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
+    """Assigns the anchors of every level to the boxes of every image, each (N, 4) legacy corners."""
+    images, places, owners, start = [], [], [], 0
+    for number, own in enumerate(boxes):
+        place, owner = _assign(own.to(levels[0].device), levels)
+        images.append(torch.full_like(place, number))
+        places.append(place)
+        owners.append(owner + start)
+        start += len(own)
+    return Positives(torch.cat(images), torch.cat(places), torch.cat(owners))
+
+
+def token_loss(
+    logits: Tensor, positive: Tensor, attention_mask: Tensor, image: Tensor, place: Tensor, weight: Tensor
+) -> Tensor:
+    """Word-region alignment loss, summed: focal loss of all anchors against all real tokens.
+
+    logits (B, A, L); of the positive anchors (image, place): their labels (P, L) and weights (P,). All other anchors
+    have label 0 for every token. attention_mask (B, >= L).
+    """
+    labels = torch.zeros_like(logits)  # (B, A, L)
+    labels[image, place] = positive
+    real = attention_mask[:, None, : logits.shape[2]].to(logits)  # (B, 1, L)
+    per_anchor = (focal_loss(logits, labels) * real).sum(2)  # (B, A)
+    weights = torch.ones_like(per_anchor)
+    weights[image, place] = weight
+    return (per_anchor * weights).sum()
 
 
 def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -115,7 +151,7 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def centerness_target(anchors: Tensor, boxes: Tensor) -> Tensor:
-    """(P, 4) anchors inside (P, 4) boxes -> (P,), 1 at the box's centre and 0 at its border (Tian et al. 2019, FCOS)."""
+    """(P, 4) anchors inside (P, 4) boxes -> (P,), 1 at the box's centre, 0 at its border (FCOS, Tian et al. 2019)."""
     centre = (anchors[:, :2] + anchors[:, 2:]) / 2
     before, after = centre - boxes[:, :2], boxes[:, 2:] - centre  # (P, 2) each: left and top, right and bottom
     ratio = torch.minimum(before, after) / torch.maximum(before, after)
@@ -123,7 +159,7 @@ def centerness_target(anchors: Tensor, boxes: Tensor) -> Tensor:
 
 
 def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """1 - generalised IoU (Rezatofighi et al. 2019) of (P, 4) and (P, 4), without the +1 of legacy boxes."""
+    """1 - generalised IoU (Rezatofighi et al. 2019) of (P, 4) and (P, 4) -> (P,), without the +1 of legacy boxes."""
     corner1, corner2 = boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2])
     area = (corner2 - corner1).prod(-1)
     target_area = (targets[:, 2:] - targets[:, :2]).prod(-1)

@@ -1,9 +1,10 @@
-"""From head outputs to boxes: candidates, scores, decoding, NMS per phrase and limits."""
+"""From head outputs to boxes: phrase scores, candidates, decoding, NMS inside each phrase, limits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,20 +13,30 @@ from torch import Tensor
 from model.anchors import decode, pyramid_anchors
 from model.outputs import Grounding, HeadOutput
 
+NEVER = -1.0  # ranks below every candidate
+
 
 @dataclass(frozen=True)
 class Settings:
     """What becomes a box. Limits count over all phrases together as published, or for each phrase on its own."""
 
     threshold: float = 0.05  # candidates have a mean token probability above it, before centerness
-    per_level: int = 1000
+    per_level: int = 1000  # candidates
     nms_iou: float = 0.6
-    limit: int = 100
+    limit: int = 100  # boxes of an image
     score_floor: float = 0.0  # on the final score
     limits_per_phrase: bool = False
 
 
 OFFICIAL = Settings()
+
+
+class Candidates(NamedTuple):
+    """The best positions of each image over all levels; S slots, not all of them filled."""
+
+    boxes: Tensor  # (B, S, 4) legacy corners in the padded image
+    scores: Tensor  # (B, S) final scores; NEVER where the slot is empty
+    phrase: Tensor  # (B, S)
 
 
 def postprocess(
@@ -34,76 +45,82 @@ def postprocess(
     token_maps: Sequence[Sequence[Sequence[int]]],
     settings: Settings = OFFICIAL,
 ) -> list[Grounding]:
-    """Boxes of every image of a batch, legacy corners in the resized image, best score first, on the CPU.
+    """Boxes of every image of a batch: legacy corners in the resized image, best score first, on the CPU.
 
-    image_sizes: (h, w) of each resized image, without padding. token_maps: per image, per phrase, its token positions
-    (a phrase without tokens gets no box).
+    image_sizes: (h, w) of each resized image, without padding. token_maps: per image, per phrase, its token positions;
+    a phrase without tokens gets no box.
     """
-    sizes = [tuple(output.centerness.shape[-2:]) for output in outputs]
-    anchors = pyramid_anchors(sizes, outputs[0].centerness.device)
-    return [
-        _one_image([HeadOutput(*(x[i] for x in output)) for output in outputs], anchors, size, tokens, settings)
-        for i, (size, tokens) in enumerate(zip(image_sizes, token_maps, strict=True))
-    ]
+    return select(rank(outputs, token_maps, settings), image_sizes, settings)
 
 
-def _one_image(
-    outputs: list[HeadOutput],
-    anchors: list[Tensor],
-    size: tuple[int, int],
-    tokens: Sequence[Sequence[int]],
-    settings: Settings,
-) -> Grounding:
-    found = [_candidates(output, level, tokens, settings) for output, level in zip(outputs, anchors)]
-    boxes, scores, phrase = (torch.cat(parts).cpu() for parts in zip(*found))
-    height, width = size
-    boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width - 1, height - 1, width - 1, height - 1]))
-    above = scores >= settings.score_floor
-    boxes, scores, phrase = boxes[above], scores[above], phrase[above]
-    keep = torch.as_tensor(_suppress(boxes.numpy(), scores.numpy(), phrase.numpy(), settings))
-    if not settings.limits_per_phrase and len(keep) > settings.limit:
-        limit = scores[keep].kthvalue(len(keep) - settings.limit + 1).values
-        keep = keep[scores[keep] >= limit]  # ties at the limit stay
-    keep = keep[scores[keep].argsort(descending=True, stable=True)]
-    return Grounding(boxes[keep], scores[keep], phrase[keep])
+def rank(
+    outputs: Sequence[HeadOutput], token_maps: Sequence[Sequence[Sequence[int]]], settings: Settings
+) -> Candidates:
+    """The candidates of a batch, on the device of the outputs and without waiting for it."""
+    device = outputs[0].centerness.device
+    weights = phrase_weights(token_maps, outputs[0].token_logits.shape[2]).to(device)  # (B, L, K)
+    sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
+    levels = []
+    for output, anchors in zip(outputs, pyramid_anchors(sizes, device), strict=True):
+        best, position, phrase = _best_of_level(output, weights, settings)  # (B, S) each
+        regression = output.box_regression.float().flatten(2).transpose(1, 2)  # (B, H * W, 4)
+        regression = regression.gather(1, position[..., None].expand(-1, -1, 4))  # (B, S, 4)
+        boxes = decode(regression.flatten(0, 1), anchors[position.flatten()]).view_as(regression)
+        levels.append((boxes, torch.where(best > NEVER, best.clamp(min=0).sqrt(), best), phrase))
+    return Candidates(*(torch.cat(parts, dim=1) for parts in zip(*levels, strict=True)))
 
 
-def _candidates(
-    output: HeadOutput, anchors: Tensor, tokens: Sequence[Sequence[int]], settings: Settings
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of one level of one image: boxes (n, 4) not clipped, final scores (n,), phrases (n,)."""
-    mean = phrase_probabilities(output.token_logits.float(), tokens)  # (H * W, phrases)
-    centerness = output.centerness.float().flatten().sigmoid()  # (H * W,)
-    ranking = (mean * centerness[:, None]).masked_fill(~(mean > settings.threshold), -1)
+def phrase_weights(token_maps: Sequence[Sequence[Sequence[int]]], length: int) -> Tensor:
+    """(B, L, K): column k of an image averages over the tokens of its k-th phrase; all zero for a phrase without."""
+    most = max((len(phrases) for phrases in token_maps), default=0)
+    weights = np.zeros((len(token_maps), length, most), dtype=np.float32)
+    for image, phrases in enumerate(token_maps):
+        for phrase, own in enumerate(phrases):
+            if len(own):
+                weights[image, np.asarray(own), phrase] = 1 / len(own)
+    return torch.from_numpy(weights)
+
+
+def _best_of_level(output: HeadOutput, weights: Tensor, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """Squared final score (or NEVER), position in the map and phrase of a level's best, (B, S) each."""
+    mean = output.token_logits.float().sigmoid() @ weights  # (B, H * W, K)
+    squared = mean * output.centerness.float().flatten(2).transpose(1, 2).sigmoid()  # (B, H * W, K)
+    squared = squared.masked_fill(~(mean > settings.threshold), NEVER)  # a NaN is not above the threshold
+    positions, phrases = squared.shape[1:]
     if settings.limits_per_phrase:
-        best, position = ranking.topk(min(settings.per_level, len(ranking)), dim=0)  # (n, phrases)
-        phrase = torch.arange(len(tokens), device=best.device).expand_as(best)
-        best, position, phrase = best.flatten(), position.flatten(), phrase.flatten()
-    else:
-        best, flat = ranking.flatten().topk(min(settings.per_level, ranking.numel()))
-        position, phrase = flat // max(len(tokens), 1), flat % max(len(tokens), 1)
-    chosen = best >= 0
-    best, position, phrase = best[chosen], position[chosen], phrase[chosen]
-    regression = output.box_regression.float().flatten(1).t()[position]  # (n, 4)
-    return decode(regression, anchors[position]), best.sqrt(), phrase
+        best, position = squared.transpose(1, 2).topk(min(settings.per_level, positions))  # (B, K, S)
+        phrase = torch.arange(phrases, device=best.device)[:, None].expand_as(best)
+        return best.flatten(1), position.flatten(1), phrase.flatten(1)
+    best, flat = squared.flatten(1).topk(min(settings.per_level, positions * phrases))
+    return best, flat // max(phrases, 1), flat % max(phrases, 1)
 
 
-def phrase_probabilities(logits: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
-    """Token logits (N, L) -> mean token probability of each phrase (N, phrases); NaN for a phrase without tokens."""
-    probabilities = logits.sigmoid()
-    if not tokens:
-        return probabilities.new_zeros(len(probabilities), 0)
-    none = probabilities.new_full((len(probabilities),), float("nan"))
-    return torch.stack([probabilities[:, list(own)].mean(1) if len(own) else none for own in tokens], dim=1)
+def select(
+    candidates: Candidates, image_sizes: Sequence[tuple[int, int]], settings: Settings = OFFICIAL
+) -> list[Grounding]:
+    """What NMS and the limits leave of the candidates, image by image. Boxes are clipped to the resized image first."""
+    boxes, scores, phrase = (x.cpu().numpy() for x in candidates)
+    results = []
+    for image, (height, width) in enumerate(image_sizes):
+        (chosen,) = np.nonzero((scores[image] > NEVER) & (scores[image] >= settings.score_floor))
+        chosen = chosen[np.argsort(-scores[image, chosen], kind="stable")]
+        own = boxes[image, chosen].clip(0, np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32))
+        keep = _suppress(own, phrase[image, chosen], settings)
+        own, chosen = own[keep], chosen[keep]
+        if not settings.limits_per_phrase and len(chosen) > settings.limit:
+            within = scores[image, chosen] >= scores[image, chosen[settings.limit - 1]]  # ties at the limit stay
+            own, chosen = own[within], chosen[within]
+        found = (torch.from_numpy(x) for x in (own, scores[image, chosen], phrase[image, chosen]))
+        results.append(Grounding(*found))
+    return results
 
 
-def _suppress(boxes: np.ndarray, scores: np.ndarray, phrase: np.ndarray, settings: Settings) -> np.ndarray:
-    """Greedy NMS inside each phrase -> indices kept."""
-    kept: list[int] = []
+def _suppress(boxes: np.ndarray, phrase: np.ndarray, settings: Settings) -> np.ndarray:
+    """Greedy NMS inside each phrase (N,); boxes (N, 4) come best first. Returns the indices that stay, rising."""
     area = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+    kept: list[int] = []
     for one in np.unique(phrase):
         (rest,) = np.nonzero(phrase == one)
-        rest = rest[np.argsort(-scores[rest], kind="stable")]
         count = 0
         while len(rest) and not (settings.limits_per_phrase and count == settings.limit):
             best, rest = rest[0], rest[1:]
@@ -111,6 +128,6 @@ def _suppress(boxes: np.ndarray, scores: np.ndarray, phrase: np.ndarray, setting
             count += 1
             corner1 = np.maximum(boxes[best, :2], boxes[rest, :2])
             corner2 = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-            overlap = np.clip(corner2 - corner1 + 1, 0, None).prod(1)
+            overlap = (corner2 - corner1 + 1).clip(0).prod(1)
             rest = rest[~(overlap / (area[best] + area[rest] - overlap) > settings.nms_iou)]
-    return np.asarray(kept, dtype=np.int64)
+    return np.sort(np.asarray(kept, dtype=np.int64))
