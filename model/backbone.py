@@ -10,6 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from model.convnet import ConvNet
 from model.variants import Regularisation, SwinSpec, Variant
@@ -79,6 +80,7 @@ class SwinStage(nn.Module):
 
     def __init__(self, width: int, depth: int, heads: int, window: int, rates: list[float], merge: bool) -> None:
         super().__init__()
+        self.checkpointing = False  # as in the head
         self.blocks = nn.ModuleList(
             SwinBlock(width, heads, window, shift=window // 2 if index % 2 else 0, drop_path=rates[index])
             for index in range(depth)
@@ -88,7 +90,8 @@ class SwinStage(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> this stage's map (B, H, W, C) and the next stage's input (B, H/2, W/2, 2C)."""
         for block in self.blocks:
-            x = block(x)
+            again = self.checkpointing and self.training
+            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
         return x, x if self.downsample is None else self.downsample(x)
 
 

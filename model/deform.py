@@ -40,6 +40,8 @@ def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
     """
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(-1, channels)  # (B * H * W, C)
+    if torch.is_autocast_enabled(x.device.type):
+        rows = rows.to(torch.get_autocast_dtype(x.device.type))
     index, weight = bilinear_corners(offset, mask, stride, height, width)  # (B, h, w, 9, 4) each
     first = torch.arange(batch, device=x.device).view(-1, 1, 1, 1, 1) * (height * width)
     bags = F.embedding_bag(
@@ -55,7 +57,8 @@ def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, wid
     get weight 0 and an index inside.
     """
     batch, _, out_height, out_width = mask.shape
-    offset = offset.view(batch, TAPS, 2, out_height, out_width).permute(2, 0, 3, 4, 1)  # (2, B, h, w, 9)
+    offset, mask = (x if x.dtype == torch.float64 else x.float() for x in (offset, mask))  # places need the digits
+    offset = offset.reshape(batch, TAPS, 2, out_height, out_width).permute(2, 0, 3, 4, 1)  # (2, B, h, w, 9)
     tap = torch.arange(TAPS, device=offset.device)
     base_y = torch.arange(out_height, device=offset.device).view(-1, 1, 1) * stride - 1  # padding 1
     base_x = torch.arange(out_width, device=offset.device).view(1, -1, 1) * stride - 1

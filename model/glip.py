@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.backbone import Backbone
+from model.backbone import Backbone, SwinStage
 from model.checkpoint import load_official, packaged_weights, read_weights, write_weights
-from model.head import Rpn
+from model.head import Head, Rpn
 from model.images import Sides, preprocess
 from model.inference import Grounder, to_legacy
 from model.initial import initialise
@@ -100,6 +100,12 @@ class Glip(nn.Module):
         """The backbone's maps [P3 .. P7], each (B, channels, h, w), input_ids and mask (B, L) -> outputs of P3..P7."""
         states = self.language_backbone(input_ids.long(), attention_mask)  # (B, L, hidden)
         return self.rpn.head(maps, states, attention_mask)
+
+    def use_checkpointing(self, on: bool = True) -> None:
+        """Train with less memory and more time: activations of Swin and of the head are recomputed when needed."""
+        for module in self.modules():
+            if isinstance(module, Head | SwinStage):
+                module.checkpointing = on
 
     def autocast(self) -> torch.autocast:
         """The context of the chosen precision."""

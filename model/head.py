@@ -6,10 +6,12 @@ Module names follow the keys of official checkpoints (`rpn.head...`).
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from model.dyhead import DyConv
 from model.fusion import Fusion
@@ -46,6 +48,7 @@ class Head(nn.Module):
         super().__init__()
         channels, hidden = variant.channels, variant.text.hidden
         self.fused = variant.fusion is not None
+        self.checkpointing = False  # in train mode: recompute activations in the backward pass instead of keeping them
         tower: list[nn.Module] = []
         for _ in range(variant.tower):
             if variant.fusion is not None:
@@ -68,17 +71,20 @@ class Head(nn.Module):
     def forward(self, maps: list[Tensor], states: Tensor, attention_mask: Tensor) -> list[HeadOutput]:
         """[P3 .. P7] each (B, C, h, w), token states (B, L, hidden), token mask (B, L) -> one HeadOutput per level."""
         for block in self.dyhead_tower:
+            run = partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
             if isinstance(block, Fusion):
-                visual, states = block(flatten_levels(maps), states, attention_mask)  # (B, N, C), (B, L, hidden)
+                visual, states = run(flatten_levels(maps), states, attention_mask)  # (B, N, C), (B, L, hidden)
                 maps = split_levels(visual, [x.shape[-2:] for x in maps])
             elif isinstance(block, BertLayer):
-                states = block(states, attention_mask)
+                states = run(states, attention_mask)
             else:
-                maps = block(maps)
+                maps = run(maps)
         if not self.fused:
             states = states * attention_mask[..., None].to(states.dtype)
-        token, bias = self.align(states)
-        return [self.predict(x, level, token, bias) for x, level in zip(maps, self.scales)]
+        with torch.autocast(states.device.type, enabled=False):  # cheap, and boxes need the digits
+            full = self.bias0.dtype
+            token, bias = self.align(states.to(full))
+            return [self.predict(x.to(full), level, token, bias) for x, level in zip(maps, self.scales, strict=True)]
 
     def align(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Token states (B, L, hidden) -> what a position is multiplied with (B, L, C) and what is added (B, L)."""
@@ -101,4 +107,4 @@ def flatten_levels(maps: list[Tensor]) -> Tensor:
 def split_levels(visual: Tensor, sizes: list[torch.Size]) -> list[Tensor]:
     """(B, N, C) -> [(B, C, h, w), ...], channels last in memory."""
     parts = visual.split([h * w for h, w in sizes], dim=1)
-    return [part.unflatten(1, tuple(size)).permute(0, 3, 1, 2) for part, size in zip(parts, sizes)]
+    return [part.unflatten(1, tuple(size)).permute(0, 3, 1, 2) for part, size in zip(parts, sizes, strict=True)]
