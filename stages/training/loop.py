@@ -165,7 +165,7 @@ class Trainer:
 
 
 def loss_target(example: Any, config: Any) -> dict[str, Any]:
-    """What `Glip.losses` takes for one picture: boxes, their phrases, their weights, and if they train the regression."""
+    """What `Glip.losses` takes for one picture: boxes, phrases, weights, and whether they train the regression."""
     boxes = torch.from_numpy(example.boxes)  # (N, 4)
     target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)
     if example.pseudo and config.score_weighting:

@@ -42,8 +42,7 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
     """The sample with category names for a text: those in the picture and sampled others, shuffled, joined by ". ".
 
     As GLIP's detection data (Section 3.1 of the paper): with probability 0.5 all `negatives` are asked for, else a
-    uniform number of them. The caller's token limit is kept by the prompt builder of the model, which drops what does not fit,
-    so the positives come before the negatives when the limit is near.
+    uniform number of them. What does not fit into the token limit has no positive tokens, as in `Glip.losses`.
     """
     present = sorted({category for category, _ in sample.objects})
     absent = [name for name in vocabulary if name not in set(present)]

@@ -1,0 +1,130 @@
+"""Training: what it reads, that it resumes exactly, that two workers do as one, and that it learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+import webdataset
+from safetensors.torch import load_file
+
+from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, train
+from stages.training.loop import NonFiniteLoss
+from stages.training.sets import ShardSet
+from tests.stages.training.conftest import RunDisk, small_training
+
+GOLD = ({"source": "scenes", "split": "gold", "count": 6, "seed": 1, "detection": 0.5},)
+
+
+def test_shards_are_read_as_webdataset_reads_them(sharded: Path) -> None:
+    ours = ShardSet(RunDisk(sharded))
+    urls = [str(path) for path in sorted((sharded / "shards").glob("*.tar"))]
+    theirs = list(webdataset.WebDataset(urls, shardshuffle=False))
+    assert len(ours) == len(theirs) == 16
+    for index, expected in enumerate(theirs):
+        sample, record = ours.sample(index), json.loads(expected["json"])
+        assert sample.image == expected["jpg"] and sample.caption == record["caption"] and sample.pseudo
+        assert sample.boxes.tolist() == [box["bbox"] for box in record["boxes"]]
+        assert ours.shape(index) == (record["height"], record["width"])
+
+
+def test_boxes_under_the_load_threshold_are_left_out_with_their_phrases(sharded: Path) -> None:
+    everything, strict = ShardSet(RunDisk(sharded)), ShardSet(RunDisk(sharded), min_score=0.65)
+    for index in range(len(everything)):
+        whole, kept = everything.sample(index), strict.sample(index)
+        mask = whole.scores >= 0.65
+        np.testing.assert_array_equal(kept.boxes, whole.boxes[mask])
+        np.testing.assert_array_equal(kept.phrase, whole.phrase[mask])
+
+
+def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path, tmp_path: Path) -> None:
+    config = small_training(gold=GOLD)
+    train(RunDisk(sharded), config)
+    whole = load_file(sharded / WEIGHTS)
+    for path in (sharded / "student").iterdir():
+        path.unlink()
+    with pytest.raises(KeyboardInterrupt):  # dies with step 2 saved and steps 3 and 4 done
+        train(RunDisk(sharded, fail_before=WEIGHTS), config)
+    assert [path.name for path in (sharded / "student").iterdir()] == ["checkpoint-00000002.pt"]
+    train(RunDisk(sharded), config)
+    resumed = load_file(sharded / WEIGHTS)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    metrics = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in metrics] == [1, 2, 3, 4]
+
+
+def worker(rank: int, root: Path, port: int) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    train(RunDisk(root), small_training(steps=2, flip=0.0, gold=SAME_SHAPE, pseudo=False), rank, 2)
+    torch.distributed.destroy_process_group()
+
+
+SAME_SHAPE = ({"source": "scenes", "split": "gold", "count": 1, "seed": 1},)  # one picture: padding is the same
+
+
+@pytest.mark.slow
+def test_two_workers_do_as_one_with_the_same_global_batch(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for root in (one, two):
+        root.mkdir()
+    train(RunDisk(one), small_training(steps=2, flip=0.0, gold=SAME_SHAPE, pseudo=False))
+    multiprocessing.spawn(worker, (two, free_port()), nprocs=2)
+    first, second = load_file(one / WEIGHTS), load_file(two / WEIGHTS)
+    assert all(torch.allclose(first[name], second[name], atol=2e-5) for name in first)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def test_workers_share_a_batch_without_overlap(sharded: Path) -> None:
+    _, maker = make_batches(RunDisk(sharded), small_training(gold=GOLD, batch_size=5))
+    for step in range(4):
+        whole = [example.key for example in maker.make(step).examples]
+        shares = [[example.key for example in maker.make(step, rank, 2).examples] for rank in range(2)]
+        assert sorted(shares[0] + shares[1]) == sorted(whole) and len(whole) == 5
+
+
+@pytest.mark.slow
+def test_it_learns(tmp_path: Path) -> None:
+    config = small_training(steps=16, batch_size=1, lr=2e-3, text_lr=2e-3, gold=SAME_SHAPE, pseudo=False)
+    result = train(RunDisk(tmp_path), config)
+    metrics = [json.loads(line) for line in (tmp_path / "student" / "metrics.jsonl").read_text().splitlines()]
+    assert result["samples_seen"] == 16
+    assert np.mean([entry["loss"] for entry in metrics[-3:]]) < 0.8 * np.mean([entry["loss"] for entry in metrics[:3]])
+
+
+def test_nothing_to_train_on_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "index.json").write_text('{"shards": []}')
+    with pytest.raises(NothingToTrainOn, match="nothing to train on"):
+        train(RunDisk(tmp_path), small_training())
+
+
+def test_a_loss_that_is_no_number_names_the_samples(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from model.glip import Glip
+
+    monkeypatch.setattr(Glip, "losses", lambda *_, **__: {"loss_reg": torch.tensor(float("nan"))})
+    with pytest.raises(NonFiniteLoss, match=r"step 0: the loss is nan; samples of the batch: 0000000000\d\d"):
+        train(RunDisk(sharded), small_training())
+
+
+def test_a_damaged_picture_is_skipped_and_counted(sharded: Path) -> None:
+    shard = sharded / "shards" / "0000000-000.tar"
+    data = bytearray(shard.read_bytes())
+    data[512 : 512 + 64] = bytes(64)  # the first picture's JPEG header
+    shard.write_bytes(data)
+    sets, _, _ = open_sets(RunDisk(sharded), small_training())
+    _, maker = make_batches(RunDisk(sharded), small_training())
+    skipped = [name for step in range(8) for name, _ in maker.make(step).skipped]  # two epochs
+    assert len(sets["pseudo"]) == 16 and skipped == ["set 0, sample 0"] * 2
