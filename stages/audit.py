@@ -11,7 +11,7 @@ __all__ = ["AuditStage"]
 
 
 class AuditStage:
-    """Reduce stage: `run_part` writes summaries/part-N.json and .parquet files, `merge` writes report/."""
+    """Reduce stage: `run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
     version: ClassVar[int] = 1
@@ -24,7 +24,7 @@ class AuditStage:
         Input("pseudo", optional=True),
         *(Input(f"rejects/{stage}", optional=True) for stage in STAGES_WITH_REJECTS),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("summaries", "report")
+    outputs: ClassVar[tuple[str, ...]] = ("summaries/audit", "report")
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -52,10 +52,10 @@ class AuditStage:
 
     def run_part(self, io: PartIO) -> PartResult:
         counters, tables = summarise(io)
-        with io.create(f"summaries/part-{io.part:07d}.json") as file:
+        with io.create(f"summaries/audit/part-{io.part:07d}.json") as file:
             file.write(counters_bytes(counters))
         for name, table in tables.items():
-            with io.create(f"summaries/part-{io.part:07d}.{name}.parquet") as file:
+            with io.create(f"summaries/audit/part-{io.part:07d}.{name}.parquet") as file:
                 file.write(terms_bytes(table))
         pairs = counters["pairs"]
         io.progress(pairs)

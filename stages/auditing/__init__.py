@@ -1,1 +1,1 @@
-"""The rooms of the audit: per-part summaries, their merge into figures, warnings, pictures, the page, and comparisons."""
+"""The rooms of the audit: summaries of parts, their merge into figures, warnings, pictures, the page, comparisons."""

@@ -1,15 +1,18 @@
-"""How labels agree with true boxes, where a source has them.
+"""How labels agree with true boxes, where a source has them. The rule is that of `phrasebox evaluate`.
 
-The rule. A labelled box matches a true box of its image when their IoU is at least 0.5 and their phrases are the same:
-the labelled phrase's span contains the true span, or lies inside it. A true box without a span (COCO instances) matches
-a phrase whose norm or head is its category. In each image labelled boxes take their matches in the order of their
-scores, the best IoU first; a true box is matched once. Precision at a threshold: matched boxes above it among all boxes
-above it. Recall: matched true boxes among all true boxes of the labelled images. In an image whose truth has no spans,
-only phrases that name one of the image's categories are judged.
+A phrase names the true span that it overlaps in the caption; of several the one with the longest overlap, then the
+first. In each image, going down the scores, a labelled box is right when it has IoU >= 0.5 with a true box of the span
+that its phrase names, and that true box has not been claimed yet; it claims the one with the highest IoU. Every other
+box is wrong. Precision at a threshold: right boxes above it among all boxes above it. Recall: claimed true boxes among
+all true boxes of the labelled images.
+
+A true box without a span (COCO instances) is named by a phrase whose norm or head is its category; in an image with
+such boxes only phrases that name one of the image's categories are judged.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,94 +20,120 @@ import pyarrow.compute as pc
 
 from stages.auditing import grid
 from stages.auditing.boxes import iou
-from stages.auditing.flat import Boxes, Flags, Floats, Ints, Phrases, Tables, combined, list_lengths, rows_of
+from stages.auditing.flat import Boxes, Flags, Floats, Ints, Phrases, Tables, combined, list_lengths, numbers, rows_of
 
 MATCH_IOU = 0.5
 
 
+@dataclass(frozen=True)
 class Gold:
-    """True boxes of a part, flat: row, span (-1, -1 where there is none), category and box of each."""
+    """True boxes of a part, flat (N,), and the spans that they belong to, flat (S,)."""
 
-    def __init__(self, tables: Tables) -> None:
-        table = tables.read("gold", ["key", "spans", "boxes"])
-        self.rows = rows_of(table["key"])
-        spans, boxes = combined(table["spans"]), combined(table["boxes"])
-        flat, lengths = boxes.flatten(), list_lengths(boxes)
-        self.row: Ints = np.repeat(self.rows, lengths)
-        self.xyxy: Floats = np.stack(
-            [flat.field(c).to_numpy(zero_copy_only=False).astype(np.float64) for c in ("x1", "y1", "x2", "y2")], axis=1
-        )
-        self.category = pc.utf8_lower(pc.fill_null(flat.field("category"), "")).to_numpy(zero_copy_only=False)
-        number = pc.fill_null(flat.field("span"), -1).to_numpy(zero_copy_only=False).astype(np.int64)
-        first = np.repeat(np.cumsum(list_lengths(spans)) - list_lengths(spans), lengths)
-        has = number >= 0
-        self.start: Ints = np.full(len(number), -1, np.int64)
-        self.end: Ints = np.full(len(number), -1, np.int64)
-        for target, name in ((self.start, "start"), (self.end, "end")):
-            column = spans.flatten().field(name).to_numpy(zero_copy_only=False).astype(np.int64)
-            target[has] = column[(first + number)[has]]
+    rows: Ints  # of the gold table
+    row: Ints  # (N,)
+    span: Ints  # (N,) index into the flat spans, -1: none
+    xyxy: Floats  # (N, 4)
+    category: Any  # (N,) lower case, objects
+    span_row: Ints  # (S,)
+    start: Ints  # (S,)
+    end: Ints  # (S,)
 
 
-def figures(tables: Tables, phrases: Phrases, labels: Boxes) -> dict[str, Any]:
-    """Counts on the grid of thresholds: judged boxes and matched boxes by `grid.passed`, and the true boxes."""
-    gold = Gold(tables)
-    label_i, gold_i, overlap = _candidates(phrases, labels, gold)
-    matched = _greedy(labels, label_i, gold_i, overlap)
-    judged = _judged(phrases, labels, gold)
-    passed = grid.passed(labels.score)
+@dataclass(frozen=True)
+class Judgement:
+    """Per labelled box: whether it is judged at all, and whether it is right."""
+
+    judged: Flags
+    right: Flags
+    gold: Gold
+
+
+def read_gold(tables: Tables) -> Gold:
+    table = tables.read("gold", ["key", "spans", "boxes"])
+    rows = rows_of(table["key"])
+    spans, boxes = combined(table["spans"]), combined(table["boxes"])
+    flat, lengths, span_lengths = boxes.flatten(), list_lengths(boxes), list_lengths(spans)
+    number = numbers(pc.fill_null(flat.field("span"), -1))
+    first = np.repeat(np.cumsum(span_lengths) - span_lengths, lengths)
+    return Gold(
+        rows=rows,
+        row=np.repeat(rows, lengths),
+        span=np.where(number >= 0, first + number, -1),
+        xyxy=np.stack([numbers(flat.field(c)).astype(np.float64) for c in ("x1", "y1", "x2", "y2")], axis=1),
+        category=numbers(pc.utf8_lower(pc.fill_null(flat.field("category"), ""))),
+        span_row=np.repeat(rows, span_lengths),
+        start=numbers(spans.flatten().field("start")).astype(np.int64),
+        end=numbers(spans.flatten().field("end")).astype(np.int64),
+    )
+
+
+def judge(tables: Tables, phrases: Phrases, labels: Boxes) -> Judgement:
+    gold = read_gold(tables)
+    label_i, gold_i = _same_row(labels.row, gold.row)
+    named = _named_span(phrases, gold)[labels.phrase[label_i]]
+    by_span = gold.span[gold_i] >= 0
+    same = np.where(by_span, named == gold.span[gold_i], _is_category(phrases, labels.phrase[label_i], gold, gold_i))
+    judged = np.isin(labels.row, gold.rows)
+    judged &= ~np.isin(labels.row, gold.row[gold.span < 0])
+    judged[label_i[same & ~by_span]] = True
+    overlap = iou(labels.xyxy[label_i], gold.xyxy[gold_i])
+    fits = same & (overlap >= MATCH_IOU)
+    return Judgement(judged, _claim(labels, label_i[fits], gold_i[fits], overlap[fits]), gold)
+
+
+def figures(labels: Boxes, judgement: Judgement) -> dict[str, Any]:
+    """Judged and right boxes by `grid.passed`, and how many true boxes there are in how many labelled images."""
+    passed, gold = grid.passed(labels.score), judgement.gold
     return {
         "pairs": len(np.intersect1d(gold.rows, labels.rows)),
         "boxes": int(np.isin(gold.row, labels.rows).sum()),
-        "judged": np.bincount(passed[judged], minlength=102).tolist(),
-        "matched": np.bincount(passed[matched & judged], minlength=102).tolist(),
+        "judged": np.bincount(passed[judgement.judged], minlength=102).tolist(),
+        "matched": np.bincount(passed[judgement.right & judgement.judged], minlength=102).tolist(),
     }
 
 
-def _candidates(phrases: Phrases, labels: Boxes, gold: Gold) -> tuple[Ints, Ints, Floats]:
-    """All (label, gold) index pairs of the same image and phrase with IoU >= 0.5, and the IoU."""
-    starts = np.searchsorted(gold.row, labels.row, side="left")
-    counts = np.searchsorted(gold.row, labels.row, side="right") - starts
-    label_i = np.repeat(np.arange(len(labels)), counts)
-    gold_i = np.arange(len(label_i)) - np.repeat(np.cumsum(counts) - counts - starts, counts)
-    overlap = iou(labels.xyxy[label_i], gold.xyxy[gold_i])
-    near = overlap >= MATCH_IOU
-    label_i, gold_i, overlap = label_i[near], gold_i[near], overlap[near]
-    same = _same_phrase(phrases, labels.phrase[label_i], gold, gold_i)
-    return label_i[same], gold_i[same], overlap[same]
+def best_errors(labels: Boxes, judgement: Judgement) -> Floats:
+    """The highest score of a wrong box in each labelled row (R,), 0 where there is none."""
+    wrong = judgement.judged & ~judgement.right
+    best = np.zeros(len(labels.rows))
+    np.maximum.at(best, np.searchsorted(labels.rows, labels.row[wrong]), labels.score[wrong])
+    return best
 
 
-def _same_phrase(phrases: Phrases, phrase: Ints, gold: Gold, gold_i: Ints) -> Flags:
-    start, end = phrases.start[phrase], phrases.end[phrase]
-    true_start, true_end = gold.start[gold_i], gold.end[gold_i]
-    inside = ((start <= true_start) & (true_end <= end)) | ((true_start <= start) & (end <= true_end))
-    return np.where(true_start >= 0, inside, _named(phrases, phrase, gold.category[gold_i]))
+def _same_row(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    """All index pairs (i, j) with left[i] == right[j]; both ascend."""
+    starts = np.searchsorted(right, left, side="left")
+    counts = np.searchsorted(right, left, side="right") - starts
+    i = np.repeat(np.arange(len(left)), counts)
+    return i, np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts - starts, counts)
 
 
-def _named(phrases: Phrases, phrase: Ints, category: Any) -> Flags:
-    norm = phrases.norm.take(phrase).to_numpy(zero_copy_only=False)
-    head = phrases.head.take(phrase).to_numpy(zero_copy_only=False)
-    named: Flags = (norm == category) | (head == category)
+def _named_span(phrases: Phrases, gold: Gold) -> Ints:
+    """For each phrase (P,) the index of the true span that it names, -1: none."""
+    phrase, span = _same_row(phrases.row, gold.span_row)
+    common = np.minimum(phrases.end[phrase], gold.end[span]) - np.maximum(phrases.start[phrase], gold.start[span])
+    order = np.lexsort((-span, common))  # the longest overlap last, the first span after later ones
+    order = order[common[order] > 0]
+    named = np.full(len(phrases.row), -1, np.int64)
+    named[phrase[order]] = span[order]  # the last one written stays
     return named
 
 
-def _greedy(labels: Boxes, label_i: Ints, gold_i: Ints, overlap: Floats) -> Flags:
-    """Which labels are matched (N,), one to one, by descending score, then descending IoU."""
-    matched = np.zeros(len(labels), np.bool_)
+def _is_category(phrases: Phrases, phrase: Ints, gold: Gold, gold_i: Ints) -> Flags:
+    category = gold.category[gold_i]
+    if not (gold.span[gold_i] < 0).any():
+        return np.zeros(len(phrase), np.bool_)
+    named: Flags = (numbers(phrases.norm.take(phrase)) == category) | (numbers(phrases.head.take(phrase)) == category)
+    return named
+
+
+def _claim(labels: Boxes, label_i: Ints, gold_i: Ints, overlap: Floats) -> Flags:
+    """Which labels are right (N,): by descending score each takes the free true box of the highest IoU."""
+    right = np.zeros(len(labels), np.bool_)
     taken: set[int] = set()
     order = np.lexsort((gold_i, -overlap, label_i, -labels.score[label_i]))
     for label, true in zip(label_i[order].tolist(), gold_i[order].tolist()):
-        if not matched[label] and true not in taken:
-            matched[label] = True
+        if not right[label] and true not in taken:
+            right[label] = True
             taken.add(true)
-    return matched
-
-
-def _judged(phrases: Phrases, labels: Boxes, gold: Gold) -> Flags:
-    judged: Flags = np.isin(labels.row, gold.rows)
-    spanless = np.unique(gold.row[gold.start < 0])
-    for i in np.flatnonzero(np.isin(labels.row, spanless)):
-        here = slice(*np.searchsorted(gold.row, [labels.row[i], labels.row[i] + 1]))
-        names = set(gold.category[here])
-        phrase = labels.phrase[i]
-        judged[i] = phrases.norm[phrase].as_py() in names or phrases.head[phrase].as_py() in names
-    return judged
+    return right

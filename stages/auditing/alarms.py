@@ -96,7 +96,7 @@ def _texts(stats: dict[str, Any]) -> Iterator[Warning]:
             "ungrounded",
             1 - grounded / asked,
             UNGROUNDED_SHARE,
-            f"{1 - grounded / asked:.0%} of the phrases got no box: the captions speak of what the teacher does not see.",
+            f"{1 - grounded / asked:.0%} of the phrases got no box: captions speak of what the teacher does not see.",
         )
 
 

@@ -112,7 +112,8 @@ def iou(a: Floats, b: Floats) -> Floats:
     height = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0.0)
     inner = width * height
     union = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    ratio: Floats = np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    return ratio
 
 
 def _counts(values: Ints) -> list[int]:

@@ -10,8 +10,8 @@ import numpy as np
 from stages.auditing import grid
 from stages.auditing.flat import Flags, Ints
 from stages.auditing.merge import Merged
-from stages.auditing.terms import Totals
-from stages.auditing.vocabulary import VOCABULARIES
+from stages.auditing.terms import Totals, hash_texts
+from stages.auditing.vocabulary import Category, vocabularies
 
 LISTED = 40  # rows of each table of phrases
 OFTEN = 20  # a phrase asked for at least so often counts as asked for many times
@@ -38,7 +38,9 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "box_shapes": box_shapes(merged),
         "phrases_tables": phrase_tables(phrases) if phrases.text is not None else {},
         "rank_frequency": rank_frequency(phrases),
-        "vocabularies": {name: coverage(phrases, merged.terms["heads"], names) for name, names in VOCABULARIES.items()},
+        "vocabularies": {
+            name: coverage(phrases, merged.terms["heads"], names) for name, names in vocabularies().items()
+        },
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
     }
@@ -71,6 +73,7 @@ def exactness(merged: Merged) -> dict[str, Any]:
     return {
         "unique_phrases": {
             "exact": phrases.exact,
+            "sampled_share": phrases.theta / 2.0**64,
             "relative_standard_error": phrases.relative_error(kept),
             "relative_error_95": 1.96 * phrases.relative_error(kept),
         },
@@ -80,7 +83,7 @@ def exactness(merged: Merged) -> dict[str, Any]:
 
 
 def by_threshold(merged: Merged, score_floor: float) -> list[dict[str, Any]]:
-    """What score > threshold would keep of labels/, on the grid of 0.01 from the floor up; before NMS and other rules."""
+    """What score > threshold would keep of labels/, on the grid of 0.01 from the floor up; no other rule applied."""
     if not merged.has("labels"):
         return []
     boxes = grid.above(np.array(merged.histogram("label_scores")))
@@ -103,7 +106,9 @@ def histograms(merged: Merged) -> dict[str, Any]:
         **found,
         "score_labelled": _score_bins(merged.histogram("label_scores")),
         "score_kept": _score_bins(merged.histogram("kept_scores")),
-        "heat": np.reshape(merged.histogram("heat"), (grid.HEAT_CELLS, -1)).tolist() if merged.histogram("heat") else [],
+        "heat": np.reshape(merged.histogram("heat"), (grid.HEAT_CELLS, -1)).tolist()
+        if merged.histogram("heat")
+        else [],
     }
 
 
@@ -154,14 +159,14 @@ def _table(phrases: Totals, measure: Ints, where: Flags) -> list[dict[str, Any]]
 
 
 def rank_frequency(phrases: Totals) -> list[list[int]]:
-    """[rank, boxes] of kept phrases in descending order, at ranks spaced evenly on a log scale; estimates beyond exact."""
+    """[rank, boxes] of kept phrases in descending order, at ranks spaced evenly on a log scale."""
     if "boxes" not in phrases.columns:
         return []
     boxes = phrases.columns["boxes"]
     if phrases.exact:
         counts = np.sort(boxes[boxes > 0])[::-1]
-        ranks = np.unique(np.geomspace(1, max(len(counts), 1), 120).round().astype(np.int64)) if len(counts) else []
-        return [[int(r), int(counts[r - 1])] for r in ranks]
+        ranks = np.unique(np.geomspace(1, max(len(counts), 1), 120).round().astype(np.int64))
+        return [[int(r), int(counts[r - 1])] for r in ranks[: len(counts)]]
     head = np.sort(boxes)[::-1][:100]
     tail = np.sort(boxes[phrases.sampled & (boxes > 0)])[::-1]
     scale = 2.0**64 / phrases.theta
@@ -170,22 +175,18 @@ def rank_frequency(phrases: Totals) -> list[list[int]]:
     return [p for i, p in enumerate(points) if i < 100 or (p[0] > 100 and p[1] <= int(head[-1]))]
 
 
-def coverage(phrases: Totals, heads: Totals, names: dict[str, str]) -> dict[str, Any]:
-    """Category names that occur among kept phrases: as a whole phrase, or as the head of one. `names`: text -> name."""
-    from stages.auditing.terms import hash_texts
-
-    hashes = hash_texts(names)
-    whole, by_head = _boxes_of(phrases, hashes), _boxes_of(heads, hashes)
-    found: dict[str, int] = {}
-    for name, a, b in zip(names.values(), whole.tolist(), by_head.tolist()):
-        found[name] = max(found.get(name, 0), a, b)
-    missing = sorted(name for name, boxes in found.items() if boxes == 0)
+def coverage(phrases: Totals, heads: Totals, categories: list[Category]) -> dict[str, Any]:
+    """Categories that occur among kept phrases, as a whole phrase or as the head of one, and how often they do."""
+    texts = [text for _, texts in categories for text in texts]
+    hashes = hash_texts(texts)
+    boxes = dict(zip(texts, np.maximum(_boxes_of(phrases, hashes), _boxes_of(heads, hashes)).tolist()))
+    best = [max(boxes[text] for text in texts) for _, texts in categories]
     return {
-        "names": len(found),
-        "found": len(found) - len(missing),
-        "found_10": sum(boxes >= 10 for boxes in found.values()),
-        "found_100": sum(boxes >= 100 for boxes in found.values()),
-        "missing": missing,
+        "names": len(categories),
+        "found": sum(count > 0 for count in best),
+        "found_10": sum(count >= 10 for count in best),
+        "found_100": sum(count >= 100 for count in best),
+        "missing": sorted(name for (name, _), count in zip(categories, best) if not count),
     }
 
 

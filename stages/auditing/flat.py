@@ -71,11 +71,11 @@ class Boxes:
 
 def rows_of(keys: pa.ChunkedArray) -> Ints:
     """The row numbers in a column of keys."""
-    return _numpy(pc.cast(pc.utf8_slice_codeunits(keys, 7, 12), pa.int64()))
+    return numbers(pc.cast(pc.utf8_slice_codeunits(keys, 7, 12), pa.int64()))
 
 
 def list_lengths(column: pa.Array) -> Ints:
-    return _numpy(pc.fill_null(pc.list_value_length(column), 0))
+    return numbers(pc.fill_null(pc.list_value_length(column), 0))
 
 
 def combined(column: pa.ChunkedArray) -> pa.Array:
@@ -96,8 +96,8 @@ def read_phrases(tables: Tables) -> Phrases:
     return Phrases(
         rows=rows,
         row=np.repeat(rows, lengths),
-        start=_numpy(flat.field("start")).astype(np.int64),
-        end=_numpy(flat.field("end")).astype(np.int64),
+        start=numbers(flat.field("start")).astype(np.int64),
+        end=numbers(flat.field("end")).astype(np.int64),
         norm=pc.fill_null(flat.field("norm"), ""),
         head=pc.fill_null(flat.field("head"), ""),
         first=first,
@@ -116,15 +116,16 @@ def read_boxes(tables: Tables, dataset: str, phrases: Phrases) -> Boxes:
     return Boxes(
         rows=rows,
         row=row,
-        phrase=phrases.index(row, _numpy(flat.field("phrase")).astype(np.int64), f"{dataset}, part {tables.part}"),
-        xyxy=np.stack([_numpy(flat.field(c)).astype(np.float64) for c in ("x1", "y1", "x2", "y2")], axis=1),
-        score=_numpy(flat.field("score")).astype(np.float64),
-        width=np.repeat(_numpy(pc.fill_null(table["width"], 0)).astype(np.float64), lengths),
-        height=np.repeat(_numpy(pc.fill_null(table["height"], 0)).astype(np.float64), lengths),
+        phrase=phrases.index(row, numbers(flat.field("phrase")).astype(np.int64), f"{dataset}, part {tables.part}"),
+        xyxy=np.stack([numbers(flat.field(c)).astype(np.float64) for c in ("x1", "y1", "x2", "y2")], axis=1),
+        score=numbers(flat.field("score")).astype(np.float64),
+        width=np.repeat(numbers(pc.fill_null(table["width"], 0)).astype(np.float64), lengths),
+        height=np.repeat(numbers(pc.fill_null(table["height"], 0)).astype(np.float64), lengths),
     )
 
 
-def _numpy(column: Any) -> NDArray[Any]:
+def numbers(column: Any) -> NDArray[Any]:
+    """An Arrow column as numpy; strings become objects."""
     if isinstance(column, pa.ChunkedArray):
         column = combined(column)
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)

@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 
 from schemas.records import ROWS_PER_PART_LIMIT
 from stages.auditing.summary import WORST
-from stages.auditing.terms import Merger, Totals
+from stages.auditing.terms import Merger, Totals, of_kind
 from stages.stage import RunIO
 
-TERMS = ("phrases", "heads", "captions", "images", "image_captions")
-CAPTIONS_SEEN_AT_LEAST = 1_000_000  # captions and images are sampled beyond so many, or the phrases' limit if larger
+TABLES = {"terms": ("phrases", "heads"), "copies": ("captions", "images", "image_captions")}
 
 
 @dataclass
@@ -41,13 +40,12 @@ class Merged:
 def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
     """Read the summaries of all parts, in ascending order. Memory: bounded by `exact_phrases`, not by the corpus."""
     merged = Merged()
-    limits = dict.fromkeys(TERMS, max(exact_phrases, 1))
-    mergers = {name: Merger(limit) for name, limit in limits.items()}
+    mergers = {kind: Merger(exact_phrases) for kinds in TABLES.values() for kind in kinds}
     planned = io.parts()
-    files = set(io.files("summaries"))
+    files = set(io.files("summaries/audit"))
     merged.planned = len(planned)
     for done, part in enumerate(planned):
-        name = f"summaries/part-{part:07d}"
+        name = f"summaries/audit/part-{part:07d}"
         if f"{name}.json" not in files:
             continue
         with io.open(f"{name}.json") as file:
@@ -56,10 +54,12 @@ def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
         merged.image_pairs[part] = counters["pairs_with_image"]
         add(merged.counters, counters)
         merged.parts.append(part)
-        for kind in TERMS:
-            if f"{name}.{kind}.parquet" in files:
-                with io.open(f"{name}.{kind}.parquet") as file:
-                    mergers[kind].add(part, pq.read_table(file))
+        for table, kinds in TABLES.items():
+            if f"{name}.{table}.parquet" in files:
+                with io.open(f"{name}.{table}.parquet") as file:
+                    rows = pq.read_table(file)
+                for kind in kinds:
+                    mergers[kind].add(part, of_kind(rows, kind))
         io.progress(done + 1, len(planned), "adding up")
     merged.terms = {kind: merger.result() for kind, merger in mergers.items()}
     return merged

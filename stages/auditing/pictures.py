@@ -30,6 +30,7 @@ GALLERIES = {
     "most_crowded": "most crowded",
     "nothing_found": "asked most, nothing found",
     "rarest_phrases": "rarest phrases",
+    "confident_errors": "confident, but not in the truth",
 }
 
 Picture = dict[str, Any]
@@ -69,12 +70,14 @@ def _gallery(merged: Merged, gallery: str) -> list[int]:
         return []
     boxes = phrases.columns["boxes"]
     kept = np.flatnonzero(boxes > 0)
-    rarest = kept[np.argsort(boxes[kept], kind="stable")]  # equal counts stay in the order of their hashes: an even draw
+    rarest = kept[
+        np.argsort(boxes[kept], kind="stable")
+    ]  # equal counts stay in the order of their hashes: an even draw
     return list(dict.fromkeys(phrases.columns["kept_key"][rarest[: 4 * WORST]].tolist()))[:WORST]
 
 
 def load(io: RunIO, chosen: dict[int, list[str]], max_pixels: int) -> list[Picture]:
-    """Everything that the page shows of the chosen pairs, in the order chosen; thumbnails are added by `add_thumbnails`."""
+    """Everything that the page shows of the chosen pairs, in the order chosen."""
     by_part: dict[int, list[int]] = {}
     for key in chosen:
         by_part.setdefault(key // ROWS_PER_PART_LIMIT, []).append(key)

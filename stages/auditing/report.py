@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io as bytesio
 import json
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from stages.auditing import pictures
 from stages.auditing.alarms import warnings
 from stages.auditing.figures import figures
 from stages.auditing.merge import merge_summaries
+from stages.auditing.terms import Totals
 from stages.stage import RunIO
 
+PHRASES = ("seen", "asked", "grounded", "several", "boxes")
 HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
 
 
@@ -26,8 +33,32 @@ def write_report(io: RunIO, config: Any) -> dict[str, Any]:
     stats["warnings"] = warnings(stats)
     chosen = pictures.choose(merged, io, audit.pictures, audit.seed)
     shown = pictures.load(io, chosen, config.ingest.max_pixels)
+    with io.create("report/phrases.parquet") as file:
+        file.write(phrases_file(merged.terms["phrases"]))
     with io.create("report/stats.json") as file:
         file.write((json.dumps(stats, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
     with io.create("report/index.html") as file:
         file.write(render(stats, shown).encode())
     return {name: stats[name] for name in HEADLINE} | {"warnings": len(stats["warnings"])}
+
+
+def phrases_file(phrases: Totals) -> bytes:
+    """report/phrases.parquet: every phrase that was counted, the most kept boxes first, then by hash.
+
+    `best` is the last threshold of the grid that its best labelled box is above (null: it has no box); `sampled` says
+    whether the phrase belongs to the even sample (all do where the counts are exact).
+    """
+    c = phrases.columns
+    if phrases.text is None:
+        order = np.zeros(0, np.int64)
+        c = dict.fromkeys(("hash", "best", *PHRASES), order)
+    else:
+        order = np.lexsort((c["hash"], -c["boxes"]))
+    best = c["best"][order].astype(np.float64)
+    columns = {"phrase": phrases.text.take(order) if phrases.text is not None else pa.array([], pa.string())}
+    columns |= {name: pa.array(c[name][order], pa.int64()) for name in PHRASES}
+    columns["best"] = pa.array((best - 1) / 100, pa.float32(), mask=best == 0)
+    columns["sampled"] = pa.array(phrases.sampled[order] if phrases.text is not None else [], pa.bool_())
+    buffer = bytesio.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()

@@ -28,14 +28,16 @@ STAGES_WITH_REJECTS = ("ingest", "phrases", "label", "filter", "shard")
 WORST = 12  # rows of each worst-of gallery
 OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another script than the Latin one
 
-Summary = tuple[dict[str, Any], dict[str, pa.Table]]
 
+def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """Counters (JSON-able, integers only) and two tables: `copies` and, where the part has phrases, `terms`.
 
-def summarise(tables: Tables) -> Summary:
-    """Counters (JSON-able, integers only) and term tables by name. Works with whatever datasets the part has."""
+    Works with whatever datasets the part has. Tables hold several kinds of terms, told apart by the column `kind`.
+    """
     pairs = tables.read("pairs", ["key", "caption", "image", "sha256", "license"])
     counters: dict[str, Any] = {"datasets": _present(tables), **pair_figures(pairs), **reasons(tables)}
-    counted = duplicates(pairs)
+    worst: dict[str, list[list[float]]] = {}
+    counted = {"copies": terms.joined(copies(pairs))}
     if tables.has("phrases"):
         phrases = read_phrases(tables)
         labels = read_boxes(tables, "labels", phrases) if tables.has("labels") else None
@@ -45,15 +47,19 @@ def summarise(tables: Tables) -> Summary:
         if labels is not None:
             counters |= boxes.label_figures(labels)
             if tables.has("gold"):
-                counters["gold"] = agreement.figures(tables, phrases, labels)
+                judgement = agreement.judge(tables, phrases, labels)
+                counters["gold"] = agreement.figures(labels, judgement)
+                errors = agreement.best_errors(labels, judgement)
+                worst["confident_errors"] = _top(errors, labels.rows, errors > 0)
         if kept is not None:
             counters |= boxes.kept_figures(kept, np.flatnonzero(asked))
             near, crowded = boxes.overlaps(kept)
             counters["near_duplicate_boxes"] = int(near.sum())
-            counters["worst"] = worst_rows(phrases, asked, kept, crowded)
-        counted["phrases"] = terms.count_terms(phrases.norm, phrases, asked, labels, kept)
-        counted["heads"] = terms.count_terms(phrases.head, phrases, asked, labels, kept)
-    return counters, counted
+            worst |= worst_rows(phrases, asked, kept, crowded)
+        texts = {"phrases": phrases.norm, "heads": phrases.head}
+        counts = {kind: terms.count_terms(texts[kind], phrases, asked, labels, kept) for kind in texts}
+        counted["terms"] = terms.joined(counts)
+    return counters | {"worst": worst}, counted
 
 
 def _present(tables: Tables) -> dict[str, int]:
@@ -70,7 +76,7 @@ def pair_figures(pairs: pa.Table) -> dict[str, Any]:
     }
 
 
-def duplicates(pairs: pa.Table) -> dict[str, pa.Table]:
+def copies(pairs: pa.Table) -> dict[str, pa.Table]:
     """How often each caption, image (by the sha256 of its bytes) and pair of both occurs."""
     rows = rows_of(pairs["key"])
     captions = terms.hash_texts(pairs["caption"].to_pylist())

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.records import ROWS_PER_PART_LIMIT
@@ -73,6 +74,18 @@ def count_hashes(hashes: Hashes, rows: Ints) -> pa.Table:
     """One row per distinct hash: `seen`, how often it occurs, and `row`, the first row that has it."""
     distinct, first, seen = np.unique(hashes, return_index=True, return_counts=True)
     return pa.table({"hash": distinct, "seen": seen, "row": rows[first].astype(np.int32)})
+
+
+def joined(tables: dict[str, pa.Table]) -> pa.Table:
+    """Tables of several kinds of terms as one, with the column `kind` in front."""
+    return pa.concat_tables(
+        [table.add_column(0, "kind", pa.array([kind] * len(table), pa.string())) for kind, table in tables.items()]
+    )
+
+
+def of_kind(table: pa.Table, kind: str) -> pa.Table:
+    """The rows of one kind, less the column `kind`."""
+    return table.filter(pc.equal(table["kind"], kind)).drop_columns("kind")
 
 
 def _first(code: Ints, row: Ints, where: Flags, distinct: int) -> NDArray[np.int32]:

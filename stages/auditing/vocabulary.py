@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 COCO = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "
     "parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, "
@@ -22,9 +24,19 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
-def _texts(names: list[str]) -> dict[str, str]:
-    """Every text that names a category -> the category: the name and its regular plural."""
-    return {text: name for name in names for text in (name, plural(name))}
+Category = tuple[str, tuple[str, ...]]  # its name, and every text that names it: synonyms and regular plurals
 
 
-VOCABULARIES: dict[str, dict[str, str]] = {"COCO": _texts(COCO.split(", "))}
+def vocabularies() -> dict[str, list[Category]]:
+    """COCO's 80 categories and the 1,203 of LVIS v1, apart by how often LVIS shows them in training."""
+    lvis = (Path(__file__).parent / "lvis.txt").read_text("utf-8")
+    found = {"COCO": [_category(name) for name in COCO.split(", ")]}
+    for section in lvis.split("[")[1:]:
+        title, _, names = section.partition("]")
+        found[f"LVIS {title}"] = [_category(entry) for entry in " ".join(names.split()).split(", ")]
+    return found
+
+
+def _category(entry: str) -> Category:
+    names = entry.split("/")
+    return names[0], tuple(text for name in names for text in (name, plural(name)))

@@ -12,28 +12,40 @@ from stages.auditing.page.prose import compact
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 34
+FLOOR = HEIGHT - BOTTOM  # the y of the horizontal axis
+ACROSS, UP = WIDTH - LEFT - RIGHT, FLOOR - TOP  # of the plot, in units of the drawing
+CELL = 10  # of a heat map
+NOTHING = Markup("")
+
 Tick = tuple[float, str]
+Place = Callable[[float], float]
 
 
-def histogram(counts: Sequence[int], ticks: Sequence[Tick], bins: Sequence[str], label: str, mark: float = -1.0) -> Markup:
+def element(name: str, content: str = "", **attributes: Any) -> Markup:
+    """An element; values and text are escaped, numbers rounded to tenths, `class_` is class and `_` in names `-`."""
+    inside = NOTHING
+    for key, value in attributes.items():
+        text = f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+        inside += Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), text)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, inside, content)
+
+
+def histogram(
+    counts: Sequence[int], ticks: Sequence[Tick], bins: Sequence[str], label: str, mark: float = -1.0
+) -> Markup:
     """Vertical bars. `ticks`: (position in bins, text); `bins`: what each bar is called; `mark`: a vertical line."""
     top = max([*counts, 1])
-    step = (WIDTH - LEFT - RIGHT) / max(len(counts), 1)
-    bars = []
+    step = ACROSS / max(len(counts), 1)
+    inside = NOTHING
     for i, count in enumerate(counts):
-        height = (HEIGHT - TOP - BOTTOM) * count / top
-        name = f"{bins[i]}: "
-        bars.append(
-            Markup('<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}{:,}</title></rect>').format(
-                LEFT + i * step + 0.5, HEIGHT - BOTTOM - height, max(step - 1, 0.6), height, name, count
-            )
-        )
-    line = Markup("")
+        height = UP * count / top
+        title = element("title", f"{bins[i]}: {count:,}")
+        place = {"x": LEFT + i * step + 0.5, "y": FLOOR - height, "width": max(step - 1, 0.6), "height": height}
+        inside += element("rect", title, class_="bar", **place)
     if mark >= 0:
-        x = LEFT + mark * step
-        line = Markup('<line class="mark" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(x, TOP, HEIGHT - BOTTOM)
+        inside += _upright("mark", LEFT + mark * step)
     marks = [(LEFT + position * step, text) for position, text in ticks]
-    return _frame(Markup("").join(bars) + line, marks, _levels(top), lambda v: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * v / top, label)
+    return _frame(inside, marks, _levels(top), lambda value: FLOOR - UP * value / top, label)
 
 
 def lines(
@@ -46,52 +58,62 @@ def lines(
     dots: bool = False,
     diagonal: bool = False,
 ) -> Markup:
-    """One or more lines (class s0, s1 ...). `log`: both axes; `cursor`: a vertical line that the script moves."""
-    points = [p for _, line in series for p in line]
+    """Lines of the classes s0, s1 ...; `log`: both axes; `cursor`: a vertical line that the page's script moves."""
+    points = [point for _, line in series for point in line]
     if not points:
-        return Markup("")
-    low, high = min([x for x, _ in points] + [x for x, _ in x_ticks]), max([x for x, _ in points] + [x for x, _ in x_ticks])
-    peak = top or max(max(y for _, y in points), 1e-9)
-
-    def x_at(x: float) -> float:
-        share = (math.log10(x) - math.log10(low)) / max(math.log10(high / low), 1e-9) if log else (x - low) / max(high - low, 1e-9)
-        return LEFT + (WIDTH - LEFT - RIGHT) * share
-
-    def y_at(y: float) -> float:
-        share = math.log10(max(y, 1)) / max(math.log10(max(peak, 10)), 1e-9) if log else y / peak
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
-
-    inside = Markup("")
+        return NOTHING
+    xs = [x for x, _ in points] + [x for x, _ in x_ticks]
+    peak = max(top or max(y for _, y in points), 10 if log else 1e-9)
+    x_at, y_at = _scales(min(xs), max(xs), peak, log)
+    inside = NOTHING
     if diagonal:
-        inside += Markup('<line class="grid" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(x_at(low), y_at(low), x_at(high), y_at(high))
+        ends: dict[str, Any] = {"x1": x_at(min(xs)), "y1": y_at(min(xs)), "x2": x_at(max(xs)), "y2": y_at(max(xs))}
+        inside += element("line", class_="grid", **ends)
     for i, (name, line) in enumerate(series):
         path = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in line)
-        inside += Markup('<polyline class="line s{}" points="{}"><title>{}</title></polyline>').format(i, path, name)
-        if dots:
-            inside += Markup("").join(
-                Markup('<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{:g}: {:.3g}</title></circle>').format(i, x_at(x), y_at(y), x, y)
-                for x, y in line
-            )
+        inside += element("polyline", element("title", name), class_=f"line s{i}", points=path)
+        for x, y in line if dots else ():
+            title = element("title", f"{x:g}: {y:.3g}")
+            inside += element("circle", title, class_=f"dot s{i}", cx=x_at(x), cy=y_at(y), r=3)
     if cursor:
-        inside += Markup('<line class="mark cursor" x1="0" x2="0" y1="{}" y2="{}" data-from="{:.2f}" data-to="{:.2f}" data-low="{}" data-high="{}"/>').format(
-            TOP, HEIGHT - BOTTOM, x_at(low), x_at(high), low, high
-        )
-    levels = [10.0**k for k in range(0, 12) if 10.0**k <= max(peak, 10)] if log else _levels(peak)
+        span = {
+            "data_from": x_at(min(xs)),
+            "data_to": x_at(max(xs)),
+            "data_low": str(min(xs)),
+            "data_high": str(max(xs)),
+        }
+        inside += _upright("mark cursor", 0.0, **span)
+    levels = [10.0**k for k in range(12) if 10.0**k <= peak] if log else _levels(peak)
     return _frame(inside, [(x_at(x), text) for x, text in x_ticks], levels, y_at, label)
 
 
 def heat(cells: Sequence[Sequence[int]]) -> Markup:
     """A square map of counts; opacity is relative to the fullest cell."""
-    top = max([c for row in cells for c in row] + [1])
-    size = 10
-    rects = Markup("").join(
-        Markup('<rect class="heat" x="{}" y="{}" width="{}" height="{}" fill-opacity="{:.2f}"/>').format(x * size, y * size, size, size, count / top)
-        for y, row in enumerate(cells)
-        for x, count in enumerate(row)
-        if count
-    )
-    side = len(cells) * size
-    return Markup('<svg class="chart square" viewBox="0 0 {0} {0}" role="img" aria-label="where box centres lie">{1}<rect class="frame" x="0" y="0" width="{0}" height="{0}"/></svg>').format(side, rects)
+    top = max([count for row in cells for count in row] + [1])
+    side = len(cells) * CELL
+    inside = NOTHING
+    for y, row in enumerate(cells):
+        for x, count in enumerate(row):
+            if count:
+                opacity = f"{count / top:.2f}"
+                place: dict[str, Any] = {"x": x * CELL, "y": y * CELL, "width": CELL, "height": CELL}
+                inside += element("rect", class_="heat", fill_opacity=opacity, **place)
+    inside += element("rect", class_="frame", x=0, y=0, width=side, height=side)
+    return _svg(inside, "chart square", side, side, "where box centres lie")
+
+
+def _scales(low: float, high: float, peak: float, log: bool) -> tuple[Place, Place]:
+    """From values to places in the drawing."""
+
+    def x_at(x: float) -> float:
+        if log:
+            return LEFT + ACROSS * math.log(x / low) / max(math.log(high / low), 1e-9)
+        return LEFT + ACROSS * (x - low) / max(high - low, 1e-9)
+
+    def y_at(y: float) -> float:
+        return FLOOR - UP * (math.log(max(y, 1)) / math.log(peak) if log else y / peak)
+
+    return x_at, y_at
 
 
 def _levels(top: float) -> list[float]:
@@ -104,17 +126,24 @@ def _levels(top: float) -> list[float]:
     return [i * step for i in range(int(top / step + 1e-9) + 1)]
 
 
-def _frame(inside: Markup, x_ticks: Sequence[Tick], levels: Sequence[float], y_at: Callable[[float], float], label: str) -> Markup:
-    grid = Markup("")
+def _frame(inside: Markup, x_ticks: Sequence[Tick], levels: Sequence[float], y_at: Place, label: str) -> Markup:
+    """The plot with its horizontal grid, the ticks of both axes and the name of the horizontal one."""
+    grid = NOTHING
     for level in levels:
         y = y_at(level)
-        text = compact(level) if level >= 10 or level == int(level) else f"{level:g}"
-        grid += Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="y" x="{}" y="{:.1f}">{}</text>').format(
-            LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, text
-        )
-    ticks: Any = Markup("").join(
-        Markup('<text class="x" x="{:.1f}" y="{}">{}</text>').format(x, HEIGHT - BOTTOM + 15, text) for x, text in x_ticks
-    )
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}<text class="label" x="{:.0f}" y="{}">{}</text></svg>').format(
-        WIDTH, HEIGHT, label, grid, inside, ticks, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 3, label
-    )
+        text = compact(level) if level == int(level) else f"{level:g}"
+        grid += element("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y)
+        grid += element("text", text, class_="y", x=LEFT - 6, y=y + 4)
+    for x, text in x_ticks:
+        grid += element("text", text, class_="x", x=x, y=FLOOR + 15)
+    grid += element("text", label, class_="label", x=LEFT + ACROSS / 2, y=HEIGHT - 3)
+    return _svg(grid + inside, "chart", WIDTH, HEIGHT, label)
+
+
+def _upright(class_: str, x: float, **attributes: Any) -> Markup:
+    return element("line", class_=class_, x1=x, x2=x, y1=TOP, y2=FLOOR, **attributes)
+
+
+def _svg(inside: Markup, class_: str, width: int, height: int, label: str) -> Markup:
+    attributes = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria_label": label}
+    return element("svg", inside, class_=class_, **attributes)

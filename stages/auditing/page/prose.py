@@ -70,7 +70,9 @@ def standfirst(stats: dict[str, Any]) -> str:
     """One paragraph that says what the run holds."""
     if not stats["parts"].get("pseudo"):
         share = percent(stats["pairs_with_phrases"], stats["pairs"])
-        return f"{number(stats['pairs'])} captions so far, {share} of them with at least one noun phrase; no labels yet."
+        return (
+            f"{number(stats['pairs'])} captions so far, {share} of them with at least one noun phrase; no labels yet."
+        )
     kept = percent(stats["pairs_with_boxes"], stats["pairs"])
     grounded = percent(stats["phrases_grounded"], stats["phrases_asked"])
     sentence = (
@@ -98,7 +100,12 @@ def counted(stats: dict[str, Any]) -> str:
 TABLES = (
     ("most_frequent", "Most frequent", "boxes", "by kept boxes"),
     ("rarest", "The far end of the tail", "boxes", "with the fewest kept boxes"),
-    ("most_often_ungrounded", "Asked for, hardly ever found", "grounded", "asked 20 times or more, found in at most 10%"),
+    (
+        "most_often_ungrounded",
+        "Asked for, hardly ever found",
+        "grounded",
+        "asked 20 times or more, found in at most 10%",
+    ),
     ("most_often_several", "Most often several boxes", "several", "how often one mention got two boxes or more"),
 )
 BUDGET_TEXT = "24 MB"

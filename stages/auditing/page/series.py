@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from stages.auditing import grid
@@ -72,12 +73,16 @@ def _score_start(stats: Stats) -> int:
 def size_bars(stats: Stats) -> Bars:
     counts = stats["histograms"]["side_share"]
     n = grid.SIDE_BINS
-    return counts, [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)], [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)]
+    return (
+        counts,
+        [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)],
+        [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)],
+    )
 
 
 def aspect_bars(stats: Stats) -> Bars:
     counts = stats["histograms"]["aspect"]
     edges = grid.ASPECT_EDGES.tolist()
-    names = [f"{a:.2f} to {b:.2f}" for a, b in zip(edges, edges[1:])]
+    names = [f"{a:.2f} to {b:.2f}" for a, b in pairwise(edges)]
     ticks = [(0.0, "1:16"), (4.0, "1:4"), (8.0, "1:1"), (12.0, "4:1"), (16.0, "16:1")]
     return counts, ticks, names

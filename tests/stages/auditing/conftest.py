@@ -61,7 +61,9 @@ class SyntheticRun:
             files.publish()
         return stage.merge(self.all_parts())
 
-    def fill(self, pairs: int, until: str = "pseudo", gold: bool = True, size: tuple[int, int] = (320, 240)) -> SyntheticRun:
+    def fill(
+        self, pairs: int, until: str = "pseudo", gold: bool = True, size: tuple[int, int] = (320, 240)
+    ) -> SyntheticRun:
         """All datasets up to `until` (pairs, phrases, labels or pseudo)."""
         order = ("pairs", "phrases", "labels", "pseudo")
         for first in range(0, pairs, self.part_size):
@@ -107,7 +109,10 @@ class SyntheticRun:
         if shape == "ball":
             draw.ellipse(corners, fill=COLOURS[colour])
         elif shape == "kite":
-            draw.polygon([(x + width / 2, y), (x + width, y + height / 2), (x + width / 2, y + height), (x, y + height / 2)], fill=COLOURS[colour])
+            draw.polygon(
+                [(x + width / 2, y), (x + width, y + height / 2), (x + width / 2, y + height), (x, y + height / 2)],
+                fill=COLOURS[colour],
+            )
         else:
             draw.rounded_rectangle(corners, 2 if shape == "box" else 24, fill=COLOURS[colour])
         return {"colour": colour, "shape": shape, "box": dict(zip(("x1", "y1", "x2", "y2"), corners))}
@@ -211,5 +216,3 @@ def shapes(tmp_path: Path) -> Callable[..., SyntheticRun]:
         return made[-1]
 
     return make
-
-

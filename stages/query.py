@@ -1,0 +1,103 @@
+"""`phrasebox query`: SQL over the parts of a run, with DuckDB. Ten useful ones are in docs/queries.md."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.records import DATASETS, schema_of
+from stages.stage import UserError
+
+PHRASES_FLAT = """
+CREATE VIEW phrases_flat AS
+SELECT key, i::INTEGER AS phrase, p.start AS start, p."end" AS "end", p.text AS text, p.head AS head, p.norm AS norm
+FROM (SELECT key, unnest(range(len(phrases))) AS i, unnest(phrases) AS p FROM phrases)
+"""
+
+# kept and reason are null where the filter has not run. A list's dropped entries are few, so that looking them up by
+# position costs less than a second join.
+BOXES_FLAT = """
+CREATE VIEW boxes_flat AS
+SELECT key, i::INTEGER AS box, b.phrase AS phrase, p.text AS text, p.head AS head, p.norm AS norm,
+       b.x1 AS x1, b.y1 AS y1, b.x2 AS x2, b.y2 AS y2, b.score AS score, width, height,
+       (b.x2 - b.x1) * (b.y2 - b.y1) / (width::DOUBLE * height) AS share,
+       CASE WHEN filtered THEN place IS NULL END AS kept, dropped[place].reason AS reason
+FROM (
+    SELECT *, phrases[b.phrase + 1] AS p, list_position([d.box FOR d IN dropped], i) AS place
+    FROM (
+        SELECT l.key AS key, l.width AS width, l.height AS height, f.phrases AS phrases,
+               s.key IS NOT NULL AS filtered, s.dropped AS dropped,
+               unnest(range(len(l.boxes))) AS i, unnest(l.boxes) AS b
+        FROM labels l JOIN phrases f USING (key) LEFT JOIN pseudo s USING (key)
+    )
+)
+"""
+
+
+def query(run: str, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Column names and rows.
+
+    Tables: pairs, gold, phrases, labels, pseudo and rejects as stored (empty where the run has none); phrases_flat and
+    boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
+
+    `run`: a path, or a URI that fsspec opens. Raises UserError for SQL that DuckDB refuses.
+    """
+    import duckdb
+
+    connection = connect(run)
+    try:
+        cursor = connection.execute(sql)
+    except duckdb.Error as error:
+        raise UserError(f"query: {str(error).strip()}") from None
+    names = [column[0] for column in cursor.description or []]
+    return names, _rows(cursor)
+
+
+def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchmany(1000):
+        yield from rows
+
+
+def connect(run: str) -> Any:
+    """A DuckDB connection with the run's tables as views; what does not fit into memory goes to a temporary folder."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(f"SET temp_directory = {_quoted(os.path.join(tempfile.gettempdir(), 'phrasebox-query'))}")
+    root = _root(connection, run)
+    for name in DATASETS:
+        _view(connection, name, f"{root}/{name}/part-*.parquet", schema_of(name))
+    _view(connection, "rejects", f"{root}/rejects/*/part-*.parquet", schema_of("rejects/any"))
+    _view(connection, "unique_phrases", f"{root}/report/phrases.parquet", None)
+    connection.execute(PHRASES_FLAT)
+    connection.execute(BOXES_FLAT)
+    return connection
+
+
+def _root(connection: Any, run: str) -> str:
+    """The run as DuckDB's globs want it. Raises UserError where there is no such run."""
+    if "://" in run and not run.startswith("file://"):
+        import fsspec
+
+        connection.register_filesystem(fsspec.core.url_to_fs(run)[0])
+        return run.rstrip("/")
+    path = run.removeprefix("file://").rstrip("/")
+    if not os.path.isdir(path):
+        raise UserError(f"query: {path}: no such run folder")
+    return glob.escape(os.path.abspath(path))
+
+
+def _view(connection: Any, name: str, pattern: str, schema: Any) -> None:
+    found = connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchone()[0]
+    if found:
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(pattern)})")
+    elif schema is not None:
+        connection.register(f"{name}_empty", schema.empty_table())
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {name}_empty")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,175 @@
+"""`phrasebox show`: single samples with their boxes, as a picture and as lines of text."""
+
+from __future__ import annotations
+
+import io as bytesio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from schemas.records import part_of
+from stages.auditing.pictures import Picture, read_pictures
+from stages.images import decode_rgb
+from stages.stage import ImageRef, RowError, RunIO, UserError
+
+# The page's colours for light paper, by the phrase's number.
+COLOURS = ("#0072b2", "#c8510a", "#0a8a63", "#a63d86", "#8a6d00", "#5b4bbd", "#b3263e", "#3d7a1c")
+LONGEST_SIDE = 1200  # pixels of the picture that is drawn on
+INK, PAPER = "#1b1b1a", "#fbfaf6"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`png` is None where there is no picture; `lines` then says why."""
+
+    key: str
+    png: bytes | None
+    lines: list[str]
+
+
+def show(
+    io: RunIO,
+    keys: Sequence[str] = (),
+    phrase: str | None = None,
+    limit: int = 12,
+    threshold: float | None = None,
+    max_pixels: int = 100_000_000,
+) -> Iterator[Shown]:
+    """Samples by key, or the first `limit` in which `phrase` (as its norm) has a box.
+
+    Boxes: those that the filter kept, or with `threshold` all labelled ones that score above it. Raises UserError for a
+    key that the run does not have, and for a phrase without a box.
+    """
+    if not keys and phrase is None:
+        raise UserError("show: name a key, or a phrase with --phrase")
+    found = 0
+    for picture in _by_key(io, keys) if keys else _by_phrase(io, phrase or "", threshold):
+        found += 1
+        yield _shown(io, picture, threshold, max_pixels)
+        if not keys and found == limit:
+            return
+    if not found:
+        raise UserError(f"show: no box of the phrase {phrase!r} in this run")
+
+
+def _by_key(io: RunIO, keys: Sequence[str]) -> Iterator[Picture]:
+    parts = set(io.parts())
+    for key in keys:
+        if not (key.isascii() and key.isdigit() and len(key) == 12):
+            raise UserError(f"show: {key!r} is no key; keys are 12 digits, as in the shards and the report")
+        rows = read_pictures(io, part_of(key), [key]) if part_of(key) in parts else []
+        if not rows:
+            raise UserError(f"show: the run has no pair {key}; it was rejected, or is of another run")
+        yield rows[0]
+
+
+def _by_phrase(io: RunIO, phrase: str, threshold: float | None) -> Iterator[Picture]:
+    wanted = " ".join(phrase.lower().split())
+    for part in io.parts():
+        if not (io.has_part("phrases", part) and io.has_part("labels", part)):
+            continue
+        table = io.read_part("phrases", part, ["key", "phrases"])
+        lists = table["phrases"].combine_chunks()
+        hits = pc.equal(lists.flatten().field("norm"), wanted)
+        rows = pc.unique(pc.list_parent_indices(lists).filter(hits))
+        for picture in read_pictures(io, part, table["key"].take(rows).to_pylist()):
+            if any(picture["phrases"][box[0]][2] == wanted for box in visible(picture, threshold)):
+                yield picture
+
+
+def visible(picture: Picture, threshold: float | None) -> list[list[Any]]:
+    """The boxes to be drawn: kept ones, or all above a threshold."""
+    return [box for box in picture["boxes"] if (not box[6] if threshold is None else box[5] > threshold)]
+
+
+def _shown(io: RunIO, picture: Picture, threshold: float | None, max_pixels: int) -> Shown:
+    boxes = visible(picture, threshold)
+    lines = [f"{picture['key']}  {_plain(picture['caption'])}"]
+    lines += [
+        f"  {score:.3f}  {_plain(picture['phrases'][phrase][2])}  [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
+        + (f"  {reason}" if reason else "")
+        for phrase, x1, y1, x2, y2, score, reason in boxes
+    ]
+    if not boxes:
+        lines.append("  no boxes")
+    try:
+        data = next(iter(io.image_bytes([ImageRef(**picture["image"])]))) if picture["image"] else RowError("no_image")
+        if isinstance(data, RowError):
+            raise data
+        return Shown(picture["key"], draw(picture, boxes, data, max_pixels), lines)
+    except RowError as error:
+        return Shown(picture["key"], None, [*lines, f"  no picture: {error.reason}"])
+
+
+def draw(picture: Picture, boxes: list[list[Any]], data: bytes, max_pixels: int) -> bytes:
+    """A PNG: the picture with its boxes, and below it the caption, its spans underlined in the boxes' colours.
+
+    Raises RowError for bytes that cannot be decoded.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(decode_rgb(data, max_pixels))
+    scale = (
+        min(LONGEST_SIDE / max(image.size), 4.0) if max(image.size) < 480 else min(LONGEST_SIDE / max(image.size), 1.0)
+    )
+    image = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
+    font = ImageFont.load_default(15)
+    words = _words(picture, {box[0] for box in boxes})
+    lines = _wrapped(words, font, image.width - 20)
+    sheet = Image.new("RGB", (image.width, image.height + 14 + 24 * len(lines)), PAPER)
+    sheet.paste(image)
+    pen = ImageDraw.Draw(sheet)
+    sx, sy = image.width / picture["width"], image.height / picture["height"]
+    for phrase, x1, y1, x2, y2, score, _ in reversed(boxes):
+        colour = COLOURS[phrase % len(COLOURS)]
+        pen.rectangle((x1 * sx, y1 * sy, max(x2 * sx - 1, x1 * sx), max(y2 * sy - 1, y1 * sy)), outline=colour, width=3)
+        label = f"{picture['phrases'][phrase][2]} {score:.2f}"
+        left, top = x1 * sx, max(y1 * sy - 18, 0)
+        pen.rectangle((left, top, left + font.getlength(label) + 8, top + 18), fill=colour)
+        pen.text((left + 4, top + 1), label, fill="white", font=font)
+    _write_caption(pen, lines, image.height + 8, font)
+    out = bytesio.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
+def _words(picture: Picture, grounded: set[int]) -> list[tuple[str, str | None]]:
+    """The caption's words with the colour of the grounded phrase that each lies in."""
+    words, at, caption = [], 0, picture["caption"]
+    for word in caption.split():
+        at = caption.index(word, at)
+        inside = [i for i in grounded if picture["phrases"][i][0] <= at < picture["phrases"][i][1]]
+        words.append((_plain(word), COLOURS[inside[0] % len(COLOURS)] if inside else None))
+        at += len(word)
+    return words
+
+
+def _wrapped(words: list[tuple[str, str | None]], font: Any, width: int) -> list[list[tuple[str, str | None]]]:
+    lines: list[list[tuple[str, str | None]]] = [[]]
+    used = 0.0
+    for word, colour in words:
+        length = font.getlength(word + " ")
+        if used + length > width and lines[-1]:
+            lines.append([])
+            used = 0.0
+        lines[-1].append((word, colour))
+        used += length
+    return lines[:12]
+
+
+def _write_caption(pen: Any, lines: list[list[tuple[str, str | None]]], top: float, font: Any) -> None:
+    for i, line in enumerate(lines):
+        x, y = 10.0, top + 24 * i
+        for word, colour in line:
+            pen.text((x, y), word, fill=INK, font=font)
+            length = font.getlength(word)
+            if colour:
+                pen.line((x, y + 19, x + length, y + 19), fill=colour, width=3)
+            x += font.getlength(word + " ")
+
+
+def _plain(text: str) -> str:
+    """On one line, with control characters escaped, so that a caption cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
