@@ -111,9 +111,7 @@ def draw(picture: Picture, boxes: list[list[Any]], data: bytes, max_pixels: int)
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.fromarray(decode_rgb(data, max_pixels))
-    scale = (
-        min(LONGEST_SIDE / max(image.size), 4.0) if max(image.size) < 480 else min(LONGEST_SIDE / max(image.size), 1.0)
-    )
+    scale = min(LONGEST_SIDE / max(image.size), 4.0 if max(image.size) < 480 else 1.0)  # small ones are enlarged
     image = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
     font = ImageFont.load_default(15)
     words = _words(picture, {box[0] for box in boxes})

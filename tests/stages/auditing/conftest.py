@@ -206,6 +206,11 @@ def _as_stored(boxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return stored
 
 
+@pytest.fixture(scope="session")
+def make_run() -> type[SyntheticRun]:
+    return SyntheticRun
+
+
 @pytest.fixture
 def shapes(tmp_path: Path) -> Callable[..., SyntheticRun]:
     """A maker of runs below the test's own folder."""
