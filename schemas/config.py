@@ -43,6 +43,8 @@ class IngestConfig(Section):
 class PhrasesConfig(Section):
     backend: str = "auto"
     """auto, distilled, spacy or nltk."""
+    backend_version: str | None = None
+    """Filled in when the config is resolved: the model, version and hash that the phrases depend on."""
     max_phrases: Annotated[int, Field(ge=1)] | None = None
     max_words: Annotated[int, Field(ge=1)] | None = None
     stop_phrases: tuple[str, ...] = ()
@@ -145,7 +147,7 @@ class TrainConfig(Section):
     min_score: Probability = 0.0
     """Pseudo boxes under it are left out at load time."""
     pseudo_regression: bool = True
-    """Off: pseudo boxes train only the alignment, not box regression and centerness."""
+    """Off: pseudo boxes train alignment and centerness, but not box regression."""
     score_weighting: bool = False
     """Weigh the loss of a pseudo box by its score."""
     contrastive: Annotated[float, Field(ge=0.0)] = 0.0

@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from stages.chunking.distilled import Distilled
+from stages.chunking.backends import open_backend
+from stages.chunking.selection import Dropped, Selection
 from stages.chunking.spans import NounPhrase, noun_phrase
 from stages.stage import Counts, Input, PartIO, PartResult
 
-__all__ = ["NounPhrase", "NounPhraseExtractor", "PhrasesStage"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["NounPhrase", "NounPhraseExtractor", "Parsed", "PhrasesStage"]
+
+STEP = 2000  # captions between two signs of life
+
+
+class Parsed(NamedTuple):
+    """The phrases of one caption; `reason` is a code of schemas.reasons where the caption could not be chunked."""
+
+    phrases: list[NounPhrase]
+    reason: str | None
 
 
 class NounPhraseExtractor:
-    """Base noun phrases with exact character offsets."""
+    """Base noun phrases with exact character offsets.
+
+    `backend` is distilled, spacy, nltk or auto (the default one, distilled). Raises UserError for another name, and at
+    the first use where a backend's model or data is missing, with what to install; nothing is ever downloaded.
+    """
 
     def __init__(self, backend: str = "auto") -> None:
-        self._backend = Distilled()
+        self._backend = open_backend(backend)
+
+    @property
+    def backend(self) -> str:
+        """The name that `auto` came to."""
+        return self._backend.name
+
+    @property
+    def version(self) -> str:
+        """Model, version and hash that the result depends on."""
+        return self._backend.version
 
     def extract(self, captions: Sequence[str]) -> list[list[NounPhrase]]:
         """All base noun phrases of each caption, in text order; they never overlap, and `caption[start:end] == text`."""
-        return [
-            [noun_phrase(caption, chunk) for chunk in chunks]
-            for caption, chunks in zip(captions, self._backend.chunk(captions), strict=True)
-        ]
+        return [parsed.phrases for parsed in self.parse(captions)]
+
+    def parse(self, captions: Sequence[str]) -> Iterator[Parsed]:
+        """As `extract`, one caption at a time, with the reason where a caption could not be chunked."""
+        for caption, (chunks, reason) in zip(captions, self._backend.chunk(captions), strict=True):
+            yield Parsed([noun_phrase(caption, chunk) for chunk in chunks], reason)
 
 
 class PhrasesStage:
-    """pairs -> phrases: every pair keeps its row, also one without a phrase."""
+    """pairs -> phrases. Every pair keeps its row: one without a phrase has an empty list, and a caption that could not
+    be chunked is in `dropped` as a whole, with the reason."""
 
     name: ClassVar[str] = "phrases"
     version: ClassVar[int] = 1
@@ -36,26 +66,65 @@ class PhrasesStage:
     outputs: ClassVar[tuple[str, ...]] = ("phrases",)
 
     def __init__(self, config: Any) -> None:
-        self._options = config.phrases
         self._extractor = NounPhraseExtractor(config.phrases.backend)
+        self._selection = Selection(config.phrases)
 
     @classmethod
     def resolve(cls, config: Any) -> dict[str, Any]:
-        return {"backend": "distilled"}
+        extractor = NounPhraseExtractor(config.phrases.backend)
+        return {"backend": extractor.backend, "backend_version": extractor.version}
 
     @classmethod
     def settings(cls, config: Any) -> dict[str, Any]:
-        return {"backend": config.phrases.backend, "weights": Distilled().fingerprint}
+        options = config.phrases
+        extractor = NounPhraseExtractor(options.backend)
+        return {
+            "backend": extractor.backend,
+            "backend_version": extractor.version,
+            "max_phrases": options.max_phrases,
+            "max_words": options.max_words,
+            "stop_phrases": sorted(options.stop_phrases),
+            "drop_heads": sorted(options.drop_heads),
+            "max_tokens": options.max_tokens,
+        }
 
     def run_part(self, io: PartIO) -> PartResult:
-        import pyarrow as pa
-
-        from schemas.records import PHRASES
-
         pairs = io.read("pairs", ["key", "caption"])
         captions = pairs["caption"].to_pylist()
-        phrases = [[phrase._asdict() for phrase in found] for found in self._extractor.extract(captions)]
-        columns = [pairs["key"], pairs["caption"], phrases, [[] for _ in captions]]
-        io.write("phrases", pa.table(columns, schema=PHRASES))
-        io.progress(len(captions))
-        return PartResult(Counts(len(captions), len(captions)))
+        kept: list[list[NounPhrase]] = []
+        dropped: list[list[Dropped]] = []
+        for caption, parsed in zip(captions, self._extractor.parse(captions), strict=True):
+            stay, go = self._selection.apply(caption, parsed.phrases)
+            if parsed.reason is not None:
+                go = [Dropped(0, len(caption), parsed.reason)]
+            kept.append(stay)
+            dropped.append(go)
+            if len(kept) % STEP == 0:
+                io.progress(STEP)
+        io.progress(len(kept) % STEP)
+        io.write("phrases", _table(pairs, kept, dropped))
+        return PartResult(Counts(len(captions), len(kept)))
+
+
+def _table(pairs: pa.Table, kept: list[list[NounPhrase]], dropped: list[list[Dropped]]) -> pa.Table:
+    import pyarrow as pa
+
+    from schemas.records import PHRASES
+
+    phrases, left_out = PHRASES.field("phrases").type, PHRASES.field("dropped").type
+    columns = [pairs["key"], pairs["caption"], _lists(kept, phrases), _lists(dropped, left_out)]
+    return pa.table(columns, schema=PHRASES)
+
+
+def _lists(rows: Sequence[Sequence[tuple[Any, ...]]], type_: pa.ListType) -> pa.Array:
+    """A list<struct> column from rows of tuples in the struct's field order, built column by column."""
+    import pyarrow as pa
+
+    offsets = [0]
+    for row in rows:
+        offsets.append(offsets[-1] + len(row))
+    flat = [item for row in rows for item in row]
+    fields = list(type_.value_type)
+    columns = [pa.array([item[i] for item in flat], field.type) for i, field in enumerate(fields)]
+    struct = pa.StructArray.from_arrays(columns, fields=fields)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), struct, type=type_)

@@ -1,16 +1,18 @@
 """Trains the network of stages/chunking/network.py in torch on captions with spans, and writes its weights.
 
-    python benchmarks/chunker/fit.py --data /tmp/silver.jsonl --out stages/chunking/weights.npz
+    python benchmarks/chunker/fit.py --silver /tmp/silver.jsonl --out stages/chunking/weights.npz
 
-Each line of the data is {"caption", "spans": [[start, end], ...], "weight", "tags"?}; silver.py makes them. One thread; the
-result is the same for the same data, seed and versions.
+Trains on the captions that silver.py labelled, on the ones of annotated.txt, and on web-like versions of both
+(augment.py). One thread; the result is the same for the same data, seed and versions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
+from augment import join, line_of, row_of, websome
+from brackets import parse
+from silver import tokens_of
+
 from stages.chunking.features import MAX_ROWS, PAD_ROW, ROWS
+from stages.chunking.language import KNOWN_BITS, word_hash
 from stages.chunking.network import GAP
+from stages.chunking.tokens import Kind
 from stages.chunking.vocabulary import Vocabulary
 
 OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 BLOCK = 500  # captions tokenized at once
+PLAIN, CHANGED = 6, 4  # how often an annotated caption counts as it is, and how many web-like versions it gets
 
 
 class Chunker(nn.Module):
@@ -32,7 +42,7 @@ class Chunker(nn.Module):
 
     def __init__(self, dim: int, hidden: int, tags: int) -> None:
         super().__init__()
-        self.features = nn.Embedding(ROWS, dim, padding_idx=PAD_ROW)
+        self.features = nn.Embedding(ROWS, dim, padding_idx=PAD_ROW, sparse=True)
         nn.init.normal_(self.features.weight, std=0.3)
         with torch.no_grad():
             self.features.weight[PAD_ROW] = 0.0
@@ -73,16 +83,18 @@ class Data:
                 found = row.get("tags") or []
                 known = len(found) == hi - lo
                 self.tags.append(np.array([tags.get(t, -1) for t in found] if known else [-1] * (hi - lo), np.int64))
-                self.weights.append(float(row.get("weight", 1.0)))
+                weights = np.full(hi - lo, float(row.get("weight", 1.0)))
+                for a, b in row.get("unsure") or []:
+                    weights[(tokens.start[lo:hi] >= a) & (tokens.end[lo:hi] <= b)] = 0.0
+                self.weights.append(weights)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         """types, labels (-1 at gaps), tags, weights, each (T,)."""
         parts: tuple[list, ...] = ([np.zeros(GAP, np.int32)], [np.full(GAP, -1)], [np.full(GAP, -1)], [np.zeros(GAP)])
         for i in chosen:
-            n = len(self.types[i])
             for part, value, gap in zip(
                 parts,
-                (self.types[i], self.labels[i], self.tags[i], np.full(n, self.weights[i])),
+                (self.types[i], self.labels[i], self.tags[i], self.weights[i]),
                 (0, -1, -1, 0),
                 strict=True,
             ):
@@ -113,10 +125,10 @@ def fit(
 ) -> Chunker:
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
-    vocabulary = Vocabulary()
+    vocabulary = Vocabulary(np.zeros(KNOWN_BITS, bool), remember=1 << 30)
     names = sorted({tag for row in rows for tag in row.get("tags") or []})
     data = Data(rows, vocabulary, {name: i for i, name in enumerate(names)})
-    table = torch.from_numpy(vocabulary.rows.copy()).long()
+    table = torch.from_numpy(vocabulary.rows.astype(np.int64))
     model = Chunker(dim, hidden, len(names))
     sparse = torch.optim.Adagrad([model.features.weight], lr=0.05)
     dense = torch.optim.AdamW(
@@ -145,7 +157,7 @@ def fit(
             dense.zero_grad()
             sparse.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(dense.param_groups[0]["params"], 1.0)
             dense.step()
             sparse.step()
             step += 1
@@ -155,11 +167,21 @@ def fit(
     return model
 
 
-def export(model: Chunker, path: Path) -> None:
+def known_words(rows: list[dict]) -> np.ndarray:
+    """Bits at the hashes of the words that these captions use at least twice, or once without capital or digit."""
+    counts = Counter(token.form for row in rows for token in tokens_of(row["caption"]) if token.kind == Kind.WORD)
+    bits = np.zeros(KNOWN_BITS, bool)
+    for form, count in counts.items():
+        if count > 1 or form.isalpha():
+            bits[word_hash(form)] = True
+    return np.packbits(bits)
+
+
+def export(model: Chunker, known: np.ndarray, path: Path) -> None:
     """Weights for numpy: features in 8 bits with one scale per row, the rest in 16-bit floats; no pickle."""
     table = model.features.weight.detach().numpy()
     scale = np.maximum(np.abs(table).max(axis=1), 1e-8) / 127.0
-    arrays = {"features": np.round(table / scale[:, None]).astype(np.int8), "scale": scale.astype(np.float32)}
+    arrays = {"known": known, "features": np.round(table / scale[:, None]).astype(np.int8), "scale": scale.astype(np.float32)}
     for i, conv in enumerate(model.convs, 1):
         arrays[f"w{i}"] = conv.weight.detach().permute(2, 1, 0).contiguous().numpy().astype(np.float16)  # (k, D, H)
         arrays[f"b{i}"] = conv.bias.detach().numpy().astype(np.float32)
@@ -168,18 +190,42 @@ def export(model: Chunker, path: Path) -> None:
     np.savez_compressed(path, **arrays)
 
 
+def training_rows(silver: list[dict], annotated: list[dict], seed: int) -> list[dict]:
+    """Both sources as they are, and web-like versions of them; annotated captions count more often."""
+    rng = random.Random(seed)
+    rows = list(silver)
+    lines = [line_of(row) for row in silver]
+    for line in lines:
+        if rng.random() < 0.7:
+            rows.append(row_of(websome(line, rng), 0.7))
+        if rng.random() < 0.05:
+            rows.append(row_of(join(line, websome(rng.choice(lines), rng), rng), 0.7))
+    own = [line_of(row) for row in annotated]
+    for line in own:
+        rows += [row_of(line)] * PLAIN + [row_of(websome(line, rng)) for _ in range(CHANGED)]
+    return rows
+
+
+def read_annotated(path: Path) -> list[dict]:
+    found = [parse(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return [{"caption": caption, "spans": [[a, b] for a, b, _ in spans]} for caption, spans in found]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--silver", type=Path, required=True)
+    parser.add_argument("--annotated", type=Path, default=HERE / "annotated.txt")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--hidden", type=int, default=96)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [json.loads(line) for path in args.data for line in path.read_text(encoding="utf-8").splitlines()]
-    export(fit(rows, dim=args.dim, hidden=args.hidden, epochs=args.epochs, seed=args.seed), args.out)
+    silver = [json.loads(line) for line in args.silver.read_text(encoding="utf-8").splitlines()]
+    rows = training_rows(silver, read_annotated(args.annotated), args.seed)
+    model = fit(rows, dim=args.dim, hidden=args.hidden, epochs=args.epochs, seed=args.seed)
+    export(model, known_words(silver), args.out)
 
 
 if __name__ == "__main__":

@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.chunking.tokens import Kind
+
+KNOWN_BITS = 1 << 18
+
+
+class WordClass(IntEnum):
+    NONE = 0  # no word: a mark, a number, a link
+    UNKNOWN = 1  # a Latin word that is in no English training caption
+    KNOWN = 2
+    ENGLISH = 3  # an English function word
+    FOREIGN = 4  # a function word of another language in Latin script
+    SCRIPT = 5  # a word in another script
+
+
 ENGLISH = frozenset(
     """the a an and of in on at to is are was were with for from by his her its their this that these those it he she they
     as while over into under next near behind has have be being been will you your my our we who which there not or but
-    after before during through between up down out off when where all one two three his him them""".split()
+    after before during through between up down out off when where all one two three him them i me""".split()
 )
 
-# Function words of other languages in Latin script that are no English words (nor common in English names alone).
+# No English words among these, or rare ones only; names of places and dishes may hold one or two of them.
 FOREIGN = frozenset(
     """der das und ein eine einer einem einen eines dem den des mit auf für von zum zur im ist sind bei nach aus über unter
-    nicht sich auch wird vom beim ihre ihrer seine seinem mein meine wie oder
-    le les une du et est dans avec aux ce cette ses sont sur pour que qui au leur nous vous mais très près chez
-    el la los las una unos y en con del por para se es su sus al como más muy pero está este esta
-    il lo gli di che per della delle nel nella sul sulla sono è con dei degli alla dal una mentre
-    um uma com os não em dos da na pelo pela ao são à às seu sua
-    het een van met op voor naar zijn wordt deze niet ook maar bij uit zwei twee drei deux trois dos tres due tre
-    och på som av är ett den det med til og er af mot från hos över
-    w na się jest nie do od przez oraz dla pod przy yang di dan dengan untuk ini itu dari ke
-    ve bir ile için bu da de ja és egy az nem hogy și cu pe din la ale sau je za ali koji u s od
-    và của trong một những và là cho""".split()
+    nicht sich auch wird vom beim ihre ihrer seine seinem mein meine wie oder vor einen
+    le les une du et est dans avec aux ce cette ses sont sur que qui au leur nous vous mais très près chez deux trois
+    el la los las una unos y en con del por para se es su sus al como más muy pero está este esta dos tres
+    il lo gli di che per della delle nel nella sul sulla sono è dei degli alla dal mentre due tre
+    um uma com os não em da na pelo pela ao são à às seu sua sobre dois
+    het een van op voor naar zijn wordt deze niet ook maar bij uit zwei twee drei drie
+    och på som av är ett det til og er af mot från hos över två
+    w jest nie od przez oraz dla pod przy z yang dan dengan untuk ini itu dari ke
+    ve bir ile için bu de ja és egy az nem hogy și cu din sau je za ali koji u
+    của trong những và là cho""".split()
 )
 
 
-def is_english(words: int, known: int, english: int, foreign: int) -> bool:
-    """Whether a caption of so many Latin words reads as English.
+def word_hash(form: str) -> int:
+    return crc32(form.encode("utf-8", "surrogatepass")) % KNOWN_BITS
 
-    `known` of the words occur in English captions, `english` are English function words, `foreign` those of others.
+
+def word_class(form: str, kind: int, known: NDArray[np.bool_]) -> WordClass:
+    """`known` (KNOWN_BITS,) is true at the hashes of words that English captions use."""
+    if kind == Kind.FOREIGN:
+        return WordClass.SCRIPT
+    if kind != Kind.WORD:
+        return WordClass.NONE
+    if form in ENGLISH:
+        return WordClass.ENGLISH
+    if form in FOREIGN:
+        return WordClass.FOREIGN
+    return WordClass.KNOWN if known[word_hash(form)] else WordClass.UNKNOWN
+
+
+def not_english(caption: NDArray[np.int64], classes: NDArray[np.int8], captions: int) -> NDArray[np.bool_]:
+    """Which captions read as another language.
+
+    caption (T,) and classes (T,) say of each token its caption and WordClass. A caption is foreign when it has no Latin
+    word but some in another script; when it has at least two foreign function words and more of them than English ones;
+    or when English has no function word in it and too few of its words are known.
     """
-    if words == 0:
-        return False
-    if foreign >= 2 and foreign > english:
-        return False
-    return not (english == 0 and words >= 3 and known * 10 < words * (5 if foreign else 3))
+    width = len(WordClass)
+    counts = np.bincount(caption * width + classes, minlength=captions * width).reshape(captions, width)
+    unknown, known, english, foreign, script = counts[:, 1:].T
+    words = unknown + known + english + foreign
+    few_known = known * 10 < words * np.where(foreign > 0, 5, 3)
+    return np.asarray(
+        ((words == 0) & (script > 0))
+        | ((foreign >= 2) & (foreign > english))
+        | ((english == 0) & (words >= 3) & few_known & (foreign + script > 0))
+        | ((english == 0) & (words >= 4) & (known * 5 < words))
+    )

@@ -15,10 +15,23 @@ PRONOUNS = frozenset(
     my your his her its our their half no every whoever whatever whichever where when why how""".split()
 )
 
-NUMBER_WORDS = frozenset(
-    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion""".split()
-)
+# Bare nouns that are part of a preposition or an adverb when one of these words stands before them.
+ADVERBIAL: dict[str, frozenset[str]] = {
+    "front": frozenset({"in"}),
+    "top": frozenset({"on", "atop"}),
+    "side": frozenset({"by", "side", "along"}),
+    "spite": frozenset({"in"}),
+    "lieu": frozenset({"in"}),
+    "behalf": frozenset({"on"}),
+    "addition": frozenset({"in"}),
+    "terms": frozenset({"in"}),
+    "means": frozenset({"by"}),
+    "way": frozenset({"by"}),
+    "order": frozenset({"in"}),
+    "course": frozenset({"of"}),
+    "least": frozenset({"at"}),
+    "case": frozenset({"in"}),
+}
 
 MONTHS = frozenset(
     """january february march april may june july august september october november december

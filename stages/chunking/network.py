@@ -29,6 +29,7 @@ class Network:
         with np.load(path, allow_pickle=False) as data:
             self.features: Floats = data["features"].astype(np.float32) * data["scale"][:, None]
             self._layers = [(data[f"w{i}"].astype(np.float32), data[f"b{i}"].astype(np.float32)) for i in (1, 2, 3)]
+            self.known = np.unpackbits(data["known"]).astype(bool)  # (KNOWN_BITS,) hashes of English words
             self._out = (data["w4"].astype(np.float32), data["b4"].astype(np.float32))
 
     def embed(self, rows: NDArray[np.int32]) -> Floats:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from stages.chunking.lexicon import DETERMINERS
+from stages.chunking.lexicon import ADVERBIAL, DETERMINERS, PRONOUNS
+from stages.chunking.tokens import Kind
 
 _LEADING = re.compile(rf"(?:(?:{'|'.join(sorted(DETERMINERS))}) )+(?=.)")
+_CODE = re.compile(r"(?=[a-z0-9/-]*\d)(?=[a-z0-9/-]*[a-z])[a-z]{1,4}[-/]?\d{2,}[a-z0-9/-]*|\d+[a-z]?-\d+[a-z]*|\d{2,}[a-z]{1,3}\d+")
 
 
 class NounPhrase(NamedTuple):
@@ -39,8 +42,62 @@ def noun_phrase(caption: str, chunk: Chunk) -> NounPhrase:
 
 
 def norm_of(text: str) -> str:
-    """NFKC, lower case, without leading determiner or possessive pronoun, white space folded."""
+    """NFKC, lower case, white space folded, without leading determiner or possessive pronoun."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     words = " ".join(text.lower().split())
     return words[match.end() :] if (match := _LEADING.match(words)) else words
+
+
+class Row(NamedTuple):
+    """The tokens of a batch, as plain lists: characters, form and kind of each."""
+
+    start: Sequence[int]
+    end: Sequence[int]
+    forms: Sequence[str]
+    kinds: Sequence[int]
+
+
+def chunk_of(row: Row, first: int, last: int, before: str) -> Chunk | None:
+    """The chunk of tokens first..last, trimmed at its edges; None where nothing of a noun phrase is left.
+
+    `before` is the form of the token in front, empty at the start of the caption.
+    """
+    kinds, forms = row.kinds, row.forms
+    while first <= last and kinds[first] > Kind.NUMBER and not (kinds[first] == Kind.CURRENCY and first < last):
+        first += 1
+    while first <= last and (kinds[last] > Kind.NUMBER or _is_trailing_code(row, first, last)):
+        last -= 1
+    if first > last:
+        return None
+    if all(kinds[i] == Kind.NUMBER or forms[i] in PRONOUNS or kinds[i] == Kind.PUNCT for i in range(first, last + 1)):
+        return None
+    if first == last and (before in ADVERBIAL.get(forms[first], ()) or _CODE.fullmatch(forms[first]) and not before):
+        return None
+    head_start, head_end = _head(row, first, last)
+    return Chunk(row.start[first], _without_stop(row, last), head_start, head_end)
+
+
+def _is_trailing_code(row: Row, first: int, last: int) -> bool:
+    """A model or serial code behind the noun: "drill XD-18V2"."""
+    form = row.forms[last]
+    return last > first and row.kinds[last] == Kind.WORD and form[-1].isalnum() and bool(_CODE.fullmatch(form))
+
+
+def _without_stop(row: Row, last: int) -> int:
+    """The end of a token, less the dot of an abbreviation: "the U.S." is [the U.S]."""
+    return row.end[last] - (row.forms[last][-1] == ".")
+
+
+def _head(row: Row, first: int, last: int) -> tuple[int, int]:
+    """The last word; the noun before a number ("Size 8", "May 2021"); a compound with spaced hyphens whole."""
+    kinds, forms = row.kinds, row.forms
+    head = last
+    if kinds[last] == Kind.NUMBER:
+        while head > first and kinds[head] == Kind.NUMBER:
+            head -= 1
+        if kinds[head] != Kind.WORD or forms[head] in DETERMINERS:
+            head = last
+    elif last - first >= 2 and forms[last - 1] == "-" and kinds[last - 2] == Kind.WORD:
+        return row.start[last - 2], _without_stop(row, last)
+    return row.start[head], _without_stop(row, head)

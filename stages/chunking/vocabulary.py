@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.chunking.features import MAX_ROWS, PAD_ROW, feature_rows
+from stages.chunking.language import not_english, word_class
 from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
 
 PIECES = 50_000  # distinct pieces remembered; then the memory is cleared, so that it stays the same over any corpus
@@ -37,6 +38,12 @@ class Column:
         self._data[self._size] = value
         self._size += 1
 
+    def extend(self, values: NDArray[Any]) -> None:
+        while self._size + len(values) > len(self._data):
+            self._data = np.concatenate([self._data, np.zeros_like(self._data)])
+        self._data[self._size : self._size + len(values)] = values
+        self._size += len(values)
+
     @property
     def array(self) -> NDArray[Any]:
         return self._data[: self._size]
@@ -48,11 +55,13 @@ class Column:
 class Vocabulary:
     """Pieces (runs of characters without white space) and token types (form, shape and kind), by small integer ids.
 
-    `rows` (n, MAX_ROWS) holds each token type's rows of the feature table, `kinds` (n,) its kind, `forms` its form. Ids
+    `known` (KNOWN_BITS,) marks the hashes of English words. `rows` (n, MAX_ROWS) holds each token type's rows of the feature table, `kinds` (n,) its kind, `forms` its form. Ids
     are valid for one `tokens` call and until the next: between calls the memory may be cleared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: NDArray[np.bool_], remember: int = PIECES) -> None:
+        self._known = known
+        self._remember = remember
         self.clear()
 
     def clear(self) -> None:
@@ -61,6 +70,7 @@ class Vocabulary:
         self._start, self._end, self._type = Column(np.int64), Column(np.int64), Column(np.int32)
         self._types: dict[tuple[str, tuple[int, ...]], int] = {}
         self._rows, self._kinds = Column(np.int32, (MAX_ROWS,)), Column(np.int8)
+        self._classes = Column(np.int8)
         self.forms: list[str] = []
         self._add_type("", Kind.PUNCT, (PAD_ROW,))
 
@@ -72,9 +82,13 @@ class Vocabulary:
     def kinds(self) -> NDArray[np.int8]:
         return self._kinds.array
 
+    def foreign(self, caption: NDArray[np.int64], types: NDArray[np.int32], captions: int) -> NDArray[np.bool_]:
+        """Which captions read as another language (`language.not_english`)."""
+        return not_english(caption, self._classes.array[types], captions)
+
     def tokens(self, captions: Sequence[str]) -> TokenArrays:
         """All tokens of the captions, in order."""
-        if len(self._pieces) > PIECES:
+        if len(self._pieces) > self._remember:
             self.clear()
         texts: list[str] = []
         counts = np.empty(len(captions), np.int64)
@@ -130,5 +144,6 @@ class Vocabulary:
     def _add_type(self, form: str, kind: Kind, rows: Sequence[int]) -> int:
         self._rows.append(list(rows) + [PAD_ROW] * (MAX_ROWS - len(rows)))
         self._kinds.append(int(kind))
+        self._classes.append(word_class(form, kind, self._known))
         self.forms.append(form)
         return len(self.forms) - 1

@@ -1,0 +1,65 @@
+"""Reference backend: NLTK's tagger and GLIP's chunk grammar. Needs NLTK and its tagger's data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from stages.chunking.decode import Chunked
+from stages.chunking.distilled import batches
+from stages.chunking.grammar import grammar_spans
+from stages.chunking.reference import CharSpans, Finisher
+from stages.stage import UserError
+
+INSTALL = (
+    "phrases.backend nltk needs NLTK and its tagger data: pip install nltk, then "
+    "python -m nltk.downloader averaged_perceptron_tagger_eng (docs/phrases.md)"
+)
+
+
+class NltkBackend:
+    """The published recipe with offsets kept, finished by our rules."""
+
+    name = "nltk"
+
+    @cached_property
+    def _tools(self) -> tuple[Any, Any]:
+        """NLTK's word tokenizer and tagger."""
+        try:
+            from nltk.tag.perceptron import PerceptronTagger
+            from nltk.tokenize import NLTKWordTokenizer
+
+            return NLTKWordTokenizer(), PerceptronTagger()
+        except (ImportError, LookupError):
+            raise UserError(INSTALL) from None
+
+    @cached_property
+    def version(self) -> str:
+        from importlib.metadata import version
+
+        self._tools  # noqa: B018  (says what is missing)
+        return f"nltk {version('nltk')}, averaged_perceptron_tagger_eng"
+
+    @cached_property
+    def _finisher(self) -> Finisher:
+        return Finisher()
+
+    def chunk(self, captions: Sequence[str]) -> Iterator[Chunked]:
+        for batch in batches(captions, 100_000):
+            yield from self._finisher.finish(batch, [self._spans(caption) for caption in batch])
+
+    def _spans(self, caption: str) -> CharSpans:
+        tokenizer, tagger = self._tools
+        tokens = _offsets(caption, tokenizer)
+        tags = [tag for _, tag in tagger.tag([caption[a:b] for a, b in tokens])]
+        return [(tokens[a][0], tokens[b - 1][1]) for a, b in grammar_spans(tags)]
+
+
+def _offsets(caption: str, tokenizer: Any) -> CharSpans:
+    try:
+        return list(tokenizer.span_tokenize(caption))
+    except ValueError:  # its own quote marks can fail to align; white space always does
+        import re
+
+        return [match.span() for match in re.finditer(r"\S+", caption)]
