@@ -191,10 +191,11 @@ class PatchMerging(nn.Module):
 @lru_cache(maxsize=16)
 def relative_position_index(window: int, device: torch.device) -> Tensor:
     """(positions, positions) row of the bias table for each pair of positions in a window x window square."""
-    coordinates = torch.arange(window, device=device)
-    difference = coordinates[:, None] - coordinates + window - 1  # (window, window), 0 .. 2 * window - 2
-    rows = difference[:, None, :, None] * (2 * window - 1)
-    return (rows + difference[None, :, None, :]).reshape(window**2, window**2)
+    with torch.inference_mode(False):  # what is kept must serve training too
+        coordinates = torch.arange(window, device=device)
+        difference = coordinates[:, None] - coordinates + window - 1  # (window, window), 0 .. 2 * window - 2
+        rows = difference[:, None, :, None] * (2 * window - 1)
+        return (rows + difference[None, :, None, :]).reshape(window**2, window**2)
 
 
 @lru_cache(maxsize=64)
@@ -205,9 +206,10 @@ def shift_mask(rows: int, cols: int, window: int, shift: int, device: torch.devi
         position = torch.arange(count * window, device=device)
         return (position >= (count - 1) * window).int() + (position >= count * window - shift).int()
 
-    regions = region(rows)[:, None] * 3 + region(cols)  # (rows * window, cols * window)
-    regions = regions.view(rows, window, cols, window).transpose(1, 2).reshape(rows * cols, window**2)
-    return (regions[:, :, None] != regions[:, None, :]) * -100.0
+    with torch.inference_mode(False):
+        regions = region(rows)[:, None] * 3 + region(cols)  # (rows * window, cols * window)
+        regions = regions.view(rows, window, cols, window).transpose(1, 2).reshape(rows * cols, window**2)
+        return (regions[:, :, None] != regions[:, None, :]) * -100.0
 
 
 class FeaturePyramid(nn.Module):

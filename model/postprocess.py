@@ -83,7 +83,9 @@ def phrase_weights(token_maps: Sequence[Sequence[Sequence[int]]], length: int) -
 
 def _best_of_level(output: HeadOutput, weights: Tensor, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
     """Squared final score (or NEVER), position in the map and phrase of a level's best, (B, S) each."""
-    mean = output.token_logits.float().sigmoid() @ weights  # (B, H * W, K)
+    probabilities = output.token_logits.float().sigmoid()  # (B, H * W, L)
+    unused = ~weights.any(2)[:, None]  # (B, 1, L): what padding holds is not even multiplied by zero
+    mean = probabilities.masked_fill(unused, 0) @ weights  # (B, H * W, K)
     squared = mean * output.centerness.float().flatten(2).transpose(1, 2).sigmoid()  # (B, H * W, K)
     squared = squared.masked_fill(~(mean > settings.threshold), NEVER)  # a NaN is not above the threshold
     positions, phrases = squared.shape[1:]
