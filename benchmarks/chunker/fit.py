@@ -25,6 +25,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 from augment import join, line_of, row_of, websome
 from brackets import parse
 from silver import tokens_of
+from templates import made_up, phrase_bank
 
 from stages.chunking.features import MAX_ROWS, PAD_ROW, ROWS
 from stages.chunking.language import KNOWN_BITS, word_hash
@@ -200,6 +201,8 @@ def training_rows(silver: list[dict], annotated: list[dict], seed: int) -> list[
             rows.append(row_of(websome(line, rng), 0.7))
         if rng.random() < 0.05:
             rows.append(row_of(join(line, websome(rng.choice(lines), rng), rng), 0.7))
+    bank = phrase_bank(lines)
+    rows += [row_of(made_up(bank, rng), 0.7) for _ in range(len(silver) // 3)]
     own = [line_of(row) for row in annotated]
     for line in own:
         rows += [row_of(line)] * PLAIN + [row_of(websome(line, rng)) for _ in range(CHANGED)]

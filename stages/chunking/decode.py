@@ -28,19 +28,30 @@ def decode(tokens: TokenArrays, labels: NDArray[np.int64], vocabulary: Vocabular
     """Chunks of a batch of captions. labels (T,): OUTSIDE, BEGIN or INSIDE for each token."""
     kinds = vocabulary.kinds[tokens.type]
     first, last = _runs(tokens.caption, labels, kinds)
-    first_list, last_list = first.tolist(), last.tolist()
-    owner = tokens.caption[first].tolist()
-    types = tokens.type.tolist()
-    forms = [vocabulary.forms[i] for i in types]
-    row = Row(tokens.start.tolist(), tokens.end.tolist(), forms, kinds.tolist())
-    starts_caption = np.ones(len(kinds) + 1, bool)
-    starts_caption[1:-1] = tokens.caption[1:] != tokens.caption[:-1]
     found = [Chunked([], reason) for reason in _reasons(tokens, kinds, vocabulary, captions)]
-    for lo, hi, caption, alone in zip(first_list, last_list, owner, starts_caption[first].tolist(), strict=True):
-        result = found[caption]
-        if result.reason is None and (chunk := chunk_of(row, lo, hi, "" if alone else forms[lo - 1])):
-            result.chunks.append(chunk)
+    row = Row(tokens.start, tokens.end, _Forms(vocabulary.forms, tokens.type), kinds)
+    plain = (kinds[first] == Kind.WORD) & vocabulary.plain[tokens.type[last]]
+    plain &= (kinds[last - 1] == Kind.WORD) | (first == last)
+    columns = (tokens.caption[first], tokens.start[first], tokens.end[last], tokens.start[last], first, last, plain)
+    for caption, start, end, head, lo, hi, easy in zip(*(column.tolist() for column in columns), strict=True):
+        chunks, reason = found[caption]
+        if reason is not None:
+            continue
+        if easy:
+            chunks.append(Chunk(start, end, head, end))
+        elif chunk := chunk_of(row, lo, hi, row.forms[lo - 1] if lo and tokens.caption[lo - 1] == caption else ""):
+            chunks.append(chunk)
     return found
+
+
+class _Forms:
+    """The form of each token, by its place in the batch."""
+
+    def __init__(self, forms: list[str], types: NDArray[np.int32]) -> None:
+        self._forms, self._types = forms, types
+
+    def __getitem__(self, token: int) -> str:
+        return self._forms[self._types[token]]
 
 
 def _runs(

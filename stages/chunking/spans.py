@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stages.chunking.lexicon import ADVERBIAL, DETERMINERS, PRONOUNS
 from stages.chunking.tokens import Kind
@@ -41,6 +44,7 @@ def noun_phrase(caption: str, chunk: Chunk) -> NounPhrase:
     return NounPhrase(chunk.start, chunk.end, text, caption[chunk.head_start : chunk.head_end].lower(), norm_of(text))
 
 
+@lru_cache(maxsize=50_000)
 def norm_of(text: str) -> str:
     """NFKC, lower case, white space folded, without leading determiner or possessive pronoun."""
     if not text.isascii():
@@ -49,13 +53,22 @@ def norm_of(text: str) -> str:
     return words[match.end() :] if (match := _LEADING.match(words)) else words
 
 
-class Row(NamedTuple):
-    """The tokens of a batch, as plain lists: characters, form and kind of each."""
+def is_plain(form: str, kind: int) -> bool:
+    """Whether a chunk whose last word this is needs none of the rules of `chunk_of` (unless a hyphen stands before)."""
+    return kind == Kind.WORD and form.isalpha() and form not in PRONOUNS and form not in ADVERBIAL
 
-    start: Sequence[int]
-    end: Sequence[int]
-    forms: Sequence[str]
-    kinds: Sequence[int]
+
+class Forms(Protocol):
+    def __getitem__(self, token: int, /) -> str: ...
+
+
+class Row(NamedTuple):
+    """The tokens of a batch: characters, form and kind of each."""
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    forms: Forms
+    kinds: NDArray[np.int8]
 
 
 def chunk_of(row: Row, first: int, last: int, before: str) -> Chunk | None:
@@ -75,7 +88,7 @@ def chunk_of(row: Row, first: int, last: int, before: str) -> Chunk | None:
     if first == last and (before in ADVERBIAL.get(forms[first], ()) or _CODE.fullmatch(forms[first]) and not before):
         return None
     head_start, head_end = _head(row, first, last)
-    return Chunk(row.start[first], _without_stop(row, last), head_start, head_end)
+    return Chunk(int(row.start[first]), _without_stop(row, last), head_start, head_end)
 
 
 def _is_trailing_code(row: Row, first: int, last: int) -> bool:
@@ -86,7 +99,7 @@ def _is_trailing_code(row: Row, first: int, last: int) -> bool:
 
 def _without_stop(row: Row, last: int) -> int:
     """The end of a token, less the dot of an abbreviation: "the U.S." is [the U.S]."""
-    return row.end[last] - (row.forms[last][-1] == ".")
+    return int(row.end[last]) - (row.forms[last][-1] == ".")
 
 
 def _head(row: Row, first: int, last: int) -> tuple[int, int]:
@@ -99,5 +112,5 @@ def _head(row: Row, first: int, last: int) -> tuple[int, int]:
         if kinds[head] != Kind.WORD or forms[head] in DETERMINERS:
             head = last
     elif last - first >= 2 and forms[last - 1] == "-" and kinds[last - 2] == Kind.WORD:
-        return row.start[last - 2], _without_stop(row, last)
-    return row.start[head], _without_stop(row, head)
+        return int(row.start[last - 2]), _without_stop(row, last)
+    return int(row.start[head]), _without_stop(row, head)

@@ -1,0 +1,185 @@
+"""Made-up captions whose right phrases are known by construction: verbs that look like nouns, lists, headlines, listings.
+
+Phrases are drawn from labelled captions; words around them from the lists below.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from augment import EMOJI, Line, Word, code, drop_determiners, name, outside, phrase, place, title, upper
+
+# third person singular | plural or base | participle
+VERBS = """waves wave waving|jumps jump jumping|lands land landing|watches watch watching|plays play playing|walks walk walking|rides ride riding
+runs run running|drinks drink drinking|looks look looking|poses pose posing|parks park parking|fishes fish fishing|skates skate skating
+climbs climb climbing|swings swing swinging|dances dance dancing|smiles smile smiling|talks talk talking|turns turn turning|leaps leap leaping
+rests rest resting|works work working|points point pointing|lights light lighting|stars star starring|heads head heading|faces face facing
+covers cover covering|signs sign signing|marks mark marking|spots spot spotting|snacks snack snacking|crosses cross crossing|surfs surf surfing
+dives dive diving|flips flip flipping|kicks kick kicking|hits hit hitting|catches catch catching|steps step stepping|sails sail sailing
+floats float floating|docks dock docking|drives drive driving|rocks rock rocking|rolls roll rolling|camps camp camping|hikes hike hiking
+races race racing|rounds round rounding|splashes splash splashing|trains train training|shows show showing|holds hold holding|stands stand standing
+hosts host hosting|boasts boast boasting|features feature featuring|blocks block blocking|guards guard guarding|passes pass passing
+chases chase chasing|shoots shoot shooting|throws throw throwing|slides slide sliding|tricks trick tricking|wins win winning|saves save saving
+finds find finding|bites bite biting|rescues rescue rescuing|visits visit visiting|fires fire firing|carries carry carrying|leads lead leading
+cheers cheer cheering|performs perform performing|arrives arrive arriving|attends attend attending|fights fight fighting|drops drop dropping"""
+PREPOSITIONS = "in on at with near behind over under beside by through across past next_to in_front_of on_top_of during from towards into".split()
+PARTICIPLES = "wearing holding riding covered_in made_of filled_with surrounded_by sitting_on standing_in looking_at".split()
+COLOURS = "red blue black white green grey pink brown navy silver gold beige yellow purple orange".split()
+MATERIALS = "oak leather cotton wool steel velvet linen brass marble silk plastic bamboo walnut denim".split()
+STATES = "Handmade Vintage New Used Waterproof Foldable Unisex handmade USED NEW pre-owned boxed sealed".split()
+UNITS = "ml cl L g kg cm mm m ft inch oz lb W V GB mAh litres °C km miles".split()
+LABELS = "SKU REF Ref Item Model Code Lot Style Art Product".split()
+PROMO = "free shipping|free delivery|final sale|last chance|price drop|clearance|limited edition|best price|sale|special offer|fast delivery".split("|")
+FOREIGN = """der große Hund schläft auf dem Sofa|ein Kind spielt mit einem Ball im Garten|le chat noir dort sur la table|une femme marche dans la rue
+el perro corre por la playa con su dueño|una casa blanca en el campo|il gatto dorme sul divano|un homem com chapéu na praia|een man fietst door de stad
+en flicka med en röd mössa|et hus ved havet|pies biegnie po plaży z piłką|kedi ve köpek bahçede|seorang anak bermain di pantai dengan bola
+koira juoksee rannalla|um gato preto em cima da mesa""".replace("\n", "|").split("|")  # fmt: skip
+
+Bank = list[Line]
+
+
+def _verb(rng: random.Random, form: int) -> str:
+    return rng.choice(VERBS.replace("\n", "|").split("|")).split()[form]
+
+
+def _glue(*parts: Line) -> Line:
+    return [word for part in parts for word in part]
+
+
+def _prep(rng: random.Random) -> Line:
+    return outside(*rng.choice(PREPOSITIONS).split("_"))
+
+
+def _plural(line: Line) -> bool:
+    return line[-1].text.lower().endswith("s")
+
+
+def clause(bank: Bank, rng: random.Random) -> Line:
+    """A subject, a verb in one of its forms, and one or two phrases."""
+    subject = rng.choice(bank)
+    form = 1 if _plural(subject) else 0
+    verb = outside(_verb(rng, form))
+    if rng.random() < 0.25:
+        verb = outside(rng.choice(["is", "are", "was"]), _verb(rng, 2))
+    elif rng.random() < 0.25:
+        verb = outside(_verb(rng, 2))
+    middle = _prep(rng) if rng.random() < 0.6 else []
+    line = _glue(subject, verb, middle, rng.choice(bank))
+    if rng.random() < 0.5:
+        line = _glue(line, _prep(rng), rng.choice(bank))
+    if rng.random() < 0.3:
+        line = _glue(line, outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(_verb(rng, rng.choice([0, 1]))))
+    return line + (outside(".") if rng.random() < 0.6 else [])
+
+
+def fragment(bank: Bank, rng: random.Random) -> Line:
+    line = _glue(rng.choice(bank), _prep(rng), rng.choice(bank))
+    if rng.random() < 0.5:
+        line = _glue(line, outside(*rng.choice(PARTICIPLES).split("_")), rng.choice(bank))
+    return line
+
+
+def listing(bank: Bank, rng: random.Random) -> Line:
+    """Phrases side by side: commas, "and", plus signs, bars."""
+    mark = rng.choice([",", ",", ",", "+", "|", ";", "/", "&", "-", "..."])
+    last = rng.choice(["and", "&", mark, mark])
+    items = [rng.choice(bank) for _ in range(rng.choice([2, 3, 3, 4]))]
+    line = items[0]
+    for i, item in enumerate(items[1:], 2):
+        sign = last if i == len(items) else mark
+        line = _glue(line, outside(sign, space=sign not in ",;..." or rng.random() < 0.5), item)
+    if rng.random() < 0.3:
+        line = _glue(phrase([rng.choice(["image", "Photo", "includes", "today"])]) if rng.random() < 0.3 else outside("with"), line)
+    return line
+
+
+def headline(bank: Bank, rng: random.Random) -> Line:
+    subject = drop_determiners(rng.choice(bank), rng)
+    line = _glue(subject, outside(_verb(rng, 1 if _plural(subject) else 0)), drop_determiners(rng.choice(bank), rng))
+    line = _glue(line, _prep(rng), phrase(place(rng)) if rng.random() < 0.4 else drop_determiners(rng.choice(bank), rng))
+    return rng.choice([upper, upper, title])(line, rng)
+
+
+def amount(rng: random.Random) -> Line:
+    kind = rng.random()
+    number = rng.choice([str(rng.randint(1, 999)), f"{rng.randint(0, 20)}.{rng.randint(1, 9)}"])
+    if kind < 0.35:
+        return phrase([number + rng.choice(UNITS)])
+    if kind < 0.65:
+        return phrase([number, rng.choice(UNITS)])
+    sign = rng.choice("$£€")
+    return phrase([sign, number]) if rng.random() < 0.5 else phrase([sign + number])
+
+
+def _bracketed(line: Line) -> Line:
+    return [Word("(", "O"), *line, Word(")", "O", False)]
+
+
+def product(bank: Bank, rng: random.Random) -> Line:
+    """A web shop's line: name, colours in brackets, code, amounts, promises."""
+    line = drop_determiners(rng.choice(bank), rng)
+    if rng.random() < 0.6:
+        line = title(line, rng)
+    colours = rng.sample(COLOURS, 2)
+    tails: list[Callable[[], Line]] = [
+        lambda: _bracketed([Word(w, "O", False) for w in (colours[0].title(), "/", colours[1].title())]),
+        lambda: outside(",", space=False) + outside(rng.choice(colours + STATES)),
+        lambda: outside(",", space=False) + amount(rng),
+        lambda: outside(",", space=False) + amount(rng),
+        lambda: outside("-") + amount(rng),
+        lambda: outside(code(rng)),
+        lambda: outside(".", space=False) + phrase([rng.choice(LABELS)]) + outside(":", space=False) + outside(code(rng)),
+        lambda: _bracketed(phrase([rng.choice(["Size", "size", "Set", "Pack"]), str(rng.randint(2, 46))], False)),
+        lambda: outside(",", space=False) + phrase([rng.choice(["Size", "size"]), str(rng.randint(2, 46))]),
+        lambda: outside(",", space=False) + phrase([rng.choice(["solid", "soft", "dark", "pure", "100%"]), rng.choice(MATERIALS)]),
+        lambda: outside(",", space=False) + phrase([rng.choice(MATERIALS)]),
+        lambda: outside(",", space=False) + phrase([str(rng.randint(2, 12)), *[w.text for w in drop_determiners(rng.choice(bank), rng)][-1:]]),
+        lambda: outside(rng.choice([",", "-", "!", "|"])) + phrase(rng.choice(PROMO).split()),
+        lambda: outside("!", "!", rng.choice(STATES), space=False),
+    ]  # fmt: skip
+    for tail in rng.sample(tails, rng.choice([1, 2, 2, 3])):
+        line = _glue(line, tail())
+    if rng.random() < 0.2:
+        line = _glue(phrase(rng.choice(PROMO).split()), outside("!", space=False), line)
+    return upper(line, rng) if rng.random() < 0.25 else line
+
+
+def social(bank: Bank, rng: random.Random) -> Line:
+    """People, places and pets, with the marks of a post."""
+    who = rng.choice([phrase(name(rng)), outside(rng.choice(["me", "us", "Me"])), rng.choice(bank)])
+    line = _glue(who, outside(rng.choice(["&", "and", "with", "w/", "&amp;"])), rng.choice([phrase(name(rng)), rng.choice(bank), rng.choice(bank)]))
+    line = _glue(line, outside(rng.choice(["at", "@", "in", "near"])), rng.choice([phrase(place(rng)), rng.choice(bank)]))
+    if rng.random() < 0.5:
+        line = _glue(line, outside(rng.choice([*EMOJI, "!!!", "...", "<3"]), space=rng.random() < 0.7))
+    return line
+
+
+def foreign(bank: Bank, rng: random.Random) -> Line:
+    return outside(*rng.choice(FOREIGN).split())
+
+
+KINDS: list[tuple[Callable[[Bank, random.Random], Line], int]] = [
+    (clause, 30), (fragment, 8), (listing, 14), (headline, 12), (product, 22), (social, 8), (foreign, 2),
+]  # fmt: skip
+
+
+def phrase_bank(lines: list[Line]) -> Bank:
+    """Phrases of at most five tokens from captions where every token is sure."""
+    bank: Bank = []
+    for line in lines:
+        if all(word.sure for word in line):
+            for i, word in enumerate(line):
+                if word.label == "B":
+                    end = i + 1
+                    while end < len(line) and line[end].label == "I":
+                        end += 1
+                    if end - i <= 5:
+                        bank.append([Word(w.text, w.label, w.space or k == 0) for k, w in enumerate(line[i:end])])
+    return bank
+
+
+def made_up(bank: Bank, rng: random.Random) -> Line:
+    """One caption of a random kind."""
+    kinds, weights = zip(*KINDS, strict=True)
+    return rng.choices(kinds, weights)[0](bank, rng)
