@@ -48,6 +48,7 @@ class Head(nn.Module):
         super().__init__()
         channels, hidden = variant.channels, variant.text.hidden
         self.fused = variant.fusion is not None
+        self.small = variant.text.embedding != hidden
         self.checkpointing = False  # in train mode: recompute activations in the backward pass instead of keeping them
         tower: list[nn.Module] = []
         for _ in range(variant.tower):

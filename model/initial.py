@@ -1,4 +1,9 @@
-"""Initial values, as published (GLIP trains the rest from ImageNet and BERT weights)."""
+"""Initial values, as published (GLIP trains the rest from ImageNet and BERT weights).
+
+A small model without BERT's weights starts differently on the text side: with the published values its words would be
+nearly alike, drowned by their positions, and the projection so small that thousands of steps only raise it. Its words
+start as random codes that differ, and the projection at the scale of the logits.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +35,8 @@ def initialise(model: nn.Module) -> None:
         elif isinstance(module, BertEmbeddings):
             for table in (module.word_embeddings, module.position_embeddings, module.token_type_embeddings):
                 nn.init.normal_(table.weight, std=0.02)
+            if module.word_projection is not None:
+                nn.init.normal_(module.word_embeddings.weight)
         elif isinstance(module, BiMultiHeadAttention):
             for linear in module.children():
                 nn.init.xavier_uniform_(linear.weight)
@@ -44,3 +51,5 @@ def initialise(model: nn.Module) -> None:
             for conv in (module.bbox_pred, module.centerness):
                 nn.init.normal_(conv.weight, std=0.01)
                 nn.init.zeros_(conv.bias)
+            if module.small:
+                nn.init.normal_(module.dot_product_projection_text.weight, std=0.3)

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.anchors import decode, level_sizes, pyramid_anchors
+from model.anchors import encode as encode_boxes
 from model.glip import Glip, preprocess
 from model.head import HeadOutput, postprocess, split_levels
-from model.losses import head_losses
+from model.losses import assign, centerness_target, head_losses
 from model.prompt import category_caption, encode, pad, token_positions
 
 if TYPE_CHECKING:
@@ -153,6 +155,24 @@ def test_postprocessing_alone(parity: Callable[[str], Case]) -> None:
     outputs = [HeadOutput(*(case[f"{kind}_P{k}"] for kind in kinds)) for k in LEVELS]
     for i, one in enumerate(postprocess(outputs, case.image_sizes, case.token_maps)):
         assert len(one.boxes) == len(case.arrays[f"boxes_{i}"]) == matched(one, case, i, pixels=0.01, score=1e-5)
+
+
+@pytest.mark.parametrize("name", ["c_train", "atss"])
+def test_assignment_and_targets(parity: Callable[[str], Case], name: str) -> None:
+    case = parity(name)
+    padded = case.arrays["padded"].shape[2:] if name == "c_train" else case.arrays["padded_size"].tolist()
+    anchors = torch.cat(pyramid_anchors(level_sizes(*padded)))
+    for suffix in ("",) if name == "atss" else ("_0", "_1"):
+        boxes = case["gt_boxes" + suffix]
+        place, owner = assign(boxes, padded)
+        expected = zip(case["positive_anchor" + suffix].tolist(), case["positive_gt" + suffix].tolist(), strict=True)
+        assert list(zip(place.tolist(), owner.tolist(), strict=True)) == sorted(expected)
+        order = case["positive_anchor" + suffix].argsort()
+        assert torch.equal(anchors[place], case["positive_anchor_box" + suffix][order])
+        targets = encode_boxes(boxes[owner], anchors[place])
+        assert worst(targets, case["positive_reg_target" + suffix][order]) < 1e-5
+        quality = centerness_target(anchors[place], decode(targets, anchors[place]))
+        assert worst(quality, case["positive_centerness_target" + suffix][order]) < 1e-5
 
 
 def training_targets(case: Case) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,0 +1,74 @@
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.deform import ModulatedDeformConv
+from model.dyhead import read_flat
+
+
+def pixel(x: Tensor, y: int, z: int) -> Tensor:
+    inside = 0 <= y < x.shape[1] and 0 <= z < x.shape[2]
+    return x[:, y, z] if inside else torch.zeros_like(x[:, 0, 0])
+
+
+def scalar_deform(conv: ModulatedDeformConv, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+    """One image, place by place, by the definition of DCNv2."""
+    rows, columns = mask.shape[1:]
+    out = torch.zeros(len(conv.weight), rows, columns, dtype=x.dtype)
+    for i in range(rows):
+        for j in range(columns):
+            total = conv.bias.clone()
+            for tap in range(9):
+                y = float(offset[2 * tap, i, j]) + i * conv.stride - 1 + tap // 3
+                z = float(offset[2 * tap + 1, i, j]) + j * conv.stride - 1 + tap % 3
+                top, left = math.floor(y), math.floor(z)
+                v, w = y - top, z - left
+                value = (1 - v) * ((1 - w) * pixel(x, top, left) + w * pixel(x, top, left + 1))
+                value = value + v * ((1 - w) * pixel(x, top + 1, left) + w * pixel(x, top + 1, left + 1))
+                total = total + conv.weight[:, :, tap // 3, tap % 3] @ value * mask[tap, i, j]
+            out[:, i, j] = total
+    return out
+
+
+def make(stride: int) -> ModulatedDeformConv:
+    torch.manual_seed(0)
+    conv = ModulatedDeformConv(4, 6, stride).double()
+    torch.nn.init.normal_(conv.weight)
+    torch.nn.init.normal_(conv.bias)
+    return conv
+
+
+def test_matches_the_definition_far_outside_the_map_too() -> None:
+    for stride, size in ((1, (7, 5)), (2, (4, 3))):
+        conv = make(stride)
+        x = torch.randn(2, 4, 7, 5, dtype=torch.float64)
+        offset, mask = torch.randn(2, 18, *size).double() * 4, torch.rand(2, 9, *size).double()
+        offset[0, 0] = -1.0  # whole pixels, and a border exactly
+        found = conv(x, offset, mask)
+        for image in range(2):
+            torch.testing.assert_close(found[image], scalar_deform(conv, x[image], offset[image], mask[image]))
+
+
+def test_without_offsets_it_is_a_convolution() -> None:
+    for stride, size in ((1, (7, 5)), (2, (4, 3))):
+        conv = make(stride)
+        x = torch.randn(2, 4, 7, 5, dtype=torch.float64)
+        found = conv(x, torch.zeros(2, 18, *size).double(), torch.ones(2, 9, *size).double())
+        torch.testing.assert_close(found, F.conv2d(x, conv.weight, conv.bias, stride=stride, padding=1))
+
+
+def test_gradients() -> None:
+    conv = make(1)
+    x = torch.randn(1, 4, 4, 3, dtype=torch.float64, requires_grad=True)
+    offset = (torch.rand(1, 18, 4, 3).double() * 0.6 + 0.2).requires_grad_()  # away from whole pixels, where it bends
+    mask = torch.rand(1, 9, 4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(conv, (x, offset, mask))
+
+
+def test_flat_reading_takes_the_head_of_each_images_block() -> None:
+    x = torch.arange(2 * 3 * 4 * 4).view(2, 3, 4, 4)
+    small = read_flat(x, torch.Size((2, 2)))
+    assert small[0].flatten().tolist() == list(range(12))
+    assert small[1].flatten().tolist() == list(range(48, 60))
