@@ -41,8 +41,9 @@ def resized_size(shape: Sequence[int], sides: Sides) -> Size:
         short = round(long * low / high)
     if low == short:
         return height, width
-    other = max(int(short * high / low), 1)
-    short = max(short, 1)
+    other = int(short * high / low)  # truncated, as published
+    if short == 0:  # hundreds of times longer than wide
+        short, other = 1, long or 1
     return (short, other) if height <= width else (other, short)
 
 
