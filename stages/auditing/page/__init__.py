@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.auditing.page import charts, prose, series
+from stages.auditing.pictures import GALLERIES, MOST_CHARS, Picture
 
 HERE = Path(__file__).parent
 
@@ -25,7 +26,7 @@ def embed(data: Any) -> str:
     return text
 
 
-def render(stats: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
+def render(stats: dict[str, Any], pictures: list[Picture]) -> str:
     """The whole page."""
     return render_template("template.html", "page.js", stats=stats, data=page_data(stats, pictures), pictures=pictures)
 
@@ -40,7 +41,7 @@ def render_template(name: str, script: str, **values: Any) -> str:
     )
     environment.globals |= {"charts": charts, "prose": prose, "series": series}
     environment.filters |= {"number": prose.number, "compact": prose.compact, "percent": prose.percent}
-    source = (HERE / script).read_text("utf-8")
+    source = "".join((HERE / file).read_text("utf-8") for file in ("boxes.js", script))
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     values["data"] = Markup(embed(values["data"]))
     return environment.get_template(name).render(
@@ -51,20 +52,26 @@ def render_template(name: str, script: str, **values: Any) -> str:
     )
 
 
-def page_data(stats: dict[str, Any], pictures: list[dict[str, Any]]) -> dict[str, Any]:
+def page_data(stats: dict[str, Any], pictures: list[Picture]) -> dict[str, Any]:
     """What the script needs: thresholds, agreement and the pictures."""
     gold = stats["gold"] or {}
     return {
         "minScore": stats["min_score"],
         "thresholds": [[r["threshold"], r["pairs"], r["boxes"], r["unique_phrases"]] for r in stats["by_threshold"]],
         "gold": [[r["threshold"], r["precision"], r["recall"]] for r in gold.get("by_threshold", [])],
+        "galleries": GALLERIES,
         "pictures": [_cut(picture) for picture in pictures],
     }
 
 
-def _cut(picture: dict[str, Any], most: int = 600) -> dict[str, Any]:
+def embed_pictures(pairs: list[tuple[Picture, Picture]]) -> list[dict[str, Picture]]:
+    """What the comparison's script needs of pictures before and after."""
+    return [{"before": _cut(before), "after": _cut(after)} for before, after in pairs]
+
+
+def _cut(picture: Picture) -> Picture:
     """Without what the page does not use, and with the caption cut where it is very long."""
-    kept = {k: v for k, v in picture.items() if k not in ("sha256", "image") and v not in ([], "", 0)}
-    if len(picture["caption"]) > most:
-        kept["caption"] = picture["caption"][:most] + "…"
+    kept = {k: v for k, v in picture.items() if k not in ("sha256", "image", "source_id") and v not in ([], "", 0)}
+    if len(picture["caption"]) > MOST_CHARS:
+        kept["caption"] = picture["caption"][:MOST_CHARS] + "…"
     return kept

@@ -109,3 +109,27 @@ TABLES = (
     ("most_often_several", "Most often several boxes", "several", "how often one mention got two boxes or more"),
 )
 BUDGET_TEXT = "24 MB"
+
+
+def signed(change: float | None) -> str:
+    if change is None:
+        return "–"
+    return f"{change:+.1%}" if change else "0"
+
+
+def change_headline(result: dict[str, Any]) -> str:
+    boxes = result["figures"]["boxes"]
+    if boxes["before"] == boxes["after"]:
+        return "As many boxes as before"
+    return f"{compact(abs(boxes['after'] - boxes['before']))} boxes {'more' if boxes['after'] > boxes['before'] else 'fewer'}"
+
+
+def change_standfirst(result: dict[str, Any]) -> str:
+    """What changed, in one paragraph."""
+    figures, phrases = result["figures"], result["phrases"]
+    boxes, density = figures["boxes"], figures["boxes_per_image"]
+    return (
+        f"Before: {number(boxes['before'])} boxes, {number(density['before'])} per image. After: {number(boxes['after'])} "
+        f"boxes, {number(density['after'])} per image. {number(phrases['gained'])} phrases were gained, "
+        f"{number(phrases['lost'])} lost."
+    )

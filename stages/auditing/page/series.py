@@ -15,7 +15,7 @@ Bars = tuple[list[int], Ticks, list[str]]
 
 def score_ticks(stats: Stats) -> Ticks:
     """Round scores from the floor to 1."""
-    low = stats["by_threshold"][0]["threshold"] if stats["by_threshold"] else 0.0
+    low: float = stats["by_threshold"][0]["threshold"] if stats["by_threshold"] else 0.0
     return [(low, f"{low:g}"), *((t, f"{t:g}") for t in (0.3, 0.5, 0.7, 0.9) if t > low + 0.1)]
 
 
@@ -86,3 +86,9 @@ def aspect_bars(stats: Stats) -> Bars:
     names = [f"{a:.2f} to {b:.2f}" for a, b in pairwise(edges)]
     ticks = [(0.0, "1:16"), (4.0, "1:4"), (8.0, "1:1"), (12.0, "4:1"), (16.0, "16:1")]
     return counts, ticks, names
+
+
+def two_curves(result: Stats, name: str) -> list[tuple[str, list[tuple[float, float]]]]:
+    """After and before, by threshold."""
+    rows = result["by_threshold"]
+    return [(side, [(row["threshold"], row[side][name]) for row in rows]) for side in ("after", "before")]

@@ -229,9 +229,17 @@ def test_label_studio(exported: Callable[..., Exported], run: Any) -> None:
     same(kept, where)
     assert len(found) == len(expected)
     check_pictures(export, {t["data"]["key"]: t["data"]["image"].split("?d=")[1] for t in tasks})
-    interface = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
+
+
+def test_label_studio_accepts_its_tasks(exported: Callable[..., Exported]) -> None:
+    name = "label_studio_sdk.label_interface"
+    interface = pytest.importorskip(name, reason="label-studio-sdk is not installed; pip install it to run this")
+    export = exported("label-studio", images=False)
     config = interface.LabelInterface(export.path("config.xml").read_text())
-    assert all(config.validate_task({"data": task["data"]}) for task in tasks)
+    config.validate()
+    for task in export.json("tasks.json"):
+        assert config.validate_task({"data": task["data"]})
+        assert [config.validate_prediction(p, return_errors=True) for p in task["predictions"]] == [[]]
 
 
 def test_fiftyone(exported: Callable[..., Exported], run: Any) -> None:

@@ -1,0 +1,221 @@
+"""`phrasebox audit RUN --against RUN2`: what changed between two runs, by how much, and the same pictures side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.records import ROWS_PER_PART_LIMIT, make_key
+from stages.auditing import pictures
+from stages.auditing.flat import Flags
+from stages.auditing.merge import Merged
+from stages.auditing.pictures import Picture
+from stages.stage import RunIO, UserError
+
+Create = Callable[[str], AbstractContextManager[BinaryIO]]
+
+FIGURES = (
+    "pairs",
+    "pairs_with_phrases",
+    "pairs_with_any_box",
+    "pairs_with_boxes",
+    "phrases",
+    "phrases_asked",
+    "phrases_grounded",
+    "boxes_labelled",
+    "boxes",
+    "boxes_per_image",
+    "boxes_per_phrase",
+    "unique_phrases",
+    "unique_heads",
+)
+LISTED = 40  # phrases of each list
+MOST_PICTURES = 24  # shown side by side
+
+
+def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create: Create) -> dict[str, Any]:
+    """Compare an audited run (`io`, after) with another audited run (`other`, before).
+
+    Writes index.html and stats.json through `create(name)` and returns the changes of the headline figures:
+    {figure: {"before", "after", "change"}}; `change` is relative, None where there was nothing before. Pictures are the
+    seeded sample of `io`; its counterpart is the pair of `other` with the same image bytes and caption. Raises UserError
+    when a run was not audited.
+    """
+    from stages.auditing.page import embed_pictures, render_template
+
+    after, before = _stats(io, config.run), _stats(other, other_config.run)
+    phrases = compare_phrases(_phrases(other), _phrases(io))
+    changes = {name: _change(before[name], after[name]) for name in FIGURES}
+    result = {
+        "before": _name(before),
+        "after": _name(after),
+        "figures": changes,
+        "settings": settings(other_config, config),
+        "by_threshold": _by_threshold(before, after),
+        "phrases": phrases,
+        "gold": {side: (stats["gold"] or {}).get("at_min_score") for side, stats in _sides(before, after)},
+        "warnings": {side: [w["code"] for w in stats["warnings"]] for side, stats in _sides(before, after)},
+    }
+    both = side_by_side(io, other, config)
+    result["pictures"] = {"compared": len(both), "changed": sum(a["boxes"] != b["boxes"] for b, a in both)}
+    with create("stats.json") as file:
+        file.write((json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
+    page = render_template("compare.html", "compare.js", result=result, data={"pairs": embed_pictures(both)})
+    with create("index.html") as file:
+        file.write(page.encode())
+    return changes
+
+
+def _sides(before: Any, after: Any) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    return ("before", before), ("after", after)
+
+
+def _stats(io: RunIO, run: str) -> dict[str, Any]:
+    try:
+        with io.open("report/stats.json") as file:
+            stats: dict[str, Any] = json.load(file)
+    except FileNotFoundError:
+        raise UserError(f"audit --against: {run} has no report yet; run `phrasebox audit --run {run}` first") from None
+    return stats
+
+
+def _name(stats: dict[str, Any]) -> dict[str, Any]:
+    return {name: stats[name] for name in ("corpus", "teacher", "min_score", "score_floor")}
+
+
+def _change(before: float | None, after: float | None) -> dict[str, Any]:
+    relative = (after - before) / before if before and after is not None else None
+    return {"before": before, "after": after, "change": relative}
+
+
+def settings(before: Any, after: Any) -> list[dict[str, Any]]:
+    """Config values that differ, as {name, before, after}; the run folder is not one of them."""
+    sides = [_flat(config.model_dump(mode="json")) for config in (before, after)]
+    names = sorted(sides[0].keys() | sides[1].keys())
+    values = [{"name": n, "before": sides[0].get(n), "after": sides[1].get(n)} for n in names if n != "run"]
+    return [value for value in values if value["before"] != value["after"]]
+
+
+def _flat(data: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict):
+        return {name: data}
+    return {k: v for key, value in data.items() for k, v in _flat(value, f"{name}.{key}".lstrip(".")).items()}
+
+
+def _by_threshold(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """Thresholds that both runs have, with boxes, pairs and unique phrases of each."""
+    known = {row["threshold"]: row for row in before["by_threshold"]}
+    return [
+        {"threshold": row["threshold"], "before": known[row["threshold"]], "after": row}
+        for row in after["by_threshold"]
+        if row["threshold"] in known
+    ]
+
+
+def _phrases(io: RunIO) -> pa.Table:
+    with io.open("report/phrases.parquet") as file:
+        return pq.read_table(file, columns=["phrase", "asked", "grounded", "boxes", "sampled"])
+
+
+def compare_phrases(before: pa.Table, after: pa.Table) -> dict[str, Any]:
+    """Phrases with a kept box in one run only, and those whose number of boxes changed most.
+
+    Beyond exact counting both tables hold an even sample by the same hash, and only phrases that are in both samples, or
+    would be, are compared: those of the smaller sample's share.
+    """
+    joined = before.join(after, "phrase", join_type="full outer", left_suffix="_before", right_suffix="_after")
+    joined = joined.sort_by("phrase")
+    counts = [pc.fill_null(joined[f"boxes_{side}"], 0).to_numpy() for side in ("before", "after")]
+    sampled = _in_both_samples(joined, before, after)
+    lost, gained = (counts[0] > 0) & (counts[1] == 0) & sampled, (counts[1] > 0) & (counts[0] == 0) & sampled
+    difference = counts[1] - counts[0]
+    return {
+        "gained": int(gained.sum()),
+        "lost": int(lost.sum()),
+        "common": int(((counts[0] > 0) & (counts[1] > 0) & sampled).sum()),
+        "exact": bool(pc.all(before["sampled"]).as_py() is not False and pc.all(after["sampled"]).as_py() is not False),
+        "most_gained": _listed(joined, counts, counts[1], gained),
+        "most_lost": _listed(joined, counts, counts[0], lost),
+        "more_boxes": _listed(joined, counts, difference, (difference > 0) & (counts[0] > 0)),
+        "fewer_boxes": _listed(joined, counts, -difference, (difference < 0) & (counts[1] > 0)),
+    }
+
+
+def _in_both_samples(joined: pa.Table, before: pa.Table, after: pa.Table) -> Flags:
+    """A phrase that is absent from a run is judged by the other run's sample, where that one is the smaller."""
+    from stages.auditing.terms import hash_texts
+
+    limits = []
+    for table in (before, after):
+        if pc.all(table["sampled"]).as_py() is False:
+            inside = table.filter(table["sampled"])["phrase"].to_pylist()
+            limits.append(int(hash_texts(inside).max()) if inside else 0)
+    if not limits:
+        return np.ones(len(joined), np.bool_)
+    flags: Flags = hash_texts(joined["phrase"].to_pylist()) <= np.uint64(min(limits))
+    return flags
+
+
+def _listed(joined: pa.Table, counts: list[Any], measure: Any, where: Flags) -> list[dict[str, Any]]:
+    chosen = np.flatnonzero(where)
+    chosen = chosen[np.argsort(-measure[chosen], kind="stable")[:LISTED]]
+    texts = joined["phrase"].take(chosen).to_pylist()
+    return [{"phrase": t, "before": int(counts[0][i]), "after": int(counts[1][i])} for t, i in zip(texts, chosen)]
+
+
+def side_by_side(io: RunIO, other: RunIO, config: Any) -> list[tuple[Picture, Picture]]:
+    """(before, after) of the seeded sample's pictures that both runs have, with thumbnails of `io`."""
+    merged = Merged(image_pairs=_image_pairs(io))
+    keys = pictures.sampled_keys(merged, io, min(config.audit.pictures, MOST_PICTURES), config.audit.seed)
+    after = _pictures(io, [make_key(*divmod(key, ROWS_PER_PART_LIMIT)) for key in keys])
+    twins = find_twins(other, after)
+    before = {p["key"]: p for p in _pictures(other, sorted(twins.values()))}
+    both = [(before[twins[p["key"]]], p) for p in after if p["key"] in twins]
+    pictures.add_thumbnails(io, [p for _, p in both], config.ingest.max_pixels)
+    return both
+
+
+def _image_pairs(io: RunIO) -> dict[int, int]:
+    """Pairs with an image by part, from the summaries."""
+    found = {}
+    for part in io.parts():
+        try:
+            with io.open(f"summaries/audit/part-{part:07d}.json") as file:
+                found[part] = json.load(file)["pairs_with_image"]
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _pictures(io: RunIO, keys: list[str]) -> list[Picture]:
+    by_part: dict[int, list[str]] = {}
+    for key in keys:
+        by_part.setdefault(int(key[:7]), []).append(key)
+    return [picture for part, names in sorted(by_part.items()) for picture in pictures.read_pictures(io, part, names)]
+
+
+def find_twins(io: RunIO, wanted: list[Picture]) -> dict[str, str]:
+    """Key of a picture -> key of the pair of this run with the same image bytes and caption, where there is one.
+
+    The same key is looked at first; then all parts, until every picture is found.
+    """
+    missing = {(p["sha256"], p["caption"]): p["key"] for p in wanted if p["sha256"]}
+    here = {int(p["key"][:7]) for p in wanted}
+    twins: dict[str, str] = {}
+    for part in sorted(io.parts(), key=lambda part: (part not in here, part)):
+        if not missing:
+            break
+        table = io.read_part("pairs", part, ["key", "sha256", "caption"])
+        table = table.filter(pc.is_in(table["sha256"], pa.array([sha for sha, _ in missing])))
+        for row in table.to_pylist():
+            key = missing.pop((row["sha256"], row["caption"]), None)
+            if key is not None:
+                twins[key] = row["key"]
+    return twins

@@ -1,0 +1,91 @@
+"use strict";
+// Shared by the report and the comparison: a picture as an <article> with its boxes and its caption.
+const phrasebox = (() => {
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function make(tag, className, text) {
+    const node = document.createElement(tag);
+    if (className) node.className = className;
+    if (text !== undefined) node.textContent = text;
+    return node;
+  }
+
+  function rect(box, className, phrase) {
+    const node = document.createElementNS(SVG, "rect");
+    node.setAttribute("class", className);
+    node.setAttribute("x", box[0]);
+    node.setAttribute("y", box[1]);
+    node.setAttribute("width", Math.max(box[2] - box[0], 0));
+    node.setAttribute("height", Math.max(box[3] - box[1], 0));
+    if (phrase !== undefined) node.dataset.phrase = phrase;
+    return node;
+  }
+
+  function drawing(picture, boxes, gold) {
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
+    svg.setAttribute("preserveAspectRatio", "none");
+    for (const [phrase, x1, y1, x2, y2, score, reason] of boxes) {
+      const box = [x1, y1, x2, y2];
+      const node = rect(box, `box k${phrase % 8}${reason ? " out" : ""}`, phrase);
+      const title = document.createElementNS(SVG, "title");
+      title.textContent = `${picture.phrases[phrase][2]}  ${score.toFixed(3)}${reason ? `  ${reason}` : ""}`;
+      node.append(title);
+      svg.append(rect(box, "under", phrase), node);
+    }
+    for (const box of gold || []) svg.append(rect(box, "under"), rect(box, "box true"));
+    return svg;
+  }
+
+  function shot(picture, boxes, gold) {
+    const node = make("div", "shot");
+    node.style.aspectRatio = `${picture.width || 4} / ${picture.height || 3}`;
+    if (picture.thumbnail) {
+      const image = make("img");
+      image.loading = "lazy";
+      image.decoding = "async";
+      image.alt = "";
+      image.src = `data:image/webp;base64,${picture.thumbnail}`;
+      node.append(image);
+    } else {
+      node.append(make("div", "gone", picture.missing || "no image"));
+    }
+    node.append(drawing(picture, boxes, gold));
+    return node;
+  }
+
+  // Spans count code points, strings in JavaScript count UTF-16 units: so the caption is split into code points first.
+  function caption(picture, boxes) {
+    const line = make("p", "caption");
+    line.dir = "auto";
+    const text = Array.from(picture.caption);
+    const grounded = new Set(boxes.map((box) => box[0]));
+    const order = (picture.phrases || []).map((phrase, i) => [...phrase, i]).sort((a, b) => a[0] - b[0]);
+    let at = 0;
+    for (const [start, end, , i] of order) {
+      if (start < at || end > text.length) continue;
+      line.append(text.slice(at, start).join(""));
+      const span = make("mark", grounded.has(i) ? `k${i % 8}` : "none", text.slice(start, end).join(""));
+      if (grounded.has(i)) span.dataset.phrase = i;
+      line.append(span);
+      at = end;
+    }
+    line.append(text.slice(at).join(""));
+    return line;
+  }
+
+  // Pointing at a box or a span lights up everything of its phrase.
+  function lightUp(node) {
+    const light = (phrase) => {
+      node.classList.toggle("lit", phrase !== null);
+      for (const part of node.querySelectorAll("[data-phrase]")) part.classList.toggle("on", part.dataset.phrase === phrase);
+    };
+    node.addEventListener("pointerover", (event) => {
+      const target = event.target.closest("[data-phrase]");
+      light(target ? target.dataset.phrase : null);
+    });
+    node.addEventListener("pointerleave", () => light(null));
+  }
+
+  return { make, shot, caption, lightUp };
+})();

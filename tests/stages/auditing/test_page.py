@@ -1,0 +1,341 @@
+"""The page as a reader meets it: opened from the disk in a real headless Chromium, driven over its debugging pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from stages.auditing import pictures
+from stages.auditing.compare import compare_runs
+from stages.auditing.page import embed
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+    "--remote-debugging-pipe",
+)
+
+
+class Browser:
+    """One tab. Everything that the console, an exception or the network logs ends in `complaints`."""
+
+    def __init__(self, folder: Path) -> None:
+        read, self._write = os.pipe()
+        self._read, write = os.pipe()
+        arguments = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+
+        def in_child() -> None:
+            os.dup2(os.dup(read), 3)
+            os.dup2(os.dup(write), 4)
+
+        self.process = subprocess.Popen(
+            arguments, preexec_fn=in_child, close_fds=False, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        os.close(read)
+        os.close(write)
+        self.complaints: list[str] = []
+        self._waiting = b""
+        self._number = 0
+        self._session = ""
+
+    def close(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._read)
+        os.close(self._write)
+
+    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Runtime", "Log", "Page", "Network"):
+            self.call(f"{domain}.enable")
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.complaints = []
+        self.requests: list[str] = []
+        self.call("Page.navigate", url=path.as_uri())
+        self.wait("document.readyState === 'complete'")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._note(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._waiting:
+            data = os.read(self._read, 1 << 20)
+            assert data, "the browser went away"
+            self._waiting += data
+        message, _, self._waiting = self._waiting.partition(b"\0")
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+    def _note(self, event: dict[str, Any]) -> None:
+        method, parameters = event.get("method"), event.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(parameters["exceptionDetails"])[:500])
+        elif method == "Log.entryAdded":
+            self.complaints.append(parameters["entry"]["text"])
+        elif method == "Runtime.consoleAPICalled":
+            self.complaints.append(json.dumps(parameters["args"])[:500])
+        elif method == "Network.requestWillBeSent" and not parameters["request"]["url"].startswith("data:"):
+            self.requests.append(parameters["request"]["url"])
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page; promises are awaited."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait(self, condition: str, seconds: float = 30) -> None:
+        until = time.monotonic() + seconds
+        while not self.run(condition):
+            assert time.monotonic() < until, f"still not: {condition}"
+            time.sleep(0.05)
+
+    def set(self, element: str, value: str) -> None:
+        """Type into, pick in or slide an input, as its own events would tell the page."""
+        self.run(
+            f"(() => {{ const e = document.getElementById({element!r}); e.value = {value!r};"
+            " e.dispatchEvent(new Event('input', {bubbles: true})); })()"
+        )
+
+    def text(self, element: str) -> str:
+        return str(self.run(f"document.getElementById({element!r}).textContent"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def run(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    run = make_run(tmp_path_factory.mktemp("run"), part_size=60).fill(150)
+    run.audit()
+    return run
+
+
+def report(run: Any) -> Path:
+    path: Path = run.root / "report" / "index.html"
+    return path
+
+
+def test_it_opens_without_a_complaint_and_asks_nobody_for_anything(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    assert browser.run("document.querySelectorAll('svg.chart').length") >= 10
+    assert browser.run("document.querySelectorAll('article.card').length") > 0
+    browser.run("window.scrollTo(0, document.body.scrollHeight)")
+    time.sleep(0.3)
+    assert browser.complaints == []
+    assert browser.requests == [report(run).as_uri()]
+
+
+def test_the_slider_gives_the_numbers_of_the_parts(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    norms = {row["key"]: [phrase["norm"] for phrase in row["phrases"]] for row in run.rows["phrases"]}
+    labels = [row for part in run.all_parts().parts() for row in run.all_parts().read_part("labels", part).to_pylist()]
+    for threshold in (0.1, 0.25, 0.5, 0.77, 1.0):
+        browser.set("threshold", str(threshold))
+        above = [(row["key"], box) for row in labels for box in row["boxes"] if box["score"] > threshold]
+        shown = {name: browser.text(f"t-{name}") for name in ("pairs", "boxes", "unique")}
+        expected = {
+            "pairs": len({key for key, _ in above}),
+            "boxes": len(above),
+            "unique": len({norms[key][box["phrase"]] for key, box in above}),
+        }
+        for name, count in expected.items():  # the number, then its share of what the floor keeps
+            assert shown[name].startswith(f"{count:,}"), (threshold, shown, expected)
+        assert browser.text("at") == f"{threshold:.2f}"
+        cursor = browser.run("document.querySelector('.cursor').getAttribute('x1')")
+        assert float(cursor) == pytest.approx(44 + (360 - 44 - 8) * (threshold - 0.1) / 0.9, abs=0.2)
+
+
+def test_the_gallery_filters(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    total = int(browser.text("f-count").split(" of ")[1].split()[0])
+    assert browser.text("f-count").startswith(f"{min(60, total)} of ")
+    browser.set("f-gallery", "")
+    browser.set("f-phrase", "red ball")
+    captions = browser.run("[...document.querySelectorAll('.card .caption')].map(e => e.textContent)")
+    assert captions and all("red ball" in caption for caption in captions)
+    matching = {row["key"] for row in run.rows["phrases"] if any("red ball" in p["norm"] for p in row["phrases"])}
+    keys = browser.run("[...document.querySelectorAll('.card .meta')].map(e => e.textContent.slice(0, 12))")
+    assert set(keys) <= matching
+    browser.set("f-phrase", "")
+    browser.set("f-score", "0.9")
+    scores = browser.run(
+        "[...document.querySelectorAll('.card rect.box title')].map(e => +e.textContent.trim().split(/ +/).at(-1))"
+    )
+    assert scores and min(scores) >= 0.9
+    browser.set("f-score", "0")
+    browser.set("f-reason", "low_score")
+    titles = browser.run("[...document.querySelectorAll('.card rect.box title')].map(e => e.textContent)")
+    assert titles and all(title.endswith("low_score") for title in titles)
+    browser.set("f-phrase", "no such phrase")
+    assert browser.text("f-count").startswith("0 of ")
+    assert browser.complaints == []
+
+
+def test_a_caption_with_a_script_is_text(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    browser.set("f-gallery", "")
+    browser.wait("document.querySelectorAll('.card').length > 0")
+    odd = "</script><script>document.title='owned'</script>"
+    assert any(odd in row["caption"] for row in run.rows["pairs"])
+    seen = browser.run("[...document.querySelectorAll('.caption')].map(e => e.textContent).join('|')")
+    assert odd in seen
+    assert browser.run("document.title") == "shapes: what is in these labels"
+    assert browser.run("document.querySelectorAll('script').length") == 2
+    # and had it become an element, the policy would not run it
+    browser.run(
+        "(() => { const s = document.createElement('script'); s.textContent = \"document.title = 'owned'\";"
+        " document.body.append(s); })()"
+    )
+    assert browser.run("document.title") == "shapes: what is in these labels"
+    assert any("Content Security Policy" in complaint for complaint in browser.complaints)
+
+
+def test_spans_are_marked_where_they_are(browser: Browser, run: Any) -> None:
+    """Offsets count code points: captions that begin with an emoji would show a wrong cut."""
+    browser.open(report(run))
+    browser.set("f-gallery", "")
+    rows = browser.run(
+        "[...document.querySelectorAll('.card')].map(c => [c.querySelector('.meta').textContent.slice(0, 12),"
+        " [...c.querySelectorAll('mark')].map(m => m.textContent)])"
+    )
+    expected = {row["key"]: [phrase["text"] for phrase in row["phrases"]] for row in run.rows["phrases"]}
+    emoji = [key for key, _ in rows if "😀" in next(r["caption"] for r in run.rows["pairs"] if r["key"] == key)]
+    assert emoji and rows
+    assert all(marks == expected[key] for key, marks in rows)
+
+
+def test_boxes_and_spans_of_a_phrase_share_their_colour(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    pairs = browser.run(
+        "[...document.querySelectorAll('.card')].flatMap(c => [...c.querySelectorAll('rect.box')].map(r => ["
+        " getComputedStyle(r).stroke,"
+        " getComputedStyle(c.querySelector(`mark[data-phrase='${r.dataset.phrase}']`)).borderBottomColor]))"
+    )
+    assert len(pairs) > 10 and all(stroke == border for stroke, border in pairs)
+    assert len({stroke for stroke, _ in pairs}) >= 3
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_nothing_is_wider_than_the_screen(browser: Browser, run: Any, width: int) -> None:
+    browser.open(report(run), width=width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_dark_is_dark(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    light = browser.run("getComputedStyle(document.body).backgroundColor")
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    dark = browser.run("getComputedStyle(document.body).backgroundColor")
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    assert light == "rgb(251, 250, 246)" and dark == "rgb(21, 22, 26)"
+
+
+def test_five_thousand_pictures_stay_lazy_and_bounded(
+    browser: Browser, shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shapes(part_size=100, audit={"pictures": 5000}).fill(100, size=(96, 72))
+    shown: list[dict[str, Any]] = []
+    load = pictures.load
+
+    def many(*arguments: Any) -> list[dict[str, Any]]:
+        made = [picture for picture in load(*arguments) if "thumbnail" in picture]
+        shown.extend({**made[i % len(made)], "key": f"{i:012d}", "galleries": ["sample"]} for i in range(5000))
+        return shown
+
+    monkeypatch.setattr(pictures, "load", many)
+    run.audit()
+    assert report(run).stat().st_size < 1.5 * pictures.BUDGET
+    browser.open(report(run))
+    assert browser.text("f-count") == "5,000 of 5,000 pictures"
+    assert browser.run("document.querySelectorAll('.card').length") == 12
+    for _ in range(10):
+        browser.run("document.getElementById('f-more').click()")
+    assert browser.run("document.querySelectorAll('.card').length") == 12 + 10 * 24
+    assert browser.run("document.querySelectorAll('.shot img[loading=lazy]').length") == 12 + 10 * 24
+    milliseconds = (
+        "(() => { const t = performance.now(); const e = document.getElementById('f-phrase'); e.value = 'ball';"
+    )
+    milliseconds += " e.dispatchEvent(new Event('input')); return performance.now() - t; })()"
+    assert browser.run(milliseconds) < 5000  # a hang would be minutes; timings are not what is tested here
+
+
+def test_the_budget_of_bytes_holds(shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "BUDGET", 20_000)
+    run = shapes().fill(40)
+    run.audit()
+    text = report(run).read_text()
+    assert text.count('"thumbnail":') > 5
+    assert "left out: the page's limit in bytes is reached" in text
+    assert sum(len(chunk.split('"')[0]) for chunk in text.split('"thumbnail":"')[1:]) <= 20_000
+
+
+def test_a_comparison_opens(browser: Browser, shapes: Callable[..., Any], tmp_path: Path) -> None:
+    runs = [shapes(seed=3, filter={"min_score": score}).fill(40) for score in (0.5, 0.8)]
+    for run in runs:
+        run.audit()
+
+    @contextmanager
+    def create(name: str) -> Iterator[BinaryIO]:
+        with open(tmp_path / name, "wb") as file:
+            yield file
+
+    before, after = runs
+    changes = compare_runs(after.all_parts(), before.all_parts(), after.config, before.config, create)
+    kept = [[box for row in run.rows["pseudo"] for box in row["boxes"]] for run in runs]
+    assert changes["boxes"] == {
+        "before": len(kept[0]),
+        "after": len(kept[1]),
+        "change": (len(kept[1]) - len(kept[0])) / len(kept[0]),
+    }
+    result = json.loads((tmp_path / "stats.json").read_text())
+    assert result["settings"] == [{"name": "filter.min_score", "before": 0.5, "after": 0.8}]
+    texts = [{p["key"]: [x["norm"] for x in p["phrases"]] for p in run.rows["phrases"]} for run in runs]
+    norms = [
+        {texts[i][row["key"]][box["phrase"]] for row in run.rows["pseudo"] for box in row["boxes"]}
+        for i, run in enumerate(runs)
+    ]
+    assert result["phrases"]["lost"] == len(norms[0] - norms[1]) > 0
+    assert {row["phrase"] for row in result["phrases"]["most_lost"]} == norms[0] - norms[1]
+    assert result["phrases"]["gained"] == 0
+    browser.open(tmp_path / "index.html")
+    assert browser.run("document.querySelectorAll('.twins').length") == result["pictures"]["compared"] == 24
+    assert browser.complaints == []
+
+
+def test_embedded_json_cannot_end_its_element() -> None:
+    data = {"a": "</script><!-- & \u2028 😀", "b": [1.5, None]}
+    text = embed(data)
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == data
