@@ -19,6 +19,7 @@ from pipeline.plan import read_plan
 from pipeline.progress import make_display, printable
 from pipeline.runner import Report, Runner, Selection, settings_of
 from pipeline.storage import Storage, open_storage
+from pipeline.summary import summary
 from schemas.config import Config
 from stages import STAGES, load_stage
 from stages.stage import UserError
@@ -86,7 +87,7 @@ def finish(report: Report) -> None:
     if not report.failed and not report.waiting:
         if not any(report.made.values()):
             say("nothing to be done: everything is committed")
-        say(*report.summary)
+        say(*summary(report.ledger))
         return
     if report.failed:
         named = "; ".join(failure.where for failure in report.failed[:20])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commits import read_record
+from pipeline.commits import read_record, record_path
 from pipeline.storage import Storage
 from pipeline.worker import Outcome, Task, load_class
 
@@ -32,9 +32,14 @@ class Slot:
     """The driver's side of one actor, which runs its tasks in the order given."""
 
     actor: Any
-    log: Any  # reference to the path of its stderr
+    log: Any  # reference to the path of its stderr, known once the process is up
     queue: deque[tuple[Any, Task]] = field(default_factory=deque)  # (reference, task)
-    since: float = 0.0  # when the first of the queue became the first
+    since: float | None = None  # when the first of the queue began to run; None: the process is not up yet
+
+    def next(self) -> None:
+        """The first task is settled; the second one runs now."""
+        self.queue.popleft()
+        self.since = time.monotonic()
 
 
 class Dispatch:
@@ -58,8 +63,8 @@ class Dispatch:
             for slot in busy:
                 if slot.queue[0][0] in ready:
                     yield from self._collect(slot)
-                elif time.monotonic() - slot.since > self._deadline:
-                    yield from self._overdue(slot)
+                elif self._is_overdue(slot):
+                    yield from self._give_up_waiting(slot)
             self._fill()
 
     def _fill(self) -> None:
@@ -74,40 +79,55 @@ class Dispatch:
                 return
             if hire or slot is None:
                 slot = self._crew.hire()
-            if not slot.queue:
+            if not slot.queue and slot.since is not None:
                 slot.since = time.monotonic()
             slot.queue.append((slot.actor.run.remote(task), task))
 
     def _collect(self, slot: Slot) -> Iterator[Outcome]:
         import ray
 
-        reference, task = slot.queue[0]
         try:
-            outcome: Outcome = ray.get(reference)
+            outcome: Outcome = ray.get(slot.queue[0][0])
         except ray.exceptions.RayError as error:
-            yield from self._bury(slot, task, error)
+            yield from self._bury(slot, error)
             return
-        slot.queue.popleft()
-        slot.since = time.monotonic()
+        slot.next()
         yield outcome
 
-    def _bury(self, slot: Slot, task: Task, error: Exception) -> Iterator[Outcome]:
-        """A worker died over the first task of its queue; what waited behind is not to blame."""
+    def _bury(self, slot: Slot, error: Exception) -> Iterator[Outcome]:
+        """A worker died over the first task of its queue that it had not committed; what waited is not to blame."""
         words = last_words(slot, error)
-        self._requeue(slot, skip=1)
-        record = read_record(self._storage, load_class(task.stage).name, task.part)
-        if record is not None and record.fingerprint == task.fingerprint and not _was_committed(task):
-            yield Outcome(task, record.to_json())  # it was done; only the news was lost with the worker
+        while slot.queue and (record := self._committed(slot.queue[0][1])):
+            yield Outcome(slot.queue.popleft()[1], record)  # it was done; only the news was lost with the worker
+        guilty = slot.queue.popleft()[1] if slot.queue else None
+        self._dismiss(slot)
+        if guilty is None:
             return
-        self._deaths[task.part] += 1
-        if self._deaths[task.part] < DEATHS:
-            self._again.append(task)
+        self._deaths[guilty.part] += 1
+        if self._deaths[guilty.part] < DEATHS:
+            self._again.append(guilty)
         else:
-            yield Outcome(task, failure="part", error=f"killed its worker {DEATHS} times; last words: {words}")
+            yield Outcome(guilty, failure="part", error=f"killed its worker {DEATHS} times; last words: {words}")
 
-    def _overdue(self, slot: Slot) -> Iterator[Outcome]:
-        task = slot.queue[0][1]
-        self._requeue(slot, skip=1)
+    def _committed(self, task: Task) -> str | None:
+        """The record of a task that is committed although nobody said so."""
+        stage = load_class(task.stage).name
+        if record_path(stage, task.part) in task.stale:
+            return None  # it had a record before it began (`--force`), so that a record proves nothing
+        record = read_record(self._storage, stage, task.part)
+        return record.to_json() if record is not None and record.fingerprint == task.fingerprint else None
+
+    def _is_overdue(self, slot: Slot) -> bool:
+        """A process that is still starting, or waits for a free machine, costs its task no time."""
+        import ray
+
+        if slot.since is None and ray.wait([slot.log], timeout=0)[0]:
+            slot.since = time.monotonic()
+        return slot.since is not None and time.monotonic() - slot.since > self._deadline
+
+    def _give_up_waiting(self, slot: Slot) -> Iterator[Outcome]:
+        task = slot.queue.popleft()[1]
+        self._dismiss(slot)
         self._timeouts[task.part] += 1
         if self._timeouts[task.part] < TIMEOUTS:
             self._again.append(task)
@@ -115,15 +135,10 @@ class Dispatch:
             text = f"not finished within the deadline of {self._deadline:g} s, {TIMEOUTS} times"
             yield Outcome(task, failure="part", error=text)
 
-    def _requeue(self, slot: Slot, skip: int) -> None:
+    def _dismiss(self, slot: Slot) -> None:
         """Lets an actor go and takes back the tasks that waited at its door."""
-        self._again.extendleft(reversed([task for _, task in list(slot.queue)[skip:]]))
+        self._again.extendleft(reversed([task for _, task in slot.queue]))
         self._crew.dismiss(slot)
-
-
-def _was_committed(task: Task) -> bool:
-    """Whether the part had a record before this task began, so that a record proves nothing (`--force`)."""
-    return any(path.startswith("commits/") for path in task.stale)
 
 
 def last_words(slot: Slot, error: Exception) -> str:

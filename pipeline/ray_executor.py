@@ -124,10 +124,19 @@ class RayExecutor:
                 num_cpus=cpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE,
-                _node_ip_address="127.0.0.1",
                 **options,
             )
+        if not self._verbose:
+            hush()
         self._started = True
+
+
+def hush() -> None:
+    """Ray prints the deaths of workers to stdout, whatever it was told; the runner reports them itself."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _resources() -> dict[str, float]:

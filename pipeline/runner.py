@@ -17,7 +17,6 @@ from pipeline.lock import RunLock
 from pipeline.plan import Plan, extend, read_plan, write_plan
 from pipeline.progress import Display
 from pipeline.storage import Storage, StoreError
-from pipeline.summary import summary
 from pipeline.worker import Context, Outcome, Task
 from schemas.commit import CommitRecord
 from schemas.config import Config
@@ -37,10 +36,10 @@ class Selection:
 class Report:
     """What a run did."""
 
+    ledger: Ledger  # as the run left it
     made: dict[str, int] = field(default_factory=dict)  # stage: parts (or results) made
     failed: list[Failure] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)  # stage: parts (or results) whose inputs are not all there
-    summary: list[str] = field(default_factory=list)
 
 
 class Runner:
@@ -57,7 +56,6 @@ class Runner:
 
     def run(self, selection: Selection) -> Report:
         """Raises UserError for what the user can mend, StoreError when the store fails for good."""
-        report = Report()
         settings = settings_of(selection.stages, self.config)
         with RunLock(self.storage) as lock:
             sweep(self.storage)
@@ -66,10 +64,10 @@ class Runner:
             write_config(self.storage, self.config)
             ledger = Ledger(self.storage, self.project, self.config, plan, settings)
             self._store_plan(known, plan, ledger)
+            report = Report(ledger)
             context = Context(self.storage.root, self.config.model_dump_json(), lock.run_id)
             for stage in selection.stages:
                 _StageRun(self, ledger, context, selection, report).run(stage)
-            report.summary = summary(ledger)
         return report
 
     def plan(self, selection: Selection, known: Plan) -> Plan:

@@ -23,13 +23,13 @@ def summary(ledger: Ledger) -> list[str]:
         return record.notes if record is not None else {}
 
     lines = [_pairs(ledger, parts("ingest"), parts("label"))]
-    audit, shard = notes("audit", None), notes("shard", None)
+    audit = notes("audit", None)
     if audit:
         lines.append(f"boxes      {audit['boxes']:,} kept, {audit['unique_phrases']:,} unique phrases")
     lines += [f"{role:10} {_headline(found)}" for role, found in notes("evaluate", 0).items() if role != "inputs"]
     root = ledger.storage.root
-    if shard:
-        lines.append(f"shards     {root}/shards ({shard['shards']:,} tars, {shard['samples']:,} samples)")
+    if samples := sum(record.counts.out for record in parts("shard")):
+        lines.append(f"shards     {root}/shards ({samples:,} samples)")
     if audit:
         lines.append(f"report     {root}/report/index.html")
     return lines

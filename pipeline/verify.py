@@ -108,27 +108,29 @@ class _Check:
         if part not in self.ledger.plan:
             yield "is not in the plan (any more)"
             return
-        broken = list(self._files(record))
-        yield from broken
+        broken = dict(self._broken_files(record))
+        yield from broken.values()
+        rows.broken.update(broken)
         yield from _inputs_changed(record, self.ledger.part_inputs(stage, part))
         yield from _counts_add_up(record)
         if not broken:
             yield from self._rows_agree(stage, part, record, rows)
 
-    def _files(self, record: CommitRecord) -> Iterator[str]:
+    def _broken_files(self, record: CommitRecord) -> Iterator[tuple[str, str]]:
+        """Path of each file that is not as recorded, and what is wrong with it."""
         for entry in record.files:
             size = self.listed.get(entry.path)
             if size is None:
-                yield f"{entry.path} is missing"
+                yield entry.path, f"{entry.path} is missing"
             elif size != entry.size:
-                yield f"{entry.path} has {size} bytes, the record says {entry.size}"
+                yield entry.path, f"{entry.path} has {size} bytes, the record says {entry.size}"
             elif not self.quick and sha256_of(self.storage, entry.path) != entry.sha256:
-                yield f"{entry.path} has changed (its sha256 is not the recorded one)"
+                yield entry.path, f"{entry.path} has changed (its sha256 is not the recorded one)"
 
     def _rows_agree(self, stage: type[Any], part: int, record: CommitRecord, rows: _PartRows) -> Iterator[str]:
         counts = record.counts
-        read = [rows.table(item.dataset) for item in stage.inputs if not item.optional]
-        tables = [table for table in read if table is not None]
+        needed = [item.dataset for item in stage.inputs if not item.optional]
+        tables = [table for dataset in needed if (table := rows.table(dataset)) is not None]
         rejects = rows.table(f"rejects/{stage.name}")
         if stage.kind == "map":
             written = rows.samples(record) if rows.table(stage.outputs[0]) is None else rows.table(stage.outputs[0])
@@ -136,6 +138,8 @@ class _Check:
             yield from _differs("rejected", counts.rejected, rejects.count if rejects else 0)
         else:
             written = None
+        if any(rows.path(dataset) in rows.broken for dataset in needed):
+            return  # named already; what came out of it cannot be judged by it
         if not stage.inputs:
             piece = self.ledger.plan[part]
             if piece.unit == "rows":
@@ -158,7 +162,8 @@ class _Check:
             if record is None:
                 continue
             current = self.ledger.job_inputs(stage) if stage.kind == "job" else self.ledger.merge_inputs(stage)
-            for text in [*self._files(record), *_inputs_changed(record, current), *_counts_add_up(record)]:
+            broken = dict(self._broken_files(record)).values()
+            for text in [*broken, *_inputs_changed(record, current), *_counts_add_up(record)]:
                 yield Problem(stage.name, part, text)
 
     def strays(self) -> Iterator[Problem]:
@@ -194,10 +199,14 @@ class _PartRows:
         self._part = part
         self._quick = quick
         self._tables: dict[str, _Rows | None] = {}
+        self.broken: set[str] = set()  # paths
+
+    def path(self, dataset: str) -> str:
+        return f"{dataset}/{part_name(self._part)}"
 
     def table(self, dataset: str) -> _Rows | None:
         if dataset not in self._tables:
-            self._tables[dataset] = self._read(f"{dataset}/{part_name(self._part)}")
+            self._tables[dataset] = self._read(self.path(dataset))
         return self._tables[dataset]
 
     def _read(self, path: str) -> _Rows | None:

@@ -1,0 +1,58 @@
+"""Runs the toy stages in a process of its own, to be killed: `drive.py RUN SOURCE [inline|ray] [CRASH]`.
+
+With CRASH = n the process ends itself with SIGKILL just before its n-th change to the run folder: a rename of a
+finished file, a record or a lock that is written, a file that is deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from toy_runs import make_config, run_toys
+
+from pipeline.executors import Executor, InlineExecutor
+from pipeline.storage import LocalStorage
+
+
+def crash_before(change: int) -> None:
+    """Ends this process before its n-th change to a run folder."""
+    left = change
+
+    def counted(function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return call
+
+    for name in ("_rename", "write", "delete", "delete_folder"):
+        setattr(LocalStorage, name, counted(getattr(LocalStorage, name)))
+
+
+def main() -> None:
+    run, source, kind, crash = [*sys.argv[1:], "inline", "0"][:4] if len(sys.argv) == 3 else [*sys.argv[1:], "0"][:4]
+    executor: Executor = InlineExecutor()
+    if kind == "ray":
+        from pipeline.ray_executor import RayExecutor
+
+        executor = RayExecutor(workers=2)
+    if int(crash):
+        crash_before(int(crash))
+    try:
+        report = run_toys(make_config(run, source, train__steps=20), executor)
+    finally:
+        executor.close()
+    sys.exit(1 if report.failed or report.waiting else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The same bytes on Ray, whatever dies or hangs meanwhile; with a real local Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_runs import data_files, make_config, run_toys, write_source
+
+from pipeline.dispatch import Dispatch
+from pipeline.ray_executor import RayExecutor
+
+RayOf = Callable[..., RayExecutor]
+
+
+@pytest.fixture
+def wide_source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for number in range(7):
+        write_source(folder, number, 8)
+    return folder
+
+
+@pytest.fixture
+def expected(tmp_path: Path, wide_source: Path) -> dict[str, str]:
+    """What one process makes of the source, in peace."""
+    run_toys(make_config(tmp_path / "inline", wide_source))
+    return data_files(tmp_path / "inline")
+
+
+def test_one_and_two_workers_give_the_bytes_of_one_process(
+    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill, flights = Dispatch._fill, []
+
+    def counted(self: Dispatch) -> None:
+        fill(self)
+        flights.append(sum(len(slot.queue) for slot in self._crew.slots))
+
+    monkeypatch.setattr(Dispatch, "_fill", counted)
+    for workers in (1, 2):
+        flights.clear()
+        run = tmp_path / f"ray-{workers}"
+        report = run_toys(make_config(run, wide_source), ray_of(workers=workers))
+        assert report.made == {"ingest": 14, "phrases": 14, "shard": 15, "train": 1}
+        assert max(flights) == 2 * workers
+        assert data_files(run) == expected
+
+
+def test_a_part_that_kills_its_worker_three_times_fails_alone(
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf
+) -> None:
+    write_source(wide_source, 2, 8, first="@die always")  # part 4
+    write_source(wide_source, 6, 8, first="@die2 then no more")  # part 12
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    report = run_toys(make_config(run, wide_source), ray_of(workers=2))
+    assert [failure.where for failure in report.failed] == ["phrases, part 4"]
+    assert "killed its worker 3 times" in report.failed[0].error
+    assert "the last words of a worker" in report.failed[0].error
+    assert len(list(marks.glob("die-4-*"))) == 3 and len(list(marks.glob("die-12-*"))) == 3
+    assert report.made == {"ingest": 14, "phrases": 13, "shard": 13}
+    (marks / "peace").touch()
+    again = run_toys(make_config(run, wide_source), ray_of(workers=2))
+    assert again.made == {"phrases": 1, "shard": 2, "train": 1} and not again.failed
+    run_toys(make_config(fresh, wide_source))
+    assert data_files(run) == data_files(fresh)
+
+
+def test_a_part_that_hangs_is_tried_twice(tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf) -> None:
+    write_source(wide_source, 2, 8, first="@hang always")
+    write_source(wide_source, 6, 8, first="@hang1 once")
+    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2, deadline=4.0))
+    assert [failure.where for failure in report.failed] == ["phrases, part 4"]
+    assert "deadline of 4 s" in report.failed[0].error
+    assert report.made["phrases"] == 13
+
+
+def test_an_error_in_a_stage_fails_its_part_on_ray_too(
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf
+) -> None:
+    write_source(wide_source, 3, 8, first="@raise always")
+    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2))
+    assert [(failure.where, failure.error) for failure in report.failed] == [
+        ("phrases, part 6", "ValueError: the stage has a mistake")
+    ]
+
+
+def test_a_worker_that_was_lost_after_its_commit_is_not_blamed(
+    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    collect, killed = Dispatch._collect, []
+
+    def lose(self: Dispatch, slot: Any) -> Any:
+        """Kills a worker now and then, without its outcome having been read."""
+        if slot.queue[0][1].part in (3, 7, 11) and slot.queue[0][1].part not in killed:
+            killed.append(slot.queue[0][1].part)
+            ray.kill(slot.actor)
+            yield from self._bury(slot, RuntimeError("killed by the test"))
+            return
+        yield from collect(self, slot)
+
+    monkeypatch.setattr(Dispatch, "_collect", lose)
+    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2))
+    assert not report.failed and killed
+    assert data_files(tmp_path / "run") == expected
+
+
+def test_the_local_ray_is_small_and_tells_nobody(ray_of: RayOf, tmp_path: Path, wide_source: Path) -> None:
+    import ray
+
+    run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2), stages=("ingest",))
+    assert ray.cluster_resources()["object_store_memory"] <= 256 << 20
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert not ray.worker.global_worker.node.address_info.get("webui_url")

@@ -1,0 +1,70 @@
+"""Runs of the toy stages, and what they leave."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from toys import PROJECT
+
+from pipeline.executors import Executor, InlineExecutor
+from pipeline.progress import Display
+from pipeline.runner import Report, Runner, Selection
+from pipeline.storage import open_storage
+from schemas.config import Config
+
+
+def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:
+    lines = [" ".join(f"Word{number}{row}{word}" for word in range(row % 4 + 1)) for row in range(rows)]
+    lines[-1] = "bad line" if rows > 3 else lines[-1]
+    lines[0] = first or lines[0]
+    (folder / f"captions-{number}.txt").write_text("\n".join(lines) + "\n")
+
+
+def make_config(run: Path | str, source: Path | str, **settings: Any) -> Config:
+    tree: dict[str, Any] = {"run": str(run), "part_size": 4, "ingest": {"source": str(source)}}
+    tree |= {"train": {"steps": 3}, "shard": {"samples_per_shard": 1}}
+    for name, value in settings.items():
+        section, _, key = name.partition("__")
+        if key:
+            tree.setdefault(section, {})[key] = value
+        else:
+            tree[section] = value
+    return Config.model_validate(tree)
+
+
+class Recorder(Display):
+    """Keeps the lines instead of showing them."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(open_storage(root))
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def run_toys(
+    config: Config,
+    executor: Executor | None = None,
+    project: list[type[Any]] | None = None,
+    parts: set[int] | None = None,
+    force: bool = False,
+    stages: tuple[str, ...] | None = None,
+) -> Report:
+    project = project or PROJECT
+    chosen = [stage for stage in project if stages is None or stage.name in stages]
+    runner = Runner(open_storage(config.run), config, project, executor or InlineExecutor(), Recorder(config.run))
+    return runner.run(Selection(chosen, parts, force))
+
+
+def data_files(run: Path | str) -> dict[str, str]:
+    """sha256 of every data file of a run, by path: all but records, state and the config."""
+    root = Path(run)
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and not name.startswith(("commits/", "state/", "config.yaml")):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
