@@ -22,6 +22,7 @@ REJECTED: dict[str, str] = {
     "duplicate_sample": "a second sample of the same name in the same tar",
     "unsafe_member": "a tar member that is a link, a device, or has an unsafe size",
     "truncated_source": "the source file ends in the middle of this sample",
+    "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
     "non_finite_scores": "the teacher gave NaN or infinite numbers for this sample",
     "grounding_failed": "the teacher could not process this sample on its own",

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from schemas.records import make_key
+from stages import sources
 from stages.images import ImageInfo, inspect
-from stages.sources import open_source
 from stages.sources.gold import gold_row
-from stages.sources.row import Row, Source
+from stages.sources.row import Row
 from stages.sources.text import check_caption, storable, storable_or_none
-from stages.stage import Counts, Files, ImageRef, Input, PartIO, PartResult, RowError, Slice, reject_rows
+from stages.stage import Counts, Files, ImageRef, Input, PartIO, PartResult, RowError, Slice, UserError, reject_rows
 from stages.tar_writer import TarWriter
 
 if TYPE_CHECKING:
@@ -35,70 +36,62 @@ class IngestStage:
 
     def __init__(self, config: Any) -> None:
         self.config = config.ingest
-        self._source: Source | None = None
 
     @classmethod
     def resolve(cls, config: Any) -> dict[str, Any]:
-        from stages.sources import resolve
-
-        return resolve(config.ingest)
+        return sources.resolve(config.ingest)
 
     @classmethod
     def settings(cls, config: Any) -> dict[str, Any]:
-        """The source file and what is the source's own (split, seed, columns) are in the slice."""
+        """The source file, its format and what is its own (split, seed, columns) are in the slice."""
         ingest = config.ingest
         return {
-            "format": ingest.format,
             "images": ingest.images,
             "max_pixels": ingest.max_pixels,
             "min_image_side": ingest.min_image_side,
             "max_caption_chars": ingest.max_caption_chars,
         }
 
-    @property
-    def source(self) -> Source:
-        if self._source is None:
-            self._source = open_source(self.config)
-        return self._source
-
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         """All parts of the source, in its order, at most ingest.count rows together. Raises UserError."""
-        return limit(self.source.plan(files, part_size), self.config.count)
+        pieces = list(limit(sources.plan(self.config, files, part_size), self.config.count))
+        if not pieces:
+            raise UserError(f"ingest.source: {self.config.source} holds no rows")
+        return pieces
 
     def run_part(self, io: PartIO) -> PartResult:
         if io.slice is None:
             raise ValueError("ingest needs a slice of the source")
         part = _Part(io, self.config)
-        rows = self.source.rows(io, io.slice)
+        rows = sources.rows(self.config, io, io.slice)
         with part:
             while batch := list(islice(rows, BATCH)):
                 part.add(batch)
                 io.progress(len(batch))
-        expected = io.slice.stop - io.slice.start
-        if part.rows != expected:
-            raise ValueError(
-                f"{io.slice.uri}: {part.rows} rows where the plan has {expected}; it changed while it was read"
-            )
-        part.write(self.source.has_gold)
-        return PartResult(Counts(expected, len(part.pairs), len(part.rejected)))
+        check_rows(part.rows, io.slice)
+        part.write()
+        return PartResult(Counts(part.rows, len(part.pairs), len(part.rejected)))
 
 
-def limit(slices: Iterable[Slice], count: int | None) -> list[Slice]:
-    """The slices up to a number of rows; the last one is cut short."""
-    if count is None:
-        return list(slices)
-    kept: list[Slice] = []
+def check_rows(found: int, piece: Slice) -> None:
+    """Raises ValueError where the source has given more or fewer rows than were planned."""
+    planned = piece.stop - piece.start
+    if found < planned or (found > planned and not piece.extra.get("open_end")):
+        raise ValueError(f"{piece.uri}: {found} rows where {planned} were planned; the source changed, run again")
+
+
+def limit(slices: Iterable[Slice], count: int | None) -> Iterator[Slice]:
+    """The slices up to a number of rows; the last one is cut short, and what comes after it is never planned."""
     for piece in slices:
-        if count <= 0:
-            break
+        if count is None:
+            yield piece
+            continue
         stop = min(piece.stop, piece.start + count)
-        kept.append(piece if stop == piece.stop else _cut(piece, stop))
+        extra = {key: value for key, value in piece.extra.items() if key != "open_end" or stop < piece.start + count}
+        yield replace(piece, stop=stop, extra=extra)
         count -= stop - piece.start
-    return kept
-
-
-def _cut(piece: Slice, stop: int) -> Slice:
-    return Slice(piece.uri, piece.start, stop, piece.unit, piece.size, piece.extra)
+        if count == 0:
+            return
 
 
 class _Part(AbstractContextManager["_Part"]):
@@ -108,6 +101,7 @@ class _Part(AbstractContextManager["_Part"]):
         self.io = io
         self.config = config
         self.rows = 0
+        self.has_gold = False  # whether the source gives true boxes, be they none
         self.pairs: list[dict[str, Any]] = []
         self.gold: list[dict[str, Any]] = []
         self.rejected: list[tuple[str, str, RowError]] = []
@@ -143,6 +137,7 @@ class _Part(AbstractContextManager["_Part"]):
             image = self._store(f"{key}.{info.format}", row.data)
         self.pairs.append(pair_row(key, row, caption, image, info))
         self.gold.append(gold_row(key, row.gold, info))
+        self.has_gold = self.has_gold or row.gold is not None
 
     def _inspect(self, batch: list[Row]) -> Iterator[ImageInfo | RowError | None]:
         """Of each row's image; None for a row without one. Images that are not at hand are read, each once per part."""
@@ -174,11 +169,11 @@ class _Part(AbstractContextManager["_Part"]):
             self._tar = TarWriter(file)
         return ImageRef(self.path, self._tar.add(name, data), len(data))
 
-    def write(self, has_gold: bool) -> None:
+    def write(self) -> None:
         from schemas.records import GOLD, PAIRS
 
         self.io.write("pairs", _table(self.pairs, PAIRS))
-        if has_gold:
+        if self.has_gold:
             self.io.write("gold", _table(self.gold, GOLD))
         self.io.write("rejects/ingest", reject_rows("ingest", self.rejected))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,7 +22,10 @@ class GoldBox:
 
 @dataclass(frozen=True)
 class Gold:
-    """True boxes of a row. They are given in a frame of width x height; ingest moves them into the image's own."""
+    """True boxes of a row. They are given in a frame of width x height; ingest moves them into the image's own.
+
+    A source that has true boxes gives every row its Gold, be it empty.
+    """
 
     width: float
     height: float
@@ -49,12 +52,10 @@ class Row:
 
 
 class Source(Protocol):
-    has_gold: bool
-
-    def plan(self, files: Files, part_size: int) -> list[Slice]:
+    def plan(self, files: Files, part_size: int) -> Iterable[Slice]:
         """All slices in the order of the source, each of at most part_size rows. Raises UserError."""
         ...
 
     def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
-        """The rows of a slice in order: exactly as many as the slice says."""
+        """The rows of a slice in order, exactly as many as it says (`open_end` in its extra: or more)."""
         ...

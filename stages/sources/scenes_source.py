@@ -10,8 +10,6 @@ from stages.stage import Files, Slice, UserError
 
 
 class ScenesSource:
-    has_gold = True
-
     def __init__(self, config: Any) -> None:
         self.split: str = config.split
         self.seed: int = config.seed

@@ -13,7 +13,7 @@ _FIELD_LIMIT = 4096  # characters of a source_id, url or licence
 
 def check_caption(value: Any, max_chars: int) -> str:
     """The caption exactly as given. Raises RowError for what is missing, no text, not storable or too long."""
-    if value is None:
+    if value is None or value != value:  # NaN stands for nothing in many tables
         raise RowError("missing_caption")
     if isinstance(value, bytes):
         value = decode_text(value)
