@@ -59,6 +59,8 @@ def token_positions(encoding: Encoding, spans: Sequence[Span]) -> list[int]:
     """
     positions: set[int] = set()
     for start, end in spans:
+        if start >= end:
+            continue
         first = _first_token(encoding, range(start, start + 3))
         last = _first_token(encoding, range(end - 1, end - 4, -1))
         if first is not None and last is not None:
@@ -83,51 +85,51 @@ def caption_prompts(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list
         tokens = token_positions(encoding, own)
         if not tokens:
             dropped.append((phrase, NO_TOKENS))
-        elif len(encoding.ids) > MAX_TOKENS and tokens[-1] - tokens[0] >= MAX_TOKENS - 2:
+        elif len(encoding) > MAX_TOKENS and tokens[-1] - tokens[0] >= MAX_TOKENS - 2:
             dropped.append((phrase, OVER_LIMIT))
         else:
             extents[phrase] = tokens
     if not extents:
         return [], dropped
-    if len(encoding.ids) <= MAX_TOKENS:
+    if len(encoding) <= MAX_TOKENS:
         return [Prompt(encoding.ids, list(extents), list(extents.values()))], dropped
     return _split(encoding, extents), dropped
 
 
 def _split(encoding: Encoding, extents: dict[int, list[int]]) -> list[Prompt]:
     """Windows over a long caption, so that each phrase lies whole in one of them."""
-    room, end = MAX_TOKENS - 2, len(encoding.ids) - 1  # tokens 1 .. end - 1 are the caption's
+    ids, room, end = encoding.ids, MAX_TOKENS - 2, len(encoding) - 1  # tokens 1 .. end - 1 are the caption's
+    ranks = _border_ranks(encoding, extents)
     windows, start = [], 1
     while start < end:
-        stop = _cut(encoding, extents, start, min(start + room, end), end)
+        stop = min(start + room, end)
+        if stop < end:
+            stop = max(range(start + 1, stop + 1), key=lambda border: (ranks[border], border))
         windows.append((start, stop))
         start = stop
     prompts, left = [], dict(extents)
     while left:
-        start, stop = windows.pop(0) if windows else _window_for(left, room, end)
+        if windows:
+            start, stop = windows.pop(0)
+        else:  # only phrases that were cut are left: from the first of them on
+            start = min(own[0] for own in left.values())
+            stop = min(start + room, end)
         inside = {phrase: own for phrase, own in left.items() if start <= own[0] and own[-1] < stop}
         left = {phrase: own for phrase, own in left.items() if phrase not in inside}
         if inside:
-            ids = [encoding.ids[0], *encoding.ids[start:stop], encoding.ids[-1]]
-            prompts.append(Prompt(ids, list(inside), [[t - start + 1 for t in own] for own in inside.values()]))
+            tokens = [[token - start + 1 for token in own] for own in inside.values()]
+            prompts.append(Prompt([ids[0], *ids[start:stop], ids[-1]], list(inside), tokens))
     return prompts
 
 
-def _window_for(left: dict[int, list[int]], room: int, end: int) -> tuple[int, int]:
-    """A window from the first phrase that every cut went through."""
-    start = min(own[0] for own in left.values())
-    return start, min(start + room, end)
-
-
-def _cut(encoding: Encoding, extents: dict[int, list[int]], start: int, stop: int, end: int) -> int:
-    """Where the window from start, at most to stop, ends best: after a sentence, else a word, and through no phrase."""
-    if stop == end:
-        return stop
-    words = encoding.word_ids
-    borders = [cut for cut in range(stop, start, -1) if words[cut] != words[cut - 1]]
-    whole = [cut for cut in borders if not any(own[0] < cut <= own[-1] for own in extents.values())]
-    after_sentence = [cut for cut in whole if encoding.tokens[cut - 1] in SENTENCE_ENDS]
-    return next(iter(after_sentence or whole or borders or [stop]))
+def _border_ranks(encoding: Encoding, extents: dict[int, list[int]]) -> list[int]:
+    """How good each token is to begin a prompt with: 0 within a word, 1 within a phrase, 2 fine, 3 a sentence."""
+    tokens, words = encoding.tokens, encoding.word_ids
+    ranks = [0, *(3 if tokens[i - 1] in SENTENCE_ENDS else 2 for i in range(1, len(tokens)))]
+    for own in extents.values():
+        for border in range(own[0] + 1, own[-1] + 1):
+            ranks[border] = 1
+    return [rank if i and words[i] != words[i - 1] else 0 for i, rank in enumerate(ranks)]
 
 
 def clean_category(name: str) -> str:
@@ -183,7 +185,7 @@ def pad(ids: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> tup
 def truncated(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list[int], list[list[int]]]:
     """For training: the caption cut at 256 tokens, and each phrase's positions in what is left (possibly none)."""
     encoding = encode(caption)
-    if len(encoding.ids) > MAX_TOKENS:
+    if len(encoding) > MAX_TOKENS:
         sep = encoding.ids[-1]
         encoding.truncate(MAX_TOKENS - 1)
         return [*encoding.ids, sep], [token_positions(encoding, own) for own in spans]
