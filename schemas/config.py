@@ -161,12 +161,17 @@ class TrainConfig(Section):
 
 class EvaluateConfig(Section):
     benchmark: str = "scenes"
-    """scenes, coco, lvis or flickr30k; `scenes` also reports agreement with gold by threshold."""
+    """What to measure on (docs/evaluation.md): scenes (AP by how often a noun was in gold, and agreement with gold),
+    coco (AP), lvis (fixed AP; rare, common, frequent) or flickr30k (recall of annotated phrases)."""
     data: str | None = None
-    """The annotation file of coco, lvis or flickr30k."""
+    """The annotation file of coco, lvis or flickr30k; for flickr30k also its list of ids, or its folder."""
     images: str | None = None
+    """The folder of the benchmark's pictures, in their original size."""
     models: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
     count: Annotated[int, Field(ge=1)] = 300
+    """Pictures: the first of the benchmark, in its own order."""
+    per_prompt: Annotated[int, Field(ge=1)] = 40
+    """Category names in a prompt of lvis; 40 is the published protocol."""
     seed: int = 1
     batch_size: Annotated[int, Field(ge=1)] = 8
     threshold: Probability = 0.5

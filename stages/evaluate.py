@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.label import load_teacher, weights_sha256
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
     from model.glip import Glip
 
 FOLDER = "evaluation"
-BENCHMARKS = ("scenes", "coco")
+BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
+    "scenes": "",
+    "coco": "an instances JSON",
+    "lvis": "an LVIS annotation JSON",
+    "flickr30k": "a list of ids beside Sentences/ and Annotations/, their folder, or an MDETR-style JSON",
+}
 
 
 class EvaluateStage:
@@ -35,8 +42,11 @@ class EvaluateStage:
             raise UserError(
                 f"evaluate.benchmark: no benchmark {evaluate.benchmark!r}; there are {', '.join(BENCHMARKS)}"
             )
-        if evaluate.benchmark == "coco" and (evaluate.data is None or evaluate.images is None):
-            raise UserError("evaluate: coco needs `data` (an instances JSON) and `images` (the folder of its pictures)")
+        data = BENCHMARKS[evaluate.benchmark]
+        if data and (evaluate.data is None or evaluate.images is None):
+            raise UserError(
+                f"evaluate: {evaluate.benchmark} needs `data` ({data}) and `images` (the folder of its pictures)"
+            )
         return {}
 
     @classmethod
@@ -93,21 +103,35 @@ class EvaluateStage:
         def progress(done: int) -> None:
             io.progress(number * config.count + done, total, f"model {number + 1} of {models}")
 
-        if config.benchmark == "coco":
-            from stages.evaluation.coco import evaluate_coco
-
-            return evaluate_coco(glip, io, config.data, config.images, config.count, progress)
+        if config.benchmark != "scenes":
+            return self._measure_on_disk(glip, io, progress)
         from stages.evaluation.scenes import evaluate_scenes
         from stages.phrases import NounPhraseExtractor
 
         extractor = NounPhraseExtractor(self.whole.phrases.backend)
         return evaluate_scenes(glip, extractor, config.count, config.seed, config.threshold, progress)
 
+    def _measure_on_disk(self, glip: Glip, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
+        from stages.evaluation.coco import evaluate_coco
+        from stages.evaluation.flickr30k import evaluate_flickr30k
+        from stages.evaluation.lvis import evaluate_lvis
+
+        config = self.config
+        measure: dict[str, Callable[..., dict[str, Any]]] = {
+            "coco": evaluate_coco,
+            "lvis": partial(evaluate_lvis, per_prompt=config.per_prompt),
+            "flickr30k": evaluate_flickr30k,
+        }
+        return measure[config.benchmark](glip, io, config.data, config.images, config.count, progress)
+
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:
     """The figures for the summary of a run."""
-    if result["benchmark"] == "coco":
-        return {"AP": result["AP"], "AP50": result["AP50"]}
+    if result["benchmark"] in ("coco", "lvis"):
+        return {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if name in result}
+    if result["benchmark"] == "flickr30k":
+        recall = result["recall"]
+        return {f"{protocol} R@1": recall[protocol]["R@1"] for protocol in ("any_box", "merged_box")}
     agreement = result["agreement"]["seen"]["at"]
     return {
         **{tier: values["AP"] for tier, values in result["detection"].items() if tier != "by_noun"},

@@ -31,9 +31,6 @@ def average_precision(
 
     gold: per picture, (category, (x1, y1, x2, y2)) of every object; sizes: (height, width).
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     number = {name: i + 1 for i, name in enumerate(categories)}
     dataset = {
         "info": {},
@@ -46,16 +43,7 @@ def average_precision(
         for i, detections in enumerate(found)
         for box, s, c in zip(detections.boxes, detections.scores, detections.category, strict=True)
     ]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
-        truth = COCO()
-        truth.dataset = dataset
-        truth.createIndex()
-        if not results:
-            return {name: {"AP": 0.0, "AP50": 0.0, "gold": count} for name, count in counts(gold).items()}
-        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, category): all areas, 100 boxes
+    precision = precision_at_recalls(dataset, results)
     present = counts(gold)
     return {
         name: {
@@ -66,6 +54,25 @@ def average_precision(
         for name, i in number.items()
         if name in present
     }
+
+
+def precision_at_recalls(dataset: dict[str, Any], results: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
+    """COCO's annotations and results -> precision (10 IoU thresholds, 101 recalls, K categories by rising id).
+
+    All areas; of each picture and category the 100 best boxes. -1 throughout for a category without true boxes.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
+        truth = COCO()
+        truth.dataset = dataset
+        truth.createIndex()
+        found = truth.loadRes(list(results)) if results else COCO()
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"][:, :, :, 0, -1], dtype=np.float64)
 
 
 def coco_annotations(

@@ -1,0 +1,99 @@
+"""Annotation files and pictures of a benchmark on disk. Whatever is wrong with them is a UserError that names the file.
+
+A benchmark is a fixed set: a picture that cannot be read stops the evaluation, since a figure over fewer pictures would
+be another figure under the same name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stages.images import decode_rgb
+from stages.stage import ImageRef, RowError, UserError
+from stages.training.sets import safe_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stages.stage import Files
+
+MAX_PIXELS = 100_000_000
+Item = TypeVar("Item")
+
+
+def read_json(files: Files, uri: str) -> dict[str, Any]:
+    """An annotation file of COCO's kind, without its segmentations, which are most of its bytes."""
+    try:
+        with files.open_source(uri) as stream:
+            data = json.load(stream, object_hook=without_segmentation)
+    except FileNotFoundError:
+        raise UserError(f"evaluate.data: {uri}: no such file") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"evaluate.data: {uri} is not a JSON file ({error})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"evaluate.data: {uri} holds no object with `images` and `annotations`")
+    return data
+
+
+def without_segmentation(row: dict[str, Any]) -> dict[str, Any]:
+    row.pop("segmentation", None)
+    return row
+
+
+@contextmanager
+def reading(uri: str, kind: str) -> Iterator[None]:
+    """What goes wrong while rows of an annotation file are taken apart, as a UserError."""
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(f"evaluate.data: {uri} is no {kind}: it has no {error.args[0]!r} where one belongs") from None
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UserError(f"evaluate.data: {uri} is no {kind}: {error}") from None
+
+
+def read_picture(
+    files: Files, folder: str, names: Sequence[str], size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of the first of `names` that lies in the folder; its size must be the annotated (height, width).
+
+    Boxes of a picture that was resized since would fit nothing.
+    """
+    try:
+        pixels = decode_rgb(stored_bytes(files, folder, names), MAX_PIXELS)
+    except RowError as error:
+        raise UserError(f"evaluate.images: {folder}/{names[0]}: {error}") from None
+    if size is not None and pixels.shape[:2] != size:
+        height, width = pixels.shape[:2]
+        raise UserError(
+            f"evaluate.images: {folder}/{names[0]} is {width} x {height}, its annotations are for {size[1]} x {size[0]}"
+            " pixels; use the pictures in their original size"
+        )
+    return pixels
+
+
+def stored_bytes(files: Files, folder: str, names: Sequence[str]) -> bytes:
+    """Raises RowError, that of the first name."""
+    refs = [ImageRef(f"{folder.rstrip('/')}/{safe_name(name)}") for name in names]
+    first: RowError | None = None
+    for ref in refs:
+        data = next(iter(files.image_bytes([ref])))
+        if not isinstance(data, RowError):
+            return data
+        first = first or data
+    raise first or RowError("missing_image", "it has no name")
+
+
+def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def data_name(data: str, images: str) -> dict[str, str]:
+    """What was measured on, for the result."""
+    return {"annotations": data, "images": images}
