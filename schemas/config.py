@@ -119,6 +119,9 @@ class TrainConfig(Section):
     """Train on the run's shards; off for a teacher that sees gold only."""
     init: str | None = None
     """Weights to start from; null: random, `teacher`: the label stage's."""
+    crop_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps of naming crops of the first gold set before the grounded training: a start for random weights."""
+    crop_lr: Annotated[float, Field(gt=0.0)] = 2e-3
     steps: Annotated[int, Field(ge=1)] = 200
     seed: int = 0
     batch_size: Annotated[int, Field(ge=1)] = 16

@@ -74,10 +74,13 @@ def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, An
     """
     from safetensors.torch import save
 
+    from stages.training.checkpoint import checkpoints
     from stages.training.loop import Ranks, Trainer, metrics_lines
 
     sets, maker = make_batches(io, config)
-    trainer = Trainer(start_model(config), maker, config.train, io, FOLDER, Ranks(rank, world))
+    glip = start_model(config)
+    crops = name_crops(io, glip, sets, config) if config.train.crop_steps and not checkpoints(io, FOLDER) else None
+    trainer = Trainer(glip, maker, config.train, io, FOLDER, Ranks(rank, world))
 
     def report(step: int, entry: dict[str, float]) -> None:
         io.progress(step, config.train.steps, f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s")
@@ -94,7 +97,26 @@ def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, An
         "samples_skipped": trainer.skipped,
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": trainer.metrics[-1]["loss"] if trainer.metrics else None,
+        "crops_named_right": crops,
     }
+
+
+def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Any) -> float:
+    """Start the backbone on crops of the first set that has categories; the share named right at the end."""
+    from stages.training.crops import pretrain_backbone
+
+    settings = config.train
+    gold = next((samples for samples in sets.values() if samples.vocabulary()), None)
+    if gold is None:
+        raise UserError("train.crop_steps: no gold set has categories to name")
+
+    def report(step: int, right: float) -> None:
+        io.progress(step, settings.crop_steps, f"crops, {right:.0%} named right")
+
+    glip.to(settings.device)
+    return pretrain_backbone(
+        glip, gold, settings.crop_steps, settings.crop_lr, settings.seed, config.ingest.max_pixels, report
+    )
 
 
 def start_model(config: Any) -> Glip:

@@ -1,0 +1,128 @@
+"""A start for a backbone without pretrained weights: naming the objects of gold pictures from crops around them.
+
+GLIP starts from a Swin that knows ImageNet. A small model of our own has no such start, and grounding is a slow teacher of
+what things look like: one picture gives it three boxes and a thousand positions without one. A crop a tenth of the
+picture's size, named by softmax over all categories, teaches the backbone and the feature pyramid the same nouns at a
+fraction of the cost; only categories and boxes of the gold sets are used. The classifier is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.glip import Glip
+from model.images import normalise, resize, resized_size
+from stages.images import decode_rgb
+from stages.training.optimizer import rate_factor, set_rates
+from stages.training.sets import SampleSet
+
+SIDE = 96  # pixels of a crop, after the picture was resized for the network
+JITTER = 8  # pixels that an object's centre may lie off the crop's
+BATCH = 48
+LEVELS = 3  # P3..P5, which see objects of a crop's size
+
+
+@dataclass(frozen=True)
+class Crop:
+    pixels: NDArray[np.uint8]  # (SIDE, SIDE, 3)
+    category: int
+
+
+class Namer(nn.Module):
+    """The middle of each pyramid level of a crop, to a category."""
+
+    def __init__(self, glip: Glip, categories: int) -> None:
+        super().__init__()
+        self.backbone = glip.backbone
+        self.linear = nn.Linear(LEVELS * glip.variant.channels, categories)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, SIDE, SIDE) -> logits (B, categories)."""
+        middles = []
+        for level, x in enumerate(self.backbone(pixels)[:LEVELS]):  # (B, C, SIDE / stride, SIDE / stride)
+            half = x.shape[-1] / 2
+            low, high = int(half - max(1, 2 - level)), int(np.ceil(half + max(1, 2 - level)))
+            middles.append(x[:, :, low:high, low:high].mean((2, 3)))  # (B, C)
+        return self.linear(torch.cat(middles, dim=1))  # type: ignore[no-any-return]
+
+
+def pretrain_backbone(
+    glip: Glip,
+    gold: SampleSet,
+    steps: int,
+    lr: float,
+    seed: int,
+    max_pixels: int,
+    progress: Callable[[int, float], None],
+) -> float:
+    """Trains `glip.backbone` in place on crops of `gold`; returns the share of crops named right in the last steps."""
+    names = gold.vocabulary()
+    number = {name: i for i, name in enumerate(names)}
+    sides = (glip.variant.short, glip.variant.long)
+    model = Namer(glip, len(names)).to(glip.device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=1e-2)
+    for group in optimizer.param_groups:
+        group["base_lr"] = lr
+    crops = CropStream(gold, number, sides, seed, max_pixels)
+    right: list[float] = []
+    for step in range(steps):
+        set_rates(optimizer, rate_factor(step, steps, 50, "cosine"))
+        batch = crops.take(BATCH)
+        pixels = normalise(torch.from_numpy(np.stack([crop.pixels for crop in batch])), [(SIDE, SIDE)] * BATCH)
+        target = torch.tensor([crop.category for crop in batch], device=glip.device)
+        logits = model(pixels.to(glip.device))
+        loss = F.cross_entropy(logits, target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        right = [*right[-49:], float((logits.argmax(1) == target).float().mean())]
+        if (step + 1) % 50 == 0:
+            progress(step + 1, float(np.mean(right)))
+    return float(np.mean(right))
+
+
+class CropStream:
+    """Crops around every object of the gold pictures, in a seeded order, endlessly."""
+
+    def __init__(
+        self, gold: SampleSet, number: dict[str, int], sides: tuple[int, int], seed: int, max_pixels: int
+    ) -> None:
+        self.gold, self.number, self.sides, self.seed, self.max_pixels = gold, number, sides, seed, max_pixels
+        self.epoch = 0
+        self.order: list[int] = []
+        self.waiting: list[Crop] = []
+
+    def take(self, count: int) -> list[Crop]:
+        while len(self.waiting) < 4 * count:  # a pool to draw from, so that crops of one picture are spread
+            self.waiting += self._picture(self._next())
+        chosen, self.waiting = self.waiting[:count], self.waiting[count:]
+        return chosen
+
+    def _next(self) -> int:
+        if not self.order:
+            self.order = self.gold.order(self.seed, 99, self.epoch).tolist()[::-1]
+            self.epoch += 1
+        return self.order.pop()
+
+    def _picture(self, index: int) -> list[Crop]:
+        sample = self.gold.sample(index)
+        rng = np.random.default_rng([self.seed, 4, self.epoch, index])
+        image = decode_rgb(sample.image, self.max_pixels)
+        size = resized_size(image.shape, self.sides)
+        ratio = size[0] / image.shape[0]
+        framed = np.pad(resize(image, size), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
+        crops = []
+        for name, (x1, y1, x2, y2) in sample.objects:
+            centre = np.array([(x1 + x2) / 2, (y1 + y2) / 2]) * ratio + rng.uniform(-JITTER, JITTER, 2)
+            left, top = (centre + SIDE / 2).astype(int)  # in the frame
+            pixels = framed[top : top + SIDE, left : left + SIDE]
+            crops.append(Crop(pixels[:, ::-1] if rng.random() < 0.5 else pixels, self.number[name]))
+        return [crops[i] for i in rng.permutation(len(crops))]
