@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flickr30k_case
 import pytest
 
 from model.glip import Glip
@@ -142,6 +143,33 @@ def test_mdetr_json(io: Any, scripted: Any, paint: Callable[..., str], tmp_path:
     assert glip.calls[0]["spans"] == [[((0, 9),), ((13, 21),)]]
     assert result["by_type"] == {}
     assert "as they are" in result["boxes"]
+
+
+def test_mdetrs_evaluator_says_the_same(io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path) -> None:
+    flickr30k_case.write_text_form(tmp_path / "entities", first=1)
+    (tmp_path / "mdetr.json").write_text(json.dumps(flickr30k_case.json_form()))
+    captions = [row["caption"] for row in flickr30k_case.json_form()["images"]]
+    pictures = flickr30k_case.draw()
+    found = [own for picture in pictures for own in picture["found"]]
+    script = {
+        (number // 3, caption): [
+            (box, 0.9 - rank / 100, phrase) for phrase, own in enumerate(boxes) for rank, box in enumerate(own)
+        ]
+        for number, (caption, boxes) in enumerate(zip(captions, found, strict=True))
+    }
+    images = paint({f"{picture['id']}.jpg": number for number, picture in enumerate(pictures)})
+    wanted = json.loads(flickr30k_case.RECORDED.read_text())
+    of_json, of_text = (
+        evaluate_flickr30k(scripted(script), io, str(tmp_path / data), images, 99, lambda done: None)
+        for data in ("mdetr.json", "entities/test.txt")
+    )
+    for protocol, ranks in wanted.items():
+        for rank, by_type in ranks.items():
+            assert of_json["recall"][protocol][rank] == pytest.approx(100 * by_type["all"])
+            for kind, share in by_type.items():
+                of_kind = of_text["recall"] if kind == "all" else of_text["by_type"][kind]
+                assert of_kind[protocol][rank] == pytest.approx(100 * share)
+    assert of_text["recall"]["phrases"] == of_json["recall"]["phrases"] > 100
 
 
 LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 9))
