@@ -71,6 +71,6 @@ def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, wid
     weight_x = torch.stack((1 - right, right), -1) * ((xs >= 0) & (xs < width))
     weight_y = weight_y * mask.permute(0, 2, 3, 1)[..., None]
     weight = weight_y[..., :, None] * weight_x[..., None, :]  # (B, h, w, 9, 2, 2)
-    rows = ys.clamp(0, height - 1).long() * width
-    index = rows[..., :, None] + xs.clamp(0, width - 1).long()[..., None, :]
+    rows = ys.clamp(0, height - 1).nan_to_num(0).long() * width  # where an offset is NaN, so is its weight
+    index = rows[..., :, None] + xs.clamp(0, width - 1).nan_to_num(0).long()[..., None, :]
     return index.flatten(-2), weight.flatten(-2)

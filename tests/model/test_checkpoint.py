@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import WeightsError, packaged_weights, read_weights, sha256, write_weights
+from model.glip import Glip
+
+
+def state() -> dict[str, torch.Tensor]:
+    return dict(Glip.from_variant("glip-nano").state_dict())
+
+
+def assert_same(glip: Glip, expected: dict[str, torch.Tensor]) -> None:
+    for name, value in glip.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_the_ddp_prefix_and_computed_entries_are_accepted() -> None:
+    given = state()
+    computed = {
+        "language_backbone.body.model.embeddings.position_ids": torch.arange(256)[None],
+        "rpn.anchor_generator.cell_anchors.0": torch.zeros(1, 4),
+        "backbone.body.layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49).long(),
+    }
+    assert_same(Glip.from_official("glip-nano", {f"module.{name}": x for name, x in (given | computed).items()}), given)
+
+
+def test_weights_are_copied() -> None:
+    given = state()
+    glip = Glip.from_official("glip-nano", given)
+    with torch.no_grad():
+        glip.rpn.head.bias0.fill_(7)
+    assert float(given["rpn.head.bias0"]) != 7
+
+
+def test_what_does_not_fit_is_named() -> None:
+    given = state()
+    names = [name for name in given if "dyhead_tower.2." in name]
+    for name in names:
+        del given[name]
+    given["rpn.head.surplus"] = torch.zeros(1)
+    given["rpn.head.bias_lang"] = torch.zeros(768)
+    with pytest.raises(WeightsError) as caught:
+        Glip.from_official("glip-nano", given)
+    message = str(caught.value)
+    assert f"{len(names)} missing: {', '.join(names[:3])}, ..." in message
+    assert "1 unexpected: rpn.head.surplus" in message
+    assert "1 of another shape: rpn.head.bias_lang (768,) for (96,)" in message
+
+
+def test_a_prefix_on_some_keys_only_is_not_stripped() -> None:
+    given = state()
+    given["module.rpn.head.bias0"] = given.pop("rpn.head.bias0")
+    with pytest.raises(WeightsError, match=r"1 missing: rpn\.head\.bias0; 1 unexpected: module\.rpn\.head\.bias0"):
+        Glip.from_official("glip-nano", given)
+
+
+def test_an_unknown_variant_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"glip-tiny.*glip-l, glip-nano, glip-t, glip-t-a, glip-t-b, glip-t-c"):
+        Glip.from_variant("glip-tiny")
+
+
+@pytest.mark.parametrize("inner", ["model", None])
+def test_pth_files_as_official_training_writes_them(tmp_path: Path, inner: str | None) -> None:
+    given = state()
+    content = {f"module.{name}": value for name, value in given.items()}
+    torch.save({inner: content, "iteration": 3} if inner else content, tmp_path / "glip.pth")
+    assert_same(Glip.from_file("glip-nano", tmp_path / "glip.pth"), given)
+
+
+def test_safetensors_in_half_precision_load_as_float32(tmp_path: Path) -> None:
+    glip = Glip.from_variant("glip-nano")
+    glip.save(tmp_path / "half.safetensors", torch.float16)
+    loaded = Glip.from_file("glip-nano", tmp_path / "half.safetensors")
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+    assert_same(loaded, {name: value.half().float() for name, value in glip.state_dict().items()})
+    assert (tmp_path / "half.safetensors").stat().st_size < 8e6
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Glip.from_variant("glip-nano", seed=5).save(tmp_path / f"{name}.safetensors")
+    assert sha256(tmp_path / "a.safetensors") == sha256(tmp_path / "b.safetensors")
+    Glip.from_variant("glip-nano", seed=6).save(tmp_path / "b.safetensors")
+    assert sha256(tmp_path / "a.safetensors") != sha256(tmp_path / "b.safetensors")
+
+
+class Payload:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_pickle_that_runs_code_does_not_run(tmp_path: Path, legacy: bool) -> None:
+    content = {"model": state(), "optimizer": Payload(tmp_path / "ran")}
+    if legacy:
+        (tmp_path / "bad.pth").write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, tmp_path / "bad.pth")
+    with pytest.raises(WeightsError, match=r"bad\.pth: cannot be read as plain weights"):
+        Glip.from_file("glip-nano", tmp_path / "bad.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_files_that_are_not_what_they_claim(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such weights file"):
+        read_weights(tmp_path / "none.pth")
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("not weights")
+        with pytest.raises(WeightsError, match=name):
+            read_weights(tmp_path / name)
+    torch.save({"model": {"epoch": 3}}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        read_weights(tmp_path / "other.pth")
+    write_weights({"a": torch.zeros(2)}, tmp_path / "small.safetensors")
+    with pytest.raises(WeightsError, match="missing"):
+        Glip.from_file("glip-nano", tmp_path / "small.safetensors")
+
+
+def test_a_variant_without_packaged_weights_says_so() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no weights for glip-l are packaged .*give the path"):
+        packaged_weights("glip-l")
+
+
+def test_seeds_make_weights() -> None:
+    torch.manual_seed(3)
+    before = torch.rand(1)
+    torch.manual_seed(3)
+    first = Glip.from_variant("glip-nano", seed=1)
+    assert torch.equal(torch.rand(1), before)  # the caller's generator is left alone
+    assert_same(Glip.from_variant("glip-nano", seed=1), dict(first.state_dict()))
+    weight = "backbone.fpn.fpn_layer2.weight"
+    assert not torch.equal(first.state_dict()[weight], Glip.from_variant("glip-nano", seed=2).state_dict()[weight])
+
+
+def test_sizes_of_the_variants() -> None:
+    """Parameters as published; the small one must fit into 15 MB in float32."""
+    from model.variants import VARIANTS
+
+    counts = {}
+    for name, variant in VARIANTS.items():
+        with torch.device("meta"):
+            counts[name] = sum(parameter.numel() for parameter in Glip(variant).parameters())
+    millions = {name: round(count / 1e6, 1) for name, count in counts.items() if name != "glip-nano"}
+    t = 231.8
+    assert millions == {"glip-t-a": 151.4, "glip-t-b": t, "glip-t-c": t, "glip-t": t, "glip-l": 430.4}
+    assert counts["glip-nano"] * 4 < 15e6
