@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from stages.image_headers import exif_orientation
+from stages.images import decode_rgb, inspect, sniff
+from stages.stage import RowError
+from tests.stages import pictures
+from tests.stages.pictures import HEIGHT, WIDTH, picture, pixels
+
+LIMIT = 1_000_000
+
+
+def reason(data, call=decode_rgb):
+    with pytest.raises(RowError) as caught:
+        call(data, LIMIT)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(9))
+def test_upright_as_pillow_turns_them(format, orientation):
+    data = picture(format, orientation=orientation)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    found = decode_rgb(data, LIMIT)
+    assert found.dtype == np.uint8 and found.flags.c_contiguous
+    np.testing.assert_array_equal(found, expected)
+    info = inspect(data, LIMIT)
+    assert (info.height, info.width) == expected.shape[:2]
+    assert (info.orientation, info.format) == (orientation or 1, {"JPEG": "jpg"}.get(format, format.lower()))
+    assert info.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        picture("JPEG", "CMYK"),
+        picture("JPEG", "L"),
+        picture("JPEG", progressive=True),
+        picture("PNG", "L"),
+        picture("PNG", "1"),
+        picture("PNG", "P"),
+        picture("PNG", interlace=True),
+        picture("WEBP", lossless=True),
+        picture() + b"trailing data \xff\xd8\xff",
+        picture("PNG") + b"\0" * 100,
+        picture("WEBP") + b"more",
+    ],
+)
+def test_what_decodes_to_rgb_comes_through(data):
+    found = decode_rgb(data, LIMIT)
+    assert found.shape == (HEIGHT, WIDTH, 3)
+    info = inspect(data, LIMIT)
+    assert (info.width, info.height) == (WIDTH, HEIGHT)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_cmyk_keeps_its_colours():
+    assert np.abs(decode_rgb(picture("JPEG", "CMYK", quality=95), LIMIT)[2, 2].astype(int) - pixels()[2, 2]).max() < 12
+
+
+def test_sixteen_bits_keep_their_high_byte():
+    assert decode_rgb(pictures.grey16(0x80FF), LIMIT).tolist() == [[[0x80] * 3] * 4] * 4
+    row = b"\0" + struct.pack(">HHH", 0x1234, 0xFFFF, 0x0001) * 2
+    assert decode_rgb(pictures.png(2, 2, 16, 2, row * 2), LIMIT)[0, 0].tolist() == [0x12, 0xFF, 0x00]
+
+
+def test_transparency_is_laid_over_white():
+    image = Image.fromarray(pixels()).convert("RGBA")
+    image.putalpha(0)
+    assert (decode_rgb(pictures.save(image, "PNG"), LIMIT) == 255).all()
+    image.putalpha(128)
+    expected = (pixels()[0, 0] * (128 / 255) + 255 * (127 / 255)).round()
+    assert np.abs(decode_rgb(pictures.save(image, "PNG"), LIMIT)[0, 0] - expected).max() <= 1
+    palette = Image.fromarray(pixels()).quantize(4)
+    found = decode_rgb(pictures.save(palette, "PNG", transparency=palette.getpixel((0, 0))), LIMIT)
+    assert found[0, 0].tolist() == [255, 255, 255]
+    assert found[0, -1].tolist() == pixels()[0, -1].tolist()
+    grey = Image.fromarray(pixels()).convert("LA")
+    assert (decode_rgb(pictures.save(grey, "WEBP", lossless=True), LIMIT)[0, 0] == grey.getpixel((0, 0))[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "empty_image"),
+        (b"<html>404 not found</html>", "not_an_image"),
+        (bytes(1000), "not_an_image"),
+        (picture("GIF"), "unsupported_format"),
+        (pictures.animated("GIF"), "unsupported_format"),
+        (picture("BMP"), "unsupported_format"),
+        (picture("TIFF"), "unsupported_format"),
+        (pictures.isobmff(b"avif"), "unsupported_format"),
+        (pictures.isobmff(b"heic"), "unsupported_format"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "unsupported_format"),
+        (pictures.animated("PNG"), "animated_image"),
+        (pictures.animated("WEBP"), "animated_image"),
+        (pictures.bomb(), "image_too_large"),
+        (picture()[:-2], "truncated_image"),
+        (picture()[:100], "truncated_image"),
+        (picture()[:3], "truncated_image"),
+        (picture("PNG")[:-12], "truncated_image"),
+        (picture("PNG")[:20], "truncated_image"),
+        (picture("WEBP")[:-8], "truncated_image"),
+        (picture("WEBP")[:16], "truncated_image"),
+    ],
+)
+def test_reasons_are_the_same_with_and_without_decoding(data, expected):
+    assert (reason(data, inspect), reason(data, decode_rgb)) == (expected, expected)
+
+
+def test_a_bomb_is_refused_from_its_header():
+    data = pictures.bomb()
+    assert len(data) < 100_000
+    assert reason(data) == "image_too_large"
+    assert decode_rgb(picture(), WIDTH * HEIGHT).size
+    with pytest.raises(RowError, match="image_too_large"):
+        decode_rgb(picture(), WIDTH * HEIGHT - 1)
+
+
+def test_damage_that_only_decoding_finds():
+    whole = bytearray(picture("PNG"))
+    start = whole.index(b"IDAT") + 4
+    whole[start + 3 : start + 20] = bytes(17)
+    assert inspect(bytes(whole), LIMIT).width == WIDTH
+    assert reason(bytes(whole)) == "truncated_image"
+
+
+def test_a_thumbnail_in_the_exif_is_not_taken_for_the_end():
+    thumbnail = picture()
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + thumbnail
+    app1 = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    whole = picture()
+    data = whole[:2] + app1 + whole[2:]
+    assert inspect(data, LIMIT).width == WIDTH
+    assert reason(data[:-40]) == "truncated_image"
+
+
+def test_the_end_marker_of_a_scan_is_found_before_trailing_data_that_looks_like_images():
+    data = picture() + picture()
+    assert decode_rgb(data, LIMIT).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_png_orientation_after_the_pixels():
+    exif = pictures.png_chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+    whole = picture("PNG")
+    data = whole[:-12] + exif + whole[-12:]
+    assert inspect(data, LIMIT).orientation == 6
+    assert decode_rgb(data, LIMIT).shape == (WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"II*\0",
+        b"II*\0\xff\xff\xff\xff",
+        b"II*\0\x08\0\0\0\xff\xff" + bytes(30),
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0",
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x01\0\0\0\x06\0\0\0",
+        b"garbage" * 9,
+    ],
+)
+def test_a_broken_exif_block_turns_nothing(block):
+    assert exif_orientation(block) == 1
+
+
+def test_names_do_not_decide():
+    assert [sniff(picture(f)) for f in ("JPEG", "PNG", "WEBP", "GIF")] == ["jpg", "png", "webp", "GIF"]
+
+
+def test_real_photos_agree_with_pillow(shared):
+    for path in sorted((shared / "coco-mini/images").glob("*.jpg"))[:12]:
+        data = path.read_bytes()
+        with Image.open(path) as image:
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        np.testing.assert_array_equal(decode_rgb(data, 10**8), expected)
+        info = inspect(data, 10**8)
+        assert (info.height, info.width) == expected.shape[:2]
