@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.label import load_teacher, weights_sha256
@@ -56,6 +58,8 @@ class EvaluateStage:
         kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
         kept["short"], kept["long"] = config.label.short, config.label.long
         kept["backend"] = config.phrases.backend
+        data = Path(config.evaluate.data or "")
+        kept["data_sha256"] = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None
         return kept
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
@@ -94,6 +98,8 @@ class EvaluateStage:
             data = stream.read()
         glip = Glip.from_official(self.whole.train.variant, load(data)).to(label.device)
         glip.precision, glip.batch_size = label.precision, self.config.batch_size
+        if self.whole.train.variant == label.teacher:
+            glip.variant = replace(glip.variant, short=label.short, long=label.long)
         return glip, {"variant": self.whole.train.variant, "weights": hashlib.sha256(data).hexdigest()}
 
     def _measure(self, glip: Glip, io: RunIO, number: int, models: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, UserError, reject_rows
@@ -128,7 +128,6 @@ class LabelStage:
             [row.caption for row in rows],
             [row.spans for row in rows],
             score_floor=self.config.score_floor,
-            resize_to=(self.config.short, self.config.long),
         )
 
 
@@ -154,7 +153,7 @@ def weights_sha256(teacher: str, weights: str | None) -> str:
 
 
 def load_teacher(config: Any) -> Glip:
-    """The teacher of a label section, on its device and at its precision. Raises UserError."""
+    """The teacher of a label section, on its device, at its precision and picture size. Raises UserError."""
     import torch
 
     from model.glip import Glip
@@ -165,6 +164,7 @@ def load_teacher(config: Any) -> Glip:
     except (OSError, ValueError) as error:
         raise UserError(f"weights of {config.teacher}: {error}") from error
     glip.precision, glip.batch_size = config.precision, config.batch_size
+    glip.variant = replace(glip.variant, short=config.short, long=config.long)
     return glip.to(config.device)
 
 
