@@ -118,8 +118,11 @@ class Dispatch:
         return record.to_json() if record is not None and record.fingerprint == task.fingerprint else None
 
     def _is_overdue(self, slot: Slot) -> bool:
-        """A process that is still starting, or waits for a free machine, costs its task no time."""
+        """A process that is still starting, or waits for a free machine, costs its task no time; a job has no deadline."""
         import ray
+
+        if slot.queue[0][1].job:
+            return False
 
         if slot.since is None and ray.wait([slot.log], timeout=0)[0]:
             slot.since = time.monotonic()
