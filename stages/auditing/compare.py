@@ -1,4 +1,4 @@
-"""`phrasebox audit RUN --against RUN2`: what changed between two runs, by how much, and the same pictures side by side."""
+"""`phrasebox audit RUN --against RUN2`: what changed between two runs, by how much; the same pictures."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ FIGURES = (
 )
 LISTED = 40  # phrases of each list
 MOST_PICTURES = 24  # shown side by side
+ALL_HASHES = 2**64 - 1
 
 
 def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create: Create) -> dict[str, Any]:
     """Compare an audited run (`io`, after) with another audited run (`other`, before).
 
     Writes index.html and stats.json through `create(name)` and returns the changes of the headline figures:
-    {figure: {"before", "after", "change"}}; `change` is relative, None where there was nothing before. Pictures are the
-    seeded sample of `io`; its counterpart is the pair of `other` with the same image bytes and caption. Raises UserError
-    when a run was not audited.
+    {figure: {"before", "after", "change"}}; `change` is relative, None where there was nothing before. Pictures are
+    the seeded sample of `io`; the counterpart of each is the pair of `other` with the same image bytes and caption.
+    Raises UserError when a run was not audited.
     """
     from stages.auditing.page import embed_pictures, render_template
 
@@ -121,53 +122,49 @@ def _by_threshold(before: dict[str, Any], after: dict[str, Any]) -> list[dict[st
 
 def _phrases(io: RunIO) -> pa.Table:
     with io.open("report/phrases.parquet") as file:
-        return pq.read_table(file, columns=["phrase", "asked", "grounded", "boxes", "sampled"])
+        return pq.read_table(file, columns=["phrase", "hash", "boxes", "sampled"])
 
 
 def compare_phrases(before: pa.Table, after: pa.Table) -> dict[str, Any]:
     """Phrases with a kept box in one run only, and those whose number of boxes changed most.
 
-    Beyond exact counting both tables hold an even sample by the same hash, and only phrases that are in both samples, or
-    would be, are compared: those of the smaller sample's share.
+    Where a run has more phrases than are counted exactly, its table is an even sample, those of the smallest hashes
+    (and some frequent ones). Phrases are then compared only as far as both samples go.
     """
-    joined = before.join(after, "phrase", join_type="full outer", left_suffix="_before", right_suffix="_after")
-    joined = joined.sort_by("phrase")
+    joined = before.join(after, "hash", join_type="full outer", left_suffix="_before", right_suffix="_after")
+    phrase = pc.coalesce(joined["phrase_before"], joined["phrase_after"])
     counts = [pc.fill_null(joined[f"boxes_{side}"], 0).to_numpy() for side in ("before", "after")]
-    sampled = _in_both_samples(joined, before, after)
+    reach = min(sample_reach(before), sample_reach(after))
+    sampled = joined["hash"].to_numpy() <= np.uint64(reach)
     lost, gained = (counts[0] > 0) & (counts[1] == 0) & sampled, (counts[1] > 0) & (counts[0] == 0) & sampled
+    both = (counts[0] > 0) & (counts[1] > 0) & sampled
     difference = counts[1] - counts[0]
     return {
         "gained": int(gained.sum()),
         "lost": int(lost.sum()),
-        "common": int(((counts[0] > 0) & (counts[1] > 0) & sampled).sum()),
-        "exact": bool(pc.all(before["sampled"]).as_py() is not False and pc.all(after["sampled"]).as_py() is not False),
-        "most_gained": _listed(joined, counts, counts[1], gained),
-        "most_lost": _listed(joined, counts, counts[0], lost),
-        "more_boxes": _listed(joined, counts, difference, (difference > 0) & (counts[0] > 0)),
-        "fewer_boxes": _listed(joined, counts, -difference, (difference < 0) & (counts[1] > 0)),
+        "common": int(both.sum()),
+        "exact": reach == ALL_HASHES,
+        "most_gained": _listed(phrase, counts, counts[1], gained),
+        "most_lost": _listed(phrase, counts, counts[0], lost),
+        "more_boxes": _listed(phrase, counts, difference, both & (difference > 0)),
+        "fewer_boxes": _listed(phrase, counts, -difference, both & (difference < 0)),
     }
 
 
-def _in_both_samples(joined: pa.Table, before: pa.Table, after: pa.Table) -> Flags:
-    """A phrase that is absent from a run is judged by the other run's sample, where that one is the smaller."""
-    from stages.auditing.terms import hash_texts
-
-    limits = []
-    for table in (before, after):
-        if pc.all(table["sampled"]).as_py() is False:
-            inside = table.filter(table["sampled"])["phrase"].to_pylist()
-            limits.append(int(hash_texts(inside).max()) if inside else 0)
-    if not limits:
-        return np.ones(len(joined), np.bool_)
-    flags: Flags = hash_texts(joined["phrase"].to_pylist()) <= np.uint64(min(limits))
-    return flags
+def sample_reach(phrases: pa.Table) -> int:
+    """The largest hash up to which a table holds every phrase of its run."""
+    if pc.all(phrases["sampled"]).as_py() is not False:
+        return ALL_HASHES
+    return int(pc.max(phrases.filter(phrases["sampled"])["hash"]).as_py() or 0)
 
 
-def _listed(joined: pa.Table, counts: list[Any], measure: Any, where: Flags) -> list[dict[str, Any]]:
+def _listed(phrase: pa.ChunkedArray, counts: list[Any], measure: Any, where: Flags) -> list[dict[str, Any]]:
+    """The LISTED phrases of the highest measure, ties in alphabetical order."""
     chosen = np.flatnonzero(where)
-    chosen = chosen[np.argsort(-measure[chosen], kind="stable")[:LISTED]]
-    texts = joined["phrase"].take(chosen).to_pylist()
-    return [{"phrase": t, "before": int(counts[0][i]), "after": int(counts[1][i])} for t, i in zip(texts, chosen)]
+    if len(chosen) > LISTED:
+        chosen = chosen[measure[chosen] >= np.partition(measure[chosen], -LISTED)[-LISTED]]
+    rows = sorted(zip((-measure[chosen]).tolist(), phrase.take(chosen).to_pylist(), chosen.tolist()))[:LISTED]
+    return [{"phrase": text, "before": int(counts[0][i]), "after": int(counts[1][i])} for _, text, i in rows]
 
 
 def side_by_side(io: RunIO, other: RunIO, config: Any) -> list[tuple[Picture, Picture]]:

@@ -10,10 +10,11 @@ import numpy as np
 from stages.auditing import grid
 from stages.auditing.flat import Flags, Ints
 from stages.auditing.merge import Merged
-from stages.auditing.terms import Totals, hash_texts
+from stages.auditing.terms import SUMS, Totals, hash_texts
 from stages.auditing.vocabulary import Category, vocabularies
 
 LISTED = 40  # rows of each table of phrases
+HEAD = 100  # ranks whose counts are those of known phrases, at any size
 OFTEN = 20  # a phrase asked for at least so often counts as asked for many times
 HARDLY = 0.1  # ... and as hardly ever found when at most this share of it got a box
 
@@ -36,7 +37,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "by_threshold": by_threshold(merged, score_floor),
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),
-        "phrases_tables": phrase_tables(phrases) if phrases.text is not None else {},
+        "phrases_tables": phrase_tables(phrases),
         "rank_frequency": rank_frequency(phrases),
         "vocabularies": {
             name: coverage(phrases, merged.terms["heads"], names) for name, names in vocabularies().items()
@@ -63,13 +64,13 @@ def _ratio(a: float, b: float) -> float | None:
 
 
 def _distinct(totals: Totals, column: str) -> int:
-    return totals.distinct(totals.columns[column] > 0) if column in totals.columns else 0
+    return totals.distinct(totals.columns[column] > 0)
 
 
 def exactness(merged: Merged) -> dict[str, Any]:
     """Which figures are exact and which come from a sketch, with its error."""
     phrases = merged.terms["phrases"]
-    kept = phrases.columns["boxes"] > 0 if "boxes" in phrases.columns else None
+    kept = phrases.columns["boxes"] > 0
     return {
         "unique_phrases": {
             "exact": phrases.exact,
@@ -132,16 +133,23 @@ def box_shapes(merged: Merged) -> dict[str, Any]:
 
 
 def phrase_tables(phrases: Totals) -> dict[str, list[dict[str, Any]]]:
-    """Most frequent, rarest, most often ungrounded, most often with several boxes; ties in alphabetical order."""
+    """Most frequent, rarest, most often ungrounded, most often with several boxes."""
     c = phrases.columns
     ungrounded = c["asked"] - c["grounded"]
     often = (c["asked"] >= OFTEN) & (c["grounded"] <= HARDLY * c["asked"])
     return {
         "most_frequent": _table(phrases, c["boxes"], c["boxes"] > 0),
-        "rarest": _table(phrases, -c["boxes"], c["boxes"] > 0),
+        "rarest": _rarest(phrases),
         "most_often_ungrounded": _table(phrases, ungrounded, often),
         "most_often_several": _table(phrases, c["several"], c["several"] > 0),
     }
+
+
+def _rarest(phrases: Totals) -> list[dict[str, Any]]:
+    """LISTED phrases of the fewest kept boxes; of equal ones those of the smallest hash, which is an even draw."""
+    boxes = phrases.columns["boxes"]
+    kept = np.flatnonzero((boxes > 0) & phrases.sampled)
+    return _rows(phrases, kept[np.argsort(boxes[kept], kind="stable")[:LISTED]])
 
 
 def _table(phrases: Totals, measure: Ints, where: Flags) -> list[dict[str, Any]]:
@@ -151,28 +159,40 @@ def _table(phrases: Totals, measure: Ints, where: Flags) -> list[dict[str, Any]]
         cut = np.partition(measure[chosen], -LISTED)[-LISTED]
         above, level = chosen[measure[chosen] > cut], chosen[measure[chosen] == cut]
         chosen = np.r_[above, level[:10_000]]
-    rows = sorted(zip((-measure[chosen]).tolist(), phrases.texts(chosen), chosen.tolist()))[:LISTED]
+    ordered = sorted(zip((-measure[chosen]).tolist(), phrases.texts(chosen), chosen.tolist()))[:LISTED]
+    return _rows(phrases, np.array([i for *_, i in ordered], np.int64))
+
+
+def _rows(phrases: Totals, index: Ints) -> list[dict[str, Any]]:
     return [
-        {"phrase": text, **{n: int(phrases.columns[n][i]) for n in ("seen", "asked", "grounded", "several", "boxes")}}
-        for _, text, i in rows
+        {"phrase": text, **{name: int(phrases.columns[name][i]) for name in SUMS}}
+        for text, i in zip(phrases.texts(index), index.tolist())
     ]
 
 
 def rank_frequency(phrases: Totals) -> list[list[int]]:
-    """[rank, boxes] of kept phrases in descending order, at ranks spaced evenly on a log scale."""
-    if "boxes" not in phrases.columns:
-        return []
+    """[rank, boxes] of kept phrases in descending order, at ranks spaced evenly on a log scale.
+
+    Beyond exact counting the first HEAD ranks come from the heaviest phrases, the others from the even sample: its
+    i-th phrase stands for the rank i / (share sampled).
+    """
     boxes = phrases.columns["boxes"]
+    ordered = np.sort(boxes[boxes > 0])[::-1]
     if phrases.exact:
-        counts = np.sort(boxes[boxes > 0])[::-1]
-        ranks = np.unique(np.geomspace(1, max(len(counts), 1), 120).round().astype(np.int64))
-        return [[int(r), int(counts[r - 1])] for r in ranks[: len(counts)]]
-    head = np.sort(boxes)[::-1][:100]
-    tail = np.sort(boxes[phrases.sampled & (boxes > 0)])[::-1]
+        return [[rank, int(ordered[rank - 1])] for rank in _log_spaced(1, len(ordered))]
+    head = [[rank, int(ordered[rank - 1])] for rank in _log_spaced(1, min(HEAD, len(ordered)))]
+    sample = np.sort(boxes[phrases.sampled & (boxes > 0)])[::-1]
     scale = 2.0**64 / phrases.theta
-    at = np.unique(np.geomspace(max(100 / scale, 1), len(tail), 100).round().astype(np.int64))
-    points = [[i + 1, int(n)] for i, n in enumerate(head)] + [[int(i * scale), int(tail[i - 1])] for i in at]
-    return [p for i, p in enumerate(points) if i < 100 or (p[0] > 100 and p[1] <= int(head[-1]))]
+    tail = [[round(i * scale), int(sample[i - 1])] for i in _log_spaced(math.ceil(HEAD / scale), len(sample))]
+    return head + [point for point in tail if point[0] > HEAD and point[1] <= head[-1][1]]
+
+
+def _log_spaced(first: int, last: int) -> list[int]:
+    """Whole numbers from `first` to `last`, at most 120, evenly spaced on a log scale."""
+    if last < first:
+        return []
+    spaced: list[int] = np.unique(np.geomspace(first, last, 120).round().astype(np.int64)).tolist()
+    return spaced
 
 
 def coverage(phrases: Totals, heads: Totals, categories: list[Category]) -> dict[str, Any]:
@@ -192,7 +212,7 @@ def coverage(phrases: Totals, heads: Totals, categories: list[Category]) -> dict
 
 def _boxes_of(totals: Totals, hashes: Any) -> Ints:
     """Kept boxes of each hash, 0 where the table does not have it."""
-    if "boxes" not in totals.columns or not len(totals.columns["hash"]):
+    if not len(totals.columns["hash"]):
         return np.zeros(len(hashes), np.int64)
     known = totals.columns["hash"]
     order = np.argsort(known, kind="stable")  # sample and heavy rows are each in order, not together

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from schemas.records import ROWS_PER_PART_LIMIT
 from stages.auditing.summary import WORST
-from stages.auditing.terms import Merger, Totals, of_kind
+from stages.auditing.terms import Hashes, Merger, Totals, hash_texts, of_kind
+from stages.auditing.vocabulary import vocabularies
 from stages.stage import RunIO
 
 TABLES = {"terms": ("phrases", "heads"), "copies": ("captions", "images", "image_captions")}
@@ -40,7 +41,7 @@ class Merged:
 def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
     """Read the summaries of all parts, in ascending order. Memory: bounded by `exact_phrases`, not by the corpus."""
     merged = Merged()
-    mergers = {kind: Merger(exact_phrases) for kinds in TABLES.values() for kind in kinds}
+    mergers = {kind: Merger(exact_phrases, names()) for kinds in TABLES.values() for kind in kinds}
     planned = io.parts()
     files = set(io.files("summaries/audit"))
     merged.planned = len(planned)
@@ -63,6 +64,12 @@ def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
         io.progress(done + 1, len(planned), "adding up")
     merged.terms = {kind: merger.result() for kind, merger in mergers.items()}
     return merged
+
+
+def names() -> Hashes:
+    """Hashes of everything that names a category of a known vocabulary: its counts are wanted exactly."""
+    texts = [text for categories in vocabularies().values() for _, texts in categories for text in texts]
+    return hash_texts(texts)
 
 
 def add(total: dict[str, Any], more: dict[str, Any]) -> None:

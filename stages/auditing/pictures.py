@@ -66,8 +66,6 @@ def _gallery(merged: Merged, gallery: str) -> list[int]:
     if gallery != "rarest_phrases":
         return [key for _, key in merged.worst.get(gallery, [])]
     phrases = merged.terms["phrases"]
-    if "boxes" not in phrases.columns:
-        return []
     boxes = phrases.columns["boxes"]
     kept = np.flatnonzero(boxes > 0)
     rarest = kept[

@@ -14,10 +14,9 @@ from stages.auditing import pictures
 from stages.auditing.alarms import warnings
 from stages.auditing.figures import figures
 from stages.auditing.merge import merge_summaries
-from stages.auditing.terms import Totals
+from stages.auditing.terms import SUMS, Totals
 from stages.stage import RunIO
 
-PHRASES = ("seen", "asked", "grounded", "several", "boxes")
 HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
 
 
@@ -46,19 +45,18 @@ def phrases_file(phrases: Totals) -> bytes:
     """report/phrases.parquet: every phrase that was counted, the most kept boxes first, then by hash.
 
     `best` is the last threshold of the grid that its best labelled box is above (null: it has no box); `sampled` says
-    whether the phrase belongs to the even sample (all do where the counts are exact).
+    whether the phrase belongs to the even sample (all do where the counts are exact), `hash` is what it was drawn by.
     """
     c = phrases.columns
-    if phrases.text is None:
-        order = np.zeros(0, np.int64)
-        c = dict.fromkeys(("hash", "best", *PHRASES), order)
-    else:
-        order = np.lexsort((c["hash"], -c["boxes"]))
+    order = np.lexsort((c["hash"], -c["boxes"]))
     best = c["best"][order].astype(np.float64)
-    columns = {"phrase": phrases.text.take(order) if phrases.text is not None else pa.array([], pa.string())}
-    columns |= {name: pa.array(c[name][order], pa.int64()) for name in PHRASES}
-    columns["best"] = pa.array((best - 1) / 100, pa.float32(), mask=best == 0)
-    columns["sampled"] = pa.array(phrases.sampled[order] if phrases.text is not None else [], pa.bool_())
+    columns = {
+        "phrase": phrases.text.take(order) if phrases.text is not None else [],
+        **{name: c[name][order] for name in SUMS},
+        "best": pa.array((best - 1) / 100, pa.float32(), mask=best == 0),
+        "sampled": phrases.sampled[order],
+        "hash": c["hash"][order],
+    }
     buffer = bytesio.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     return buffer.getvalue()

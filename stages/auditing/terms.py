@@ -134,10 +134,14 @@ class Totals:
 
 
 class Merger:
-    """Adds up the term tables of parts, in bounded memory. Add parts in ascending order, then take `result`."""
+    """Adds up the term tables of parts, in bounded memory. Add parts in ascending order, then take `result`.
 
-    def __init__(self, limit: int) -> None:
+    What is in `keep` (hashes) is never dropped, so that its counts are exact whatever else there is.
+    """
+
+    def __init__(self, limit: int, keep: Hashes | None = None) -> None:
         self.limit = limit
+        self.keep = np.zeros(0, np.uint64) if keep is None else keep
         self.theta = 1 << 64
         self.undercount = 0
         self._tables: list[pa.Table] = []
@@ -160,10 +164,9 @@ class Merger:
             self._compact()
 
     def result(self) -> Totals:
-        if not self._tables:
-            return Totals({"hash": np.zeros(0, np.uint64)}, None, self.theta, self.undercount)
-        self._compact()
-        table = self._tables[0]
+        if self._tables:
+            self._compact()
+        table = self._tables[0] if self._tables else _nothing()
         columns = {name: table[name].to_numpy() for name in table.column_names if name != "text"}
         text = table["text"] if "text" in table.column_names else None
         return Totals(columns, text, self.theta, self.undercount)
@@ -186,9 +189,18 @@ class Merger:
         weight = others["seen"].to_numpy()
         if "boxes" in others.column_names:
             weight = np.maximum(weight, others["boxes"].to_numpy())
-        order = np.lexsort((np.arange(len(weight)), -weight))
-        self.undercount += int(weight[order[heavy]])
+        weight = np.where(np.isin(others["hash"].to_numpy(), self.keep), NEVER, weight)
+        order = np.argsort(-weight, kind="stable")
+        heavy = max(heavy, int((weight == NEVER).sum()))
+        self.undercount += int(weight[order[heavy:]].max(initial=0))
         return pa.concat_tables([table.slice(0, inside), others.take(np.sort(order[:heavy]))])
+
+
+def _nothing() -> pa.Table:
+    """What no part has any of."""
+    numbers = ("hash", *SUMS, "best", "key", "kept_key")
+    kinds = [pa.uint64(), *[pa.int64()] * len(SUMS), pa.uint8(), pa.int64(), pa.int64()]
+    return pa.schema([("text", pa.string()), *zip(numbers, kinds)]).empty_table()
 
 
 def _grouped(table: pa.Table) -> pa.Table:

@@ -38,7 +38,7 @@ const phrasebox = (() => {
   }
 
   function shot(picture, boxes, gold) {
-    const node = make("div", "shot");
+    const node = make("div", picture.width >= picture.height * 4 / 3 ? "shot wide" : "shot tall");
     node.style.aspectRatio = `${picture.width || 4} / ${picture.height || 3}`;
     if (picture.thumbnail) {
       const image = make("img");
@@ -51,7 +51,9 @@ const phrasebox = (() => {
       node.append(make("div", "gone", picture.missing || "no image"));
     }
     node.append(drawing(picture, boxes, gold));
-    return node;
+    const frame = make("div", "frame43");
+    frame.append(node);
+    return frame;
   }
 
   // Spans count code points, strings in JavaScript count UTF-16 units: so the caption is split into code points first.

@@ -99,7 +99,7 @@ def counted(stats: dict[str, Any]) -> str:
 
 TABLES = (
     ("most_frequent", "Most frequent", "boxes", "by kept boxes"),
-    ("rarest", "The far end of the tail", "boxes", "with the fewest kept boxes"),
+    ("rarest", "The far end of the tail", "boxes", "with the fewest kept boxes, drawn evenly"),
     (
         "most_often_ungrounded",
         "Asked for, hardly ever found",
@@ -121,7 +121,8 @@ def change_headline(result: dict[str, Any]) -> str:
     boxes = result["figures"]["boxes"]
     if boxes["before"] == boxes["after"]:
         return "As many boxes as before"
-    return f"{compact(abs(boxes['after'] - boxes['before']))} boxes {'more' if boxes['after'] > boxes['before'] else 'fewer'}"
+    more = "more" if boxes["after"] > boxes["before"] else "fewer"
+    return f"{compact(abs(boxes['after'] - boxes['before']))} boxes {more}"
 
 
 def change_standfirst(result: dict[str, Any]) -> str:
@@ -129,7 +130,7 @@ def change_standfirst(result: dict[str, Any]) -> str:
     figures, phrases = result["figures"], result["phrases"]
     boxes, density = figures["boxes"], figures["boxes_per_image"]
     return (
-        f"Before: {number(boxes['before'])} boxes, {number(density['before'])} per image. After: {number(boxes['after'])} "
-        f"boxes, {number(density['after'])} per image. {number(phrases['gained'])} phrases were gained, "
-        f"{number(phrases['lost'])} lost."
+        f"Before: {number(boxes['before'])} boxes, {number(density['before'])} per image. After: "
+        f"{number(boxes['after'])} boxes, {number(density['after'])} per image. {number(phrases['gained'])} phrases "
+        f"were gained, {number(phrases['lost'])} lost."
     )

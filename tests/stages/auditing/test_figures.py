@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stages.auditing.terms import hash_texts
 from stages.evaluation.agreement import judge, span_named
 
 np = pytest.importorskip("numpy")
@@ -151,7 +152,8 @@ def test_tables_of_phrases(run: Any) -> None:
 
     tables = stats["phrases_tables"]
     assert tables["most_frequent"] == expected(sorted(boxes, key=lambda p: (-boxes[p], p)))
-    assert tables["rarest"] == expected(sorted(boxes, key=lambda p: (boxes[p], p)))
+    hashes = dict(zip(boxes, hash_texts(boxes).tolist()))
+    assert tables["rarest"] == expected(sorted(boxes, key=lambda p: (boxes[p], hashes[p])))
     assert tables["most_often_several"] == expected(sorted(+several, key=lambda p: (-several[p], p)))
     hardly = [p for p in asked if asked[p] >= 20 and grounded[p] <= 0.1 * asked[p]]
     assert hardly, "the made run has phrases that are asked for and never found"
@@ -251,6 +253,24 @@ def test_a_run_that_is_not_finished(shapes: Any, until: str) -> None:
     assert bool(stats["by_threshold"]) == (until == "labels")
     assert (stats["pairs_with_phrases"] > 0) == (until != "pairs")
     assert "no labels yet" in (run.root / "report" / "index.html").read_text() or until == "labels"
+
+
+def test_beyond_the_exact_limit_the_page_says_what_is_estimated(shapes: Any) -> None:
+    run = shapes(part_size=20, audit={"exact_phrases": 12}).fill(200)
+    run.audit()
+    stats, text = stats_of(run), norms(run)
+    phrases = stats["exactness"]["unique_phrases"]
+    assert phrases["exact"] is False and 0 < phrases["sampled_share"] < 1
+    kept = [text[row["key"]][box["phrase"]] for row in stored(run, "pseudo") for box in row["boxes"]]
+    assert stats["boxes"] == len(kept)
+    assert abs(stats["unique_phrases"] / len(set(kept)) - 1) <= 4 * phrases["relative_standard_error"]
+    labels = [box for row in stored(run, "labels") for box in row["boxes"]]
+    assert all(row["boxes"] == sum(box["score"] > row["threshold"] for box in labels) for row in stats["by_threshold"])
+    undercount = stats["exactness"]["phrase_counts"]["undercount_at_most"]
+    for row in stats["phrases_tables"]["most_frequent"]:
+        assert row["boxes"] <= kept.count(row["phrase"]) <= row["boxes"] + undercount
+    page = (run.root / "report" / "index.html").read_text()
+    assert "Numbers of unique phrases are estimates" in page and "Every figure on this page is exact" not in page
 
 
 def test_nothing_at_all(shapes: Any) -> None:

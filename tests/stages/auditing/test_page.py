@@ -247,6 +247,22 @@ def test_boxes_and_spans_of_a_phrase_share_their_colour(browser: Browser, run: A
     assert len({stroke for stroke, _ in pairs}) >= 3
 
 
+@pytest.mark.parametrize("size", [(320, 120), (320, 240), (120, 320)])
+def test_a_picture_is_shown_whole_and_in_proportion(
+    browser: Browser, shapes: Callable[..., Any], size: tuple[int, int]
+) -> None:
+    run = shapes().fill(3, size=size)
+    run.audit()
+    browser.open(report(run))
+    shot, frame = browser.run(
+        "['.shot', '.frame43'].map(s => document.querySelector(s).getBoundingClientRect()).map(r =>"
+        " [r.left, r.top, r.right, r.bottom])"
+    )
+    assert all(inner >= outer - 1 for inner, outer in zip(shot[:2], frame[:2]))
+    assert all(inner <= outer + 1 for inner, outer in zip(shot[2:], frame[2:]))
+    assert (shot[2] - shot[0]) / (shot[3] - shot[1]) == pytest.approx(size[0] / size[1], rel=0.02)
+
+
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_nothing_is_wider_than_the_screen(browser: Browser, run: Any, width: int) -> None:
     browser.open(report(run), width=width)

@@ -94,6 +94,19 @@ def test_the_heaviest_texts_are_known_to_within_the_bound(corpus: tuple[list[lis
     assert totals.undercount < 0.01 * sum(seen.values())
 
 
+def test_what_is_to_be_kept_is_exact_at_any_size(corpus: tuple[list[list[str]], Counter[str]]) -> None:
+    parts, boxes = corpus
+    seen = Counter(text for part in parts for text in part)
+    rare = [text for text, count in seen.items() if count == 2][:50]
+    merger = Merger(200, hash_texts(rare))
+    for number, part in enumerate(parts):
+        merger.add(number, part_table(part, boxes))
+    totals = merger.result()
+    names = totals.texts(np.arange(len(totals.columns["hash"])))
+    counted = dict(zip(names, totals.columns["seen"].tolist()))
+    assert {text: counted[text] for text in rare} == dict.fromkeys(rare, 2)
+
+
 def test_estimates_are_unbiased_over_many_corpora() -> None:
     errors = []
     for seed in range(40):
