@@ -118,7 +118,7 @@ class Dispatch:
         return record.to_json() if record is not None and record.fingerprint == task.fingerprint else None
 
     def _is_overdue(self, slot: Slot) -> bool:
-        """A process that is still starting, or waits for a free machine, costs its task no time; a job has no deadline."""
+        """A process that still starts, or waits for a free machine, costs its task no time; a job has no deadline."""
         import ray
 
         if slot.queue[0][1].job:
