@@ -15,6 +15,7 @@ from stages.stage import RowError
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 # Taken as the image where there is none of the above, to be rejected by what it is.
 OTHER_IMAGES = ("jpe", "jfif", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jxl", "jp2", "svg", "img")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TEXT_LIMIT = 1 << 22  # bytes
 _JSON_LIMIT = 1 << 24
 _KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
@@ -126,13 +127,13 @@ def _split_dotted(sample: Sample) -> Iterator[Sample]:
 
 def caption_of_file(data: bytes) -> str:
     """The text of a caption file: a byte order mark and the line end are the file's, the rest is the caption."""
-    return decode_text(data.removeprefix(b"\xef\xbb\xbf")).rstrip("\r\n")
+    return decode_text(data.removeprefix(BYTE_ORDER_MARK)).rstrip("\r\n")
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
-    """Raises RowError: bad_record, for what is no JSON object (or nested too deeply to be read)."""
+    """Raises RowError: bad_record for what is no JSON object, or too deep; caption_not_text for what is not UTF-8."""
     try:
-        value = json.loads(data)
+        value = json.loads(data if isinstance(data, str) else decode_text(data.removeprefix(BYTE_ORDER_MARK)))
     except (ValueError, RecursionError) as error:
         raise RowError("bad_record", f"no valid JSON: {str(error)[:200]}") from error
     if not isinstance(value, dict):

@@ -15,7 +15,7 @@ Member = tuple[str, bytes]
 
 
 def member(name: str, data: bytes = b"", format: int = tarfile.USTAR_FORMAT, **fields: Any) -> bytes:
-    """Header and padded data of one member; `fields` are set on its TarInfo (size, type, linkname, pax_headers, ...)."""
+    """Header and padded data of one member; `fields` are set on its TarInfo (type, linkname, pax_headers, ...)."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     for field, value in fields.items():
@@ -40,7 +40,11 @@ def tar(*members: bytes | Member) -> bytes:
 def sample(key: str, caption: str = "a red ball", image: bytes | None = None, **record: Any) -> list[Member]:
     """jpg, txt and json of one sample."""
     data = json.dumps({"caption": caption, **record}).encode()
-    return [(f"{key}.jpg", image or picture()), (f"{key}.txt", caption.encode()), (f"{key}.json", data)]
+    return [
+        (f"{key}.jpg", picture() if image is None else image),
+        (f"{key}.txt", caption.encode()),
+        (f"{key}.json", data),
+    ]
 
 
 def write(path: Path, data: bytes) -> str:

@@ -144,7 +144,7 @@ def test_a_source_without_rows_or_tars_is_the_users_mistake(run, tmp_path):
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match=r"ingest\.format"):
         run.ingest(source=str(tmp_path / "void"))
-    with pytest.raises(UserError, match="no .tar files"):
+    with pytest.raises(UserError, match=r"no \.tar files"):
         run.ingest(source=str(tmp_path / "void"), format="webdataset")
     with pytest.raises(UserError, match="no file or folder"):
         run.ingest(source=str(tmp_path / "nowhere.tar"))

@@ -1,0 +1,333 @@
+"""A catalogue of odd and bad input: what becomes of each, with a good neighbour before and after it untouched.
+
+An expected outcome is a reason code, or "" for input that comes through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from schemas.reasons import REJECTED
+from stages.images import decode_rgb
+from stages.shard import ShardStage
+from stages.stage import RowError
+from tests.stages import pictures
+from tests.stages.pictures import picture
+from tests.stages.tars import member, sample, tar, with_size, write
+from tests.stages.test_shard import samples, write_labels
+
+TRACE = Path(tempfile.gettempdir(), f"phrasebox-was-here-{os.getpid()}")
+
+
+class Bomb:
+    """Unpickling it would make a file."""
+
+    def __reduce__(self):
+        return open, (str(TRACE), "w")
+
+
+RED = Image.new("RGB", (24, 16), "red")
+IMAGES = {
+    "a plain JPEG": (picture(), ""),
+    "a progressive JPEG": (picture(progressive=True), ""),
+    "a CMYK JPEG": (picture(mode="CMYK"), ""),
+    "a grey JPEG": (picture(mode="L"), ""),
+    "a JPEG turned by its EXIF": (picture(orientation=6), ""),
+    "a JPEG with trailing data": (picture() + b"<script>" * 50, ""),
+    "two JPEGs in one file": (picture() + picture(), ""),
+    "a JPEG with a large comment": (pictures.save(RED, "JPEG", comment=b"x" * 60_000), ""),
+    "a PNG": (picture("PNG"), ""),
+    "a PNG named .jpg": (picture("PNG"), ""),
+    "an interlaced PNG": (picture("PNG", interlace=True), ""),
+    "a 16-bit grey PNG": (pictures.grey16(40_000), ""),
+    "a palette PNG": (picture("PNG", "P"), ""),
+    "a palette PNG with transparency": (pictures.save(RED.quantize(4), "PNG", transparency=0), ""),
+    "a PNG with alpha": (pictures.save(RED.convert("RGBA"), "PNG"), ""),
+    "a black and white PNG": (picture("PNG", "1"), ""),
+    "a PNG of one animation frame": (
+        pictures.png(1, 2, 8, 2, b"\0abc" * 2, pictures.png_chunk(b"acTL", b"\0\0\0\1\0\0\0\0")),
+        "image_too_small",
+    ),
+    "a WebP": (picture("WEBP"), ""),
+    "a lossless WebP with alpha": (pictures.save(RED.convert("RGBA"), "WEBP", lossless=True), ""),
+    "no bytes": (b"", "empty_image"),
+    "an HTML error page": (b"<!DOCTYPE html><title>403 Forbidden</title>", "not_an_image"),
+    "zeros": (bytes(5000), "not_an_image"),
+    "text": (b"not an image at all, only words", "not_an_image"),
+    "a pickle": (pickle.dumps(Bomb()), "not_an_image"),
+    "a GIF": (picture("GIF"), "unsupported_format"),
+    "an animated GIF": (pictures.animated("GIF"), "unsupported_format"),
+    "a BMP": (picture("BMP"), "unsupported_format"),
+    "a TIFF": (picture("TIFF"), "unsupported_format"),
+    "an AVIF": (pictures.isobmff(b"avif"), "unsupported_format"),
+    "a HEIC": (pictures.isobmff(b"heic"), "unsupported_format"),
+    "a JPEG 2000": (b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(50), "unsupported_format"),
+    "a JPEG XL": (b"\xff\x0a" + bytes(50), "unsupported_format"),
+    "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "unsupported_format"),
+    "a PDF": (b"%PDF-1.7 ...", "unsupported_format"),
+    "a lossless JPEG": (picture().replace(b"\xff\xc0", b"\xff\xc3", 1), "unsupported_format"),
+    "an animated PNG": (pictures.animated("PNG"), "animated_image"),
+    "an animated WebP": (pictures.animated("WEBP"), "animated_image"),
+    "a JPEG without its end": (picture()[:-10], "truncated_image"),
+    "a JPEG cut in the header": (picture()[:90], "truncated_image"),
+    "a JPEG of three bytes": (picture()[:3], "truncated_image"),
+    "a JPEG of height 0": (picture().replace(b"\x08\x00\x10\x00\x18", b"\x08\x00\x00\x00\x18", 1), "truncated_image"),
+    "a PNG without its end": (picture("PNG")[:-20], "truncated_image"),
+    "a PNG of width 0": (pictures.png(0, 4, 8, 2, b""), "truncated_image"),
+    "a PNG without pixels": (picture("PNG")[:33] + pictures.png_chunk(b"IEND", b""), "truncated_image"),
+    "a WebP cut short": (picture("WEBP")[:-30], "truncated_image"),
+    "a single pixel": (pictures.save(Image.new("RGB", (1, 1)), "PNG"), "image_too_small"),
+    "a line of one pixel": (pictures.save(Image.new("RGB", (500, 1)), "JPEG"), "image_too_small"),
+    "a decompression bomb": (pictures.bomb(), "image_too_large"),
+    "a JPEG that claims 65,500 pixels a side": (
+        picture().replace(b"\x08\x00\x10\x00\x18", b"\x08\xff\xdc\xff\xdc", 1),
+        "image_too_large",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images(run, tmp_path, name):
+    data, expected = IMAGES[name]
+    members = [*sample("0"), *sample("odd", image=data), *sample("1")]
+    pairs = run.ingest(source=write(tmp_path / "a.tar", tar(*members)))
+    check(run, pairs, expected)
+    if not expected:
+        image = decode_rgb(run.image(pairs[1]), 10**6)
+        assert image.shape == (pairs[1]["height"], pairs[1]["width"], 3)
+    elif expected != "image_too_small":
+        with pytest.raises(RowError, match=expected):
+            decode_rgb(data, 10**8)
+
+
+def check(run, pairs, expected):
+    assert [pair["source_id"] for pair in pairs] == (["0", "1"] if expected else ["0", "odd", "1"])
+    assert run.rejects() == ({"odd": expected} if expected else {})
+    assert not expected or expected in REJECTED
+
+
+CAPTIONS = {
+    "nothing": ("", ""),
+    "only punctuation": ("?!... --- ***", ""),
+    "white space": (" \t \u00a0\u200b ", ""),
+    "100 kB": ("word " * 20_000, "caption_too_large"),
+    "the longest allowed": ("x" * 20_000, ""),
+    "emoji": ("a \U0001f469\u200d\U0001f680 on the \U0001f319", ""),
+    "another script": ("كلب أحمر و 猫 и собака", ""),
+    "right-to-left marks": ("\u202eevil\u202c \u2066text\u2069", ""),
+    "combining marks": ("Z̷̢̛̪͔" * 50, ""),
+    "a script tag": ("<script>alert(1)</script>", ""),
+    "a terminal escape": ("\x1b[31mred\x1b[0m \x07", ""),
+    "line ends": ("one\ntwo\r\nthree\u2028four", ""),
+    "a NUL": ("a\0dog", "caption_control_characters"),
+    "a lone surrogate": ("a \ud83d dog", "caption_control_characters"),
+    "a number": (17, "caption_not_text"),
+    "a list": (["a", "dog"], "caption_not_text"),
+    "an object": ({"en": "a dog"}, "caption_not_text"),
+    "true": (True, "caption_not_text"),
+    "null": (None, "missing_caption"),
+    "NaN": (float("nan"), "missing_caption"),
+}
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_captions(run, tmp_path, name):
+    caption, expected = CAPTIONS[name]
+    rows = [{"id": "0", "caption": "before"}, {"id": "odd", "caption": caption}, {"id": "1", "caption": "after"}]
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    pairs = run.ingest(source=path)
+    check(run, pairs, expected)
+    if not expected:
+        assert pairs[1]["caption"] == caption
+
+
+LINES = {
+    "broken JSON": (b'{"id": "odd", "caption": "x"', "bad_record"),
+    "a JSON list": (b'["odd", "x"]', "bad_record"),
+    "a JSON string": (b'"odd"', "bad_record"),
+    "deep nesting": (b"[" * 100_000, "bad_record"),
+    "deep nesting in an object": (b'{"id": "odd", "x": ' + b'{"a":' * 50_000, "bad_record"),
+    "a number of 10,000 digits": (b'{"id": "odd", "caption": ' + b"9" * 10_000 + b"}", "bad_record"),
+    "invalid UTF-8": (b'{"id": "odd", "caption": "\xff\xfe"}', "caption_not_text"),
+    "binary": (bytes(range(256)).replace(b"\n", b""), "caption_not_text"),
+    "NaN and Infinity": (b'{"id": "odd", "caption": "x", "score": NaN, "w": -Infinity}', ""),
+    "a repeated key": (b'{"id": "0", "id": "odd", "caption": "x"}', ""),
+    "unknown columns": (b'{"id": "odd", "caption": "x", "more": [1, {"a": null}]}', ""),
+    "no caption column": (b'{"id": "odd"}', "missing_caption"),
+    "an image that is a number": (b'{"id": "odd", "caption": "x", "image": 5}', "bad_record"),
+    "an image with broken base64": (
+        b'{"id": "odd", "caption": "x", "image": "data:image/png;base64,@@"}',
+        "bad_record",
+    ),
+    "an empty inline image": (b'{"id": "odd", "caption": "x", "image": "data:,"}', "empty_image"),
+    "an image that is not there": (b'{"id": "odd", "caption": "x", "image": "no.jpg"}', "missing_image"),
+    "an image that is a folder": (b'{"id": "odd", "caption": "x", "image": "sub/."}', "missing_image"),
+    "an image elsewhere": (b'{"id": "odd", "caption": "x", "image": "/etc/passwd"}', "image_read_refused"),
+    "an image above": (b'{"id": "odd", "caption": "x", "image": "../a.jsonl"}', "image_read_refused"),
+    "an image by file:": (b'{"id": "odd", "caption": "x", "image": "file:///etc/passwd"}', "image_read_refused"),
+    "an image of a very long name": (
+        b'{"id": "odd", "caption": "x", "image": "%s"}' % (b"x" * 300),
+        "image_read_refused",
+    ),
+    "a url that is a list": (b'{"id": "odd", "caption": "x", "url": ["http://a"]}', ""),
+    "a url with a NUL": (b'{"id": "odd", "caption": "x", "url": "http://a/\\u0000"}', ""),
+    "GRIT boxes of words": (b'{"id": "odd", "caption": "x", "noun_chunks": [["a", 1, 2]]}', "bad_record"),
+    "GRIT boxes of NaN": (b'{"id": "odd", "caption": "x", "noun_chunks": [[0, 1, 0, 0, NaN, 1, 1]]}', "bad_record"),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_json_lines(run, tmp_path, name):
+    line, expected = LINES[name]
+    (tmp_path / "pictures/sub").mkdir(parents=True)
+    data = b'{"id": "0", "caption": "a", "image": null, "url": null}\n' + line + b'\n{"id": "1", "caption": "b"}\n'
+    pairs = run.ingest(source=write(tmp_path / "a.jsonl", data), images=str(tmp_path / "pictures"))
+    rejects = {source_id.replace("a.jsonl#1", "odd"): reason for source_id, reason in run.rejects().items()}
+    assert rejects == ({"odd": expected} if expected else {})
+    assert [pair["source_id"] for pair in pairs] == (["0", "1"] if expected else ["0", "odd", "1"])
+
+
+TEXT = (("odd.txt", b"a dog"),)
+JPG = (("odd.jpg", picture()),)
+BIG = member("odd.jpg", bytes(3000))
+TARS = {
+    "no .txt but a .json": ([*JPG, ("odd.json", b'{"caption": "x"}')], ""),
+    "no .json": ([*JPG, *TEXT], ""),
+    "no caption at all": ([*JPG], "missing_caption"),
+    "a .json that is null": ([*JPG, ("odd.json", b"null")], "bad_record"),
+    "a .json without a caption": ([*JPG, ("odd.json", b"{}")], "missing_caption"),
+    "an empty .json": ([*JPG, ("odd.json", b"")], "bad_record"),
+    "an empty .txt": ([*JPG, ("odd.txt", b"")], ""),
+    "a .txt that is not UTF-8": ([*JPG, ("odd.txt", b"caf\xe9")], "caption_not_text"),
+    "a .txt of 5 MB": ([*JPG, ("odd.txt", b"x" * 5_000_000)], "caption_too_large"),
+    "no image": ([*TEXT, ("odd.json", b"{}")], "missing_image"),
+    "an image in capitals": ([("odd.JPG", picture()), *TEXT], ""),
+    "an image named .jpeg": ([("odd.jpeg", picture()), *TEXT], ""),
+    "a .gif": ([("odd.gif", picture("GIF")), *TEXT], "unsupported_format"),
+    "a pickle beside it": ([*JPG, *TEXT, ("odd.pkl", pickle.dumps(Bomb())), ("odd.pyd", pickle.dumps(Bomb()))], ""),
+    "a mask beside it": ([*JPG, ("odd.seg.png", picture("PNG")), *TEXT], ""),
+    "a symbolic link": ([member("odd.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"), *TEXT], "unsafe_member"),
+    "a hard link": ([member("odd.jpg", type=tarfile.LNKTYPE, linkname="0.jpg"), *TEXT], "unsafe_member"),
+    "a device": ([member("odd.jpg", type=tarfile.CHRTYPE), *TEXT], "unsafe_member"),
+    "a sparse file": ([member("odd.jpg", b"x", type=tarfile.GNUTYPE_SPARSE), *TEXT], "unsafe_member"),
+    "a link as caption": ([*JPG, member("odd.txt", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "unsafe_member"),
+    "a size of 8 GiB": ([with_size(BIG, b"77777777777\0"), *TEXT], "unsafe_member"),
+    "a size beyond 64 bits": ([with_size(BIG, b"\x80" + b"\xff" * 11), *TEXT], "unsafe_member"),
+    "a negative size": ([with_size(BIG, b"\xff" * 12), *TEXT], "unsafe_member"),
+    "a pax size of 1 TB": (
+        [member("odd.jpg", b"x", tarfile.PAX_FORMAT, pax_headers={"size": "1000000000000"}), *TEXT],
+        "unsafe_member",
+    ),
+    "a broken pax header": ([member("odd", b"99 path=x", type=b"x"), *JPG, *TEXT], ""),
+    "a pax header with NUL": ([member("odd", b"13 path=\0dd\n\n", type=b"x"), ("x", b""), *JPG, *TEXT], ""),
+    "a global pax header": ([member("odd", b"52 comment=%s\n" % (b"0" * 40), type=b"g"), *JPG, *TEXT], ""),
+    "a folder": ([member("odd", type=tarfile.DIRTYPE), *JPG, *TEXT], ""),
+    "hidden and nameless files": ([(".odd.jpg", b""), ("README", b"hello"), *JPG, *TEXT], ""),
+}
+
+
+@pytest.mark.parametrize("name", TARS)
+def test_tars(run, tmp_path, name):
+    members, expected = TARS[name]
+    data = tar(*sample("0"), *members, *sample("1"))
+    check(run, run.ingest(source=write(tmp_path / "a.tar", data)), expected)
+
+
+NAMES = [
+    "../../odd",
+    "/odd",
+    "a/../../odd",
+    "odd/" * 20 + "odd",
+    "o\u202edd",
+    "<b>odd</b>",
+    "o\x1b[31mdd",
+    "o d d",
+    "ödd",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_stay_names(run, tmp_path, name):
+    members = [
+        member(f"{name}.jpg", picture(), tarfile.GNU_FORMAT),
+        member(f"{name}.txt", b"a dog", tarfile.GNU_FORMAT),
+    ]
+    pairs = run.ingest(source=write(tmp_path / "in/a.tar", tar(*sample("0"), *members, *sample("1"))))
+    assert [pair["source_id"] for pair in pairs] == ["0", name, "1"]
+    write_labels(run.io(), pairs)
+    ShardStage(run.config(corpus="demo")).run_part(run.io())
+    stored = samples(run.root / "shards/0000000-000.tar")
+    assert [member_name for member_name, _, _ in stored] == [f"demo-{pair['key']}.jpg" for pair in pairs]
+    assert [record["source_id"] for _, _, record in stored] == ["0", name, "1"]
+    written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.parts[0] in ("in", "run") and "odd" not in str(path) for path in written)
+
+
+WHOLE = tar(*sample("0"), *sample("1"), *sample("2"))
+ONE = len(tar(*sample("0"))) - 1024
+FILES = {
+    "cut within an image": (WHOLE[: ONE + 600], ["0"], ["truncated_source"]),
+    "cut within a header": (WHOLE[: ONE + 100], ["0"], ["damaged_source"]),
+    "cut before the end marker": (WHOLE[: 3 * ONE], ["0", "1", "2"], []),
+    "cut within the end marker": (WHOLE[: 3 * ONE + 100], ["0", "1", "2"], []),
+    "followed by noise": (WHOLE + b"noise" * 999, ["0", "1", "2"], []),
+    "noise in the middle": (WHOLE[:ONE] + b"noise!!!" * 64 + WHOLE[ONE:], ["0", "1", "2"], ["damaged_source"]),
+    "the same name twice": (tar(*sample("0"), *sample("0", "again"), *sample("1")), ["0", "1"], ["duplicate_sample"]),
+    "only noise": (b"no tar at all " * 100, [], ["damaged_source"]),
+    "a pickle by the name of a tar": (pickle.dumps(Bomb()) + bytes(512), [], ["damaged_source"]),
+    "empty": (b"", [], []),
+    "only zeros": (bytes(10240), [], []),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whole_tars(run, tmp_path, name):
+    data, good, rejected = FILES[name]
+    write(tmp_path / "in/a.tar", data)
+    write(tmp_path / "in/b.tar", tar(*sample("neighbour")))
+    pairs = run.ingest(source=str(tmp_path / "in"))
+    assert [pair["source_id"] for pair in pairs] == [*good, "neighbour"]
+    assert [row["reason"] for row in run.rows("rejects/ingest")] == rejected
+
+
+PARQUETS = {
+    "nulls": (pa.table({"caption": [None, "x"]}), ["missing_caption"]),
+    "numbers": (pa.table({"caption": [1, 2]}), ["caption_not_text"] * 2),
+    "lists": (pa.table({"caption": [["a"], []]}), ["caption_not_text"] * 2),
+    "invalid UTF-8": (
+        pa.table({"caption": pa.array([b"\xff", b"fine"]).view(pa.string())}),
+        ["caption_not_text"],
+    ),
+    "binary text": (pa.table({"caption": [b"a dog", b"\xff"]}), ["caption_not_text"]),
+    "images of null": (pa.table({"caption": ["a", "b"], "image": pa.nulls(2, pa.binary())}), []),
+    "images of noise": (pa.table({"caption": ["a", "b"], "image": [b"", b"noise"]}), ["empty_image", "not_an_image"]),
+    "dictionaries": (pa.table({"caption": pa.array(["a", "b"]).dictionary_encode()}), []),
+    "no rows": (pa.table({"caption": pa.array([], pa.string())}), []),
+    "no caption": (pa.table({"words": ["a"]}), ["damaged_source"]),
+}
+
+
+@pytest.mark.parametrize("name", PARQUETS)
+def test_parquets(run, tmp_path, name):
+    table, rejected = PARQUETS[name]
+    (tmp_path / "in").mkdir()
+    pq.write_table(table, tmp_path / "in/a.parquet")
+    pq.write_table(pa.table({"caption": ["neighbour"]}), tmp_path / "in/b.parquet")
+    pairs = run.ingest(source=str(tmp_path / "in"))
+    assert [row["reason"] for row in run.rows("rejects/ingest")] == rejected
+    assert pairs[-1]["caption"] == "neighbour"
+    assert len(pairs) - 1 + len(rejected) == max(table.num_rows, len(rejected))
+
+
+def test_nothing_was_ever_unpickled():
+    assert not TRACE.exists()
