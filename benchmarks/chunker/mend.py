@@ -166,12 +166,28 @@ def _merge(parse: Parse, spans: Spans) -> Spans:
             deep = any(
                 span[0] <= parse.heads[t] < span[1] and parse.deps[t] in ("amod", "compound", "nmod") for t in between
             )
+            if [parse.forms[t] for t in between] == ["-"] and _hyphenated(parse, start, end, span):
+                result[-1] = (start, span[1])
+                continue
             determined = parse.tags[span[0]] in ("DT", "PRP$", "PDT")
             if not determined and bridge and (links if not between else deep and parse.heads[end - 1] in between):
                 result[-1] = (start, span[1])
                 continue
         result.append(span)
     return result
+
+
+ENDINGS = frozenset(
+    """free like friendly style fashioned old looking sized end quality speed class scale level time term lapse air made
+    shaped based covered colored coloured painted inspired themed""".split()
+)
+
+
+def _hyphenated(parse: Parse, start: int, end: int, after: tuple[int, int]) -> bool:
+    """ "rain - soaked | washing": the token behind a spaced hyphen ends a compound modifier of the same phrase."""
+    second = parse.forms[after[0]]
+    ends = second in ENDINGS or (second.endswith("ed") and parse.tags[after[0]] in ("VBN", "JJ", "VBD"))
+    return ends and after[1] - after[0] > 1 and (end - start == 1 or parse.tags[start] in ("DT", "PRP$", "CD", "JJ"))
 
 
 def _split(parse: Parse, span: tuple[int, int]) -> Spans:

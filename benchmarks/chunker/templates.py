@@ -155,12 +155,60 @@ def social(bank: Bank, rng: random.Random) -> Line:
     return line
 
 
+NOUNS = """dog cat bird shirt dress car bus bike flag hat coat ball kite boat horse house sign shoe bag cup jacket umbrella
+balloon butterfly flower helmet tie rug sofa wall door lamp truck puppy jersey bowl scarf tent swimsuit""".split()
+ADJECTIVES = "small large old young tall wide low narrow steep bright dark warm wet dry clean soft cute happy quiet long short".split()
+ENDS = """covered soaked shaped based made painted carved lined filled colored inspired themed free style like fashioned sized
+trimmed topped backed loving friendly""".split()
+SAID = "stop|keep out|open all day|for sale|wet paint|no parking|freshly baked|go slow|happy birthday|welcome|exit|love|thank you|do not enter".split("|")
+
+
+def modifiers(bank: Bank, rng: random.Random) -> Line:
+    """Conjoined modifiers, colours as nouns, spaced hyphens, quotes inside, chains of possessors, numbers behind nouns."""
+    noun, tail = rng.choice(NOUNS), _glue(_prep(rng), rng.choice(bank))
+    first, second, third = rng.sample(rng.choice([COLOURS, COLOURS, ADJECTIVES]), 3)
+    start = rng.choice([["a"], ["the"], ["two"], [], ["his"]])
+    quote, end = rng.choice([('"', '"'), ("“", "”"), ("‘", "’"), ("'", "'")])
+    glued = rng.random() < 0.5
+    said = [quote, *rng.choice(SAID).split(), end]
+    quoted = [Word(w, "B" if not start and i == 0 else "I", not (glued and (i in (1, len(said) - 1)))) for i, w in enumerate(said)]
+    owner = [rng.choice(["my", "the", "her", "our"]), rng.choice(["sister", "baker", "neighbour", "dog", "captain", "friend", "boss"])]
+    clitic = rng.choice(["'s", "’s"])
+    spaced = rng.random() < 0.5
+    chain = [*owner, clitic, rng.choice(["husband", "friend", "mother", "garden", "dog"]), clitic, *rng.choice([[], ["old"], ["tool"]]), noun]
+    made = [
+        phrase([*start, first, ",", second, rng.choice([",", "and", ", and"]).split()[0], third, noun]),
+        phrase([*start, first, ",", second, ",", "and", third, noun]),
+        phrase([*start, first, "and", second, noun]),
+        phrase([*start, first, ",", second, noun]),
+        phrase([*start, first, "-", "and", "-", second, noun]),
+        _glue(rng.choice(bank), outside(rng.choice(["in", "dressed in", "wearing"])), phrase([rng.choice(COLOURS)])),
+        _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)])),
+        _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
+        phrase([*start, rng.choice(NOUNS), "-", rng.choice(ENDS), noun]),
+        phrase([*start, first, "-", rng.choice(["eyed", "haired", "colored", "tone", "way", "piece", "level"]), noun]),
+        phrase([*start, str(rng.randint(2, 90)), "-", rng.choice(["year", "foot", "inch", "mile", "piece"]), *rng.choice([[], ["-", "old"]]), noun]),
+        [*phrase(start), *quoted, Word(rng.choice(["sign", "poster", "banner", "label", "sticker", "button"]), "I")],
+        _glue(phrase(["a", "sign"]), outside(rng.choice(["that says", "reading", "saying", "says"])), [Word(w.text, "O", w.space) for w in quoted]),
+        [Word(w, "I" if i else "B", w != clitic or spaced) for i, w in enumerate(chain)],
+        phrase([rng.choice(["the", "a"]), rng.choice(["number", "room", "bus", "platform", "gate", "jersey number", "highway"]), str(rng.randint(1, 400))]),
+        phrase([*start, rng.choice(["1950s", "1960s", "1920s", "90s", "19th century", "1970s"]), noun]),
+        _glue(phrase([rng.choice(["a", "the"]), noun]), outside(rng.choice(["sold for", "bought for", "worth", "for", "costs"])), phrase([rng.choice("$£€"), f"{rng.randint(1, 90)}.{rng.randint(1, 9)}", rng.choice(["million", "billion", "m"])])),
+        _glue(outside(rng.choice(["sounds", "looks", "feels", "tastes", "smells"]), "like"), rng.choice(bank)),
+        _glue(rng.choice(bank), outside("side", "by", "side"), _prep(rng), rng.choice(bank)),
+    ]  # fmt: skip
+    line = rng.choice(made)
+    if rng.random() < 0.3:
+        line = _glue(line, outside(_verb(rng, rng.choice([0, 2]))))
+    return _glue(line, tail) if rng.random() < 0.7 else line
+
+
 def foreign(bank: Bank, rng: random.Random) -> Line:
     return outside(*rng.choice(FOREIGN).split())
 
 
 KINDS: list[tuple[Callable[[Bank, random.Random], Line], int]] = [
-    (clause, 30), (fragment, 8), (listing, 14), (headline, 12), (product, 22), (social, 8), (foreign, 2),
+    (clause, 30), (fragment, 8), (listing, 14), (headline, 12), (product, 22), (social, 8), (modifiers, 30), (foreign, 2),
 ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class SpacyBackend:
         self._loaded: Any = None
 
     @cached_property
-    def _model(self) -> str:
+    def model(self) -> str:
         try:
             import spacy.util
         except ImportError:
@@ -43,7 +43,7 @@ class SpacyBackend:
     def version(self) -> str:
         from importlib.metadata import version
 
-        return f"spacy {version('spacy')}, {self._model} {version(self._model)}"
+        return f"spacy {version('spacy')}, {self.model} {version(self.model)}"
 
     @cached_property
     def _finisher(self) -> Finisher:
@@ -54,7 +54,7 @@ class SpacyBackend:
         if self._loaded is None or self._seen >= RECYCLE:
             import spacy
 
-            self._loaded = spacy.load(self._model, exclude=["ner", "lemmatizer", "senter"])
+            self._loaded = spacy.load(self.model, exclude=["ner", "lemmatizer", "senter"])
             self._seen = 0
         return self._loaded
 

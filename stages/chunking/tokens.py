@@ -43,28 +43,22 @@ _STRAIGHT = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'
 _DROP = str.maketrans(dict.fromkeys(INVISIBLE))
 
 _APOSTROPHE = r"(?:['’ʼ`´]|&\#0?39;|&\#x27;|&apos;|&rsquo;|&\#8217;)"
-_EXTENSION = r"(?:jpe?g|png|gif|bmp|tiff?|webp|heic|svg|psd|raw|cr2|nef|mp4|mov|avi|mkv|mp3|wav|pdf|docx?|xlsx?|pptx?|zip|html?|txt)"
-_DOMAIN = r"(?:com|org|net|edu|gov|info|biz|io|co|uk|us|de|fr|it|es|nl|eu|ca|au|in|jp|ru|tv|me|blog|shop|example|test)"
+_EXTENSIONS = frozenset(
+    """jpg jpeg png gif bmp tif tiff webp heic svg psd raw cr2 nef mp4 mov avi mkv mp3 wav pdf doc docx xls xlsx ppt pptx
+    zip html htm txt""".split()
+)
+_DOMAINS = frozenset("com org net edu gov info biz io uk de fr es nl eu ca au jp ru tv blog shop example test".split())
 _IN_WORD = r"[^\W_" + r"]|[\u0300-\u036f" + INVISIBLE.replace("\u200b", "") + "]"
 _W = rf"(?:{_IN_WORD})"
 _CLITIC = rf"{_APOSTROPHE}(?:s|re|ve|ll|d|m)(?!{_W})"
 _PART = rf"(?:\d+(?:[.,:/×]\d+)+{_W}*|{_W}+(?:['’ʼ`´](?!(?:s|re|ve|ll|d|m)(?!{_W})){_W}+)*)"
 
-# Whole pieces, less the quotes, brackets and stops around them, that are addresses of something and not words.
-_LINK = re.compile(
-    rf"""(?:https?://|ftp://|www\.)\S+
-    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                 # e-mail
-    | @\w[\w.]*                                    # handle
-    | [#＃]\w*[^\W\d_]\w*(?:[#＃]\w+)*             # hashtags, also glued ones
-    | \S*?\w\S*\.{_EXTENSION}                      # file name
-    | (?:[\w-]+\.)+{_DOMAIN}(?:/\S*)?              # bare domain
-    | (?:img|dsc|dscn|dscf|dsf|pxl|mvi|gopr|dji|vid|wp|screenshot|photo|image)[_-]?\d{{3,}}\S*   # camera's numbering
-    | \w+(?:_\w+)+ | \w*_\d\w*                     # words joined by underscores
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_EDGE_LEFT = re.compile(r"[\"'“”‘’«»(\[{<*~|,;:!?…-]+")
-_EDGE_RIGHT = re.compile(r"[\"'“”‘’«»)\]}>*~|.,;:!?…-]+$")
+_QUOTES_AND_STOPS = "\"'“”‘’«»([{<)]}>*~|.,;:!?…-"  # around a link, not part of it
+_WORDY = re.compile(r"\w+")
+_EMAIL = re.compile(r"[\w.+-]+@[\w.-]+")
+_HANDLE = re.compile(r"@\w[\w.]*")
+_HOST = re.compile(r"[\w-]+")
+_CAMERA = re.compile(r"(?:img|dsc|dscn|dscf|dsf|pxl|mvi|gopr|dji|vid|wp|screenshot|photo|image)[_-]?\d{3,}", re.IGNORECASE)
 
 _EMOJI = r"[\U0001F000-\U0001FAFF\u2190-\u21FF\u2300-\u23FF\u2460-\u27BF\u2900-\u297F\u2B00-\u2BFF\uFE0F\u20E3\U000E0020-\U000E007F]"
 _PATTERN = re.compile(
@@ -108,15 +102,32 @@ def is_latin(form: str) -> bool:
 
 def tokenize(piece: str) -> list[Token]:
     """Tokens of one piece (a run of characters without white space), in order; invisible characters may be left out."""
-    left = match.end() if (match := _EDGE_LEFT.match(piece)) else 0
-    right = match.start() if (match := _EDGE_RIGHT.search(piece, left)) else len(piece)
-    if right > left and (match := _LINK.fullmatch(piece, left, right)):
-        return [
-            *_cut(piece, 0, left),
-            Token(left, right, form_of(match[0]), Kind.LINK),
-            *_cut(piece, right, len(piece)),
-        ]
+    left = len(piece) - len(piece.lstrip(_QUOTES_AND_STOPS))
+    right = max(left, len(piece.rstrip(_QUOTES_AND_STOPS)))
+    if right > left and is_link(core := piece[left:right]):
+        return [*_cut(piece, 0, left), Token(left, right, form_of(core), Kind.LINK), *_cut(piece, right, len(piece))]
     return _cut(piece, 0, len(piece))
+
+
+def is_link(text: str) -> bool:
+    """Whether a piece is an address of something and no word: URL, e-mail, @handle, #tag, file name, a_b."""
+    if text[0] in "#＃":
+        tags = text[1:].replace("＃", "#").split("#")
+        return all(_WORDY.fullmatch(tag) for tag in tags) and any(c.isalpha() for c in text)
+    if "@" in text and (_HANDLE.fullmatch(text) or _EMAIL.fullmatch(text)):
+        return True
+    if text.startswith(("http://", "https://", "ftp://", "www.", "HTTP://", "HTTPS://", "WWW.")):
+        return True
+    if "_" in text.strip("_") and _WORDY.fullmatch(text):
+        return True
+    if "." in text:
+        name, _, extension = text.rpartition(".")
+        if extension.lower() in _EXTENSIONS and any(c.isalnum() for c in name):
+            return True
+        host = text.partition("/")[0].split(".")
+        if len(host) > 1 and host[-1].lower() in _DOMAINS and all(_HOST.fullmatch(label) for label in host):
+            return True
+    return bool(_CAMERA.match(text))
 
 
 def _cut(piece: str, start: int, end: int) -> list[Token]:

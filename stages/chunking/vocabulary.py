@@ -14,6 +14,7 @@ from stages.chunking.spans import is_plain
 from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
 
 PIECES = 50_000  # distinct pieces remembered; then the memory is cleared, so that it stays the same over any corpus
+CHARACTERS = 4_000_000  # and so many characters of them
 BOUNDARY = 0  # id of the token type between captions
 
 
@@ -67,6 +68,7 @@ class Vocabulary:
 
     def clear(self) -> None:
         self._pieces: dict[str, int] = {}
+        self._characters = 0
         self._length, self._count, self._first = Column(np.int64), Column(np.int64), Column(np.int64)
         self._start, self._end, self._type = Column(np.int64), Column(np.int64), Column(np.int32)
         self._types: dict[tuple[str, tuple[int, ...]], int] = {}
@@ -94,7 +96,7 @@ class Vocabulary:
 
     def tokens(self, captions: Sequence[str]) -> TokenArrays:
         """All tokens of the captions, in order."""
-        if len(self._pieces) > self._remember:
+        if len(self._pieces) > self._remember or self._characters > CHARACTERS:
             self.clear()
         texts: list[str] = []
         counts = np.empty(len(captions), np.int64)
@@ -130,6 +132,7 @@ class Vocabulary:
             return self._pieces[text]
         tokens = tokenize(text)
         piece = self._pieces[text] = len(self._pieces)
+        self._characters += len(text)
         self._length.append(len(text))
         self._count.append(len(tokens))
         self._first.append(len(self._type))
