@@ -122,7 +122,7 @@ class _Part(AbstractContextManager["_Part"]):
             try:
                 self._add_pair(key, row, info)
             except RowError as error:
-                self.rejected.append((key, storable(row.source_id), error))
+                self.rejected.append((key, storable(row.source_id), RowError(error.reason, storable(error.detail))))
 
     def _add_pair(self, key: str, row: Row, info: ImageInfo | RowError | None) -> None:
         if row.error is not None:

@@ -41,7 +41,11 @@ def plan(config: Any, files: Files, part_size: int) -> Iterator[Slice]:
 
 
 def rows(config: Any, files: Files, piece: Slice) -> Iterator[Row]:
-    """The rows of a slice, in order."""
+    """The rows of a slice, in order. Raises ValueError where the file is no longer the one that was planned."""
+    if piece.size >= 0:
+        (file,) = files.list_source(piece.uri)
+        if file.size != piece.size:
+            raise ValueError(f"{piece.uri} has changed since it was planned; run again")
     if "damaged" in piece.extra:
         return iter([Row(base_name(piece.uri), error=RowError("damaged_source", piece.extra["damaged"]))])
     return open_source(config, piece.extra["format"]).rows(files, piece)

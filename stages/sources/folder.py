@@ -29,12 +29,14 @@ class FolderSource:
         rows = list(names.items())
         for start in range(0, len(rows), part_size):
             chosen = rows[start : start + part_size]
-            digest = hashlib.sha256(repr(chosen).encode("utf-8", "surrogateescape")).hexdigest()
-            yield Slice(self.source, start, start + len(chosen), extra={"names_sha256": digest})
+            stop = start + len(chosen)
+            yield Slice(self.source, start, stop, extra={"names_until": stop, "names_sha256": _digest(chosen)})
 
     def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
-        chosen = list(self._names(files).items())[piece.start : piece.stop]
-        for name, (captions, images) in chosen:
+        names = list(self._names(files).items())[piece.start : piece.extra["names_until"]]
+        if _digest(names) != piece.extra["names_sha256"]:
+            raise ValueError(f"{self.source}: files came or went since it was planned; run again")
+        for name, (captions, images) in names[: piece.stop - piece.start]:
             image = ImageRef(f"{self.source}/{images[0]}") if images else None
             source_id = images[0] if images else f"{name}.txt"
             try:
@@ -63,3 +65,7 @@ class FolderSource:
         with files.open_source(f"{self.source}/{name}") as file:
             data = file.read(_CAPTION_BYTES)
         return caption_of_file(data)
+
+
+def _digest(rows: list[Any]) -> str:
+    return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()

@@ -58,26 +58,26 @@ def _read_group(
         for batch in reader.iter_batches(BATCH, row_groups=[group], columns=wanted, use_threads=False):
             low, high = max(start - row, 0), min(stop - row, batch.num_rows)
             if low < high:
-                yield from _rows(batch.slice(low, high - low))
+                yield from records(batch.slice(low, high - low))
             row += batch.num_rows
             if row >= stop:
                 return
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        _read_through(reader, file, group)
-        problem = RowError("damaged_source", " ".join(str(error).split())[:300])
-        yield from [problem] * (stop - max(row, start))
+        yield from [damage(error, file)] * (stop - max(row, start))
 
 
-def _read_through(reader: pq.ParquetFile, file: BinaryIO, group: int) -> None:
-    """Raises what the storage raises, if it was the storage that failed and not the data."""
+def damage(error: Exception, file: BinaryIO) -> RowError:
+    """The error of rows that Arrow cannot read. Raises what the storage raises, if that has failed and not the data."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
     file.seek(0)
     while file.read(1 << 22):
         pass
+    return RowError("damaged_source", " ".join(str(error).split())[:300])
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | RowError]:
+def records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | RowError]:
+    """The rows of a batch as dictionaries; text that is not UTF-8 stays bytes, or is an error where it is nested."""
     columns = {name: _values(batch.column(i)) for i, name in enumerate(batch.schema.names)}
     for values in zip(*columns.values()):
         broken = next((value for value in values if isinstance(value, RowError)), None)

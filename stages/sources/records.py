@@ -10,7 +10,7 @@ from typing import Any
 from stages.sources.locate import Found, find_image
 from stages.sources.row import Gold, GoldBox, Row
 from stages.sources.text import storable_or_none
-from stages.stage import RowError, UserError
+from stages.stage import ImageRef, RowError, UserError
 
 _USUAL = {
     "caption": ("caption", "text", "alt_text", "alt", "sentence"),
@@ -66,12 +66,20 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
 
 
-def row_of_record(record: Mapping[str, Any], columns: Columns, root: str, default_id: str) -> Row:
-    """`root`: the folder that image paths are looked up in."""
+def row_of_record(
+    record: Mapping[str, Any],
+    columns: Columns,
+    root: str,
+    default_id: str,
+    by_id: Mapping[str, str] | None = None,
+) -> Row:
+    """`root`: the folder that image paths are looked up in; `by_id`: images by the row's id, where it names them."""
     source_id = storable_or_none(record.get(columns.id)) or default_id
     try:
         gold = gold_of_record(record)
         found = find_image(record.get(columns.image), root) if columns.image else Found()
+        if by_id is not None:
+            found = _image_of_id(source_id, by_id)
     except RowError as error:
         return Row(source_id, error=error)
     url = record.get(columns.url)
@@ -84,6 +92,12 @@ def row_of_record(record: Mapping[str, Any], columns: Columns, root: str, defaul
         license=record.get(columns.license),
         gold=gold,
     )
+
+
+def _image_of_id(source_id: str, by_id: Mapping[str, str]) -> Found:
+    if source_id not in by_id:
+        raise RowError("missing_image", "ingest.images has no file of this name")
+    return Found(ImageRef(by_id[source_id]))
 
 
 def gold_of_record(record: Mapping[str, Any]) -> Gold | None:

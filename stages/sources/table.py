@@ -62,6 +62,7 @@ class TableSource:
     def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
         columns = Columns(**piece.extra["columns"])
         root = self.config.images or folder_of(piece.uri)
+        by_id = self._images_by_id(files) if self.config.images and not columns.image and columns.id else None
         name = base_name(piece.uri)
         records = islice(self._records(files, piece), piece.stop - piece.start)
         for number, record in enumerate(records, piece.start):
@@ -69,7 +70,12 @@ class TableSource:
             if isinstance(record, RowError):
                 yield Row(row_id, error=record)
             else:
-                yield row_of_record(record, columns, root, row_id)
+                yield row_of_record(record, columns, root, row_id, by_id)
+
+    def _images_by_id(self, files: Files) -> dict[str, str]:
+        """For tables that name their images by the row's id alone, as GRIT does: the files of ingest.images by name."""
+        found = list_files(files, self.config.images, "ingest.images")
+        return {base_name(file.uri).rpartition(".")[0]: file.uri for file in found}
 
     def _records(self, files: Files, piece: Slice) -> Iterator[dict[str, Any] | RowError]:
         with files.open_source(piece.uri) as stored:

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from stages.sources.listing import base_name, cut, list_files, plan_files
-from stages.sources.parquet import open_parquet
+from stages.sources.parquet import damage, open_parquet, records
 from stages.sources.records import GRIT_BOXES, gold_of_record
 from stages.sources.row import Row
 from stages.sources.samples import Sample, index_tar
 from stages.sources.tar import Damage, Member, unpacked
 from stages.sources.text import storable
 from stages.stage import Files, ImageRef, RowError, Slice, SourceFile, UserError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 IMAGE_LIMIT = 256 << 20  # bytes, of an image in a compressed tar
@@ -164,24 +161,33 @@ def _sidecar_length(stored: BinaryIO, name: str) -> int:
     return int(reader.metadata.num_rows)
 
 
-def _read_sidecar(files: Files, uri: str) -> pa.Table:
+def _read_sidecar(files: Files, uri: str) -> list[dict[str, Any] | RowError]:
+    """All rows of a sidecar; all of them errors where its data is damaged."""
+    import pyarrow as pa
+
     with files.open_source(uri) as stored:
         reader = open_parquet(stored, base_name(uri))
         names = set(reader.schema_arrow.names)
-        return reader.read([column for column in _COLUMNS if column in names], use_threads=False)
+        try:
+            table = reader.read([column for column in _COLUMNS if column in names], use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            return [damage(error, stored)] * int(reader.metadata.num_rows)
+    return [record for batch in table.to_batches() for record in records(batch)]
 
 
-def _sidecar_rows(tar: _Tar, sidecar: pa.Table, piece: Slice) -> Iterator[Row]:
-    keys = [storable(key) for key in sidecar["key"].to_pylist()]
+def _sidecar_rows(tar: _Tar, sidecar: list[dict[str, Any] | RowError], piece: Slice) -> Iterator[Row]:
+    keys = [None if isinstance(record, RowError) else storable(record["key"]) for record in sidecar]
     first = {key: row for row, key in reversed(list(enumerate(keys)))}
-    records = sidecar.slice(piece.start, piece.stop - piece.start)
-    for start in range(0, records.num_rows, 256):
-        for number, record in enumerate(records.slice(start, 256).to_pylist(), piece.start + start):
-            yield _listed_row(tar, keys[number], record, duplicate=first[keys[number]] != number)
-    if piece.extra.get("open_end") and piece.stop == len(keys):
-        for entry in tar.samples:
-            if storable(entry.key) not in first or entry.duplicate:
-                yield tar.row(entry)
+    for number in range(piece.start, min(piece.stop, len(sidecar))):
+        record, key = sidecar[number], keys[number]
+        if isinstance(record, RowError):
+            yield Row(f"{base_name(sidecar_uri(tar.uri))}#{number}", error=record)
+        else:
+            yield _listed_row(tar, str(key), record, duplicate=first[key] != number)
+    if piece.extra.get("open_end") and piece.stop == len(sidecar):
+        for sample in tar.samples:
+            if storable(sample.key) not in first or sample.duplicate:
+                yield tar.row(sample)
 
 
 def _listed_row(tar: _Tar, key: str, record: dict[str, Any], duplicate: bool) -> Row:

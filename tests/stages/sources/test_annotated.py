@@ -161,6 +161,13 @@ def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
     }
 
 
+def test_a_count_cuts_a_folder(run, tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write(tmp_path / "in" / name, picture())
+        write(tmp_path / "in" / f"{name[0]}.txt", b"x")
+    assert [pair["source_id"] for pair in run.ingest(10, source=str(tmp_path / "in"), count=2)] == ["a.jpg", "b.jpg"]
+
+
 def odvg(tmp_path, *records):
     write(tmp_path / "odvg/images/0.jpg", picture())
     return write(tmp_path / "odvg/odvg.jsonl", "\n".join(map(json.dumps, records)).encode())

@@ -195,10 +195,21 @@ def test_grit_rows_are_labelled_pairs(run, tmp_path):
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "grit.parquet")
     (pair,) = run.ingest(source=str(tmp_path / "grit.parquet"))
     assert (pair["source_id"], pair["url"], pair["image"]) == ("1", URL % 1, None)
+    check_grit_gold(run, 1, 1)
+    write(tmp_path / "images/1.png", picture("PNG"))
+    (pair,) = run.ingest(source=str(tmp_path / "grit.parquet"), images=str(tmp_path / "images"))
+    assert run.image(pair) == picture("PNG")
+    check_grit_gold(run, WIDTH / 400, HEIGHT / 200)
+    pq.write_table(pa.Table.from_pylist([row | {"key": "2"}]), tmp_path / "grit.parquet")
+    run.ingest(source=str(tmp_path / "grit.parquet"), images=str(tmp_path / "images"))
+    assert run.rejects() == {"2": "missing_image"}
+
+
+def check_grit_gold(run, sx, sy):
     (gold,) = run.rows("gold")
     assert [(span["start"], span["end"]) for span in gold["spans"]] == [(0, 5), (10, 15), (0, 15)]
     assert [tuple(box.values()) for box in gold["boxes"]] == [
-        (0, 100, 100, 300, 200, ""),
-        (1, 0, 0, 200, 100, ""),
-        (2, 100, 100, 300, 200, ""),
+        (0, 100 * sx, 100 * sy, 300 * sx, 200 * sy, ""),
+        (1, 0, 0, 200 * sx, 100 * sy, ""),
+        (2, 100 * sx, 100 * sy, 300 * sx, 200 * sy, ""),
     ]

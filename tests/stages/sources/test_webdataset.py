@@ -180,3 +180,24 @@ def test_a_real_shard_of_img2dataset(run, shared):
             file.seek(pair["image"]["offset"])
             assert file.read(pair["image"]["length"]) == members[f"{pair['source_id']}.jpg"]
             assert pair["caption"] == members[f"{pair['source_id']}.txt"].decode()
+
+
+def test_a_sidecar_whose_data_is_damaged_rejects_the_rows_it_lists(run, tmp_path):
+    plain_tar(tmp_path / "a.tar", [*sample("0"), *sample("1")])
+    sidecar(tmp_path / "a.parquet", [(key, "success", "x" * 200) for key in "01"])
+    column = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(1)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    data[start : start + 30] = b"\xff" * 30
+    write(tmp_path / "a.parquet", bytes(data))
+    run.ingest(source=str(tmp_path / "a.tar"))
+    assert run.rejects() == {"a.parquet#0": "damaged_source", "a.parquet#1": "damaged_source"}
+    assert [pair["source_id"] for pair in run.rows("pairs")] == ["0", "1"]  # the tar has them all the same
+
+
+def test_a_file_that_changed_after_planning_fails_its_part(run, tmp_path):
+    stage = IngestStage(run.config(ingest={"source": plain_tar(tmp_path / "a.tar", sample("0"))}))
+    (piece,) = stage.plan(run.io(), 10)
+    plain_tar(tmp_path / "a.tar", [*sample("0", "longer" * 9999), *sample("1")])
+    with pytest.raises(ValueError, match="has changed since it was planned"):
+        stage.run_part(run.io(0, piece))
