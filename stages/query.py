@@ -91,7 +91,7 @@ def _root(connection: Any, run: str) -> str:
 
 
 def _view(connection: Any, name: str, pattern: str, schema: Any) -> None:
-    found = connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchone()[0]
+    found = connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchall()[0][0]
     if found:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(pattern)})")
     elif schema is not None:

@@ -210,7 +210,7 @@ def find_twins(io: RunIO, wanted: list[Picture]) -> dict[str, str]:
         if not missing:
             break
         table = io.read_part("pairs", part, ["key", "sha256", "caption"])
-        table = table.filter(pc.is_in(table["sha256"], pa.array([sha for sha, _ in missing])))
+        table = table.filter(pc.is_in(table["sha256"], pa.array([sha for sha, _ in missing], pa.string())))
         for row in table.to_pylist():
             key = missing.pop((row["sha256"], row["caption"]), None)
             if key is not None:

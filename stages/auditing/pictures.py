@@ -98,12 +98,11 @@ def _rows(io: RunIO, dataset: str, part: int, keys: list[str]) -> dict[str, dict
     if not io.has_part(dataset, part):
         return {}
     table = io.read_part(dataset, part)
-    table = table.filter(pc.is_in(table["key"], pa.array(keys)))
+    table = table.filter(pc.is_in(table["key"], pa.array(keys, pa.string())))
     return {row["key"]: row for row in table.to_pylist()}
 
 
 def _picture(pair: Any, phrases: Any, labels: Any, pseudo: Any, gold: Any) -> Picture:
-    boxes = _boxes(labels, pseudo)
     return {
         "key": pair["key"],
         "source_id": pair["source_id"] or "",
@@ -113,12 +112,11 @@ def _picture(pair: Any, phrases: Any, labels: Any, pseudo: Any, gold: Any) -> Pi
         "height": pair["height"],
         "caption": pair["caption"],
         "phrases": [[p["start"], p["end"], p["norm"] or ""] for p in (phrases or {}).get("phrases") or []],
-        "boxes": boxes[:MOST_BOXES],
-        "more_boxes": max(len(boxes) - MOST_BOXES, 0),
+        "boxes": _boxes(labels, pseudo),
         "gold": [
             [round(b[c], 1) for c in ("x1", "y1", "x2", "y2")] + [b["category"] or ""]
             for b in (gold or {}).get("boxes") or []
-        ][:MOST_BOXES],
+        ],
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.auditing.page import charts, prose, series
-from stages.auditing.pictures import GALLERIES, MOST_CHARS, Picture
+from stages.auditing.pictures import GALLERIES, MOST_BOXES, MOST_CHARS, Picture
 
 HERE = Path(__file__).parent
 
@@ -70,8 +70,12 @@ def embed_pictures(pairs: list[tuple[Picture, Picture]]) -> list[dict[str, Pictu
 
 
 def _cut(picture: Picture) -> Picture:
-    """Without what the page does not use, and with the caption cut where it is very long."""
+    """Without what the page does not use, with the best MOST_BOXES boxes, and with a very long caption cut."""
     kept = {k: v for k, v in picture.items() if k not in ("sha256", "image", "source_id") and v not in ([], "", 0)}
+    for name in ("boxes", "gold"):
+        if len(picture[name]) > MOST_BOXES:
+            kept[name] = picture[name][:MOST_BOXES]
+            kept[f"more_{name}"] = len(picture[name]) - MOST_BOXES
     if len(picture["caption"]) > MOST_CHARS:
         kept["caption"] = picture["caption"][:MOST_CHARS] + "…"
     return kept
