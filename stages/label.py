@@ -59,7 +59,7 @@ class LabelStage:
             raise UserError(f"label.teacher: no teacher {label.teacher!r}; there are {', '.join(sorted(VARIANTS))}")
         variant = VARIANTS[label.teacher]
         return {
-            "device": resolve_device(label.device),
+            "device": resolve_device(label.device) if label.device == "auto" else label.device,
             "short": label.short or variant.short,
             "long": label.long or variant.long,
         }
@@ -132,7 +132,10 @@ class LabelStage:
 
 
 def resolve_device(device: str) -> str:
-    """auto: cuda where torch sees one, else cpu. Raises UserError for a device that is not there."""
+    """auto: cuda where torch sees one, else cpu. Raises UserError for a device that is not there.
+
+    Asked where the work is done: the machine that starts a run on a cluster needs no GPU itself.
+    """
     import torch
 
     if device == "auto":
@@ -159,13 +162,14 @@ def load_teacher(config: Any) -> Glip:
     from model.glip import Glip
 
     torch.set_num_threads(config.threads)
+    device = resolve_device(config.device)
     try:
         glip = Glip.from_file(config.teacher, config.weights) if config.weights else Glip.pretrained(config.teacher)
     except (OSError, ValueError) as error:
         raise UserError(f"weights of {config.teacher}: {error}") from error
     glip.precision, glip.batch_size = config.precision, config.batch_size
     glip.variant = replace(glip.variant, short=config.short, long=config.long)
-    return glip.to(config.device)
+    return glip.to(device)
 
 
 def read_rows(io: PartIO) -> list[Row]:

@@ -40,7 +40,7 @@ class TrainStage:
             raise UserError(
                 f"train.variant: no variant {config.train.variant!r}; there are {', '.join(sorted(VARIANTS))}"
             )
-        return {"device": resolve_device(config.train.device)}
+        return {"device": resolve_device("auto") if config.train.device == "auto" else config.train.device}
 
     @classmethod
     def settings(cls, config: Any) -> dict[str, Any]:
@@ -53,6 +53,7 @@ class TrainStage:
     def run_job(self, io: RunIO) -> dict[str, Any]:
         import torch
 
+        resolve_device(self.config.device)
         torch.set_num_threads(self.config.threads)
         return train(io, self.whole)
 
