@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from stages.sources.lines import Line, Lines
+from stages.sources.listing import Unclear
 from stages.sources.records import USUAL_NAMES, Columns, find_columns
 from stages.stage import RowError, UserError
 
@@ -157,7 +158,7 @@ def _has_header(first: list[str], config: Any) -> bool:
 
 
 def _by_content(rows: list[list[str]], names: tuple[str, ...], config: Any, where: str) -> Columns:
-    """Without a header: the column of addresses is the url, and the only other one is the caption. Raises UserError."""
+    """Without a header: the column of addresses is the url, the only other one the caption. May raise Unclear."""
     full = [row for row in rows if len(row) == len(names)]
     web = [name for i, name in enumerate(names) if 2 * sum(row[i].startswith(_WEB) for row in full) > len(full)]
     rest = [name for name in names if name not in web]
@@ -165,7 +166,7 @@ def _by_content(rows: list[list[str]], names: tuple[str, ...], config: Any, wher
     url = config.url or (web[0] if len(web) == 1 else "")
     if not caption:
         shown = ", ".join(f"{name} ({value[:40]!r})" for name, value in zip(names, full[0]))
-        raise UserError(f"{where}: no header, and any column may be the caption; set ingest.caption to one of {shown}")
+        raise Unclear(f"{where}: no header, and any column may be the caption; set ingest.caption to one of {shown}")
     chosen = Columns(caption, config.image or "", url, config.id or "")
     unknown = [name for name in chosen.to_json().values() if name not in names]
     if unknown:

@@ -11,6 +11,10 @@ from stages.stage import Files, Slice, SourceFile, UserError
 _AT_ONCE = 16  # files looked at together while planning
 
 
+class Unclear(UserError):
+    """Which column is meant? Only the user knows; every other file that cannot be read is a reject among the others."""
+
+
 def list_files(files: Files, uri: str, option: str = "ingest.source") -> list[SourceFile]:
     """A file, or the files below a folder but hidden ones, sorted. Raises UserError where there is nothing."""
     try:
@@ -59,7 +63,7 @@ def starts(lengths: Iterable[int], offset: int, part_size: int) -> tuple[int, li
 def plan_files(found: Iterable[SourceFile], plan_file: Callable[[SourceFile], list[Slice]]) -> Iterator[Slice]:
     """The slices of all files in order. A file that cannot be planned is one row, to be rejected with what is wrong.
 
-    Raises UserError, that of the first file, where it is so with every file.
+    Raises UserError, that of the first file, where it is so with every file; and Unclear.
     """
     first: UserError | None = None
     planned = False
@@ -68,6 +72,8 @@ def plan_files(found: Iterable[SourceFile], plan_file: Callable[[SourceFile], li
         for start in range(0, len(pending), _AT_ONCE):
             window = pending[start : start + _AT_ONCE]
             for file, result in zip(window, pool.map(_caught(plan_file), window)):
+                if isinstance(result, Unclear):
+                    raise result
                 if isinstance(result, UserError):
                     first = first or result
                     yield Slice(file.uri, 0, 1, size=file.size, extra={"damaged": str(result)})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from stages.sources.listing import Unclear
 from stages.sources.locate import Found, find_image
 from stages.sources.row import Gold, GoldBox, Row
 from stages.sources.text import storable_or_none
@@ -38,27 +39,23 @@ class Columns:
 
 
 def find_columns(names: Sequence[str], config: Any, where: str) -> Columns:
-    """By the config, else by their usual names. Raises UserError for a missing or ambiguous one.
+    """By the config, else by their usual names; "" in the config stands for none.
 
-    Of several usual names the first wins, but for the caption, where a wrong guess would spoil the run.
+    Raises UserError for a missing column, Unclear where more than one may be the caption: a wrong guess would spoil the
+    run. Of several usual names for the others the first wins.
     """
     chosen: dict[str, str] = {}
     for role, usual in _USUAL.items():
         named = getattr(config, role, None)
-        if named:
-            if named not in names:
-                raise UserError(f"ingest.{role}: {where} has no column {named!r}; it has {_listed(names)}")
-            chosen[role] = named
-        elif named is None:
-            found = sorted(
-                (name for name in names if name.lower() in usual), key=lambda name: usual.index(name.lower())
-            )
-            if role == "caption" and len(found) != 1:
-                problem = (
-                    f"{' and '.join(map(repr, found))} may be the caption" if found else "no column is the caption"
-                )
-                raise UserError(f"{where}: {problem}; set ingest.caption to one of {_listed(names)}")
-            chosen[role] = found[0] if found else ""
+        if named and named not in names:
+            raise UserError(f"ingest.{role}: {where} has no column {named!r}; it has {_listed(names)}")
+        found = [name for word in usual for name in names if name.lower() == word] if named is None else [named]
+        if role == "caption" and len(found) > 1:
+            question = f"{' and '.join(map(repr, found))} may be the caption"
+            raise Unclear(f"{where}: {question}; set ingest.caption to one of {_listed(names)}")
+        if role == "caption" and not any(found):
+            raise UserError(f"{where}: no column is the caption; set ingest.caption to one of {_listed(names)}")
+        chosen[role] = found[0] if found else ""
     return Columns(**chosen)
 
 

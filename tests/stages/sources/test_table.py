@@ -44,6 +44,9 @@ def test_an_unclear_table_asks_for_the_column(run, tmp_path):
     path = write(tmp_path / "a.tsv", b"1.jpg#0\ta dog\n1.jpg#1\ta cat\n")
     with pytest.raises(UserError, match=r"set ingest\.caption to one of 0 \('1.jpg#0'\), 1 \('a dog'\)"):
         run.ingest(source=path)
+    write(tmp_path / "b.tsv", b"clear\thttp://x\n")
+    with pytest.raises(UserError, match=r"a\.tsv: no header"):
+        run.ingest(source=str(tmp_path))
     pairs = run.ingest(source=path, caption="1", id="0")
     assert [(pair["source_id"], pair["caption"]) for pair in pairs] == [("1.jpg#0", "a dog"), ("1.jpg#1", "a cat")]
     with pytest.raises(UserError, match="there is no column '7'"):
