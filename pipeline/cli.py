@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
@@ -34,6 +36,8 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer does not name the parent of its usage errors itself
+
+GRACE = 10.0  # seconds between SIGTERM and the end, at most
 
 HELP = {
     "ingest": "Source -> pairs: tars, tables, COCO, a folder or the built-in scenes.",
@@ -131,7 +135,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """The command `phrasebox`. Exit codes: 0 done, 1 some parts failed, 2 bad arguments, 130 and 143 stopped."""
     from pipeline.storage import StoreError
 
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _on_term)
     try:
         code = app(arguments or sys.argv[1:] or ["--help"], prog_name="phrasebox", standalone_mode=False)
     except UserError as error:
@@ -141,13 +145,35 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except USAGE_ERROR as error:
         _fail(error.format_message(), 2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was committed stays", 130)
+        _stop("terminated" if _terminated.is_set() else "interrupted", 143 if _terminated.is_set() else 130)
+    except SystemExit as end:
+        if _terminated.is_set() or end.code == signal.SIGTERM:  # the latter while Ray starts: it has its own handler
+            _stop("terminated", 143)
+        raise
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminated(signal_number: int, frame: Any) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the way out is not to be cut short
-    raise SystemExit(128 + signal_number)
+_terminated = threading.Event()
+
+
+def _on_term(signal_number: int, frame: Any) -> NoReturn:
+    """SIGTERM: like Ctrl-C. Where the way out hangs (on a Ray that got the signal too), it is cut short."""
+    _terminated.set()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    timer = threading.Timer(GRACE, _stop, ("terminated", 143))
+    timer.daemon = True
+    timer.start()
+    raise SystemExit(143)
+
+
+def _stop(how: str, code: int) -> NoReturn:
+    """Ends at once: what still runs of Ray dies with this process, and what was committed is complete."""
+    from pipeline.commands import complain
+
+    complain(f"{how}; what was committed stays, and the next run goes on from there")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _fail(text: str, code: int) -> NoReturn:

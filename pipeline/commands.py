@@ -58,11 +58,8 @@ def run_stages(
     if options.dry_run:
         show_plan(storage, config, every, selection, options)
         return
-    executor = make_executor(options)
-    try:
+    with make_executor(options) as executor:
         report = Runner(storage, config, every, executor, make_display(storage, options.verbose)).run(selection)
-    finally:
-        executor.close()
     finish(report)
 
 

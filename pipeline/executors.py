@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import Protocol
 
 from pipeline.worker import Context, Outcome, Task, Worker
@@ -13,7 +14,11 @@ class Executor(Protocol):
         """The outcome of every task, in the order they finish."""
         ...
 
-    def close(self) -> None: ...
+    def __enter__(self) -> Executor: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class InlineExecutor:
@@ -28,5 +33,10 @@ class InlineExecutor:
         for task in tasks:
             yield self._worker.run(task)
 
-    def close(self) -> None:
+    def __enter__(self) -> InlineExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._worker = None

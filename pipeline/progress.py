@@ -35,6 +35,7 @@ class Tally:
     def add(self, record: CommitRecord) -> None:
         self.done += 1
         self.made += 1
+        self.pairs_under_way = max(0, self.pairs_under_way - record.counts.in_)  # until the next look
         if not self.result:
             self.pairs += record.counts.in_
             self.rejected += record.counts.rejected
@@ -119,6 +120,7 @@ class Display:
         if self._watcher is not None:
             self._watcher.join()
             self._watcher = None
+            self.tally.pairs_under_way = 0
             self.last()
 
     def show(self) -> None:

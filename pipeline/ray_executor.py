@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pipeline.dispatch import Dispatch, Slot
@@ -57,6 +59,17 @@ class RayExecutor:
             self._made_for = (context, gpu)
         yield from Dispatch(self, open_storage(context.root), tasks, self._deadline).outcomes()
 
+    def __enter__(self) -> RayExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ray is asked to stop, unless this process is being stopped: then it dies with it, which is quicker and sure
+        (a signal to the whole group may have ended parts of Ray, and the rest would wait for them)."""
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+
     def close(self) -> None:
         if self._started:
             import ray
@@ -106,6 +119,7 @@ class RayExecutor:
         os.environ.update(QUIET)
         # Ray's processes inherit it: workers import the packages of this checkout, and what the driver can import.
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path))
+        on_term = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own in its place
         import ray
 
         options: dict[str, Any] = {
@@ -126,6 +140,7 @@ class RayExecutor:
                 object_store_memory=OBJECT_STORE,
                 **options,
             )
+        signal.signal(signal.SIGTERM, on_term)
         if not self._verbose:
             hush()
         self._started = True

@@ -58,16 +58,23 @@ class Runner:
         """Raises UserError for what the user can mend, StoreError when the store fails for good."""
         settings = settings_of(selection.stages, self.config)
         with RunLock(self.storage) as lock:
-            sweep(self.storage)
-            known = read_plan(self.storage)
-            plan = self.plan(selection, known)
-            write_config(self.storage, self.config)
-            ledger = Ledger(self.storage, self.project, self.config, plan, settings)
-            self._store_plan(known, plan, ledger)
-            report = Report(ledger)
-            context = Context(self.storage.root, self.config.model_dump_json(), lock.run_id)
-            for stage in selection.stages:
-                _StageRun(self, ledger, context, selection, report).run(stage)
+            try:
+                return self._run(selection, settings, lock.run_id)
+            except BaseException:
+                sweep(self.storage)  # workers that are still at it find their drafts gone, and the lock
+                raise
+
+    def _run(self, selection: Selection, settings: dict[str, dict[str, Any]], run_id: str) -> Report:
+        sweep(self.storage)
+        known = read_plan(self.storage)
+        plan = self.plan(selection, known)
+        write_config(self.storage, self.config)
+        ledger = Ledger(self.storage, self.project, self.config, plan, settings)
+        self._store_plan(known, plan, ledger)
+        report = Report(ledger)
+        context = Context(self.storage.root, self.config.model_dump_json(), run_id)
+        for stage in selection.stages:
+            _StageRun(self, ledger, context, selection, report).run(stage)
         return report
 
     def plan(self, selection: Selection, known: Plan) -> Plan:

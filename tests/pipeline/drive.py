@@ -47,10 +47,8 @@ def main() -> None:
         executor = RayExecutor(workers=2)
     if int(crash):
         crash_before(int(crash))
-    try:
+    with executor:
         report = run_toys(make_config(run, source, train__steps=20), executor)
-    finally:
-        executor.close()
     sys.exit(1 if report.failed or report.waiting else 0)
 
 

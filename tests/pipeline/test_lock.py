@@ -1,0 +1,128 @@
+"""One run at a time; a dead owner's lock is no obstacle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy_runs import data_files, make_config, run_toys
+
+from pipeline import lock
+from pipeline.lock import LOCK, RunLock, holds, read_lock
+from pipeline.storage import open_storage
+from pipeline.worker import Context, Task, Worker, reference_of
+from stages.stage import UserError
+
+HOLD = """
+import sys, time
+from pipeline.lock import RunLock
+from pipeline.storage import open_storage
+with RunLock(open_storage(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def owner(**changes: object) -> dict[str, object]:
+    return {"run_id": "other", **lock._this_process(), "heartbeat": time.time(), **changes}
+
+
+def put(run: Path, record: dict[str, object]) -> None:
+    (run / "state").mkdir(parents=True, exist_ok=True)
+    (run / LOCK).write_text(json.dumps(record))
+
+
+def test_a_second_run_refuses_and_harms_nothing(tmp_path: Path, source: Path) -> None:
+    run_toys(make_config(tmp_path, source))
+    before = data_files(tmp_path)
+    storage = open_storage(str(tmp_path))
+    with RunLock(storage) as held:
+        with pytest.raises(UserError, match=rf"in use by another run \(pid {os.getpid()} on .*\); wait for it"):
+            run_toys(make_config(tmp_path, source, part_size=2))
+        assert holds(storage, held.run_id)
+    assert not (tmp_path / LOCK).exists()
+    assert data_files(tmp_path) == before
+
+
+def test_a_killed_owner_is_followed_at_once(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=str(holder.pid)), RunLock(open_storage(str(tmp_path))):
+        pass
+    holder.kill()
+    holder.wait()
+    start = time.monotonic()
+    with RunLock(open_storage(str(tmp_path))):
+        assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("record", "alive"),
+    [
+        (owner(), True),
+        (owner(started="1"), False),  # the pid was given to another process
+        (owner(pid=1 << 22), False),
+        (owner(host="elsewhere"), True),
+        (owner(host="elsewhere", heartbeat=time.time() - 61), False),
+        (owner(boot="another boot or container"), True),
+        (owner(boot="another boot or container", heartbeat=time.time() - 61), False),
+        (owner(heartbeat=0.0), True),  # on this machine the process itself is asked
+    ],
+)
+def test_who_counts_as_alive(tmp_path: Path, record: dict[str, object], alive: bool) -> None:
+    put(tmp_path, record)
+    storage = open_storage(str(tmp_path))
+    if alive:
+        with pytest.raises(UserError), RunLock(storage):
+            pass
+    else:
+        with RunLock(storage) as taken:
+            assert holds(storage, taken.run_id)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_damaged_lock_is_taken(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / LOCK).write_text(text)
+    with RunLock(open_storage(str(tmp_path))) as taken:
+        assert holds(open_storage(str(tmp_path)), taken.run_id)
+
+
+def test_the_heartbeat_goes_on_until_the_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.05)
+    storage = open_storage(str(tmp_path))
+    with RunLock(storage) as held:
+        first = (read_lock(storage) or {})["heartbeat"]
+        time.sleep(0.3)
+        assert (read_lock(storage) or {})["heartbeat"] > first
+        put(tmp_path, owner())
+        time.sleep(0.3)
+        assert held.lost
+    assert (read_lock(storage) or {})["run_id"] == "other"  # it is not ours to delete
+
+
+def test_a_worker_that_outlives_its_run_commits_nothing(tmp_path: Path, source: Path) -> None:
+    from toys import ToyIngest
+
+    config = make_config(tmp_path / "run", source)
+    run_toys(config)
+    before = data_files(tmp_path / "run")
+    storage = open_storage(config.run)
+    put(tmp_path / "run", owner())  # another run has taken over
+    piece = ToyIngest(config).plan(_files(storage), 2)[0]
+    late = Worker(Context(storage.root, config.model_dump_json(), "late"))
+    outcome = late.run(Task(reference_of(ToyIngest), 0, "another fingerprint", {}, piece))
+    assert outcome.record is None and "taken over by another run" in outcome.error
+    assert data_files(tmp_path / "run") == before
+    assert not list((tmp_path / "run/state/drafts").iterdir())
+
+
+def _files(storage: object) -> object:
+    from pipeline.files import SourceFiles
+
+    return SourceFiles(storage)  # type: ignore[arg-type]
