@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["ImageInfo", "decode_rgb", "inspect", "sniff"]
+__all__ = ["ImageInfo", "check_sha256", "decode_rgb", "inspect", "sniff"]
 
 # What Pillow raises for damaged data.
 _DAMAGED = (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, LookupError, OverflowError)
@@ -45,6 +45,16 @@ def inspect(data: bytes, max_pixels: int) -> ImageInfo:
     if header.orientation >= 5:  # turned by a quarter
         width, height = height, width
     return ImageInfo(header.format, width, height, header.orientation, hashlib.sha256(data).hexdigest())
+
+
+def check_sha256(data: bytes | RowError, expected: str) -> bytes:
+    """The bytes, if they are those that ingest recorded. Raises RowError, the given one too."""
+    if isinstance(data, RowError):
+        raise data
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise RowError("image_changed", f"sha256 {found[:12]}..., recorded {expected[:12]}...")
+    return data
 
 
 def decode_rgb(data: bytes, max_pixels: int) -> NDArray[np.uint8]:

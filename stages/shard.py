@@ -6,17 +6,15 @@ list of all shards, index.json, is put together from one small summary per part.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
-from stages.images import sniff
+from stages.images import check_sha256, sniff
 from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
 
-BATCH = 64  # samples whose images are in memory at a time
 INDEX = "shards/index.json"
 
 
@@ -50,37 +48,24 @@ class ShardStage:
 
     def run_part(self, io: PartIO) -> PartResult:
         samples = read_samples(io)
-        set_aside = {"no_image": 0, "no_boxes": 0}
-        usable = []
-        for sample in samples:
-            if sample["image"] is None:
-                set_aside["no_image"] += 1
-            elif not sample["boxes"]:
-                set_aside["no_boxes"] += 1
-            else:
-                usable.append(sample)
+        set_aside = Counter(reason for sample in samples if (reason := nothing_to_carry(sample)))
+        usable = [sample for sample in samples if not nothing_to_carry(sample)]
+        io.progress(len(samples) - len(usable))
+        images = io.image_bytes([ImageRef(**sample["image"]) for sample in usable])
         rejected: list[tuple[str, str, RowError]] = []
         shards = ShardWriter(io, self.samples_per_shard)
         with shards:
-            for sample, data in self._with_images(io, usable):
+            for sample, data in zip(usable, images, strict=True):
                 try:
-                    name = f"{self.corpus}-{sample['key']}"
-                    shards.add(name, check_image(data, sample["sha256"]), sample_json(sample, self.teacher))
+                    image = check_sha256(data, sample["sha256"])
+                    shards.add(f"{self.corpus}-{sample['key']}", image, sample_json(sample, self.teacher))
                 except RowError as error:
                     rejected.append((sample["key"], sample["source_id"], error))
+                io.progress(1)
         with io.create(summary_path(io.part)) as file:
             file.write(_json_line(shards.entries))
         io.write("rejects/shard", reject_rows("shard", rejected))
-        set_aside = {reason: n for reason, n in set_aside.items() if n}
-        return PartResult(Counts(len(samples), shards.samples, len(rejected), set_aside))
-
-    def _with_images(
-        self, io: PartIO, samples: list[dict[str, Any]]
-    ) -> Iterator[tuple[dict[str, Any], bytes | RowError]]:
-        for start in range(0, len(samples), BATCH):
-            batch = samples[start : start + BATCH]
-            yield from zip(batch, io.image_bytes([ImageRef(**sample["image"]) for sample in batch]), strict=True)
-            io.progress(len(batch))
+        return PartResult(Counts(len(samples), shards.samples, len(rejected), dict(set_aside)))
 
     def merge(self, io: RunIO) -> dict[str, Any]:
         """Write shards/index.json from the summaries of all parts, in the order of the parts."""
@@ -153,14 +138,11 @@ def read_samples(io: PartIO) -> list[dict[str, Any]]:
     return [{**pairs[row["key"]], "phrases": phrases[row["key"]], "boxes": row["boxes"]} for row in rows]
 
 
-def check_image(data: bytes | RowError, expected: str) -> bytes:
-    """The bytes, if they are those that ingest recorded. Raises RowError."""
-    if isinstance(data, RowError):
-        raise data
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise RowError("image_changed", f"sha256 {found[:12]}..., recorded {expected[:12]}...")
-    return data
+def nothing_to_carry(sample: dict[str, Any]) -> str:
+    """Why a sample is set aside; "" for one that has an image and boxes."""
+    if sample["image"] is None:
+        return "no_image"
+    return "" if sample["boxes"] else "no_boxes"
 
 
 def sample_json(sample: dict[str, Any], teacher: str) -> bytes:

@@ -195,7 +195,7 @@ def _listed_row(tar: _Tar, key: str, record: dict[str, Any], duplicate: bool) ->
     if duplicate:
         return Row(key, error=RowError("duplicate_sample", "a second row of this key in the sidecar"))
     if status is not None and status != "success":
-        return Row(key, error=RowError("download_failed", f"{status}: {record.get('error_message')}"))
+        return Row(key, error=RowError("download_failed", f"{status}: {record.get('error_message') or 'no message'}"))
     sample = tar.by_key.get(key)
     if sample is not None:
         return tar.row(sample, record)
