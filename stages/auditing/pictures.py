@@ -19,7 +19,6 @@ from stages.stage import ImageRef, RowError, RunIO
 
 MOST_BOXES = 40  # of one picture in the page: kept ones first, then by score
 MOST_CHARS = 600  # of a caption in the page
-BUDGET = 24_000_000  # bytes of the page that pictures may take
 SIDES = ((150, 400), (600, 288), (2000, 192), (1_000_000, 128))  # up to so many pictures: longest side in pixels
 
 GALLERIES = {
@@ -34,15 +33,16 @@ GALLERIES = {
 }
 
 Picture = dict[str, Any]
+Chosen = dict[int, dict[str, int]]  # key (as a number) -> the galleries that it is in, and its place in each
 
 
-def choose(merged: Merged, io: RunIO, pictures: int, seed: int) -> dict[int, list[str]]:
-    """Key (as a number) -> the galleries that it is in; the sample first, then each gallery from its worst down."""
-    chosen: dict[int, list[str]] = {}
-    for gallery in GALLERIES:
+def choose(merged: Merged, io: RunIO, pictures: int, seed: int) -> Chosen:
+    """The pairs to be shown: each gallery from its worst down, then the seeded sample."""
+    chosen: Chosen = {}
+    for gallery in (*(name for name in GALLERIES if name != "sample"), "sample"):
         keys = sampled_keys(merged, io, pictures, seed) if gallery == "sample" else _gallery(merged, gallery)
-        for key in keys:
-            chosen.setdefault(key, []).append(gallery)
+        for place, key in enumerate(keys):
+            chosen.setdefault(key, {})[gallery] = place
     return chosen
 
 
@@ -74,7 +74,7 @@ def _gallery(merged: Merged, gallery: str) -> list[int]:
     return list(dict.fromkeys(phrases.columns["kept_key"][rarest[: 4 * WORST]].tolist()))[:WORST]
 
 
-def load(io: RunIO, chosen: dict[int, list[str]], max_pixels: int) -> list[Picture]:
+def load(io: RunIO, chosen: Chosen, max_pixels: int) -> list[Picture]:
     """Everything that the page shows of the chosen pairs, in the order chosen."""
     by_part: dict[int, list[int]] = {}
     for key in chosen:
@@ -131,9 +131,8 @@ def _boxes(labels: Any, pseudo: Any) -> list[list[Any]]:
 
 
 def add_thumbnails(io: RunIO, pictures: list[Picture], max_pixels: int) -> list[Picture]:
-    """Read, decode and shrink the images. What cannot be shown says why in `missing`; the budget of bytes holds."""
+    """Read, decode and shrink the images; the more there are, the smaller. `missing` says why one cannot be shown."""
     side = next(pixels for most, pixels in SIDES if len(pictures) <= most)
-    spent = 0
     refs = [ImageRef(**p["image"]) for p in pictures if p["image"]]
     images = iter(io.image_bytes(refs))
     for picture in pictures:
@@ -144,10 +143,6 @@ def add_thumbnails(io: RunIO, pictures: list[Picture], max_pixels: int) -> list[
             thumbnail = shrink(data, side, max_pixels)
         except RowError as error:
             picture["missing"] = error.reason
-            continue
-        spent += len(thumbnail) * 4 // 3
-        if spent > BUDGET:
-            picture["missing"] = "left out: the page's limit in bytes is reached"
         else:
             picture["thumbnail"] = base64.b64encode(thumbnail).decode("ascii")
     return pictures

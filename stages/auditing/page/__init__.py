@@ -16,6 +16,7 @@ from stages.auditing.page import charts, prose, series
 from stages.auditing.pictures import GALLERIES, MOST_BOXES, MOST_CHARS, Picture
 
 HERE = Path(__file__).parent
+BUDGET = 24_000_000  # bytes of the page that pictures may take
 
 
 def embed(data: Any) -> str:
@@ -28,7 +29,20 @@ def embed(data: Any) -> str:
 
 def render(stats: dict[str, Any], pictures: list[Picture]) -> str:
     """The whole page."""
-    return render_template("template.html", "page.js", stats=stats, data=page_data(stats, pictures), pictures=pictures)
+    shown = within_budget([_cut(picture) for picture in pictures])
+    left_out = len(pictures) - len(shown)
+    values = {"stats": stats, "data": page_data(stats, shown), "pictures": len(shown), "left_out": left_out}
+    return render_template("template.html", "page.js", **values)
+
+
+def within_budget(pictures: list[Picture]) -> list[Picture]:
+    """The first pictures whose records, thumbnails included, take at most BUDGET bytes of the page together."""
+    spent = 0
+    for i, picture in enumerate(pictures):
+        spent += len(embed(picture).encode())
+        if spent > BUDGET:
+            return pictures[:i]
+    return pictures
 
 
 def render_template(name: str, script: str, **values: Any) -> str:
@@ -60,7 +74,8 @@ def page_data(stats: dict[str, Any], pictures: list[Picture]) -> dict[str, Any]:
         "thresholds": [[r["threshold"], r["pairs"], r["boxes"], r["unique_phrases"]] for r in stats["by_threshold"]],
         "gold": [[r["threshold"], r["precision"], r["recall"]] for r in gold.get("by_threshold", [])],
         "galleries": GALLERIES,
-        "pictures": [_cut(picture) for picture in pictures],
+        "exact": stats["exactness"]["unique_phrases"]["exact"],
+        "pictures": pictures,
     }
 
 

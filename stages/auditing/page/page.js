@@ -29,7 +29,7 @@
     $("at").textContent = at.toFixed(2);
     tell("t-pairs", count.format(pairs), share(pairs, full[1]));
     tell("t-boxes", count.format(boxes), share(boxes, full[2]));
-    tell("t-unique", count.format(unique), share(unique, full[3]));
+    tell("t-unique", (data.exact ? "" : "≈\u202f") + count.format(unique), share(unique, full[3]));
     tell("t-density", pairs ? (boxes / pairs).toFixed(2) : "–");
     if (data.gold.length) {
       const [, precision, recall] = nearest(data.gold);
@@ -56,7 +56,7 @@
   if (!data.pictures.length) return;
   const FIRST = 12;
   const NEXT = 24;
-  const gallery = $("gallery");
+  const cards = $("gallery");
   let chosen = [];
   let shown = 0;
 
@@ -67,7 +67,7 @@
   }
 
   function fillChoices() {
-    const galleries = Object.keys(data.galleries).filter((g) => data.pictures.some((p) => p.galleries.includes(g)));
+    const galleries = Object.keys(data.galleries).filter((g) => data.pictures.some((p) => g in p.galleries));
     const reasons = new Set(data.pictures.flatMap((p) => (p.boxes || []).map((box) => box[6])));
     $("f-gallery").append(...galleries.map((g) => option(g, data.galleries[g])), option("", "all of them"));
     $("f-reason").append(option("kept", "kept"), option("all", "kept and dropped"));
@@ -89,7 +89,7 @@
   function matches(picture) {
     const gallery = $("f-gallery").value;
     const phrase = wantedPhrase();
-    if (gallery && !picture.galleries.includes(gallery)) return false;
+    if (gallery && !(gallery in picture.galleries)) return false;
     if (phrase && !(picture.phrases || []).some((p) => p[2].includes(phrase))) return false;
     const narrow = +$("f-score").value > 0 || $("f-reason").value !== "kept";
     return !narrow || boxesOf(picture).length > 0;
@@ -111,7 +111,7 @@
   function more(number) {
     const next = chosen.slice(shown, shown + number);
     shown += next.length;
-    gallery.append(...next.map(card));
+    cards.append(...next.map(card));
     const left = chosen.length - shown;
     $("f-more").hidden = !left;
     $("f-more").textContent = `show ${Math.min(left, NEXT)} more of ${count.format(left)}`;
@@ -119,9 +119,11 @@
 
   function refresh() {
     $("f-score-at").textContent = (+$("f-score").value).toFixed(2);
+    const gallery = $("f-gallery").value;
     chosen = data.pictures.filter(matches);
+    if (gallery) chosen.sort((a, b) => a.galleries[gallery] - b.galleries[gallery]);
     shown = 0;
-    gallery.replaceChildren();
+    cards.replaceChildren();
     $("f-count").textContent = `${count.format(chosen.length)} of ${count.format(data.pictures.length)} pictures`;
     more(FIRST);
   }

@@ -85,6 +85,12 @@ def standfirst(stats: dict[str, Any]) -> str:
     return sentence + "."
 
 
+def unique(stats: dict[str, Any], name: str) -> str:
+    """A number of distinct phrases, marked where it is an estimate."""
+    mark = "" if stats["exactness"]["unique_phrases"]["exact"] else "≈ "
+    return mark + number(stats[name])
+
+
 def counted(stats: dict[str, Any]) -> str:
     """Which figures are exact, in words."""
     phrases = stats["exactness"]["unique_phrases"]
