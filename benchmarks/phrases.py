@@ -8,6 +8,8 @@ are. Speed: real captions of ../shared, otherwise the gold ones over and over. A
 as such. Captions per second count CPU seconds of one thread; wall seconds stand beside them.
 """
 
+# ruff: noqa: E402  (the repository's root is put on the path, or threads are set, before the imports)
+
 from __future__ import annotations
 
 import os
@@ -83,7 +85,10 @@ def speed(system: System, captions: list[str]) -> dict[str, float]:
     for _ in system(captions):
         pass
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return {"captions_per_cpu_second": round(len(captions) / cpu, 1), "captions_per_second": round(len(captions) / wall, 1)}
+    return {
+        "captions_per_cpu_second": round(len(captions) / cpu, 1),
+        "captions_per_second": round(len(captions) / wall, 1),
+    }
 
 
 def _work(captions: list[str]) -> int:
@@ -100,11 +105,15 @@ def scaling(captions: list[str], repeat: int) -> dict[str, float]:
             start = time.perf_counter()
             list(pool.map(_work, halves))
             seconds[workers] = time.perf_counter() - start
-    return {"seconds_1": round(seconds[1], 2), "seconds_2": round(seconds[2], 2), "ratio": round(seconds[1] / seconds[2], 2)}
+    return {
+        "seconds_1": round(seconds[1], 2),
+        "seconds_2": round(seconds[2], 2),
+        "ratio": round(seconds[1] / seconds[2], 2),
+    }
 
 
 def memory(captions: list[str], total: int) -> dict[str, Any]:
-    """Peak resident memory while ever new captions pass: every tenth word gets a number, so that no word list is finite."""
+    """Peak resident memory while ever new captions pass: one word of each gets a number, so that none is seen twice."""
     system = SYSTEMS["ours"]()
 
     def endless() -> Iterator[str]:

@@ -46,7 +46,7 @@ class NounPhraseExtractor:
         return self._backend.version
 
     def extract(self, captions: Sequence[str]) -> list[list[NounPhrase]]:
-        """All base noun phrases of each caption, in text order; they never overlap, and `caption[start:end] == text`."""
+        """All base noun phrases of each caption, in text order and apart; `caption[start:end] == text`."""
         return [parsed.phrases for parsed in self.parse(captions)]
 
     def parse(self, captions: Sequence[str]) -> Iterator[Parsed]:

@@ -4,6 +4,8 @@ A caption is a list of tokens with labels (B, I, O) and whether a space stands b
 list, so the spans stay right.
 """
 
+# ruff: noqa: E501  (one alternative a line reads better than one cut in two)
+
 from __future__ import annotations
 
 import random
@@ -12,7 +14,9 @@ from typing import Any
 
 from silver import tokens_of
 
-DETERMINERS = frozenset("a an the".split())
+from stages.chunking.lexicon import words
+
+DETERMINERS = frozenset(["a", "an", "the"])
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,15 @@ def upper(line: Line, rng: random.Random) -> Line:
     return [replace(w, text=w.text.upper()) for w in line]
 
 
-_SMALL = frozenset("a an the of in on at to and or by with for from".split())
+_SMALL = frozenset(["a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "by", "with", "for", "from"])
 
 
 def title(line: Line, rng: random.Random) -> Line:
     keep_small = rng.random() < 0.6
     return [
-        w if keep_small and i and w.text.lower() in _SMALL or not w.text[0].isalpha() else replace(w, text=w.text[0].upper() + w.text[1:])
+        w
+        if (keep_small and i and w.text.lower() in _SMALL) or not w.text[0].isalpha()
+        else replace(w, text=w.text[0].upper() + w.text[1:])
         for i, w in enumerate(line)
     ]
 
@@ -91,7 +97,15 @@ def glue(line: Line, rng: random.Random) -> Line:
     for i, w in enumerate(line):
         space = w.space
         before = result[-1] if result else None
-        if w.text in (",", ".", "!", "?", ";", ":", ")", "..", "...", "%") or w.text.lower() in ("'s", "'re", "'ll", "'d", "'ve", "'m", "n't"):
+        if w.text in (",", ".", "!", "?", ";", ":", ")", "..", "...", "%") or w.text.lower() in (
+            "'s",
+            "'re",
+            "'ll",
+            "'d",
+            "'ve",
+            "'m",
+            "n't",
+        ):
             space = False
         if before and before.text in ("(", "$", "£", "#", "@"):
             space = False
@@ -115,7 +129,13 @@ def drop_determiners(line: Line, rng: random.Random) -> Line:
     result: Line = []
     begin = False
     for i, w in enumerate(line):
-        if w.text.lower() in DETERMINERS and w.label == "B" and i + 1 < len(line) and line[i + 1].label == "I" and rng.random() < 0.9:
+        if (
+            w.text.lower() in DETERMINERS
+            and w.label == "B"
+            and i + 1 < len(line)
+            and line[i + 1].label == "I"
+            and rng.random() < 0.9
+        ):
             begin = True
             continue
         if begin and w.label == "I":
@@ -149,14 +169,21 @@ def with_slash(line: Line, rng: random.Random) -> Line:
     return [replace(w, text="w/") if w.text.lower() == "with" else w for w in line]
 
 
-FIRST = """Anna Ben Carlos Priya Mei Tom Lena Marek Sofia Omar Yuki Ivan Grace Noah Fatima Jonas Elena Samir Kate Pedro Aisha Luca
-Ingrid Dmitri Chloe Hassan Nina Oscar Ravi Julia Peter Mary John Emma David Sarah Tommy Zoe Max Rosa Diego Liam Olga""".split()
-LAST = """Lopez Smith Novak Kim Patel Müller Garcia Rossi Tanaka O'Brien Svensson Kowalski Haddad Nguyen Brown Silva Dubois
-Jones Ivanov Costa Fischer Okafor Larsen Wong Moreau Taylor Hill Walker Ortiz Becker""".split()
+FIRST = words(
+    """Anna Ben Carlos Priya Mei Tom Lena Marek Sofia Omar Yuki Ivan Grace Noah Fatima Jonas Elena Samir Kate Pedro
+    Aisha Luca Ingrid Dmitri Chloe Hassan Nina Oscar Ravi Julia Peter Mary John Emma David Sarah Tommy Zoe Max Rosa
+    Diego Liam Olga"""
+)
+LAST = words(
+    """Lopez Smith Novak Kim Patel Müller Garcia Rossi Tanaka O'Brien Svensson Kowalski Haddad Nguyen Brown Silva
+    Dubois Jones Ivanov Costa Fischer Okafor Larsen Wong Moreau Taylor Hill Walker Ortiz Becker"""
+)
 TITLES = ["Dr.", "Mr.", "Mrs.", "Captain", "Queen", "Uncle", "Aunt", "Professor", "President", "Sir", "Chef", "Coach"]
-PLACES = """Oslo Norway London Paris France Berlin Tokyo Japan Lisbon Portugal Sydney Australia Texas California Ohio Rome
-Italy Kenya Peru Lima Chicago Boston Toronto Canada Prague Vienna Austria India Delhi Mumbai China Beijing Wiltshire
-Scotland Edinburgh Dublin Ireland Cornwall Bavaria Brazil Cuba Havana Utah Seattle""".split()
+PLACES = words(
+    """Oslo Norway London Paris France Berlin Tokyo Japan Lisbon Portugal Sydney Australia Texas California Ohio Rome
+    Italy Kenya Peru Lima Chicago Boston Toronto Canada Prague Vienna Austria India Delhi Mumbai China Beijing
+    Wiltshire Scotland Edinburgh Dublin Ireland Cornwall Bavaria Brazil Cuba Havana Utah Seattle"""
+)
 TWO_PLACES = ["New York", "San Francisco", "Czech Republic", "New Zealand", "Lake Bled", "Hong Kong", "Cape Town", "South Africa",
               "Los Angeles", "Tower Bridge", "Times Square", "Central Park", "Sri Lanka", "Hyde Park", "Mount Fuji", "Red Square"]  # fmt: skip
 
@@ -187,8 +214,12 @@ def real_names(line: Line, rng: random.Random) -> Line:
         alone = i + 1 >= len(line) or line[i + 1].label != "I"
         if w.label == "B" and alone and w.text.lower() in ("person", "actor", "politician", "athlete", "artist"):
             result += phrase(name(rng), w.space)
-        elif w.label == "B" and w.text.lower() in ("a", "the") and i + 1 < len(line) and line[i + 1].text.lower() in ("city", "country", "town") and (
-            i + 2 >= len(line) or line[i + 2].label != "I"
+        elif (
+            w.label == "B"
+            and w.text.lower() in ("a", "the")
+            and i + 1 < len(line)
+            and line[i + 1].text.lower() in ("city", "country", "town")
+            and (i + 2 >= len(line) or line[i + 2].label != "I")
         ):
             result += phrase(place(rng), w.space)
             i += 1
@@ -200,9 +231,34 @@ def real_names(line: Line, rng: random.Random) -> Line:
     return result
 
 
-TAGS = """travel food love cat photography nature sunset vintage wedding fashion art home diy foodie instagood design summer
-winter familytime dogsofinstagram ootd throwback tbt handmade interior streetstyle happy beach wildlife""".split()
-EMOJI = ["😀", "❤️", "📷", "🐶", "🌅", "🎃", "🍕", "⛄", "✨", "🔥", "👗", "🥕🥕", "😂😂😂", "🎉", "👍🏽", "🏖️", "☕", "→", "★", "©", "®", "™"]
+TAGS = words(
+    """travel food love cat photography nature sunset vintage wedding fashion art home diy foodie instagood design
+    summer winter familytime dogsofinstagram ootd throwback tbt handmade interior streetstyle happy beach wildlife"""
+)
+EMOJI = [
+    "😀",
+    "❤️",
+    "📷",
+    "🐶",
+    "🌅",
+    "🎃",
+    "🍕",
+    "⛄",
+    "✨",
+    "🔥",
+    "👗",
+    "🥕🥕",
+    "😂😂😂",
+    "🎉",
+    "👍🏽",
+    "🏖️",
+    "☕",
+    "→",
+    "★",
+    "©",
+    "®",
+    "™",
+]
 SMILEYS = [":)", ":-)", ":D", "<3", "&lt;3", ";)", ":(", "xD"]
 
 
@@ -228,17 +284,39 @@ def web_end(line: Line, rng: random.Random) -> Line:
                     lambda: outside(*[rng.choice(EMOJI) for _ in range(rng.choice([1, 2]))]),
                     lambda: outside(rng.choice(SMILEYS)),
                     lambda: outside("@" + rng.choice(TAGS) + rng.choice(["", "_", "."]) + rng.choice(TAGS)),
-                    lambda: outside(rng.choice(["https://", "http://www.", "www."]) + rng.choice(TAGS) + ".example/" + code(rng)),
-                    lambda: [*outside("|"), *phrase(rng.choice([["Stock", "Photo"], ["stock", "photo"], ["Getty", "Images"]]))],
-                    lambda: [*outside(rng.choice(["-", "--", "|"])), *phrase(["stock", rng.choice(["photo", "vector", "image"])]), *outside("#" + str(rng.randint(1, 99999)))],
+                    lambda: outside(
+                        rng.choice(["https://", "http://www.", "www."]) + rng.choice(TAGS) + ".example/" + code(rng)
+                    ),
+                    lambda: [
+                        *outside("|"),
+                        *phrase(rng.choice([["Stock", "Photo"], ["stock", "photo"], ["Getty", "Images"]])),
+                    ],
+                    lambda: [
+                        *outside(rng.choice(["-", "--", "|"])),
+                        *phrase(["stock", rng.choice(["photo", "vector", "image"])]),
+                        *outside("#" + str(rng.randint(1, 99999))),
+                    ],
                     lambda: [*outside("(", space=True), *phrase(place(rng), False), *outside(")", space=False)],
                     lambda: [*outside(",", space=False), *phrase(place(rng))],
-                    lambda: [*outside(",", space=False), *phrase(place(rng)), *outside(",", space=False), *phrase(place(rng))],
+                    lambda: [
+                        *outside(",", space=False),
+                        *phrase(place(rng)),
+                        *outside(",", space=False),
+                        *phrase(place(rng)),
+                    ],
                     lambda: [*outside("in"), *phrase(place(rng))],
-                    lambda: [*outside("in"), *phrase([rng.choice(["May", "June", "March", "August", "December"]), str(rng.randint(1950, 2024))])],
+                    lambda: [
+                        *outside("in"),
+                        *phrase(
+                            [rng.choice(["May", "June", "March", "August", "December"]), str(rng.randint(1950, 2024))]
+                        ),
+                    ],
                     lambda: outside(",", str(rng.randint(1900, 2024)), space=False),
                     lambda: outside(str(rng.randint(1950, 2024))),
-                    lambda: [*outside("-"), *phrase([rng.choice(["$", "£", "€"]), f"{rng.randint(1, 99)}.{rng.randint(10, 99)}"])],
+                    lambda: [
+                        *outside("-"),
+                        *phrase([rng.choice(["$", "£", "€"]), f"{rng.randint(1, 99)}.{rng.randint(10, 99)}"]),
+                    ],
                     lambda: [*outside("by"), *phrase(name(rng))],
                     lambda: outside("by", "@" + rng.choice(TAGS) + code(rng).replace("/", "")),
                     lambda: outside(code(rng)),
@@ -256,10 +334,23 @@ def web_start(line: Line, rng: random.Random) -> Line:
     head = rng.choice(
         [
             lambda: outside(rng.choice(EMOJI)),
-            lambda: [*phrase(rng.choice([["Photo"], ["Image"], ["PHOTO"], ["File", "photo"], ["VIDEO"], ["Picture"]])), *outside(":", space=False)],
-            lambda: outside(rng.choice(["NEW", "SOLD", "WOW", "Just in", "Watch", "LIVE", "New"]), rng.choice([":", "!", "-"])),
+            lambda: [
+                *phrase(rng.choice([["Photo"], ["Image"], ["PHOTO"], ["File", "photo"], ["VIDEO"], ["Picture"]])),
+                *outside(":", space=False),
+            ],
+            lambda: outside(
+                rng.choice(["NEW", "SOLD", "WOW", "Just in", "Watch", "LIVE", "New"]), rng.choice([":", "!", "-"])
+            ),
             lambda: outside("#" + rng.choice(TAGS)),
-            lambda: [*phrase([rng.choice(["Fig", "Figure", "Photo", "Image", "Day", "Step", "Lot", "Room"]), str(rng.randint(1, 40))]), *outside(rng.choice([":", "-", "."]))],
+            lambda: [
+                *phrase(
+                    [
+                        rng.choice(["Fig", "Figure", "Photo", "Image", "Day", "Step", "Lot", "Room"]),
+                        str(rng.randint(1, 40)),
+                    ]
+                ),
+                *outside(rng.choice([":", "-", "."])),
+            ],
             lambda: outside(str(rng.randint(1, 20)) + rng.choice([".", ")"])),
             lambda: outside('"'),
             lambda: outside(f"IMG_{rng.randint(1000, 9999)}.jpg"),
@@ -272,7 +363,29 @@ def join(first: Line, second: Line, rng: random.Random) -> Line:
     mark = rng.choice(["|", "-", "–", ".", ":", ";", ",", "//", "•", "!", "..."])
     if not second:
         return first
-    return [*no_full_stop(first, rng), Word(mark, "O", mark not in ".:;,!..."), replace(second[0], space=True), *second[1:]]
+    return [
+        *no_full_stop(first, rng),
+        Word(mark, "O", mark not in ".:;,!..."),
+        replace(second[0], space=True),
+        *second[1:],
+    ]
+
+
+def sprinkle(line: Line, rng: random.Random) -> Line:
+    """Emoji, hashtags and marks of excitement behind some of the phrases."""
+    result: Line = []
+    for i, w in enumerate(line):
+        result.append(w)
+        ends = w.label != "O" and (i + 1 == len(line) or line[i + 1].label != "I")
+        if ends and rng.random() < 0.35:
+            kind = rng.random()
+            if kind < 0.6:
+                result += [Word(rng.choice(EMOJI), "O", rng.random() < 0.8)]
+            elif kind < 0.8:
+                result += [Word("#" + rng.choice(TAGS), "O")]
+            else:
+                result += [Word(mark, "O", False) for mark in rng.choice(["!!!", "!", "...", "!?"])]
+    return result
 
 
 def websome(line: Line, rng: random.Random) -> Line:
@@ -295,6 +408,8 @@ def websome(line: Line, rng: random.Random) -> Line:
         line = glue(list(line), rng)
     if rng.random() < 0.25:
         line = web_start(line, rng)
+    if rng.random() < 0.15:
+        line = sprinkle(line, rng)
     if rng.random() < 0.5:
         line = web_end(no_full_stop(line, rng), rng)
     if rng.random() < 0.35:

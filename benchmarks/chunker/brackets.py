@@ -1,6 +1,6 @@
 """Annotated captions written with brackets, one a line: `[a man] in [the distance]-` (`-` behind: not groundable).
 
-    python benchmarks/chunker/brackets.py SOURCE < captions.txt > captions.jsonl
+python benchmarks/chunker/brackets.py SOURCE < captions.txt > captions.jsonl
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def parse(line: str) -> tuple[str, list[tuple[int, int, bool]]]:
 
 
 def head_of(phrase: str) -> str:
-    """The head by the guide: the last word, a spaced compound whole, the noun before a number, a quantity's last token."""
+    """The head by the guide: the last word, a spaced compound, the noun before a number, a quantity's last token."""
     if match := _SPACED_HYPHEN.search(phrase):
         return match[0].lower()
     if (match := _WITH_NUMBER.search(phrase)) and not _QUANTITY.fullmatch(phrase):
@@ -46,7 +46,8 @@ def head_of(phrase: str) -> str:
 def record(line: str, source: str, number: int) -> dict[str, Any]:
     caption, spans = parse(line)
     phrases = [
-        {"start": a, "end": b, "text": caption[a:b], "head": head_of(caption[a:b]), "groundable": g} for a, b, g in spans
+        {"start": a, "end": b, "text": caption[a:b], "head": head_of(caption[a:b]), "groundable": g}
+        for a, b, g in spans
     ]
     return {"id": f"{source}{number:03d}", "source": source, "caption": caption, "phrases": phrases}
 

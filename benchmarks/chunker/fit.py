@@ -6,6 +6,8 @@ Trains on the captions that silver.py labelled, on the ones of annotated.txt, an
 (augment.py). One thread; the result is the same for the same data, seed and versions.
 """
 
+# ruff: noqa: E402  (the repository's root is put on the path, or threads are set, before the imports)
+
 from __future__ import annotations
 
 import argparse
@@ -27,7 +29,7 @@ from brackets import parse
 from silver import tokens_of
 from templates import made_up, phrase_bank
 
-from stages.chunking.features import MAX_ROWS, PAD_ROW, ROWS
+from stages.chunking.features import PAD_ROW, ROWS
 from stages.chunking.language import KNOWN_BITS, word_hash
 from stages.chunking.network import GAP
 from stages.chunking.tokens import Kind
@@ -143,7 +145,7 @@ def fit(
         for at in range(0, len(order) - batch + 1, batch):
             types, labels, tags, weights = data.batch(order[at : at + batch])
             ids = table[torch.from_numpy(types).long()]
-            hide = torch.rand(len(ids)) < 0.15  # read some words by their affixes alone, as rare ones must be
+            hide = torch.rand(len(ids)) < 0.2  # read some words by their affixes alone, as rare ones must be
             ids[hide, 0] = PAD_ROW
             gold = torch.from_numpy(labels)
             weight = torch.from_numpy(weights).float()
@@ -182,7 +184,11 @@ def export(model: Chunker, known: np.ndarray, path: Path) -> None:
     """Weights for numpy: features in 8 bits with one scale per row, the rest in 16-bit floats; no pickle."""
     table = model.features.weight.detach().numpy()
     scale = np.maximum(np.abs(table).max(axis=1), 1e-8) / 127.0
-    arrays = {"known": known, "features": np.round(table / scale[:, None]).astype(np.int8), "scale": scale.astype(np.float32)}
+    arrays = {
+        "known": known,
+        "features": np.round(table / scale[:, None]).astype(np.int8),
+        "scale": scale.astype(np.float32),
+    }
     for i, conv in enumerate(model.convs, 1):
         arrays[f"w{i}"] = conv.weight.detach().permute(2, 1, 0).contiguous().numpy().astype(np.float16)  # (k, D, H)
         arrays[f"b{i}"] = conv.bias.detach().numpy().astype(np.float32)

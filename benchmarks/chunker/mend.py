@@ -10,16 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from stages.chunking.lexicon import words
+
 NOUNS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 BEFORE = frozenset({"JJ", "JJR", "JJS", "CD", "DT", "PDT", "PRP$", "WP$", "$", "POS"}) | NOUNS
 COLOURS = frozenset(
-    "white black red blue green yellow orange pink purple brown grey gray gold silver beige tan turquoise maroon navy".split()
+    words(
+        """white black red blue green yellow orange pink purple brown grey gray gold silver beige tan turquoise maroon
+        navy"""
+    )
 )
 TIMES = frozenset(
-    """monday tuesday wednesday thursday friday saturday sunday january february march april june july august september
-    october november december today yesterday tomorrow tonight""".split()
+    words(
+        """monday tuesday wednesday thursday friday saturday sunday january february march april june july august
+        september october november december today yesterday tomorrow tonight"""
+    )
 )
-NEVER = frozenset("today yesterday tomorrow tonight earlier outdoors indoors outside inside left right".split())
+NEVER = frozenset(words("""today yesterday tomorrow tonight earlier outdoors indoors outside inside left right"""))
 ADVERBIAL = {  # bare nouns that are part of a preposition or adverb after these words
     "front": {"in"},
     "top": {"on", "atop"},
@@ -38,10 +45,12 @@ ADVERBIAL = {  # bare nouns that are part of a preposition or adverb after these
 }
 PRONOUN_TAGS = frozenset({"PRP", "WP", "EX", "WDT"})
 PRONOUNS = frozenset(
-    """i me you he him she it we us they them who whom what which this that these those something anything nothing
-    everything someone somebody anyone anybody everyone everybody none nobody both all each either neither some any few
-    several many much more most less another other others one ones such themselves himself herself itself myself yourself
-    ourselves mine yours hers ours theirs there here s 's u ur""".split()
+    words(
+        """i me you he him she it we us they them who whom what which this that these those something anything nothing
+        everything someone somebody anyone anybody everyone everybody none nobody both all each either neither some
+        any few several many much more most less another other others one ones such themselves himself herself
+        itself myself yourself ourselves mine yours hers ours theirs there here s 's u ur"""
+    )
 )
 
 
@@ -110,7 +119,9 @@ def _colour_as_noun(parse: Parse, t: int) -> bool:
         return False
     following = parse.tags[t + 1] if t + 1 < len(parse.forms) else "."
     before = t - 1
-    while before >= 0 and (parse.forms[before] in COLOURS or parse.forms[before] in ("and", ",", "all", "bright", "dark")):
+    while before >= 0 and (
+        parse.forms[before] in COLOURS or parse.forms[before] in ("and", ",", "all", "bright", "dark")
+    ):
         before -= 1
     return (
         before >= 0
@@ -144,8 +155,11 @@ def _extend(parse: Parse, spans: Spans) -> Spans:
         while start > limit and _premodifies(parse, start - 1, end - 1) and parse.tags[start - 1] not in NOUNS:
             start -= 1
         following = spans[i + 1][0] if i + 1 < len(spans) else len(parse.forms)
-        while end + 1 < following and parse.forms[end] == "-" and parse.tags[end + 1] in ("RP", "IN", "RB", "NN") and (
-            parse.forms[end + 1] in ("up", "off", "in", "out", "down", "on")
+        while (
+            end + 1 < following
+            and parse.forms[end] == "-"
+            and parse.tags[end + 1] in ("RP", "IN", "RB", "NN")
+            and (parse.forms[end + 1] in ("up", "off", "in", "out", "down", "on"))
         ):
             end += 2
         result.append((start, end))
@@ -161,7 +175,13 @@ def _merge(parse: Parse, spans: Spans) -> Spans:
             start, end = result[-1]
             between = range(end, span[0])
             root = parse.heads[end - 1]
-            links = span[0] <= root < span[1] and parse.deps[end - 1] in ("compound", "amod", "nmod", "poss", "npadvmod")
+            links = span[0] <= root < span[1] and parse.deps[end - 1] in (
+                "compound",
+                "amod",
+                "nmod",
+                "poss",
+                "npadvmod",
+            )
             bridge = all(parse.tags[t] in ("VBN", "VBG", "HYPH", "POS", "JJ") or parse.forms[t] == "-" for t in between)
             deep = any(
                 span[0] <= parse.heads[t] < span[1] and parse.deps[t] in ("amod", "compound", "nmod") for t in between
@@ -178,8 +198,10 @@ def _merge(parse: Parse, spans: Spans) -> Spans:
 
 
 ENDINGS = frozenset(
-    """free like friendly style fashioned old looking sized end quality speed class scale level time term lapse air made
-    shaped based covered colored coloured painted inspired themed""".split()
+    words(
+        """free like friendly style fashioned old looking sized end quality speed class scale level time term lapse air
+        made shaped based covered colored coloured painted inspired themed"""
+    )
 )
 
 
@@ -213,10 +235,14 @@ def _split(parse: Parse, span: tuple[int, int]) -> Spans:
 
 def _trim(parse: Parse, span: tuple[int, int]) -> tuple[int, int] | None:
     start, end = span
-    while start < end and (not parse.words[start] and parse.tags[start] != "$" or parse.tags[start] in ("CC", "POS", "IN")):
+    while start < end and (
+        (not parse.words[start] and parse.tags[start] != "$") or parse.tags[start] in ("CC", "POS", "IN")
+    ):
         start += 1
-    while start < end and (not parse.words[end - 1] or parse.tags[end - 1] in ("CC", "POS", "DT", "IN") and end - start > 1
-                           and parse.forms[end - 2] != "-"):
+    while start < end and (
+        not parse.words[end - 1]
+        or (parse.tags[end - 1] in ("CC", "POS", "DT", "IN") and end - start > 1 and parse.forms[end - 2] != "-")
+    ):
         end -= 1
     return (start, end) if start < end else None
 
@@ -228,11 +254,30 @@ def _keep(parse: Parse, span: tuple[int, int]) -> bool:
     before = parse.forms[start - 1] if start else ""
     if all(word in PRONOUNS or word in ("the", "a", "an", "of") for word in words):
         return False
-    if before in ("is", "are", "was", "were") and words[-1].endswith("ing") and len(words) <= 2 and tags[0] not in ("DT", "PRP$", "JJ"):
+    if (
+        before in ("is", "are", "was", "were")
+        and words[-1].endswith("ing")
+        and len(words) <= 2
+        and tags[0] not in ("DT", "PRP$", "JJ")
+    ):
         return False  # "a boy is rock climbing"
     if len(words) == 1:
         word = words[0]
-        if word in NEVER or tags[0] in ("RB", "RBR", "IN", "VBG", "VBN", "VB", "VBZ", "VBP", "MD", "TO", "WRB", "UH", "CD"):
+        if word in NEVER or tags[0] in (
+            "RB",
+            "RBR",
+            "IN",
+            "VBG",
+            "VBN",
+            "VB",
+            "VBZ",
+            "VBP",
+            "MD",
+            "TO",
+            "WRB",
+            "UH",
+            "CD",
+        ):
             return word in COLOURS
         if before in ADVERBIAL.get(word, ()):
             return False

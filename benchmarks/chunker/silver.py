@@ -9,12 +9,15 @@ Captions: `caption<TAB>url`; Flickr8k: `image#n<TAB>caption`). Writes {"caption"
 spans in characters.
 """
 
+# ruff: noqa: E402  (the repository's root is put on the path, or threads are set, before the imports)
+
 from __future__ import annotations
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,7 @@ def parses(model: str, captions: list[str], tokens: list[list[Token]]) -> Iterat
 
     def docs() -> Iterator[Doc]:
         for caption, row in zip(captions, tokens, strict=True):
-            spaces = [after.start > token.end for token, after in zip(row, row[1:], strict=False)]
+            spaces = [after.start > token.end for token, after in pairwise(row)]
             yield Doc(nlp.vocab, words=[caption[t.start : t.end] for t in row], spaces=[*spaces, False])
 
     for row, doc in zip(tokens, nlp.pipe(docs(), batch_size=256), strict=True):

@@ -3,34 +3,60 @@
 Phrases are drawn from labelled captions; words around them from the lists below.
 """
 
+# ruff: noqa: E501  (one alternative a line reads better than one cut in two)
+
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
 from augment import EMOJI, Line, Word, code, drop_determiners, name, outside, phrase, place, title, upper
+from words import DO, LIKE, THINGS, participle, third_person
+
+from stages.chunking.lexicon import words
+
+
+def choices(text: str) -> list[str]:
+    """The entries between bars."""
+    return [" ".join(entry.split()) for entry in text.split("|")]
+
 
 # third person singular | plural or base | participle
-VERBS = """waves wave waving|jumps jump jumping|lands land landing|watches watch watching|plays play playing|walks walk walking|rides ride riding
-runs run running|drinks drink drinking|looks look looking|poses pose posing|parks park parking|fishes fish fishing|skates skate skating
-climbs climb climbing|swings swing swinging|dances dance dancing|smiles smile smiling|talks talk talking|turns turn turning|leaps leap leaping
-rests rest resting|works work working|points point pointing|lights light lighting|stars star starring|heads head heading|faces face facing
-covers cover covering|signs sign signing|marks mark marking|spots spot spotting|snacks snack snacking|crosses cross crossing|surfs surf surfing
-dives dive diving|flips flip flipping|kicks kick kicking|hits hit hitting|catches catch catching|steps step stepping|sails sail sailing
-floats float floating|docks dock docking|drives drive driving|rocks rock rocking|rolls roll rolling|camps camp camping|hikes hike hiking
-races race racing|rounds round rounding|splashes splash splashing|trains train training|shows show showing|holds hold holding|stands stand standing
-hosts host hosting|boasts boast boasting|features feature featuring|blocks block blocking|guards guard guarding|passes pass passing
-chases chase chasing|shoots shoot shooting|throws throw throwing|slides slide sliding|tricks trick tricking|wins win winning|saves save saving
-finds find finding|bites bite biting|rescues rescue rescuing|visits visit visiting|fires fire firing|carries carry carrying|leads lead leading
-cheers cheer cheering|performs perform performing|arrives arrive arriving|attends attend attending|fights fight fighting|drops drop dropping"""
-PREPOSITIONS = "in on at with near behind over under beside by through across past next_to in_front_of on_top_of during from towards into".split()
-PARTICIPLES = "wearing holding riding covered_in made_of filled_with surrounded_by sitting_on standing_in looking_at".split()
-COLOURS = "red blue black white green grey pink brown navy silver gold beige yellow purple orange".split()
-MATERIALS = "oak leather cotton wool steel velvet linen brass marble silk plastic bamboo walnut denim".split()
-STATES = "Handmade Vintage New Used Waterproof Foldable Unisex handmade USED NEW pre-owned boxed sealed".split()
-UNITS = "ml cl L g kg cm mm m ft inch oz lb W V GB mAh litres °C km miles".split()
-LABELS = "SKU REF Ref Item Model Code Lot Style Art Product".split()
-PROMO = "free shipping|free delivery|final sale|last chance|price drop|clearance|limited edition|best price|sale|special offer|fast delivery".split("|")
+VERBS = choices(
+    """waves wave waving|jumps jump jumping|lands land landing|watches watch watching|plays play playing|
+    walks walk walking|rides ride riding|runs run running|drinks drink drinking|looks look looking|poses pose posing|
+    parks park parking|fishes fish fishing|skates skate skating|climbs climb climbing|swings swing swinging|
+    dances dance dancing|smiles smile smiling|talks talk talking|turns turn turning|leaps leap leaping|
+    rests rest resting|works work working|points point pointing|lights light lighting|stars star starring|
+    heads head heading|faces face facing|covers cover covering|signs sign signing|marks mark marking|
+    spots spot spotting|snacks snack snacking|crosses cross crossing|surfs surf surfing|dives dive diving|
+    flips flip flipping|kicks kick kicking|hits hit hitting|catches catch catching|steps step stepping|
+    sails sail sailing|floats float floating|docks dock docking|drives drive driving|rocks rock rocking|
+    rolls roll rolling|camps camp camping|hikes hike hiking|races race racing|rounds round rounding|
+    splashes splash splashing|trains train training|shows show showing|holds hold holding|stands stand standing|
+    hosts host hosting|boasts boast boasting|features feature featuring|blocks block blocking|guards guard guarding|
+    passes pass passing|chases chase chasing|shoots shoot shooting|throws throw throwing|slides slide sliding|
+    tricks trick tricking|wins win winning|saves save saving|finds find finding|bites bite biting|
+    rescues rescue rescuing|visits visit visiting|fires fire firing|carries carry carrying|leads lead leading|
+    cheers cheer cheering|performs perform performing|arrives arrive arriving|attends attend attending|
+    fights fight fighting|drops drop dropping"""
+)
+PREPOSITIONS = words(
+    """in on at with near behind over under beside by through across past next_to in_front_of on_top_of during from
+    towards into"""
+)
+PARTICIPLES = words(
+    """wearing holding riding covered_in made_of filled_with surrounded_by sitting_on standing_in looking_at"""
+)
+COLOURS = words("""red blue black white green grey pink brown navy silver gold beige yellow purple orange""")
+MATERIALS = words("""oak leather cotton wool steel velvet linen brass marble silk plastic bamboo walnut denim""")
+STATES = words("""Handmade Vintage New Used Waterproof Foldable Unisex handmade USED NEW pre-owned boxed sealed""")
+UNITS = words("""ml cl L g kg cm mm m ft inch oz lb W V GB mAh litres °C km miles""")
+LABELS = ["SKU", "REF", "Ref", "Item", "Model", "Code", "Lot", "Style", "Art", "Product"]
+PROMO = choices(
+    """free shipping|free delivery|final sale|last chance|price drop|clearance|limited edition|best price|sale|
+    special offer|fast delivery"""
+)
 FOREIGN = """der große Hund schläft auf dem Sofa|ein Kind spielt mit einem Ball im Garten|le chat noir dort sur la table|une femme marche dans la rue
 el perro corre por la playa con su dueño|una casa blanca en el campo|il gatto dorme sul divano|un homem com chapéu na praia|een man fietst door de stad
 en flicka med en röd mössa|et hus ved havet|pies biegnie po plaży z piłką|kedi ve köpek bahçede|seorang anak bermain di pantai dengan bola
@@ -40,7 +66,10 @@ Bank = list[Line]
 
 
 def _verb(rng: random.Random, form: int) -> str:
-    return rng.choice(VERBS.replace("\n", "|").split("|")).split()[form]
+    if rng.random() < 0.5:
+        verb = rng.choice(DO)
+        return (third_person(verb), verb, participle(verb))[form]
+    return rng.choice(VERBS).split()[form]
 
 
 def _glue(*parts: Line) -> Line:
@@ -69,7 +98,9 @@ def clause(bank: Bank, rng: random.Random) -> Line:
     if rng.random() < 0.5:
         line = _glue(line, _prep(rng), rng.choice(bank))
     if rng.random() < 0.3:
-        line = _glue(line, outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(_verb(rng, rng.choice([0, 1]))))
+        line = _glue(
+            line, outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(_verb(rng, rng.choice([0, 1])))
+        )
     return line + (outside(".") if rng.random() < 0.6 else [])
 
 
@@ -90,14 +121,19 @@ def listing(bank: Bank, rng: random.Random) -> Line:
         sign = last if i == len(items) else mark
         line = _glue(line, outside(sign, space=sign not in ",;..." or rng.random() < 0.5), item)
     if rng.random() < 0.3:
-        line = _glue(phrase([rng.choice(["image", "Photo", "includes", "today"])]) if rng.random() < 0.3 else outside("with"), line)
+        line = _glue(
+            phrase([rng.choice(["image", "Photo", "includes", "today"])]) if rng.random() < 0.3 else outside("with"),
+            line,
+        )
     return line
 
 
 def headline(bank: Bank, rng: random.Random) -> Line:
     subject = drop_determiners(rng.choice(bank), rng)
     line = _glue(subject, outside(_verb(rng, 1 if _plural(subject) else 0)), drop_determiners(rng.choice(bank), rng))
-    line = _glue(line, _prep(rng), phrase(place(rng)) if rng.random() < 0.4 else drop_determiners(rng.choice(bank), rng))
+    line = _glue(
+        line, _prep(rng), phrase(place(rng)) if rng.random() < 0.4 else drop_determiners(rng.choice(bank), rng)
+    )
     return rng.choice([upper, upper, title])(line, rng)
 
 
@@ -148,19 +184,46 @@ def product(bank: Bank, rng: random.Random) -> Line:
 def social(bank: Bank, rng: random.Random) -> Line:
     """People, places and pets, with the marks of a post."""
     who = rng.choice([phrase(name(rng)), outside(rng.choice(["me", "us", "Me"])), rng.choice(bank)])
-    line = _glue(who, outside(rng.choice(["&", "and", "with", "w/", "&amp;"])), rng.choice([phrase(name(rng)), rng.choice(bank), rng.choice(bank)]))
-    line = _glue(line, outside(rng.choice(["at", "@", "in", "near"])), rng.choice([phrase(place(rng)), rng.choice(bank)]))
+    line = _glue(
+        who,
+        outside(rng.choice(["&", "and", "with", "w/", "&amp;"])),
+        rng.choice([phrase(name(rng)), rng.choice(bank), rng.choice(bank)]),
+    )
+    line = _glue(
+        line, outside(rng.choice(["at", "@", "in", "near"])), rng.choice([phrase(place(rng)), rng.choice(bank)])
+    )
     if rng.random() < 0.5:
         line = _glue(line, outside(rng.choice([*EMOJI, "!!!", "...", "<3"]), space=rng.random() < 0.7))
     return line
 
 
-NOUNS = """dog cat bird shirt dress car bus bike flag hat coat ball kite boat horse house sign shoe bag cup jacket umbrella
-balloon butterfly flower helmet tie rug sofa wall door lamp truck puppy jersey bowl scarf tent swimsuit""".split()
-ADJECTIVES = "small large old young tall wide low narrow steep bright dark warm wet dry clean soft cute happy quiet long short".split()
-ENDS = """covered soaked shaped based made painted carved lined filled colored inspired themed free style like fashioned sized
-trimmed topped backed loving friendly""".split()
-SAID = "stop|keep out|open all day|for sale|wet paint|no parking|freshly baked|go slow|happy birthday|welcome|exit|love|thank you|do not enter".split("|")
+NOUNS = words(
+    """dog cat bird shirt dress car bus bike flag hat coat ball kite boat horse house sign shoe bag cup jacket umbrella
+    balloon butterfly flower helmet tie rug sofa wall door lamp truck puppy jersey bowl scarf tent swimsuit"""
+)
+ADJECTIVES = words(
+    """small large old young tall wide low narrow steep bright dark warm wet dry clean soft cute happy quiet long short"""
+)
+ENDS = words(
+    """covered soaked shaped based made painted carved lined filled colored inspired themed free style like fashioned
+    sized trimmed topped backed loving friendly"""
+)
+SAID = choices(
+    """stop|keep out|open all day|for sale|wet paint|no parking|freshly baked|go slow|happy birthday|welcome|
+    exit|love|thank you|do not enter"""
+)
+
+
+def thing(rng: random.Random) -> Line:
+    """A made-up phrase around one of our own nouns, with or without determiner and adjectives."""
+    noun = rng.choice(THINGS)
+    kind = rng.random()
+    words = [*rng.sample(LIKE, rng.choice([0, 1, 1, 2])), *([rng.choice(THINGS)] if kind < 0.2 else []), noun]
+    if rng.random() < 0.25 and not noun.endswith("s"):
+        words = [*rng.choice([["two"], ["several"], ["3"], [], ["some"]]), *words[:-1], noun + "s"]
+    elif rng.random() < 0.6:
+        words = [rng.choice(["a", "the", "a", "his", "my", "this"]), *words]
+    return phrase(words)
 
 
 def modifiers(bank: Bank, rng: random.Random) -> Line:
@@ -171,11 +234,24 @@ def modifiers(bank: Bank, rng: random.Random) -> Line:
     quote, end = rng.choice([('"', '"'), ("“", "”"), ("‘", "’"), ("'", "'")])
     glued = rng.random() < 0.5
     said = [quote, *rng.choice(SAID).split(), end]
-    quoted = [Word(w, "B" if not start and i == 0 else "I", not (glued and (i in (1, len(said) - 1)))) for i, w in enumerate(said)]
-    owner = [rng.choice(["my", "the", "her", "our"]), rng.choice(["sister", "baker", "neighbour", "dog", "captain", "friend", "boss"])]
+    quoted = [
+        Word(w, "B" if not start and i == 0 else "I", not (glued and (i in (1, len(said) - 1))))
+        for i, w in enumerate(said)
+    ]
+    owner = [
+        rng.choice(["my", "the", "her", "our"]),
+        rng.choice(["sister", "baker", "neighbour", "dog", "captain", "friend", "boss"]),
+    ]
     clitic = rng.choice(["'s", "’s"])
     spaced = rng.random() < 0.5
-    chain = [*owner, clitic, rng.choice(["husband", "friend", "mother", "garden", "dog"]), clitic, *rng.choice([[], ["old"], ["tool"]]), noun]
+    chain = [
+        *owner,
+        clitic,
+        rng.choice(["husband", "friend", "mother", "garden", "dog"]),
+        clitic,
+        *rng.choice([[], ["old"], ["tool"]]),
+        noun,
+    ]
     made = [
         phrase([*start, first, ",", second, rng.choice([",", "and", ", and"]).split()[0], third, noun]),
         phrase([*start, first, ",", second, ",", "and", third, noun]),
@@ -230,4 +306,5 @@ def phrase_bank(lines: list[Line]) -> Bank:
 def made_up(bank: Bank, rng: random.Random) -> Line:
     """One caption of a random kind."""
     kinds, weights = zip(*KINDS, strict=True)
+    bank = [thing(rng) if rng.random() < 0.4 else rng.choice(bank) for _ in range(8)]
     return rng.choices(kinds, weights)[0](bank, rng)

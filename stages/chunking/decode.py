@@ -51,7 +51,8 @@ class _Forms:
         self._forms, self._types = forms, types
 
     def __getitem__(self, token: int) -> str:
-        return self._forms[self._types[token]]
+        form: str = self._forms[int(self._types[token])]
+        return form
 
 
 def _runs(
@@ -66,9 +67,7 @@ def _runs(
     return np.flatnonzero(inside & ~goes_on), np.flatnonzero(inside & ends)
 
 
-def _reasons(
-    tokens: TokenArrays, kinds: NDArray[np.int8], vocabulary: Vocabulary, captions: int
-) -> list[str | None]:
+def _reasons(tokens: TokenArrays, kinds: NDArray[np.int8], vocabulary: Vocabulary, captions: int) -> list[str | None]:
     foreign = vocabulary.foreign(tokens.caption, tokens.type, captions)
     is_text = (kinds <= Kind.NUMBER).astype(np.float64) + (kinds == Kind.FOREIGN)
     empty = np.bincount(tokens.caption, is_text, captions) == 0

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stages.chunking.decode import Chunked, decode
 from stages.chunking.network import GAP, WEIGHTS, Floats, Network
@@ -43,17 +42,23 @@ class Distilled:
         """The chunks of each caption, in order."""
         for batch in batches(captions, BATCH_CHARACTERS):
             tokens = self._vocabulary.tokens(batch)
-            yield from decode(tokens, self._labels(tokens, len(batch)), self._vocabulary, len(batch))
+            yield from decode(tokens, self._scores(tokens, len(batch)).argmax(1), self._vocabulary, len(batch))
 
-    def _labels(self, tokens: TokenArrays, captions: int) -> NDArray[np.int64]:
-        """OUTSIDE, BEGIN or INSIDE for each token."""
+    def probabilities(self, captions: Sequence[str]) -> tuple[TokenArrays, Floats]:
+        """The tokens of one batch, and of each the probabilities of outside, begin and inside, (T, 3)."""
+        tokens = self._vocabulary.tokens(captions)
+        scores = np.exp(self._scores(tokens, len(captions)))
+        return tokens, scores / scores.sum(1, keepdims=True)
+
+    def _scores(self, tokens: TokenArrays, captions: int) -> Floats:
+        """Scores of OUTSIDE, BEGIN and INSIDE for each token, (T, 3)."""
         position = np.arange(len(tokens.type)) + GAP * (tokens.caption + 1)  # row of each token among the gaps
         is_gap = np.ones(len(tokens.type) + GAP * (captions + 1), bool)
         is_gap[position] = False
         x = np.zeros((len(is_gap), self._network.features.shape[1]), np.float32)
         x[position] = self._embeddings()[tokens.type]
         scores = self._network.scores(x, np.flatnonzero(is_gap))
-        return np.asarray(scores[position].argmax(1))
+        return np.asarray(scores[position], np.float32)
 
     def _embeddings(self) -> Floats:
         """One row per token type of the vocabulary; those that are new since the last batch are added."""

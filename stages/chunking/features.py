@@ -1,7 +1,7 @@
 """What the chunker knows about one token: rows of its feature table, from the token's own characters alone.
 
-Words are hashed (CRC-32, the same everywhere), so there is no vocabulary file and no word is unknown: rare ones are read
-by their endings and beginnings. Letter case enters through one shape feature only, so that ALL CAPS and Title Case
+Words are hashed (CRC-32, the same everywhere), so there is no vocabulary file and no word is unknown: rare ones are
+read by their endings and beginnings. Letter case enters through one shape feature only, so that ALL CAPS and Title Case
 captions share everything else with lower case.
 """
 

@@ -8,6 +8,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.chunking.lexicon import words
 from stages.chunking.tokens import Kind
 
 KNOWN_BITS = 1 << 18
@@ -23,24 +24,27 @@ class WordClass(IntEnum):
 
 
 ENGLISH = frozenset(
-    """the a an and of in on at to is are was were with for from by his her its their this that these those it he she they
-    as while over into under next near behind has have be being been will you your my our we who which there not or but
-    after before during through between up down out off when where all one two three him them i me""".split()
+    words(
+        """the a an and of in on at to is are was were with for from by his her its their this that these those it he
+        she they as while over into under next near behind has have be being been will you your my our we who which
+        there not or but after before during through between up down out off when where all one two three him them i
+        me"""
+    )
 )
 
 # No English words among these, or rare ones only; names of places and dishes may hold one or two of them.
 FOREIGN = frozenset(
-    """der das und ein eine einer einem einen eines dem den des mit auf für von zum zur im ist sind bei nach aus über unter
-    nicht sich auch wird vom beim ihre ihrer seine seinem mein meine wie oder vor einen
-    le les une du et est dans avec aux ce cette ses sont sur que qui au leur nous vous mais très près chez deux trois
-    el la los las una unos y en con del por para se es su sus al como más muy pero está este esta dos tres
-    il lo gli di che per della delle nel nella sul sulla sono è dei degli alla dal mentre due tre
-    um uma com os não em da na pelo pela ao são à às seu sua sobre dois
-    het een van op voor naar zijn wordt deze niet ook maar bij uit zwei twee drei drie
-    och på som av är ett det til og er af mot från hos över två
-    w jest nie od przez oraz dla pod przy z yang dan dengan untuk ini itu dari ke
-    ve bir ile için bu de ja és egy az nem hogy și cu din sau je za ali koji u
-    của trong những và là cho""".split()
+    words(
+        """der das und ein eine einer einem einen eines dem den des mit auf für von zum zur im ist sind bei nach aus
+        über unter nicht sich auch wird vom beim ihre ihrer seine seinem mein meine wie oder vor einen le les une du
+        et est dans avec aux ce cette ses sont sur que qui au leur nous vous mais très près chez deux trois el la
+        los las una unos y en con del por para se es su sus al como más muy pero está este esta dos tres il lo gli
+        di che per della delle nel nella sul sulla sono è dei degli alla dal mentre due tre um uma com os não em da
+        na pelo pela ao são à às seu sua sobre dois het een van op voor naar zijn wordt deze niet ook maar bij uit
+        zwei twee drei drie och på som av är ett det til og er af mot från hos över två w jest nie od przez oraz dla
+        pod przy z yang dan dengan untuk ini itu dari ke ve bir ile için bu de ja és egy az nem hogy și cu din sau
+        je za ali koji u của trong những và là cho"""
+    )
 )
 
 

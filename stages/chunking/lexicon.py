@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-ARTICLES = frozenset("a an the this that these those some".split())
-POSSESSIVES = frozenset("my your his her its our their thy".split())
+
+def words(text: str) -> list[str]:
+    """The words of a list that is written as running text."""
+    return text.split()
+
+
+ARTICLES = frozenset(["a", "an", "the", "this", "that", "these", "those", "some"])
+POSSESSIVES = frozenset(["my", "your", "his", "her", "its", "our", "their", "thy"])
 DETERMINERS = ARTICLES | POSSESSIVES
 
 # Words that may stand alone as a pronoun; a phrase that is nothing else is none.
 PRONOUNS = frozenset(
-    """i me you he him she it we us they them mine yours hers ours theirs myself yourself himself herself itself ourselves
-    yourselves themselves oneself who whom whose what which this that these those there here something anything nothing
-    everything someone somebody anyone anybody everyone everybody none nobody both all each either neither some any few
-    several many much more most less least enough another other others one ones such same another's other's n a an the
-    my your his her its our their half no every whoever whatever whichever where when why how""".split()
+    words(
+        """i me you he him she it we us they them mine yours hers ours theirs myself yourself himself herself itself
+        ourselves yourselves themselves oneself who whom whose what which this that these those there here something
+        anything nothing everything someone somebody anyone anybody everyone everybody none nobody both all each
+        either neither some any few several many much more most less least enough another other others one ones such
+        same another's other's n a an the my your his her its our their half no every whoever whatever whichever
+        where when why how"""
+    )
 )
 
 # Bare nouns that are part of a preposition or an adverb when one of these words stands before them.
@@ -34,6 +43,8 @@ ADVERBIAL: dict[str, frozenset[str]] = {
 }
 
 MONTHS = frozenset(
-    """january february march april may june july august september october november december
-    jan feb mar apr jun jul aug sep sept oct nov dec""".split()
+    words(
+        """january february march april may june july august september october november december jan feb mar apr jun
+        jul aug sep sept oct nov dec"""
+    )
 )

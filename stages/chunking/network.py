@@ -34,7 +34,7 @@ class Network:
 
     def embed(self, rows: NDArray[np.int32]) -> Floats:
         """Sums of feature rows: (n, MAX_ROWS) -> (n, D)."""
-        return self.features[rows].sum(axis=1)
+        return np.asarray(self.features[rows].sum(axis=1))
 
     def scores(self, x: Floats, gaps: NDArray[np.int64]) -> Floats:
         """Scores of O, B, I: (T, D) -> (T, 3). `gaps` are the boundary rows; the first and last GAP rows are such."""
@@ -44,11 +44,11 @@ class Network:
             hidden += _convolve(hidden, weight, bias, spread)
             hidden[gaps] = 0.0
         weight, bias = self._out
-        return hidden @ weight + bias
+        return np.asarray(hidden @ weight + bias)
 
 
 def _convolve(x: Floats, weight: Floats, bias: Floats, spread: int) -> Floats:
-    """relu of a convolution over rows: x (T, D), weight (k, D, H) -> (T, H); the outermost rows, all gaps, stay zero."""
+    """relu of a convolution over rows: x (T, D), weight (k, D, H) -> (T, H); the outermost rows, gaps, stay zero."""
     reach = (len(weight) // 2) * spread
     inner = len(x) - 2 * reach
     out = np.zeros((len(x), weight.shape[2]), np.float32)

@@ -51,10 +51,11 @@ class SpacyBackend:
 
     def pipeline(self) -> Any:
         """The pipeline, loaded anew once it has seen RECYCLE captions."""
+        model = self.model  # says what is missing before spaCy is imported
         if self._loaded is None or self._seen >= RECYCLE:
             import spacy
 
-            self._loaded = spacy.load(self.model, exclude=["ner", "lemmatizer", "senter"])
+            self._loaded = spacy.load(model, exclude=["ner", "lemmatizer", "senter"])
             self._seen = 0
         return self._loaded
 

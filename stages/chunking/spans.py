@@ -14,7 +14,9 @@ from stages.chunking.lexicon import ADVERBIAL, DETERMINERS, PRONOUNS
 from stages.chunking.tokens import Kind
 
 _LEADING = re.compile(rf"(?:(?:{'|'.join(sorted(DETERMINERS))}) )+(?=.)")
-_CODE = re.compile(r"(?=[a-z0-9/-]*\d)(?=[a-z0-9/-]*[a-z])[a-z]{1,4}[-/]?\d{2,}[a-z0-9/-]*|\d+[a-z]?-\d+[a-z]*|\d{2,}[a-z]{1,3}\d+")
+_CODE = re.compile(
+    r"(?=[a-z0-9/-]*\d)(?=[a-z0-9/-]*[a-z])[a-z]{1,4}[-/]?\d{2,}[a-z0-9/-]*|\d+[a-z]?-\d+[a-z]*|\d{2,}[a-z]{1,3}\d+"
+)
 
 
 class NounPhrase(NamedTuple):
@@ -85,7 +87,7 @@ def chunk_of(row: Row, first: int, last: int, before: str) -> Chunk | None:
         return None
     if all(kinds[i] == Kind.NUMBER or forms[i] in PRONOUNS or kinds[i] == Kind.PUNCT for i in range(first, last + 1)):
         return None
-    if first == last and (before in ADVERBIAL.get(forms[first], ()) or _CODE.fullmatch(forms[first]) and not before):
+    if first == last and (before in ADVERBIAL.get(forms[first], ()) or (_CODE.fullmatch(forms[first]) and not before)):
         return None
     head_start, head_end = _head(row, first, last)
     return Chunk(int(row.start[first]), _without_stop(row, last), head_start, head_end)

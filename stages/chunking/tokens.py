@@ -13,6 +13,8 @@ import unicodedata
 from enum import IntEnum
 from typing import NamedTuple
 
+from stages.chunking.lexicon import words
+
 
 class Kind(IntEnum):
     """What a token is made of; only WORD and NUMBER (and a currency sign before one) can be inside a phrase's ends."""
@@ -35,19 +37,29 @@ class Token(NamedTuple):
 
 
 # Characters that look like a space or like nothing. Each is replaced by one plain space or left alone, so offsets hold.
-SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u2028\u2029\u202f\u205f\u3000"
-INVISIBLE = "\xad\u061c\u180e\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff\ufe0e\ufe0f"
+SPACES = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+INVISIBLE = (
+    "\xad\u061c\u180e\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067"
+    "\u2068\u2069\ufeff\ufe0e\ufe0f"
+)
 
 _TO_SPACE = str.maketrans(dict.fromkeys(SPACES, " "))
-_STRAIGHT = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‐": "-", "‑": "-"})  # fmt: skip
+_STRAIGHT = str.maketrans("’‘ʼ`´“”„«»‐‑", "'''''\"\"\"\"\"--")
 _DROP = str.maketrans(dict.fromkeys(INVISIBLE))
 
 _APOSTROPHE = r"(?:['’ʼ`´]|&\#0?39;|&\#x27;|&apos;|&rsquo;|&\#8217;)"
 _EXTENSIONS = frozenset(
-    """jpg jpeg png gif bmp tif tiff webp heic svg psd raw cr2 nef mp4 mov avi mkv mp3 wav pdf doc docx xls xlsx ppt pptx
-    zip html htm txt""".split()
+    words(
+        """jpg jpeg png gif bmp tif tiff webp heic svg psd raw cr2 nef mp4 mov avi mkv mp3 wav pdf doc docx xls xlsx
+        ppt pptx zip html htm txt"""
+    )
 )
-_DOMAINS = frozenset("com org net edu gov info biz io uk de fr es nl eu ca au jp ru tv blog shop example test".split())
+_DOMAINS = frozenset(
+    words("""com org net edu gov info biz io uk de fr es nl eu ca au jp ru tv blog shop example test""")
+)
 _IN_WORD = r"[^\W_" + r"]|[\u0300-\u036f" + INVISIBLE.replace("\u200b", "") + "]"
 _W = rf"(?:{_IN_WORD})"
 _CLITIC = rf"{_APOSTROPHE}(?:s|re|ve|ll|d|m)(?!{_W})"
@@ -58,9 +70,14 @@ _WORDY = re.compile(r"\w+")
 _EMAIL = re.compile(r"[\w.+-]+@[\w.-]+")
 _HANDLE = re.compile(r"@\w[\w.]*")
 _HOST = re.compile(r"[\w-]+")
-_CAMERA = re.compile(r"(?:img|dsc|dscn|dscf|dsf|pxl|mvi|gopr|dji|vid|wp|screenshot|photo|image)[_-]?\d{3,}", re.IGNORECASE)
+_CAMERA = re.compile(
+    r"(?:img|dsc|dscn|dscf|dsf|pxl|mvi|gopr|dji|vid|wp|screenshot|photo|image)[_-]?\d{3,}", re.IGNORECASE
+)
 
-_EMOJI = r"[\U0001F000-\U0001FAFF\u2190-\u21FF\u2300-\u23FF\u2460-\u27BF\u2900-\u297F\u2B00-\u2BFF\uFE0F\u20E3\U000E0020-\U000E007F]"
+_EMOJI = (
+    r"[\U0001F000-\U0001FAFF\u2190-\u21FF\u2300-\u23FF\u2460-\u27BF\u2900-\u297F\u2B00-\u2BFF\uFE0F\u20E3"
+    r"\U000E0020-\U000E007F]"
+)
 _PATTERN = re.compile(
     rf"""(?P<clitic>{_CLITIC})
     | (?P<symbol>{_EMOJI}(?:{_EMOJI}|\u200d)*

@@ -1,4 +1,4 @@
-"""Distinct pieces of text, each cut and looked up once, so that a batch of captions becomes arrays by table look-ups."""
+"""Distinct pieces of text, each cut only once, so that a batch of captions becomes arrays by table look-ups."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ class Column:
 class Vocabulary:
     """Pieces (runs of characters without white space) and token types (form, shape and kind), by small integer ids.
 
-    `known` (KNOWN_BITS,) marks the hashes of English words. `rows` (n, MAX_ROWS) holds each token type's rows of the feature table, `kinds` (n,) its kind, `forms` its form. Ids
-    are valid for one `tokens` call and until the next: between calls the memory may be cleared.
+    `known` (KNOWN_BITS,) marks the hashes of English words. `rows` (n, MAX_ROWS) holds each token type's rows of the
+    feature table, `kinds` (n,) its kind, `forms` its form. Ids are valid for one `tokens` call and until the next:
+    between calls the memory may be cleared.
     """
 
     def __init__(self, known: NDArray[np.bool_], remember: int = PIECES) -> None:
