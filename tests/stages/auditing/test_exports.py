@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from schemas.config import Config
 from stages.exports import FORMATS, export
 from stages.stage import UserError
 
@@ -312,3 +313,40 @@ def test_every_format_has_a_line_of_help() -> None:
         "fiftyone",
         "card",
     }
+
+
+@pytest.mark.parametrize("format", ["odvg", "grit"])
+def test_ingest_reads_it_back_as_true_boxes(
+    exported: Callable[..., Exported], run: Any, tmp_path_factory: pytest.TempPathFactory, format: str
+) -> None:
+    from pipeline.files import PartFiles, SourceFiles
+    from pipeline.storage import LocalStorage
+    from stages.ingest import IngestStage
+
+    export = exported(format)
+    file = {"odvg": "odvg.jsonl", "grit": "grit-00000.parquet"}[format]
+    again = tmp_path_factory.mktemp("again")
+    ingest = {"source": str(export.path(file)), "format": format}
+    if format == "grit":  # its rows name no file: pictures are found by key
+        ingest |= {"images": str(export.folder / "images"), "id": "key"}
+    config = Config.model_validate({"run": str(again), "part_size": 1000, "ingest": ingest})
+    config = config.model_copy(update={"ingest": config.ingest.model_copy(update=IngestStage.resolve(config))})
+    storage = LocalStorage(str(again))
+    stage = IngestStage(config)
+    found = []
+    for part, piece in enumerate(stage.plan(SourceFiles(storage), config.part_size)):
+        files = PartFiles(storage, part, piece, f"again-{part}", lambda done, total, message: None)
+        result = stage.run_part(files)
+        files.publish()
+        assert result.counts.rejected == 0
+        pairs = {row["key"]: row for row in files.read("pairs").to_pylist()}
+        for row in files.read("gold").to_pylist():
+            name = Path(pairs[row["key"]]["image"]["uri"]).stem
+            assert pairs[row["key"]]["caption"] == captions(run)[name]
+            for box in row["boxes"]:
+                span = row["spans"][box["span"]]
+                found.append((name, span["start"], span["end"], box["x1"], box["y1"], box["x2"], box["y2"]))
+    expected = [box[:7] for box in truth(run)]
+    assert len(found) == len(expected)
+    for a, b in zip(sorted(found), sorted(expected)):
+        assert a[:3] == b[:3] and a[3:] == pytest.approx(b[3:], abs=0.01)
