@@ -58,6 +58,8 @@ class LabelConfig(Section):
     teacher: str = "glip-nano"
     weights: str | None = None
     """A .pth or .safetensors file; null: the weights in the package (glip-nano only)."""
+    weights_sha256: str | None = None
+    """Filled in when the config is resolved; given by hand, it is what the file must have."""
     score_floor: Probability = 0.1
     batch_size: Annotated[int, Field(ge=1)] = 8
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

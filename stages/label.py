@@ -5,7 +5,6 @@ Everything at or above the score floor is kept, so that another threshold needs 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -58,7 +57,11 @@ class LabelStage:
         if label.teacher not in VARIANTS:
             raise UserError(f"label.teacher: no teacher {label.teacher!r}; there are {', '.join(sorted(VARIANTS))}")
         variant = VARIANTS[label.teacher]
+        found = weights_sha256(label.teacher, label.weights)
+        if label.weights_sha256 not in (None, found):
+            raise UserError(f"label.weights: sha256 {found}, but label.weights_sha256 asks for {label.weights_sha256}")
         return {
+            "weights_sha256": found,
             "device": resolve_device(label.device) if label.device == "auto" else label.device,
             "short": label.short or variant.short,
             "long": label.long or variant.long,
@@ -69,7 +72,7 @@ class LabelStage:
         label = config.label
         return {
             "teacher": label.teacher,
-            "weights": weights_sha256(label.teacher, label.weights),
+            "weights": label.weights_sha256,
             "score_floor": label.score_floor,
             "batch_size": label.batch_size,
             "precision": label.precision,
@@ -108,7 +111,7 @@ class LabelStage:
         self, io: PartIO, window: list[Row], rejected: list[tuple[str, str, RowError]]
     ) -> tuple[list[Row], list[NDArray[np.uint8]]]:
         """The rows whose image could be read and decoded, with the images (H, W, 3)."""
-        from stages.images import decode_rgb
+        from stages.images import check_sha256, decode_rgb
 
         good, images = [], []
         refs = [row.image for row in window if row.image is not None]
@@ -190,16 +193,6 @@ def read_rows(io: PartIO) -> list[Row]:
             )
         )
     return rows
-
-
-def check_sha256(data: bytes | RowError, expected: str) -> bytes:
-    """The bytes, if they are those that ingest recorded. Raises RowError."""
-    if isinstance(data, RowError):
-        raise data
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise RowError("image_changed", f"sha256 {found[:12]}..., recorded {expected[:12]}...")
-    return data
 
 
 def windows(rows: list[Row], size: int) -> Iterator[list[Row]]:
