@@ -9,6 +9,10 @@ from torch.nn import functional as F
 from model.language import LIMIT
 from model.variants import FusionSpec
 
+# Added to the logits of padding tokens: below any real one, finite in half precision, and, being the same at every
+# position, without effect on the weights over positions.
+PADDING = -30_000.0
+
 
 class Fusion(nn.Module):
     """`VLFuse` of the official checkpoints: one bidirectional cross-attention block over all pyramid levels."""
@@ -70,44 +74,51 @@ class BiMultiHeadAttention(nn.Module):
         """(B, N, C), (B, L, D), (B, L) -> delta_v (B, N, C), delta_l (B, L, D)."""
         keys = self._split(self.l_proj(states)) * self.head_width**-0.5  # (B, heads, L, d)
         values_l = self._split(self.values_l_proj(states))  # (B, heads, L, d)
+        padding = (1 - attention_mask.to(keys.dtype)) * PADDING  # (B, L)
         attend = self._folded if self._folding_pays(visual, states) else self._plain
-        return attend(visual, keys, values_l, attention_mask)
+        return attend(visual, keys, values_l, padding)
 
-    def _plain(self, visual: Tensor, keys: Tensor, values_l: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _plain(self, visual: Tensor, keys: Tensor, values_l: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         queries = self._split(self.v_proj(visual))  # (B, heads, N, d)
-        to_tokens, to_positions = self._attention(keys @ queries.transpose(-1, -2), mask)  # (B, heads, L, N) each
-        mixed_v = to_tokens.transpose(-1, -2) @ values_l  # (B, heads, N, d)
-        mixed_l = to_positions @ self._split(self.values_v_proj(visual))  # (B, heads, L, d)
+        logits = queries @ keys.transpose(2, 3) + padding[:, None, None]  # (B, heads, N, L)
+        over_tokens, over_positions = self._attention(logits, positions=2)
+        mixed_v = over_tokens @ values_l  # (B, heads, N, d)
+        mixed_l = over_positions.transpose(2, 3) @ self._split(self.values_v_proj(visual))  # (B, heads, L, d)
         return self.out_v_proj(self._join(mixed_v)), self.out_l_proj(self._join(mixed_l))
 
-    def _folded(self, visual: Tensor, keys: Tensor, values_l: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _folded(self, visual: Tensor, keys: Tensor, values_l: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         heads, length = keys.shape[1:3]
         query_weight = self.v_proj.weight.unflatten(0, (heads, -1))  # (heads, d, C)
         query_bias = self.v_proj.bias.unflatten(0, (heads, -1, 1))  # (heads, d, 1)
         folded_keys = (keys @ query_weight).flatten(1, 2)  # (B, heads * L, C)
-        logits = torch.baddbmm((keys @ query_bias).flatten(1, 2), folded_keys, visual.transpose(1, 2))
-        to_tokens, to_positions = self._attention(logits.unflatten(1, (heads, length)), mask)  # (B, heads, L, N) each
+        added = ((keys @ query_bias)[..., 0] + padding[:, None]).flatten(1)[:, None]  # (B, 1, heads * L)
+        logits = torch.baddbmm(added, visual, folded_keys.transpose(1, 2))  # (B, N, heads * L)
+        over_tokens, over_positions = self._attention(logits.unflatten(2, (heads, length)), positions=1)
 
         out_weight = self.out_v_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)  # (heads, d, C)
         folded_values = (values_l @ out_weight).flatten(1, 2)  # (B, heads * L, C)
-        delta_v = to_tokens.flatten(1, 2).transpose(1, 2) @ folded_values + self.out_v_proj.bias  # (B, N, C)
+        delta_v = over_tokens.flatten(2) @ folded_values + self.out_v_proj.bias  # (B, N, C)
 
-        pooled = (to_positions.flatten(1, 2) @ visual).unflatten(1, (heads, length))  # (B, heads, L, C)
+        pooled = over_positions.flatten(2).transpose(1, 2) @ visual  # (B, heads * L, C)
         value_weight = self.values_v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)  # (heads, C, d)
-        value_bias = self.values_v_proj.bias.unflatten(0, (heads, 1, -1))  # rows of to_positions sum to 1
-        share = to_positions.sum(-1, keepdim=True) if self._dropping() else 1.0  # ... unless dropout took some
-        mixed_l = pooled @ value_weight + value_bias * share  # (B, heads, L, d)
+        value_bias = self.values_v_proj.bias.unflatten(0, (heads, 1, -1))  # weights over positions sum to 1 ...
+        if self._dropping():  # ... unless dropout took some
+            value_bias = value_bias * over_positions.sum(1)[..., None]  # (B, heads, L, d)
+        mixed_l = pooled.unflatten(1, (heads, length)) @ value_weight + value_bias  # (B, heads, L, d)
         return delta_v, self.out_l_proj(self._join(mixed_l))
 
-    def _attention(self, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, heads, L, N), token mask (B, L) -> weights over tokens and weights over positions."""
-        logits = logits.clamp(-LIMIT, LIMIT)
-        padding = ~mask.bool()[:, None, :, None]  # (B, 1, L, 1)
-        to_tokens = logits.masked_fill(padding, float("-inf")).softmax(dim=2)
-        to_positions = logits.softmax(dim=3)  # over all positions of all levels, the image's padding included
+    def _attention(self, logits: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+        """Logits with tokens in the last dimension -> weights over tokens, weights over positions.
+
+        The latter run over the positions of all levels, the image's padding included, as published.
+        """
+        if logits.dtype == torch.float16:
+            logits = logits.clamp(-LIMIT, LIMIT)  # where a product has overflowed
+        over_tokens, over_positions = logits.softmax(dim=-1), logits.softmax(dim=positions)
         if self._dropping():
-            to_tokens, to_positions = F.dropout(to_tokens, self.dropout), F.dropout(to_positions, self.dropout)
-        return to_tokens, to_positions
+            over_tokens = F.dropout(over_tokens, self.dropout)
+            over_positions = F.dropout(over_positions, self.dropout)
+        return over_tokens, over_positions
 
     def _dropping(self) -> bool:
         return self.training and self.dropout > 0

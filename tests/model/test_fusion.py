@@ -40,15 +40,21 @@ def test_folding_changes_neither_the_results_nor_the_gradients(attention: BiMult
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
-def test_folding_agrees_under_the_same_dropout(attention: BiMultiHeadAttention) -> None:
-    attention.dropout = 0.4
+def test_folding_agrees_under_dropout(attention: BiMultiHeadAttention, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same weights dropped in both orders, whatever their layout in memory."""
+
+    def drop(weights: Tensor, probability: float) -> Tensor:
+        return weights * (torch.sin(weights.detach() * 1e6) > -0.2) / 0.56
+
+    monkeypatch.setattr("model.fusion.F.dropout", drop)
+    dry, _ = run(attention, fold=True)
+    attention.dropout = 0.44
     attention.train()
     folded, _ = run(attention, fold=True)
     plain, _ = run(attention, fold=False)
-    torch.testing.assert_close(folded, plain, rtol=1e-9, atol=1e-9)
-    attention.eval()
-    dry, _ = run(attention, fold=True)
-    assert not torch.allclose(dry[0], folded[0])
+    for one, other, untouched in zip(folded, plain, dry, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+        assert not torch.allclose(one, untouched, atol=1e-2)
 
 
 def test_padding_tokens_change_nothing(attention: BiMultiHeadAttention) -> None:
