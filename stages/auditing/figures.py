@@ -38,7 +38,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),
         "phrases_tables": phrase_tables(phrases),
-        "rank_frequency": rank_frequency(phrases),
+        "rank_frequency": {name: rank_frequency(phrases, phrases.columns[name]) for name in ("boxes", "seen")},
         "vocabularies": {
             name: coverage(phrases, merged.terms["heads"], names) for name, names in vocabularies().items()
         },
@@ -133,11 +133,12 @@ def box_shapes(merged: Merged) -> dict[str, Any]:
 
 
 def phrase_tables(phrases: Totals) -> dict[str, list[dict[str, Any]]]:
-    """Most frequent, rarest, most often ungrounded, most often with several boxes."""
+    """Most often in captions, most boxes, fewest boxes, most often ungrounded, most often with several boxes."""
     c = phrases.columns
     ungrounded = c["asked"] - c["grounded"]
     often = (c["asked"] >= OFTEN) & (c["grounded"] <= HARDLY * c["asked"])
     return {
+        "most_mentioned": _table(phrases, c["seen"], c["seen"] > 0),
         "most_frequent": _table(phrases, c["boxes"], c["boxes"] > 0),
         "rarest": _rarest(phrases),
         "most_often_ungrounded": _table(phrases, ungrounded, often),
@@ -170,18 +171,17 @@ def _rows(phrases: Totals, index: Ints) -> list[dict[str, Any]]:
     ]
 
 
-def rank_frequency(phrases: Totals) -> list[list[int]]:
-    """[rank, boxes] of kept phrases in descending order, at ranks spaced evenly on a log scale.
+def rank_frequency(phrases: Totals, counts: Ints) -> list[list[int]]:
+    """[rank, count] of phrases in descending order of a count above 0, at ranks spaced evenly on a log scale.
 
     Beyond exact counting the first HEAD ranks come from the heaviest phrases, the others from the even sample: its
     i-th phrase stands for the rank i / (share sampled).
     """
-    boxes = phrases.columns["boxes"]
-    ordered = np.sort(boxes[boxes > 0])[::-1]
+    ordered = np.sort(counts[counts > 0])[::-1]
     if phrases.exact:
         return [[rank, int(ordered[rank - 1])] for rank in _log_spaced(1, len(ordered))]
     head = [[rank, int(ordered[rank - 1])] for rank in _log_spaced(1, min(HEAD, len(ordered)))]
-    sample = np.sort(boxes[phrases.sampled & (boxes > 0)])[::-1]
+    sample = np.sort(counts[phrases.sampled & (counts > 0)])[::-1]
     scale = 2.0**64 / phrases.theta
     tail = [[round(i * scale), int(sample[i - 1])] for i in _log_spaced(math.ceil(HEAD / scale), len(sample))]
     return head + [point for point in tail if point[0] > HEAD and point[1] <= head[-1][1]]
@@ -196,28 +196,34 @@ def _log_spaced(first: int, last: int) -> list[int]:
 
 
 def coverage(phrases: Totals, heads: Totals, categories: list[Category]) -> dict[str, Any]:
-    """Categories that occur among kept phrases, as a whole phrase or as the head of one, and how often they do."""
-    texts = [text for _, texts in categories for text in texts]
-    hashes = hash_texts(texts)
-    boxes = dict(zip(texts, np.maximum(_boxes_of(phrases, hashes), _boxes_of(heads, hashes)).tolist()))
-    best = [max(boxes[text] for text in texts) for _, texts in categories]
+    """Categories that occur as a whole phrase or as the head of one: in captions, and with how many kept boxes."""
+    boxes = _most(phrases, heads, categories, "boxes")
     return {
         "names": len(categories),
-        "found": sum(count > 0 for count in best),
-        "found_10": sum(count >= 10 for count in best),
-        "found_100": sum(count >= 100 for count in best),
-        "missing": sorted(name for (name, _), count in zip(categories, best) if not count),
+        "in_captions": sum(count > 0 for count in _most(phrases, heads, categories, "seen")),
+        "found": sum(count > 0 for count in boxes),
+        "found_10": sum(count >= 10 for count in boxes),
+        "found_100": sum(count >= 100 for count in boxes),
+        "missing": sorted(name for (name, _), count in zip(categories, boxes) if not count),
     }
 
 
-def _boxes_of(totals: Totals, hashes: Any) -> Ints:
-    """Kept boxes of each hash, 0 where the table does not have it."""
+def _most(phrases: Totals, heads: Totals, categories: list[Category], column: str) -> list[int]:
+    """For each category the highest count that one of its texts has, as a phrase or as a head."""
+    texts = [text for _, texts in categories for text in texts]
+    hashes = hash_texts(texts)
+    counts = dict(zip(texts, np.maximum(_of(phrases, hashes, column), _of(heads, hashes, column)).tolist()))
+    return [max(counts[text] for text in texts) for _, texts in categories]
+
+
+def _of(totals: Totals, hashes: Any, column: str) -> Ints:
+    """A count of each hash, 0 where the table does not have it."""
     if not len(totals.columns["hash"]):
         return np.zeros(len(hashes), np.int64)
     known = totals.columns["hash"]
     order = np.argsort(known, kind="stable")  # sample and heavy rows are each in order, not together
     at = np.minimum(np.searchsorted(known, hashes, sorter=order), len(known) - 1)
-    return np.where(known[order[at]] == hashes, totals.columns["boxes"][order[at]], 0)
+    return np.where(known[order[at]] == hashes, totals.columns[column][order[at]], 0)
 
 
 def duplicates(merged: Merged) -> dict[str, Any]:

@@ -68,6 +68,9 @@ def headline(stats: dict[str, Any]) -> str:
 
 def standfirst(stats: dict[str, Any]) -> str:
     """One paragraph that says what the run holds."""
+    if stats["parts"].get("labels") and not stats["parts"].get("pseudo"):
+        with_box = percent(stats["pairs_with_any_box"], stats["pairs"])
+        return f"{number(stats['pairs'])} pairs, {with_box} of them with a labelled box; they are not filtered yet."
     if not stats["parts"].get("pseudo"):
         share = percent(stats["pairs_with_phrases"], stats["pairs"])
         return (
@@ -104,6 +107,7 @@ def counted(stats: dict[str, Any]) -> str:
 
 
 TABLES = (
+    ("most_mentioned", "Most often in captions", "seen", "by mentions"),
     ("most_frequent", "Most frequent", "boxes", "by kept boxes"),
     ("rarest", "The far end of the tail", "boxes", "with the fewest kept boxes, drawn evenly"),
     (
@@ -115,6 +119,11 @@ TABLES = (
     ("most_often_several", "Most often several boxes", "several", "how often one mention got two boxes or more"),
 )
 BUDGET_TEXT = "24 MB"
+
+
+def tables(stats: dict[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
+    """Name, title, column and explanation of the tables of phrases: by boxes, or by mentions where there are none."""
+    return TABLES[1:] if stats["parts"].get("pseudo") else TABLES[:1]
 
 
 def signed(change: float | None) -> str:

@@ -35,9 +35,8 @@ def calibration(stats: Stats) -> list[tuple[float, float]]:
     return [((b["above"] + b["up_to"]) / 2, b["precision"]) for b in stats["gold"]["calibration"]]
 
 
-def rank_ticks(stats: Stats) -> Ticks:
-    last = stats["rank_frequency"][-1][0]
-    return [(10.0**k, compact(10**k)) for k in range(10) if 10**k <= max(last, 10)]
+def rank_ticks(points: list[list[int]]) -> Ticks:
+    return [(10.0**k, compact(10**k)) for k in range(10) if 10**k <= max(points[-1][0], 10)]
 
 
 def count_bars(counts: list[int], most: int) -> Bars:

@@ -159,12 +159,16 @@ def test_tables_of_phrases(run: Any) -> None:
     assert hardly, "the made run has phrases that are asked for and never found"
     assert tables["most_often_ungrounded"] == expected(sorted(hardly, key=lambda p: (grounded[p] - asked[p], p)))
     ranked = sorted(boxes.values(), reverse=True)
-    assert stats["rank_frequency"] == [[i + 1, count] for i, count in enumerate(ranked)]
+    assert stats["rank_frequency"]["boxes"] == [[i + 1, count] for i, count in enumerate(ranked)]
+    mentions = Counter(norm for row in text.values() for norm in row)
+    assert tables["most_mentioned"] == expected(sorted(mentions, key=lambda p: (-mentions[p], p)))
+    assert [count for _, count in stats["rank_frequency"]["seen"]] == sorted(mentions.values(), reverse=True)
     coco = stats["vocabularies"]["COCO"]
     heads = {p.split()[-1] for p in boxes}
     assert coco["names"] == 80
     assert 80 - coco["found"] == len(coco["missing"])
     assert coco["found"] == len({"sports ball", "kite"} & heads)
+    assert coco["in_captions"] == len({"sports ball", "kite"} & {p.split()[-1] for p in mentions})
     assert {name: stats["vocabularies"][f"LVIS {name}"]["names"] for name in ("frequent", "common", "rare")} == {
         "frequent": 405,
         "common": 461,
@@ -252,7 +256,14 @@ def test_a_run_that_is_not_finished(shapes: Any, until: str) -> None:
     assert stats["boxes"] == 0 and stats["boxes_per_image"] is None and stats["gold"] is None
     assert bool(stats["by_threshold"]) == (until == "labels")
     assert (stats["pairs_with_phrases"] > 0) == (until != "pairs")
-    assert "no labels yet" in (run.root / "report" / "index.html").read_text() or until == "labels"
+    page = (run.root / "report" / "index.html").read_text()
+    assert ("no labels yet" in page) == (until != "labels")
+    sections = [
+        name for name in ("funnel", "thresholds", "phrases", "boxes", "gold") if f'<section id="{name}">' in page
+    ]
+    assert sections == {"pairs": ["funnel"], "phrases": ["funnel", "phrases"]}.get(
+        until, ["funnel", "thresholds", "phrases"]
+    )
 
 
 def test_beyond_the_exact_limit_the_page_says_what_is_estimated(shapes: Any) -> None:
