@@ -17,7 +17,7 @@ from model.images import Sides, preprocess
 from model.inference import Grounder, to_legacy
 from model.initial import initialise
 from model.language import LanguageBackbone
-from model.losses import head_losses
+from model.losses import Choice, head_losses
 from model.outputs import Grounding, HeadOutput
 from model.prompt import MAX_TOKENS, Span, caption_prompts, category_prompts, pad, truncated
 from model.variants import NONE, Regularisation, Variant, get_variant
@@ -154,13 +154,14 @@ class Glip(nn.Module):
         targets: Sequence[Any],
         resize_to: ResizeTo = "variant",
         average: Callable[[Tensor], Tensor] | None = None,
+        phrase_softmax: bool = False,
     ) -> dict[str, Tensor]:
         """The weighted training losses of a batch: loss_dot_product_token, loss_reg, loss_centerness.
 
         images, captions, spans, resize_to as for `ground`. targets: per image a mapping with `boxes` (N, 4), half-open
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
         losses, and `regression` (N,), whether they train the box regression. A phrase past the 256th token leaves its
-        box without positive tokens. average: see `head_losses`.
+        box without positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`.
         """
         sides = self._sides(resize_to)
         pixels, sizes = preprocess(images, *sides)
@@ -168,20 +169,20 @@ class Glip(nn.Module):
         input_ids, attention_mask = pad(ids, self.device)
         outputs = self.head_outputs(pixels.to(self.device), input_ids, attention_mask)
         targets = [as_target(target) for target in targets]
+        rows = [token_rows(own).to(self.device) for own in positions]  # (phrases, 256) each
+        phrases = [target["phrase"].to(self.device) for target in targets]  # (N,) each
         return head_losses(
             outputs,
             [
                 to_legacy(target["boxes"], image.shape[:2], size).to(self.device)
                 for target, image, size in zip(targets, images, sizes, strict=True)
             ],
-            [
-                token_labels(own, target["phrase"]).to(self.device)
-                for target, own in zip(targets, positions, strict=True)
-            ],
+            [own[phrase] for own, phrase in zip(rows, phrases, strict=True)],
             attention_mask,
             [target["weight"].to(self.device) for target in targets],
             [target["regression"].to(self.device) for target in targets],
             average,
+            [Choice(*both) for both in zip(rows, phrases, strict=True)] if phrase_softmax else None,
         )
 
     def _sides(self, resize_to: ResizeTo) -> Sides:
@@ -202,9 +203,9 @@ def as_target(target: Any) -> dict[str, Tensor]:
     return {"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression}
 
 
-def token_labels(positions: Sequence[Sequence[int]], phrase: Tensor) -> Tensor:
-    """Token positions of each phrase, phrase (N,) of each box -> (N, 256) in 0/1."""
+def token_rows(positions: Sequence[Sequence[int]]) -> Tensor:
+    """Token positions of each phrase -> (phrases, 256) in 0/1; one empty row where there is no phrase."""
     rows = torch.zeros(max(len(positions), 1), MAX_TOKENS)
     for row, own in zip(rows, positions, strict=False):
         row[list(own)] = 1
-    return rows[phrase]
+    return rows

@@ -25,6 +25,13 @@ class Positives(NamedTuple):
     owner: Tensor  # (P,) index of the box among the boxes of all images joined
 
 
+class Choice(NamedTuple):
+    """What an image's positive anchors choose from in `phrase_softmax`."""
+
+    tokens: Tensor  # (phrases, 256) in 0/1: the tokens of every phrase of the prompt
+    phrase: Tensor  # (N,) the phrase of each box
+
+
 def assign(boxes: Tensor, padded_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Which anchors are positive for which box, by ATSS.
 
@@ -74,6 +81,7 @@ def head_losses(
     weights: Sequence[Tensor] | None = None,
     regression: Sequence[Tensor] | None = None,
     average: Callable[[Tensor], Tensor] | None = None,
+    choices: Sequence[Choice] | None = None,
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch: `loss_dot_product_token`, `loss_reg` and `loss_centerness`.
 
@@ -82,7 +90,8 @@ def head_losses(
 
     Options for pseudo boxes, per image: weights (N,) multiply what a box's anchors add to every loss; regression (N,)
     says which boxes train the box regression. average: applied to the (2,) normalisers, positive anchors and sum of
-    centerness targets; a mean over the processes of a distributed training.
+    centerness targets; a mean over the processes of a distributed training. choices, per image, adds
+    `loss_phrase_softmax`, see `phrase_softmax`.
     """
     sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
     levels = pyramid_anchors(sizes, outputs[0].centerness.device)
@@ -105,11 +114,17 @@ def head_losses(
     overlap_loss = giou_loss(decode(deltas[image, :, place], anchor), target)  # (P,)
     center_loss = F.binary_cross_entropy_with_logits(centerness[image, place], quality, reduction="none")  # (P,)
     labels = torch.cat([own.to(logits) for own in token_labels])[owner, : logits.shape[2]]  # (P, L)
-    return {
+    losses = {
         "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, place, weight) / positives,
         "loss_reg": REGRESSION_WEIGHT * (overlap_loss * quality * trained * weight).sum() / total.clamp(min=1e-6),
         "loss_centerness": (center_loss * weight).sum() / positives,
     }
+    if choices is not None:
+        phrase = torch.cat([choice.phrase.to(place) for choice in choices])[owner]  # (P,)
+        losses["loss_phrase_softmax"] = (
+            phrase_softmax(logits, image, place, phrase, choices) * weight
+        ).sum() / positives
+    return losses
 
 
 def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
@@ -122,6 +137,25 @@ def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
         owners.append(owner + start)
         start += len(own)
     return Positives(torch.cat(images), torch.cat(places), torch.cat(owners))
+
+
+def phrase_softmax(logits: Tensor, image: Tensor, place: Tensor, phrase: Tensor, choices: Sequence[Choice]) -> Tensor:
+    """Cross-entropy (P,) of each positive anchor's own phrase among all phrases of its prompt.
+
+    logits (B, A, L); image, place, phrase (P,) of the positive anchors. A phrase's logit is the mean over its tokens.
+    Not in the paper: there, BERT and an ImageNet backbone know the nouns before training starts. From random weights,
+    the focal loss first learns that anything may be any noun, and then hardly tells nouns apart, because it mutes the
+    negatives that it is half sure of; what a softmax over the phrases sees is only which of them it is.
+    """
+    loss = logits.new_zeros(len(place))
+    for number, choice in enumerate(choices):
+        tokens = choice.tokens[:, : logits.shape[2]].to(logits)  # (phrases, L)
+        count = tokens.sum(1)  # (phrases,); 0: past the token limit, cannot be chosen
+        (mine,) = torch.where((image == number) & (count > 0)[phrase.clamp(max=len(count) - 1)])
+        scores = logits[number, place[mine]] @ (tokens / count.clamp(min=1)[:, None]).t()  # (own P, phrases)
+        scores = scores.masked_fill(count == 0, float("-inf"))
+        loss[mine] = F.cross_entropy(scores, phrase[mine], reduction="none")
+    return loss
 
 
 def token_loss(

@@ -155,6 +155,8 @@ class TrainConfig(Section):
     """Off: pseudo boxes train alignment and centerness, but not box regression."""
     score_weighting: bool = False
     """Weigh the loss of a pseudo box by its score."""
+    phrase_softmax: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
     contrastive: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of GLIPv2's inter-image region-word contrastive loss."""
     checkpointing: bool = False

@@ -1,9 +1,9 @@
 """A start for a backbone without pretrained weights: naming the objects of gold pictures from crops around them.
 
-GLIP starts from a Swin that knows ImageNet. A small model of our own has no such start, and grounding is a slow teacher of
-what things look like: one picture gives it three boxes and a thousand positions without one. A crop a tenth of the
+GLIP starts from a Swin that knows ImageNet. A small model of our own has no such start, and grounding is a slow teacher
+of what things look like: one picture gives it three boxes and a thousand positions without one. A crop a fifth of the
 picture's size, named by softmax over all categories, teaches the backbone and the feature pyramid the same nouns at a
-fraction of the cost; only categories and boxes of the gold sets are used. The classifier is thrown away.
+fraction of the cost; only categories and boxes of the gold set are used. The classifier is thrown away.
 """
 
 from __future__ import annotations

@@ -92,13 +92,16 @@ class Trainer:
             [example.spans for example in batch.examples],
             [loss_target(example, config) for example in batch.examples],
             average=self.ranks.average,
+            phrase_softmax=config.phrase_softmax > 0,
         )
+        if config.phrase_softmax:
+            losses["loss_phrase_softmax"] = losses["loss_phrase_softmax"] * config.phrase_softmax
         loss = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(loss):
             keys = ", ".join(example.key for example in batch.examples)
             raise NonFiniteLoss(f"step {batch.step}: the loss is {loss.item()}; samples of the batch: {keys}")
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.glip.parameters(), config.clip)
@@ -120,7 +123,9 @@ class Trainer:
                     parameter.grad = torch.zeros_like(parameter)
                 gradients.append(parameter.grad)
         flat = self.ranks.average(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        for gradient, mean in zip(
+            gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True
+        ):
             gradient.copy_(mean.view_as(gradient))
 
     def _log(
