@@ -43,6 +43,8 @@ class AuditStage:
         """What the report depends on beside the summaries."""
         audit = config.audit
         return {
+            "corpus": config.corpus,
+            "teacher": config.label.teacher,
             "pictures": audit.pictures,
             "seed": audit.seed,
             "exact_phrases": audit.exact_phrases,

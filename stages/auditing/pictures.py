@@ -48,17 +48,16 @@ def choose(merged: Merged, io: RunIO, pictures: int, seed: int) -> Chosen:
 
 def sampled_keys(merged: Merged, io: RunIO, pictures: int, seed: int) -> list[int]:
     """`pictures` pairs drawn evenly from all pairs that have an image, numbered in the order of their keys."""
-    total = sum(merged.image_pairs.values())
-    numbers = sorted(random.Random(seed).sample(range(total), min(pictures, total)))
-    ends = np.cumsum(list(merged.image_pairs.values()))
+    parts, counts = list(merged.image_pairs), np.array(list(merged.image_pairs.values()), np.int64)
+    total = int(counts.sum())
+    numbers = np.array(sorted(random.Random(seed).sample(range(total), min(pictures, total))), np.int64)
+    ends = np.cumsum(counts)
+    place = np.searchsorted(ends, numbers, side="right")  # which part each lies in
     keys: list[int] = []
-    for i, part in enumerate(merged.image_pairs):
-        begin = int(ends[i]) - merged.image_pairs[part]
-        here = [n - begin for n in numbers if begin <= n < ends[i]]
-        if here:
-            table = io.read_part("pairs", part, ["key", "image"])
-            with_image = table.filter(pc.is_valid(table["image"]))["key"]
-            keys += [int(with_image[n].as_py()) for n in here]
+    for i in np.unique(place):
+        table = io.read_part("pairs", parts[i], ["key", "image"])
+        with_image = table.filter(pc.is_valid(table["image"]))["key"]
+        keys += map(int, with_image.take(numbers[place == i] - (ends[i] - counts[i])).to_pylist())
     return keys
 
 

@@ -1,0 +1,40 @@
+"""The benchmark's synthetic parts, and that the audit counts in them what was put in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location("benchmark_audit", ROOT / "benchmarks" / "audit.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_its_parts_have_the_shape_of_the_papers_data() -> None:
+    benchmark = load()
+    expected = sum(i * p for i, p in enumerate(benchmark.BOXES_PER_PHRASE)) * benchmark.KEPT_SHARE * 3.355
+    assert expected == pytest.approx(78.1 / 24, rel=0.03)
+
+
+@pytest.mark.slow
+def test_it_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/audit.py", "--pairs", "12000", "--workers", "1"]
+    command += ["--scratch", str(tmp_path), "--out", str(tmp_path / "result.json")]
+    subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}, check=True, capture_output=True)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["pairs"], result["parts"]) == (12_000, 2)
+    assert result["headline"]["boxes"] == result["boxes"] > 3 * 12_000
+    assert result["headline"]["unique_phrases"] > 10_000
+    assert not list(tmp_path.glob("tmp*"))
