@@ -3,7 +3,7 @@
     python benchmarks/nano_teacher.py [--count 1000] [--out benchmarks/results/nano_teacher.json]
 
 Phrases: those that the default extractor finds in the caption. Labels: the teacher's boxes with score > 0.5. What is a
-right box, what is a gold box, and which nouns count as seen: the "protocol" field of the result says it in words. Beside
+right box, what is a gold box, which nouns count as seen: the "protocol" field of the result says it in words. Beside
 it, the same with the gold spans as phrases, which takes the extractor out of the measurement.
 """
 
@@ -75,6 +75,7 @@ def main() -> None:
         "what": "labels of glip-nano above 0.5 on held-out scenes",
         "command": f"python benchmarks/nano_teacher.py --count {options.count} --seed {options.seed}",
         "weights_sha256": sha256(weights),
+        "seed": options.seed,
         "protocol": {
             "nouns": " ".join((scenes.__doc__ or "").split()),
             "matching": " ".join((agreement.__doc__ or "").split()),
