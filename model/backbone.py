@@ -217,9 +217,9 @@ class FeaturePyramid(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], channels: int, drop_block: float = 0.0) -> None:
         super().__init__()
-        for number, width in enumerate(widths, start=2):  # 2..4 stand for C3..C5, as in official checkpoints
-            self.add_module(f"fpn_inner{number}", nn.Conv2d(width, channels, 1))
-            self.add_module(f"fpn_layer{number}", nn.Conv2d(channels, channels, 3, padding=1))
+        # 2 to 4 stand for C3 to C5, as in official checkpoints
+        self.fpn_inner2, self.fpn_inner3, self.fpn_inner4 = (nn.Conv2d(width, channels, 1) for width in widths)
+        self.fpn_layer2, self.fpn_layer3, self.fpn_layer4 = (nn.Conv2d(channels, channels, 3, padding=1) for _ in "345")
         self.top_blocks = nn.ModuleDict(
             {name: nn.Conv2d(channels, channels, 3, stride=2, padding=1) for name in ("p6", "p7")}
         )
@@ -227,17 +227,22 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """[C3, C4, C5] -> [P3, P4, P5, P6, P7], each (B, channels, h, w)."""
-        merged = self.fpn_inner4(maps[2])
-        outputs = [self.fpn_layer4(merged)]
-        for number in (3, 2):
-            lateral = self.get_submodule(f"fpn_inner{number}")(maps[number - 2])
-            merged = lateral + F.interpolate(merged, size=lateral.shape[-2:], mode="nearest")
-            if self.training and self.drop_block > 0:
-                merged = drop_block(merged, self.drop_block)
-            outputs.insert(0, self.get_submodule(f"fpn_layer{number}")(merged))
-        outputs.append(self.top_blocks["p6"](outputs[2]))
-        outputs.append(self.top_blocks["p7"](F.relu(outputs[3])))
-        return outputs
+        c3, c4, c5 = maps
+        top = self.fpn_inner4(c5)
+        middle = merge(self.fpn_inner3(c4), top)
+        bottom = merge(self.fpn_inner2(c3), middle)
+        p5 = self.fpn_layer4(top)
+        if self.training and self.drop_block > 0:
+            middle, bottom = drop_block(middle, self.drop_block), drop_block(bottom, self.drop_block)
+        p4, p3 = self.fpn_layer3(middle), self.fpn_layer2(bottom)
+        p6 = self.top_blocks["p6"](p5)
+        p7 = self.top_blocks["p7"](F.relu(p6))
+        return [p3, p4, p5, p6, p7]
+
+
+def merge(lateral: Tensor, above: Tensor) -> Tensor:
+    """Lateral map (B, C, h, w) plus the merged map above it, of about half the size -> (B, C, h, w)."""
+    return lateral + F.interpolate(above, size=lateral.shape[-2:], mode="nearest")
 
 
 def drop_block(x: Tensor, probability: float, block: int = 3) -> Tensor:

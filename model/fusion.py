@@ -120,6 +120,10 @@ class BiMultiHeadAttention(nn.Module):
             over_positions = F.dropout(over_positions, self.dropout)
         return over_tokens, over_positions
 
+    def projections(self) -> list[nn.Linear]:
+        """The six linear layers."""
+        return [linear for linear in self.children() if isinstance(linear, nn.Linear)]
+
     def _dropping(self) -> bool:
         return self.training and self.dropout > 0
 

@@ -32,6 +32,10 @@ class Level(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
 
+    def forward(self, regression: Tensor) -> Tensor:
+        """(B, 4, H, W) -> the same shape."""
+        return regression * self.scale
+
 
 class Rpn(nn.Module):
     """Only a name in the checkpoints: `rpn.head`."""
@@ -93,11 +97,11 @@ class Head(nn.Module):
         token = self.dot_product_projection_text(unit / 2) / self.log_scale.exp()  # (B, L, C)
         return token, unit @ self.bias_lang + self.bias0
 
-    def predict(self, x: Tensor, level: Level, token: Tensor, bias: Tensor) -> HeadOutput:
+    def predict(self, x: Tensor, level: nn.Module, token: Tensor, bias: Tensor) -> HeadOutput:
         """Map (B, C, H, W) of one level, token (B, L, C), bias (B, L) -> that level's output."""
         positions = x.flatten(2).transpose(1, 2)  # (B, H * W, C)
         logits = positions @ token.transpose(1, 2) + bias[:, None]  # eq. 3: (B, H * W, L)
-        return HeadOutput(logits.clamp(-LIMIT, LIMIT), self.bbox_pred(x) * level.scale, self.centerness(x))
+        return HeadOutput(logits.clamp(-LIMIT, LIMIT), level(self.bbox_pred(x)), self.centerness(x))
 
 
 def flatten_levels(maps: list[Tensor]) -> Tensor:

@@ -28,12 +28,23 @@ class Bert(nn.Module):
     def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
         super().__init__()
         self.embeddings = BertEmbeddings(spec, dropout)
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(BertLayer(spec, dropout) for _ in range(spec.layers))})
+        self.encoder = BertEncoder(spec, dropout)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, L), (B, L) -> (B, L, hidden)."""
-        states = self.embeddings(input_ids)
-        for layer in self.encoder["layer"]:
+        return self.encoder(self.embeddings(input_ids), attention_mask)
+
+
+class BertEncoder(nn.Module):
+    """The layers, one after the other."""
+
+    def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(BertLayer(spec, dropout) for _ in range(spec.layers))
+
+    def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, L, hidden), (B, L) -> (B, L, hidden)."""
+        for layer in self.layer:
             states = layer(states, attention_mask)
         return states
 

@@ -112,8 +112,8 @@ def select(
         if not settings.limits_per_phrase and len(chosen) > settings.limit:
             within = scores[image, chosen] >= scores[image, chosen[settings.limit - 1]]  # ties at the limit stay
             own, chosen = own[within], chosen[within]
-        found = (torch.from_numpy(x) for x in (own, scores[image, chosen], phrase[image, chosen]))
-        results.append(Grounding(*found))
+        found, score, label = (torch.from_numpy(x) for x in (own, scores[image, chosen], phrase[image, chosen]))
+        results.append(Grounding(found, score, label))
     return results
 
 

@@ -151,7 +151,10 @@ def category_prompts(
     categories: Sequence[str], per_prompt: int | None = None
 ) -> tuple[list[Prompt], list[tuple[int, str]]]:
     """Detection prompts for any number of categories: as many in each as fit, or at most per_prompt."""
-    prompts, dropped, taken, room = [], [], [], MAX_TOKENS - 2
+    prompts: list[Prompt] = []
+    dropped: list[tuple[int, str]] = []
+    taken: list[int] = []
+    room = MAX_TOKENS - 2
 
     def close() -> None:
         if taken:
