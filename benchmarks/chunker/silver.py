@@ -83,9 +83,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", action="append", required=True, help="name or path of a spaCy pipeline; give two")
     parser.add_argument("--captions", type=Path, nargs="+", required=True)
+    parser.add_argument(
+        "--without", type=Path, help="JSON lines with captions to leave out: what quality is measured on"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    captions = list(dict.fromkeys(caption for path in args.captions for caption in captions_of(path)))
+    kept_out = args.without.read_text(encoding="utf-8").splitlines() if args.without else []
+    measured = {json.loads(line)["caption"] for line in kept_out}
+    found = dict.fromkeys(caption for path in args.captions for caption in captions_of(path))
+    captions = [caption for caption in found if caption not in measured]
     tokens = [tokens_of(caption) for caption in captions]
     captions, tokens = map(list, zip(*((c, t) for c, t in zip(captions, tokens, strict=True) if t), strict=True))
     voters: list[list[tuple[Parse, list[str]]]] = [list(parses(model, captions, tokens)) for model in args.model]

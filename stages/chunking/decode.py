@@ -39,9 +39,16 @@ def decode(tokens: TokenArrays, labels: NDArray[np.int64], vocabulary: Vocabular
             continue
         if easy:
             chunks.append(Chunk(start, end, head, end))
-        elif chunk := chunk_of(row, lo, hi, row.forms[lo - 1] if lo and tokens.caption[lo - 1] == caption else ""):
+        elif chunk := chunk_of(row, lo, hi, *_neighbours(tokens.caption, row, lo, hi)):
             chunks.append(chunk)
     return found
+
+
+def _neighbours(caption: NDArray[np.int64], row: Row, first: int, last: int) -> tuple[str, str]:
+    """The forms of the tokens before and behind a run; empty at the edges of its caption."""
+    before = row.forms[first - 1] if first and caption[first - 1] == caption[first] else ""
+    after = row.forms[last + 1] if last + 1 < len(caption) and caption[last + 1] == caption[last] else ""
+    return before, after
 
 
 class _Forms:

@@ -73,10 +73,10 @@ class Row(NamedTuple):
     kinds: NDArray[np.int8]
 
 
-def chunk_of(row: Row, first: int, last: int, before: str) -> Chunk | None:
+def chunk_of(row: Row, first: int, last: int, before: str, after: str) -> Chunk | None:
     """The chunk of tokens first..last, trimmed at its edges; None where nothing of a noun phrase is left.
 
-    `before` is the form of the token in front, empty at the start of the caption.
+    `before` and `after` are the forms of the tokens beside the run, empty at the edges of the caption.
     """
     kinds, forms = row.kinds, row.forms
     while first <= last and kinds[first] > Kind.NUMBER and not (kinds[first] == Kind.CURRENCY and first < last):
@@ -87,10 +87,16 @@ def chunk_of(row: Row, first: int, last: int, before: str) -> Chunk | None:
         return None
     if all(kinds[i] == Kind.NUMBER or forms[i] in PRONOUNS or kinds[i] == Kind.PUNCT for i in range(first, last + 1)):
         return None
-    if first == last and (before in ADVERBIAL.get(forms[first], ()) or (_CODE.fullmatch(forms[first]) and not before)):
+    if first == last and _stands_alone_as_no_phrase(forms[first], before, after):
         return None
     head_start, head_end = _head(row, first, last)
     return Chunk(int(row.start[first]), _without_stop(row, last), head_start, head_end)
+
+
+def _stands_alone_as_no_phrase(form: str, before: str, after: str) -> bool:
+    """ "in front of", "side by side", or a code that opens the caption."""
+    idiom = before in ADVERBIAL.get(form, ()) or (form, after) == ("side", "by")
+    return idiom or (not before and bool(_CODE.fullmatch(form)))
 
 
 def _is_trailing_code(row: Row, first: int, last: int) -> bool:

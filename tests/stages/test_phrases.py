@@ -67,8 +67,8 @@ def test_head_and_norm() -> None:
 
 
 # Pieces of web captions, so that random text also meets the rules, and any characters at all beside them.
-WEB = """a man|the dog's|&amp;|&#39;s|#tag|@me|http://x.example/a|a.jpg|😀|e\u0301|-|DSC_1|£ 40|12 °C|“quoted”|der|und|猫
-|ｗｉｄｅ|(red/blue)|...|İ|ß|3 - 2|\u200b|\u00a0|\ud800|\x00"""
+WEB = """a man|the dog's|&amp;|&#39;s|#tag|@me|http://x.example/a|a.jpg|😀|e\u0301|-|DSC_1|£ 40|12 °C|“quoted”|der|und
+|猫|ｗｉｄｅ|(red/blue)|...|İ|ß|3 - 2|\u200b|\u00a0|\ud800|\x00"""
 PIECES = st.sampled_from(WEB.split("|"))
 CAPTIONS = st.lists(PIECES | st.text(max_size=8), max_size=12).map(" ".join) | st.text(max_size=60)
 
@@ -157,14 +157,14 @@ def test_quality_on_gold_captions() -> None:
     assert scores_on([row for row in rows if row["source"] == "hardweb"]).exact_f1 >= FLOOR["hard"]
 
 
-FLOOR = {"exact": 0.92, "head": 0.945, "groundable": 0.965, "hard": 0.87}  # a little below what is recorded
+FLOOR = {"exact": 0.935, "head": 0.955, "groundable": 0.965, "hard": 0.89}  # a little below what is recorded
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="../shared/data/phrases is not beside this checkout")
 def test_quality_on_the_worked_examples() -> None:
     found = scores_on(read(EXAMPLES))
-    assert found.exact_f1 >= 0.88, found.as_dict()
-    assert found.head_f1 >= 0.92, found.as_dict()
+    assert found.exact_f1 >= 0.93, found.as_dict()
+    assert found.head_f1 >= 0.95, found.as_dict()
 
 
 def test_unknown_backend_is_one_clear_line() -> None:
