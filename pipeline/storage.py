@@ -324,9 +324,10 @@ def persistently(call: Callable[[], T], path: str) -> T:
             return call()
         except FileNotFoundError:
             raise
-        except PermissionError as error:
-            raise StoreError(f"{path}: the store refuses access ({error}); check the credentials and rights") from error
         except Exception as error:
+            if isinstance(error, PermissionError) or http_status(error) in (401, 403):
+                text = f"{path}: the store refuses access ({error}); check the credentials and rights"
+                raise StoreError(text) from error
             if not is_transient(error):
                 raise
             pause = next(pauses, None)
@@ -335,10 +336,26 @@ def persistently(call: Callable[[], T], path: str) -> T:
         time.sleep(pause * random.uniform(0.8, 1.2))
 
 
+def http_status(error: BaseException | None) -> int | None:
+    """What the server said, where the driver's error or its cause tells."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict) and "ResponseMetadata" in response:
+            return int(response["ResponseMetadata"].get("HTTPStatusCode", 0)) or None
+        code = getattr(error, "status", getattr(error, "code", None))
+        if isinstance(code, int) and 400 <= code < 600:
+            return code
+        error = error.__cause__
+    return None
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed in a while: time-outs, resets, 5xx and throttling."""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         return False
+    status = http_status(error)
+    if status is not None:
+        return status >= 500 or status in (408, 429)
     if isinstance(error, (OSError, TimeoutError, ConnectionError, EOFError)):
         return True
     module = type(error).__module__.partition(".")[0]

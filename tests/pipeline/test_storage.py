@@ -1,0 +1,214 @@
+"""Complete files under final names, or none: on a disk, and in a real S3 server on the loopback."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_runs import data_files, make_config, run_toys
+from toys import PROJECT
+
+from pipeline import storage as storage_module
+from pipeline.files import PartFiles, SourceFiles
+from pipeline.ledger import Ledger
+from pipeline.plan import read_plan
+from pipeline.storage import LocalStorage, StoreError, filesystem, open_storage
+from pipeline.verify import verify
+
+
+def silent(done: int, total: int, message: str) -> None:
+    pass
+
+
+def test_a_draft_is_seen_by_nobody_until_it_is_published(tmp_path: Path) -> None:
+    storage = LocalStorage(str(tmp_path))
+    draft = storage.draft("pairs/part-0000000.parquet", "attempt")
+    draft.write(b"abc")
+    draft.write(memoryview(b"defg"))
+    assert storage.list("pairs") == {} and not storage.exists("pairs/part-0000000.parquet")
+    draft.publish()
+    assert storage.list("pairs") == {"pairs/part-0000000.parquet": 7}
+    assert draft.entry.sha256 == hashlib.sha256(b"abcdefg").hexdigest() and draft.entry.size == 7
+    assert storage.list("state") == {}
+
+
+def test_an_attempt_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
+    storage = LocalStorage(str(tmp_path))
+    storage.write("student/weights", b"former")
+    from pipeline.files import RunFiles
+
+    with pytest.raises(RuntimeError), RunFiles(storage, [], "attempt", silent).create("student/weights") as file:
+        file.write(b"half of")
+        raise RuntimeError
+    assert storage.read("student/weights") == b"former" and storage.list("state") == {}
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "pairs/../../x"])
+def test_no_name_leads_out_of_the_run(tmp_path: Path, path: str) -> None:
+    io = PartFiles(LocalStorage(str(tmp_path / "run")), 0, None, "attempt", silent)
+    with pytest.raises(ValueError, match="outside of the run folder"), io.create(path) as file:
+        file.write(b"x")
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_no_half_file(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(tmp_path / "run", source)
+    fsync, left = os.fsync, [20]
+
+    def full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match=r"part \d+: .*: no space left on the disk; free some and run again"):
+            run_toys(config)
+    whole = {path for record in (tmp_path / "run/commits").rglob("*.json") for path in [record.read_text()]}
+    assert whole and not run_toys(config).failed
+    run_toys(make_config(tmp_path / "calm", source))
+    assert data_files(tmp_path / "run") == data_files(tmp_path / "calm")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "run").write_text("a file, not a folder")
+    with pytest.raises((StoreError, OSError)):
+        run_toys(make_config(tmp_path / "run", source))
+
+
+# -- object stores ---------------------------------------------------------------------------------------------------
+
+
+class Moody:
+    """An S3 server (moto's) that fails as told: `mood` holds the status codes that writes get at first."""
+
+    def __init__(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app
+
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self.mood: list[int] = []
+        self.writes = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
+            self.writes += 1
+            if self.mood:
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+                start_response(f"{self.mood.pop(0)} Injected", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>Injected</Code><Message>by the test</Message></Error>"]
+        return self._app(environ, start_response)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, Moody]]:
+    pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
+    pytest.importorskip("moto.server", reason="moto is not installed: no S3 server to test against")
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = Moody()
+    serving = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{serving.port}", app
+    serving.shutdown()
+
+
+@pytest.fixture
+def moody(server: tuple[str, Moody]) -> Iterator[Moody]:
+    server[1].mood.clear()
+    yield server[1]
+    server[1].mood.clear()
+
+
+@pytest.fixture
+def bucket(server: tuple[str, Moody], moody: Moody, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server[0])
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(storage_module, "RETRY_SECONDS", (0.05, 0.05, 0.05))
+    name = f"bucket-{time.time_ns()}"
+    fs, _ = filesystem(f"s3://{name}")
+    fs.retries = 1  # ours are the ones under test
+    fs.mkdir(name)
+    yield f"s3://{name}"
+
+
+def test_a_run_in_an_object_store_equals_one_on_a_disk(tmp_path: Path, source: Path, bucket: str) -> None:
+    run = f"{bucket}/runs/one"
+    report = run_toys(make_config(run, source))
+    assert report.made == {"ingest": 5, "phrases": 5, "shard": 6, "train": 1}
+    run_toys(make_config(tmp_path / "local", source))
+    storage = open_storage(run)
+    expected = data_files(tmp_path / "local")
+    found = {path: hashlib.sha256(storage.read(path)).hexdigest() for path in expected}
+    assert found == expected
+    assert run_toys(make_config(run, source)).made == {}
+    assert verify(Ledger(storage, PROJECT, make_config(run, source), read_plan(storage))).problems == []
+    storage.delete("pairs/part-0000001.parquet")
+    assert run_toys(make_config(run, source)).made == {"ingest": 1}
+    assert storage.list("state/drafts") == {} and storage.list("state/attempts") == {}
+
+
+def test_a_source_in_an_object_store(tmp_path: Path, source: Path, bucket: str) -> None:
+    fs, base = filesystem(f"{bucket}/captions")
+    for file in source.iterdir():
+        fs.put_file(str(file), f"{base}/{file.name}")
+    listed = SourceFiles(open_storage(str(tmp_path))).list_source(f"{bucket}/captions")
+    assert [(file.uri.rpartition("/")[2], file.size) for file in listed] == sorted(
+        (file.name, file.stat().st_size) for file in source.iterdir()
+    )
+    run_toys(make_config(tmp_path / "remote", f"{bucket}/captions"))
+    run_toys(make_config(tmp_path / "local", source))
+    same = [path for path in data_files(tmp_path / "local") if path != "plan.json"]
+    assert all(data_files(tmp_path / "remote")[path] == data_files(tmp_path / "local")[path] for path in same)
+    with pytest.raises(FileNotFoundError):
+        SourceFiles(open_storage(str(tmp_path))).list_source(f"{bucket}/nothing")
+
+
+def test_a_store_that_is_busy_for_a_while_is_asked_again(
+    tmp_path: Path, source: Path, bucket: str, moody: Moody
+) -> None:
+    moody.mood[:] = [503, 500, 503]
+    run = f"{bucket}/busy"
+    assert not run_toys(make_config(run, source)).failed
+    run_toys(make_config(tmp_path / "local", source))
+    storage = open_storage(run)
+    for path, sha256 in data_files(tmp_path / "local").items():
+        assert hashlib.sha256(storage.read(path)).hexdigest() == sha256
+
+
+@pytest.mark.parametrize(("status", "line", "calls"), [(503, "keeps failing", 4), (403, "refuses access", 1)])
+def test_a_store_that_stays_down_or_refuses_ends_the_run_with_one_line(
+    source: Path, bucket: str, moody: Moody, status: int, line: str, calls: int
+) -> None:
+    config = make_config(f"{bucket}/down", source)
+    run_toys(config, stages=("ingest",))
+    storage = open_storage(config.run)
+    before, moody.mood[:] = moody.writes, [status] * 100
+    with pytest.raises(StoreError, match=f"commits/phrases/part-0000000.json: the store {line}") as error:
+        storage.write("commits/phrases/part-0000000.json", b"{}")
+    assert "\n" not in str(error.value) and moody.writes - before == calls
+    with pytest.raises(StoreError, match=line):
+        run_toys(config)
+    moody.mood.clear()
+    assert not storage.exists("commits/phrases/part-0000000.json")
+    assert not run_toys(config).failed
+
+
+def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
+    from stages.stage import UserError
+
+    with pytest.raises(UserError, match="cannot open this kind of URI"):
+        open_storage("nosuch://bucket/run")
