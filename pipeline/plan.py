@@ -25,14 +25,16 @@ def slice_from_json(data: Mapping[str, Any]) -> Slice:
 
 def extend(known: Plan, found: Iterable[Slice]) -> Plan:
     """The new plan: slices of the old one keep their numbers, new ones get the next free numbers, the rest goes."""
-    numbers = {canonical(slice_to_json(piece)): number for number, piece in known.items()}
+    numbers: dict[bytes, list[int]] = {}
+    for number, piece in sorted(known.items(), reverse=True):
+        numbers.setdefault(canonical(slice_to_json(piece)), []).append(number)
     kept, added = {}, []
     for piece in found:
-        number = numbers.pop(canonical(slice_to_json(piece)), None)
-        if number is None:
-            added.append(piece)
+        free = numbers.get(canonical(slice_to_json(piece)))
+        if free:
+            kept[free.pop()] = piece
         else:
-            kept[number] = piece
+            added.append(piece)
     first = max(known, default=-1) + 1 if kept else 0
     return {**dict(sorted(kept.items())), **dict(enumerate(added, first))}
 
