@@ -122,7 +122,7 @@ def _by_threshold(before: dict[str, Any], after: dict[str, Any]) -> list[dict[st
 
 def _phrases(io: RunIO) -> pa.Table:
     with io.open("report/phrases.parquet") as file:
-        return pq.read_table(file, columns=["phrase", "hash", "boxes", "sampled"])
+        return pq.read_table(pa.BufferReader(file.read()), columns=["phrase", "hash", "boxes", "sampled"])
 
 
 def compare_phrases(before: pa.Table, after: pa.Table) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.records import ROWS_PER_PART_LIMIT
@@ -58,7 +59,7 @@ def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
         for table, kinds in TABLES.items():
             if f"{name}.{table}.parquet" in files:
                 with io.open(f"{name}.{table}.parquet") as file:
-                    rows = pq.read_table(file)
+                    rows = pq.read_table(pa.BufferReader(file.read()))
                 for kind in kinds:
                     mergers[kind].add(part, of_kind(rows, kind))
         io.progress(done + 1, len(planned), "adding up")

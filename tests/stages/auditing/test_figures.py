@@ -290,6 +290,19 @@ def test_nothing_at_all(shapes: Any) -> None:
     assert run.audit()["pairs"] == 0
 
 
+def test_a_filter_that_keeps_nothing(shapes: Any) -> None:
+    run = shapes(filter={"min_score": 1.0}).fill(30)
+    assert run.audit()["boxes"] == 0
+    stats = stats_of(run)
+    assert stats["unique_phrases"] == 0 and stats["pairs_with_any_box"] > 0
+    assert [warning["code"] for warning in stats["warnings"]] == ["no_boxes"]
+    empty = shapes().fill(30)
+    empty.write("labels", 0, [{**row, "boxes": []} for row in run.rows["labels"]])
+    empty.write("pseudo", 0, [{**row, "boxes": [], "dropped": []} for row in run.rows["pseudo"]])
+    assert empty.audit()["boxes"] == 0
+    assert stats_of(empty)["by_threshold"][0] == {"threshold": 0.1, "pairs": 0, "boxes": 0, "unique_phrases": 0}
+
+
 def test_a_box_of_a_phrase_that_is_not_there_fails_the_part(shapes: Any) -> None:
     run = shapes().fill(5)
     bad = [{**run.rows["labels"][0], "boxes": [{"phrase": 99, "x1": 0, "y1": 0, "x2": 9, "y2": 9, "score": 0.7}]}]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.storage import open_storage
 from stages.query import query
 from stages.show import COLOURS, show
 from stages.stage import UserError
@@ -55,6 +56,22 @@ def test_what_the_run_does_not_have_is_an_empty_table(shapes: Callable[..., Any]
     early = shapes().fill(5, until="labels", gold=False)
     assert rows(early, "SELECT count(*) FROM gold") == [(0,)]
     assert {kept for (kept,) in rows(early, "SELECT kept FROM boxes_flat")} == {None}
+
+
+def test_a_run_in_an_object_store(run: Any, shapes: Callable[..., Any]) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    for path in run.root.rglob("*.*"):
+        if path.is_file() and path.parent.name != "report":
+            store.pipe_file(f"/a-run/{path.relative_to(run.root).as_posix()}", path.read_bytes())
+    remote = shapes(part_size=30)
+    remote.storage, remote.rows = open_storage("memory://a-run"), run.rows
+    remote.config = run.config
+    assert remote.audit()["boxes"] == sum(len(row["boxes"]) for row in run.rows["pseudo"])
+    assert store.cat_file("/a-run/report/stats.json") == (run.root / "report" / "stats.json").read_bytes()
+    sql = "SELECT norm, count(*) FROM boxes_flat WHERE kept GROUP BY norm ORDER BY norm"
+    assert list(query("memory://a-run", sql)[1]) == rows(run, sql)
+    store.rm("/a-run", recursive=True)
 
 
 def test_bad_sql_and_no_run(run: Any, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Each warning comes when its figure is past the limit, and only then."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from stages.auditing.alarms import warnings
+
+QUIET: dict[str, Any] = {
+    "pairs": 1000,
+    "boxes": 3000,
+    "boxes_per_image": 3.2,
+    "min_score": 0.5,
+    "unique_phrases": 900,
+    "phrases_asked": 4000,
+    "phrases_grounded": 2000,
+    "other_script": 10,
+    "parts": {"planned": 4, "counted": 4, "pairs": 4, "phrases": 4, "labels": 4, "pseudo": 4},
+    "rejected": {"ingest": {"not_an_image": 20}, "label": {"image_changed": 1}},
+    "dropped": {"phrases": {"not_english": 30}},
+    "duplicates": {"image_captions": {"share": 0.04}},
+    "phrases_tables": {"most_frequent": [{"phrase": "a ball", "boxes": 55}, {"phrase": "a kite", "boxes": 50}]},
+    "box_shapes": {"whole_image_share": 0.09, "near_duplicate_share": 0.19},
+    "histograms": {"score_kept": [0] * 50 + [60] * 50},
+    "gold": {"at_min_score": {"judged": 500, "precision": 0.9, "threshold": 0.5}},
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    stats = copy.deepcopy(QUIET)
+    at = stats
+    *folders, name = path.split("/")
+    for folder in folders:
+        at = at[int(folder) if isinstance(at, list) else folder]
+    at[name] = value
+    return stats
+
+
+def test_nothing_unusual_no_warning() -> None:
+    assert warnings(QUIET) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("parts/planned", 5, "parts_missing"),
+        ("parts/labels", 3, "stage_incomplete"),
+        ("boxes", 0, "no_boxes"),
+        ("rejected/ingest", {"not_an_image": 20, "truncated_image": 90}, "rejected_ingest"),
+        ("rejected/label", {"image_changed": 60}, "rejected_label"),
+        ("other_script", 51, "other_language"),
+        ("dropped/phrases/not_english", 51, "other_language"),
+        ("duplicates/image_captions/share", 0.06, "duplicates"),
+        ("phrases_grounded", 900, "ungrounded"),
+        ("boxes_per_image", 1.1, "boxes_per_image"),
+        ("boxes_per_image", 6.0, "boxes_per_image"),
+        ("phrases_tables/most_frequent/0/boxes", 70, "top_phrase"),
+        ("box_shapes/whole_image_share", 0.11, "whole_image"),
+        ("box_shapes/near_duplicate_share", 0.21, "near_duplicates"),
+        ("histograms/score_kept", [0] * 50 + [200] * 5 + [44] * 45, "score_pile_up"),
+        ("gold/at_min_score/precision", 0.79, "gold_precision"),
+    ],
+)
+def test_past_its_limit(path: str, value: Any, code: str) -> None:
+    (found,) = warnings(changed(path, value))
+    assert found["code"] == code and found["limit"] is not None and found["text"].endswith(".")
+
+
+def test_few_rows_say_little() -> None:
+    stats = changed("boxes_per_image", 6.0) | {"boxes": 99, "pairs": 99, "phrases_asked": 50, "gold": None}
+    stats["rejected"] = {"ingest": {"not_an_image": 9}}
+    stats["phrases_grounded"] = 0
+    assert [warning["code"] for warning in warnings(stats)] == ["rejected_ingest"]
+    stats["rejected"] = {}
+    assert warnings(stats) == []
+
+
+def test_a_run_without_gold_or_labels() -> None:
+    stats = changed("gold", None) | {"boxes": 0, "phrases_tables": {}, "boxes_per_image": None}
+    stats["parts"] = {"planned": 4, "counted": 4, "pairs": 4}
+    assert warnings(stats) == []
