@@ -6,6 +6,7 @@ Corners are the first and the last pixel inside: width = x2 - x1 + 1.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,17 +24,15 @@ def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
     return sizes
 
 
+@lru_cache(maxsize=256)
 def level_anchors(height: int, width: int, stride: int, device: torch.device | None = None) -> Tensor:
     """(height * width, 4) anchors of one level, row by row: one square per position, legacy corners."""
-    centre, half = (stride - 1) / 2, 4 * stride
-    cell = torch.tensor(
-        [centre - half + 0.5, centre - half + 0.5, centre + half - 0.5, centre + half - 0.5], device=device
-    )
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device) * stride, torch.arange(width, device=device) * stride, indexing="ij"
-    )
-    shifts = torch.stack((x, y, x, y), dim=-1).view(-1, 4)  # (h * w, 4)
-    return shifts + cell
+    centre, half = stride / 2 - 0.5, 4 * stride - 0.5
+    with torch.inference_mode(False):  # what is kept must serve training too
+        cell = torch.tensor([centre - half, centre - half, centre + half, centre + half], device=device)
+        x = torch.arange(width, device=device).repeat(height) * stride  # (h * w,)
+        y = torch.arange(height, device=device).repeat_interleave(width) * stride
+        return torch.stack((x, y, x, y), dim=-1) + cell
 
 
 def pyramid_anchors(sizes: list[tuple[int, int]], device: torch.device | None = None) -> list[Tensor]:

@@ -192,7 +192,9 @@ class Glip(nn.Module):
 
 
 def as_target(target: Any) -> dict[str, Tensor]:
-    """A mapping, or an object with these attributes, as boxes (N, 4), phrase (N,), weight (N,) and regression (N,)."""
+    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase (N,), weight (N,) and regression (N,)."""
+    if isinstance(target, Sequence):
+        target = dict(zip(("boxes", "phrase"), target, strict=True))
     get = target.get if isinstance(target, Mapping) else lambda name: getattr(target, name, None)
     boxes = torch.as_tensor(get("boxes")).float().reshape(-1, 4)
     weight, regression = (

@@ -97,6 +97,7 @@ class Payload:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("legacy", [True, False])
 def test_a_pickle_that_runs_code_does_not_run(tmp_path: Path, legacy: bool) -> None:
     content = {"model": state(), "optimizer": Payload(tmp_path / "ran")}

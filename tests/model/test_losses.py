@@ -245,3 +245,19 @@ def test_a_phrase_past_the_token_limit_leaves_its_box_without_tokens(nano: Glip,
         losses = nano.losses(pictures(4, [(96, 96)]), [caption], [[[(1500, 1503)]]], [target], resize_to=None)
     assert float(losses["loss_reg"]) > 0
     assert all(value.isfinite() for value in losses.values())
+
+
+def test_checkpointing_changes_no_gradient(pictures) -> None:
+    glip = Glip.from_variant("glip-nano", seed=3)
+    image, caption = pictures(5, [(96, 128)]), ["a dog and a cat"]
+    target = [([[20.0, 30, 90, 80]], [1])]
+
+    def gradients() -> Tensor:
+        glip.zero_grad()
+        losses = glip.losses(image, caption, [[[(0, 5)], [(10, 15)]]], target, resize_to=None)
+        torch.stack(list(losses.values())).sum().backward()
+        return torch.cat([parameter.grad.flatten() for parameter in glip.parameters()])
+
+    expected = gradients()
+    glip.use_checkpointing()
+    torch.testing.assert_close(gradients(), expected)
