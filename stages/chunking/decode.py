@@ -30,7 +30,7 @@ def decode(tokens: TokenArrays, labels: NDArray[np.int64], vocabulary: Vocabular
     first, last = _runs(tokens.caption, labels, kinds)
     found = [Chunked([], reason) for reason in _reasons(tokens, kinds, vocabulary, captions)]
     row = Row(tokens.start, tokens.end, _Forms(vocabulary.forms, tokens.type), kinds)
-    plain = (kinds[first] == Kind.WORD) & vocabulary.plain[tokens.type[last]]
+    plain = vocabulary.opening[tokens.type[first]] & vocabulary.plain[tokens.type[last]]
     plain &= (kinds[last - 1] == Kind.WORD) | (first == last)
     columns = (tokens.caption[first], tokens.start[first], tokens.end[last], tokens.start[last], first, last, plain)
     for caption, start, end, head, lo, hi, easy in zip(*(column.tolist() for column in columns), strict=True):

@@ -24,6 +24,8 @@ PRONOUNS = frozenset(
     )
 )
 
+CONJUNCTIONS = frozenset(words("and or but nor n & of with w/"))  # no phrase begins with one
+
 # Bare nouns that are part of a preposition or an adverb when one of these words stands before them.
 ADVERBIAL: dict[str, frozenset[str]] = {
     "front": frozenset({"in"}),

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.chunking.lexicon import ADVERBIAL, DETERMINERS, PRONOUNS
+from stages.chunking.lexicon import ADVERBIAL, CONJUNCTIONS, DETERMINERS, PRONOUNS
 from stages.chunking.tokens import Kind
 
 _LEADING = re.compile(rf"(?:(?:{'|'.join(sorted(DETERMINERS))}) )+(?=.)")
@@ -60,6 +60,11 @@ def is_plain(form: str, kind: int) -> bool:
     return kind == Kind.WORD and form.isalpha() and form not in PRONOUNS and form not in ADVERBIAL
 
 
+def is_opening(form: str, kind: int) -> bool:
+    """Whether a chunk may begin with this word as it is."""
+    return kind == Kind.WORD and form not in CONJUNCTIONS
+
+
 class Forms(Protocol):
     def __getitem__(self, token: int, /) -> str: ...
 
@@ -79,7 +84,11 @@ def chunk_of(row: Row, first: int, last: int, before: str, after: str) -> Chunk 
     `before` and `after` are the forms of the tokens beside the run, empty at the edges of the caption.
     """
     kinds, forms = row.kinds, row.forms
-    while first <= last and kinds[first] > Kind.NUMBER and not (kinds[first] == Kind.CURRENCY and first < last):
+    while first <= last and not (
+        kinds[first] == Kind.NUMBER
+        or is_opening(forms[first], kinds[first])
+        or (kinds[first] == Kind.CURRENCY and first < last)
+    ):
         first += 1
     while first <= last and (kinds[last] > Kind.NUMBER or _is_trailing_code(row, first, last)):
         last -= 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.chunking.features import MAX_ROWS, PAD_ROW, feature_rows
 from stages.chunking.language import not_english, word_class
-from stages.chunking.spans import is_plain
+from stages.chunking.spans import is_opening, is_plain
 from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
 
 PIECES = 50_000  # distinct pieces remembered; then the memory is cleared, so that it stays the same over any corpus
@@ -74,7 +74,7 @@ class Vocabulary:
         self._start, self._end, self._type = Column(np.int64), Column(np.int64), Column(np.int32)
         self._types: dict[tuple[str, tuple[int, ...]], int] = {}
         self._rows, self._kinds = Column(np.int32, (MAX_ROWS,)), Column(np.int8)
-        self._classes, self._plain = Column(np.int8), Column(np.bool_)
+        self._classes, self._plain, self._opening = Column(np.int8), Column(np.bool_), Column(np.bool_)
         self.forms: list[str] = []
         self._add_type("", Kind.PUNCT, (PAD_ROW,))
 
@@ -90,6 +90,11 @@ class Vocabulary:
     def plain(self) -> NDArray[np.bool_]:
         """Of each token type, whether a chunk that ends with it needs no rule (`spans.is_plain`)."""
         return self._plain.array
+
+    @property
+    def opening(self) -> NDArray[np.bool_]:
+        """Of each token type, whether a chunk may begin with it (`spans.is_opening`)."""
+        return self._opening.array
 
     def foreign(self, caption: NDArray[np.int64], types: NDArray[np.int32], captions: int) -> NDArray[np.bool_]:
         """Which captions read as another language (`language.not_english`)."""
@@ -156,5 +161,6 @@ class Vocabulary:
         self._kinds.append(int(kind))
         self._classes.append(word_class(form, kind, self._known))
         self._plain.append(is_plain(form, kind))
+        self._opening.append(is_opening(form, kind))
         self.forms.append(form)
         return len(self.forms) - 1
