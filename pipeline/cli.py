@@ -11,29 +11,32 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from pipeline.cli_tools import register
+from pipeline.options import (
+    Address,
+    Deadline,
+    DryRun,
+    File,
+    Folder,
+    Force,
+    Inline,
+    Parts,
+    Run,
+    RunFolder,
+    Sets,
+    Verbose,
+    Workers,
+)
 from stages.stage import UserError
 
 app = typer.Typer(
     name="phrasebox",
     help="Turns image-caption pairs into phrase-box labels, shards, a student and a report.",
+    epilog="Exit codes: 0 done; 1 some parts failed; 2 bad arguments or config; 130 interrupted, 143 terminated.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
 )
-
-Run = Annotated[str | None, typer.Option("--run", help="The run folder: a path or a URI.")]
-File = Annotated[str | None, typer.Option("--config", help="The config, a YAML file [the run's own].")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="A config value, e.g. filter.min_score=0.6. Repeatable.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Workers at a time [one per CPU core or GPU].")]
-Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster [a local Ray for this run].")]
-Inline = Annotated[bool, typer.Option("--inline", help="One process, no Ray.")]
-Parts = Annotated[str | None, typer.Option("--parts", help="Only these parts, e.g. 0-9,12.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and do nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
-Deadline = Annotated[float, typer.Option("--deadline", min=1.0, help="Seconds that a part may take on a worker.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
-
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer does not name the parent of its usage errors itself
 
@@ -53,6 +56,7 @@ HELP = {
 
 def _stage_command(name: str) -> Callable[..., None]:
     def command(
+        folder: Folder = None,
         run: Run = None,
         config: File = None,
         set_: Sets = None,
@@ -68,13 +72,51 @@ def _stage_command(name: str) -> Callable[..., None]:
         from pipeline.commands import Options, run_stages
 
         options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
-        run_stages(config, set_ or [], run, name, name, options)
+        run_stages(config, set_ or [], _one_of(folder, run), name, name, options)
 
     return command
 
 
+def _one_of(folder: str | None, run: str | None) -> str | None:
+    if folder is not None and run is not None and folder != run:
+        raise UserError(f"two run folders are named: {folder} and --run {run}; give one")
+    return folder if folder is not None else run
+
+
+def audit_command(
+    folder: Folder = None,
+    run: Run = None,
+    config: File = None,
+    set_: Sets = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="RUN2", help="Compare with another audited run.")
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", help="Where the comparison goes [RUN/comparisons/RUN2].")] = None,
+    workers: Workers = None,
+    address: Address = None,
+    inline: Inline = False,
+    parts: Parts = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    deadline: Deadline = 3600.0,
+    verbose: Verbose = False,
+) -> None:
+    from pipeline.commands import Options, run_stages
+
+    chosen = _one_of(folder, run)
+    if against is not None:
+        from pipeline.reading import compare
+
+        if chosen is None:
+            raise UserError("audit --against: name the run to compare, too: phrasebox audit RUN --against RUN2")
+        compare(chosen, against, out)
+        return
+    options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
+    run_stages(config, set_ or [], chosen, "audit", "audit", options)
+
+
 for _name, _help in HELP.items():
-    app.command(_name, help=_help)(_stage_command(_name))
+    app.command(_name, help=_help)(audit_command if _name == "audit" else _stage_command(_name))
 
 
 @app.command("run", help="All stages in their order; goes on where it stopped.")
@@ -120,6 +162,34 @@ def verify_command(
     verify_run(run, quick, workers)
 
 
+@app.command("retry", help="Make the parts again in which rows were rejected for a reason, and what follows from it.")
+def retry_command(
+    run: RunFolder,
+    reason: Annotated[str, typer.Option("--reason", metavar="CODE", help="A reason code, e.g. unsupported_format.")],
+    workers: Workers = None,
+    address: Address = None,
+    inline: Inline = False,
+    verbose: Verbose = False,
+) -> None:
+    from pipeline.commands import Options, retry
+
+    retry(run, reason, Options(workers, address, inline, verbose=verbose))
+
+
+@app.command("remove", help="Take pairs out of every stage, down to the shards and the report.")
+def remove_command(
+    run: RunFolder,
+    source_ids: Annotated[str, typer.Option("--source-ids", metavar="FILE", help="One source id a line.")],
+    workers: Workers = None,
+    address: Address = None,
+    inline: Inline = False,
+    verbose: Verbose = False,
+) -> None:
+    from pipeline.commands import Options, remove
+
+    remove(run, source_ids, Options(workers, address, inline, verbose=verbose))
+
+
 @app.command("config", help="Print the resolved config, every default made explicit.")
 def config_command(
     config: Annotated[str | None, typer.Argument(metavar="[CONFIG]", help="A YAML file [the defaults].")] = None,
@@ -131,9 +201,12 @@ def config_command(
     show_config(config, set_ or [], run)
 
 
+register(app)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The command `phrasebox`. Exit codes: 0 done, 1 some parts failed, 2 bad arguments, 130 and 143 stopped."""
-    from pipeline.storage import StoreError
+    from pipeline.store_errors import StoreError
 
     signal.signal(signal.SIGTERM, _on_term)
     try:

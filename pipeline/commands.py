@@ -15,6 +15,7 @@ from pipeline.config import CONFIG, dump, load_config, resolve
 from pipeline.dry_run import dry_run
 from pipeline.executors import Executor, InlineExecutor
 from pipeline.ledger import Ledger
+from pipeline.lock import RunLock
 from pipeline.plan import read_plan
 from pipeline.progress import make_display, printable
 from pipeline.runner import Report, Runner, Selection, settings_of
@@ -52,15 +53,73 @@ def run_stages(
     config = load_config(file, settings, run)
     every = project()
     selection = Selection([stage for stage in every if stage.name in names], parts, options.force)
-    config = resolve(config, every, selection.stages)
     planning = any(hasattr(stage, "plan") for stage in selection.stages)
     storage = open_storage(config.run) if planning else existing_run(config.run)
+    config = resolve(config, every, selection.stages)
     if options.dry_run:
         show_plan(storage, config, every, selection, options)
-        return
+    else:
+        execute(storage, config, every, selection, options)
+
+
+def execute(
+    storage: Storage, config: Config, every: Sequence[type[Any]], selection: Selection, options: Options
+) -> None:
     with make_executor(options) as executor:
         report = Runner(storage, config, every, executor, make_display(storage, options.verbose)).run(selection)
     finish(report)
+
+
+def retry(run: str, reason: str, options: Options) -> None:
+    """Makes the parts again in which a row was rejected for this reason, and what lies downstream of what changes."""
+    from pipeline.amend import parts_with_reason
+
+    ledger = ledger_of(run)
+    again = parts_with_reason(ledger, reason)
+    if not again:
+        say(f"{run}: no row was rejected as {reason}")
+        return
+    say(*(f"{stage}: {len(parts):,} parts with {reason}" for stage, parts in again.items()))
+    stages = started(ledger)
+    first = min(stages.index(stage) for stage in stages if stage.name in again)
+    execute(ledger.storage, ledger.config, ledger.stages, Selection(stages[first:], again=again, replan=False), options)
+
+
+def remove(run: str, ids_file: str, options: Options) -> None:
+    """Takes pairs out of every stage down to the shards and the report, and keeps a record of it in the run."""
+    from pipeline.amend import note_removal, read_ids
+
+    ledger = ledger_of(run)
+    try:
+        with open(ids_file, encoding="utf-8") as file:
+            ids = read_ids(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--source-ids {ids_file}: cannot be read ({error})") from None
+    with RunLock(ledger.storage):
+        where = note_removal(ledger.storage, list(ledger.plan), ids)
+    parts = {part for found in where.values() for part in found}
+    absent = [source_id for source_id, found in where.items() if not found]
+    say(f"{len(ids) - len(absent):,} of {len(ids):,} ids are in this run, in {len(parts):,} parts")
+    if absent:
+        more = ", ..." if len(absent) > 5 else ""
+        say(f"not here, and kept out from now on: {', '.join(absent[:5])}{more}")
+    stages = [stage for stage in started(ledger) if stage.kind != "job"]
+    jobs = [stage.name for stage in started(ledger) if stage.kind == "job"]
+    if parts and jobs:
+        say(f"made from the pairs as they were, until you run them again: {', '.join(jobs)}")
+    fresh = ledger_of(run)
+    execute(fresh.storage, fresh.config, fresh.stages, Selection(stages, parts, replan=False), options)
+
+
+def started(ledger: Ledger) -> list[type[Any]]:
+    """The stages that have made something in this run, in their order."""
+    return [stage for stage in ledger.stages if ledger.records(stage)]
+
+
+def ledger_of(run: str) -> Ledger:
+    """An existing run as it stands, with its own config."""
+    storage = existing_run(run)
+    return Ledger(storage, project(), load_config(None, (), run), read_plan(storage))
 
 
 def show_plan(
@@ -99,10 +158,7 @@ def finish(report: Report) -> None:
 def verify_run(run: str, quick: bool, workers: int | None) -> None:
     from pipeline.verify import label, verify
 
-    storage = existing_run(run)
-    config = load_config(None, (), run)
-    ledger = Ledger(storage, project(), config, read_plan(storage))
-    verdict = verify(ledger, quick, workers or os.cpu_count() or 1)
+    verdict = verify(ledger_of(run), quick, workers or os.cpu_count() or 1)
     for problem in verdict.problems:
         complain(label(problem))
     checked = ", ".join(f"{stage} {count:,}" for stage, count in verdict.checked.items())

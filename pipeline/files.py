@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.images import image_bytes
-from pipeline.storage import Draft, Storage, filesystem, is_remote, local_path, persistently
+from pipeline.storage import Draft, Storage, filesystem, is_remote, local_path
+from pipeline.store_errors import persistently
 from schemas.commit import FileEntry
 from schemas.records import DATASETS, part_name, schema_of
 from stages.stage import ImageRef, RowError, Slice, SourceFile

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.commits import RESULT, part_of_path, read_record, read_records, record_path
 from pipeline.files import SourceFiles
 from pipeline.fingerprint import columns_digest, fingerprint, joined_digest
-from pipeline.plan import Plan, slice_to_json
+from pipeline.plan import Plan, read_removed, slice_to_json
 from pipeline.storage import Storage
 from pipeline.worker import Task, reference_of
 from schemas.commit import CommitRecord
@@ -37,6 +37,10 @@ class Ledger:
         self.plan = plan
         self._records: dict[str, Records] = {}
         self._settings = dict(settings or {})
+        self._removed: dict[int, list[str]] = {}  # by part
+        for source_id, entry in sorted(read_removed(storage).items()):
+            for part in entry["parts"]:
+                self._removed.setdefault(part, []).append(source_id)
         self._producers = {folder: stage for stage in stages for folder in folders_of(stage)}
 
     def records(self, stage: type[Any]) -> Records:
@@ -61,6 +65,8 @@ class Ledger:
             return None
         piece = None if stage.inputs else self.plan[part]
         source = slice_to_json(piece) if piece is not None else None
+        if source is not None and part in self._removed:
+            source["removed"] = self._removed[part]
         return Task(
             stage=reference_of(stage),
             part=part,

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.storage import LocalStorage, Storage, StoreError
+from pipeline.storage import LocalStorage, Storage
+from pipeline.store_errors import StoreError
 from stages.stage import UserError
 
 LOCK = "state/lock"

@@ -12,6 +12,7 @@ from pipeline.storage import Storage
 from stages.stage import Slice, UserError
 
 PLAN = "plan.json"
+REMOVED = "removed.json"  # what `phrasebox remove` took out of the source
 Plan = dict[int, Slice]
 
 
@@ -54,3 +55,9 @@ def read_plan(storage: Storage) -> Plan:
 def write_plan(storage: Storage, plan: Plan) -> None:
     lines = [json.dumps({"part": number, **slice_to_json(piece)}, sort_keys=True) for number, piece in plan.items()]
     storage.write(PLAN, ('{"parts": [\n' + ",\n".join(lines) + "\n]}\n").encode())
+
+
+def read_removed(storage: Storage) -> dict[str, dict[str, Any]]:
+    """By source id: {source_id, parts in which it was found, date}."""
+    data = storage.read_or_none(REMOVED)
+    return {entry["source_id"]: entry for entry in json.loads(data)["removed"]} if data else {}

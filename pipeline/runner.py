@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from pipeline.ledger import Ledger
 from pipeline.lock import RunLock
 from pipeline.plan import Plan, extend, read_plan, write_plan
 from pipeline.progress import Display
-from pipeline.storage import Storage, StoreError
+from pipeline.storage import Storage
+from pipeline.store_errors import StoreError
 from pipeline.worker import Context, Outcome, Task
 from schemas.commit import CommitRecord
 from schemas.config import Config
@@ -30,6 +31,12 @@ class Selection:
     stages: Sequence[type[Any]]  # in their order
     parts: Collection[int] | None = None  # None: all
     force: bool = False  # make again what is committed
+    again: Mapping[str, Collection[int]] = field(default_factory=dict)  # the same for some parts, by stage
+    replan: bool = True  # look into the source for new parts
+
+    def forced(self, stage: str) -> Collection[int] | None:
+        """The parts to be made again whatever their record says; None: all."""
+        return None if self.force else self.again.get(stage, ())
 
 
 @dataclass
@@ -79,7 +86,7 @@ class Runner:
 
     def plan(self, selection: Selection, known: Plan) -> Plan:
         """The stored plan, brought up to date with the source when ingest is among the stages."""
-        planner = next((stage for stage in selection.stages if hasattr(stage, "plan")), None)
+        planner = next((stage for stage in selection.stages if selection.replan and hasattr(stage, "plan")), None)
         if planner is None:
             if not known:
                 raise UserError(f"{self.storage.root} has no plan.json; run `phrasebox ingest` first")
@@ -123,7 +130,7 @@ class _StageRun:
     def _run_parts(self, stage: type[Any]) -> None:
         wanted = self.selection.parts
         parts = [part for part in self.ledger.plan if wanted is None or part in wanted]
-        due, blocked = due_tasks(self.ledger, stage, parts, self.selection.force)
+        due, blocked = due_tasks(self.ledger, stage, parts, self.selection.forced(stage.name))
         if blocked and len(blocked) == len(parts) and not self.report.failed:
             raise UserError(missing_input(self.ledger, stage, blocked[0]))
         if blocked:
@@ -174,9 +181,9 @@ def settings_of(stages: Sequence[type[Any]], config: Config) -> dict[str, dict[s
 
 
 def due_tasks(
-    ledger: Ledger, stage: type[Any], parts: Sequence[int], force: bool = False
+    ledger: Ledger, stage: type[Any], parts: Sequence[int], forced: Collection[int] | None = ()
 ) -> tuple[list[Task], list[int]]:
-    """The tasks that a stage's parts make necessary, and the parts that wait for an input."""
+    """The tasks that a stage's parts make necessary, and the parts that wait for an input. `forced` None: all."""
     listed = ledger.listed(stage)
     files: dict[int | None, list[str]] = defaultdict(list)
     for path in [*ledger.storage.list(f"commits/{stage.name}"), *listed]:
@@ -186,7 +193,7 @@ def due_tasks(
         task = ledger.part_task(stage, part, files[part])
         if task is None:
             blocked.append(part)
-        elif force or ledger.is_due(stage, task, listed):
+        elif forced is None or part in forced or ledger.is_due(stage, task, listed):
             due.append(task)
     return due, blocked
 

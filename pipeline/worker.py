@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,8 +18,9 @@ from pipeline.commits import record_path, write_record
 from pipeline.files import PartFiles, RunFiles
 from pipeline.fingerprint import columns_digest
 from pipeline.lock import holds
-from pipeline.plan import read_plan
-from pipeline.storage import Storage, StoreError, open_storage
+from pipeline.plan import read_plan, read_removed
+from pipeline.storage import Storage, open_storage
+from pipeline.store_errors import StoreError
 from schemas.commit import CommitRecord, Counts
 from schemas.config import Config
 from stages.stage import Slice, UserError, reject_rows
@@ -90,10 +91,20 @@ class Worker:
         finally:
             beat.end()
 
+    @cached_property
+    def _removed(self) -> list[str]:
+        return sorted(read_removed(self.storage))
+
+    def _without_removed(self, piece: Slice | None) -> Slice | None:
+        """Ingest leaves out what `phrasebox remove` named, in whatever part it comes."""
+        if piece is None or not self._removed:
+            return piece
+        return replace(piece, extra={**piece.extra, "removed": self._removed})
+
     def _run_part(self, task: Task, attempt: str, beat: Heartbeat) -> CommitRecord:
         assert task.part is not None
         start = time.monotonic()
-        io = PartFiles(self.storage, task.part, task.slice, attempt, beat)
+        io = PartFiles(self.storage, task.part, self._without_removed(task.slice), attempt, beat)
         try:
             stage = self._load(task.stage)
             result = stage.run_part(io)

@@ -106,6 +106,7 @@ class _Part(AbstractContextManager["_Part"]):
         self.gold: list[dict[str, Any]] = []
         self.rejected: list[tuple[str, str, RowError]] = []
         self.path = f"images/part-{io.part:07d}.tar"
+        self.removed = frozenset(io.slice.extra.get("removed", ()) if io.slice else ())  # by source id, on request
         self._known: dict[ImageRef, ImageInfo | RowError] = {}  # several captions may share an image
         self._tar: TarWriter | None = None
         self._open = ExitStack()
@@ -127,6 +128,8 @@ class _Part(AbstractContextManager["_Part"]):
     def _add_pair(self, key: str, row: Row, info: ImageInfo | RowError | None) -> None:
         if row.error is not None:
             raise row.error
+        if storable(row.source_id) in self.removed:
+            raise RowError("removed")
         caption = check_caption(row.caption, self.config.max_caption_chars)
         if isinstance(info, RowError):
             raise info

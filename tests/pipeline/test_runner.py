@@ -11,7 +11,8 @@ import pytest
 from toy_runs import data_files, make_config, run_toys, write_source
 from toys import PROJECT, ToyPhrases, ToyShard
 
-from pipeline.storage import StoreError, open_storage
+from pipeline.storage import open_storage
+from pipeline.store_errors import StoreError
 from schemas.commit import CommitRecord
 from stages.stage import UserError
 

@@ -16,11 +16,12 @@ import pytest
 from toy_runs import data_files, make_config, run_toys
 from toys import PROJECT
 
-from pipeline import storage as storage_module
+from pipeline import store_errors
 from pipeline.files import PartFiles, SourceFiles
 from pipeline.ledger import Ledger
 from pipeline.plan import read_plan
-from pipeline.storage import LocalStorage, StoreError, filesystem, open_storage
+from pipeline.storage import LocalStorage, filesystem, open_storage
+from pipeline.store_errors import StoreError
 from pipeline.verify import verify
 
 
@@ -137,7 +138,7 @@ def bucket(server: tuple[str, Moody], moody: Moody, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server[0])
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr(storage_module, "RETRY_SECONDS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(store_errors, "RETRY_SECONDS", (0.05, 0.05, 0.05))
     name = f"bucket-{time.time_ns()}"
     fs, _ = filesystem(f"s3://{name}")
     fs.retries = 1  # ours are the ones under test

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from pipeline.storage import StoreError
+from pipeline.store_errors import StoreError
 from schemas.records import PAIRS, PHRASES, make_key
 from stages.stage import Counts, Files, Input, PartIO, PartResult, RowError, RunIO, Slice, UserError, reject_rows
 
@@ -64,7 +64,9 @@ class ToyIngest(ToyStage):
         rows, rejected = [], []
         for number, caption in enumerate(lines):
             key = make_key(io.part, number)
-            if caption.startswith("bad"):
+            if f"line {number}" in io.slice.extra.get("removed", ()):
+                rejected.append((key, f"line {number}", RowError("removed")))
+            elif caption.startswith("bad"):
                 rejected.append((key, f"line {number}", RowError("bad_record", caption)))
             else:
                 rows.append({"key": key, "source_id": f"line {number}", "caption": caption, "orientation": 1})

@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Run = Annotated[str | None, typer.Option("--run", help="The run folder: a path or a URI.")]
+Folder = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run folder, in place of --run.")]
+File = Annotated[str | None, typer.Option("--config", help="The config, a YAML file [the run's own].")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A config value, e.g. filter.min_score=0.6. Repeatable.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Workers at a time [one per CPU core or GPU].")]
+Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster [a local Ray for this run].")]
+Inline = Annotated[bool, typer.Option("--inline", help="One process, no Ray.")]
+Parts = Annotated[str | None, typer.Option("--parts", help="Only these parts, e.g. 0-9,12.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
+Deadline = Annotated[float, typer.Option("--deadline", min=1.0, help="Seconds that a part may take on a worker.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
+
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]

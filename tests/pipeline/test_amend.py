@@ -1,0 +1,112 @@
+"""Rows tried again, and pairs taken out; on the real stages up to phrases and on toys down to the shards."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from toy_runs import data_files, make_config, run_toys, write_source
+from toys import PROJECT
+
+from pipeline.amend import note_removal, parts_with_reason, read_ids
+from pipeline.cli import main
+from pipeline.executors import InlineExecutor
+from pipeline.ledger import Ledger
+from pipeline.plan import read_plan
+from pipeline.progress import Display
+from pipeline.runner import Report, Runner, Selection
+from pipeline.storage import open_storage
+from pipeline.verify import verify
+from schemas.config import Config
+from stages.stage import UserError
+
+
+def ledger_of(config: Config) -> Ledger:
+    storage = open_storage(config.run)
+    return Ledger(storage, PROJECT, config, read_plan(storage))
+
+
+def run_again(config: Config, selection: Selection) -> Report:
+    storage = open_storage(config.run)
+    return Runner(storage, config, PROJECT, InlineExecutor(), Display(storage)).run(selection)
+
+
+def words_in_shards(run: Path) -> str:
+    found = []
+    for path in sorted((run / "shards").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            found += [tar.extractfile(name).read().decode() for name in tar.getnames()]  # type: ignore[union-attr]
+    return " ".join(found)
+
+
+def test_a_removed_pair_leaves_every_stage_and_stays_out(tmp_path: Path, source: Path) -> None:
+    config = make_config(tmp_path / "run", source)
+    run_toys(config)
+    before = data_files(tmp_path / "run")
+    assert "Word011" in words_in_shards(tmp_path / "run")
+    where = note_removal(open_storage(config.run), list(range(5)), ["line 1", "no such id"])
+    assert where == {"line 1": [0, 1, 2], "no such id": []}
+    report = run_again(config, Selection(PROJECT[:3], replan=False))
+    assert report.made == {"ingest": 3, "phrases": 3, "shard": 4}
+    everything = " ".join(
+        str(pq.read_table(path).to_pylist()) for path in (tmp_path / "run").rglob("*.parquet")
+    ) + words_in_shards(tmp_path / "run")
+    assert "Word011" not in everything and "Word012" not in everything and "Word021" in everything
+    rejects = pq.read_table(tmp_path / "run/rejects/ingest/part-0000000.parquet").to_pylist()
+    assert [(row["source_id"], row["reason"]) for row in rejects] == [("line 1", "removed")]
+    assert [str(p) for p in verify(ledger_of(config)).problems if p.stage != "train"] == []
+    untouched = [path for path in before if "0000003" in path or "0000004" in path]
+    assert all(data_files(tmp_path / "run")[path] == before[path] for path in untouched)
+    assert run_toys(config).made == {"train": 1} and run_toys(config).made == {}
+    # it stays out when its part is made again, and when it comes back under another number
+    run_toys(config, stages=("ingest",), force=True)
+    write_source(source, 9, 3)
+    run_toys(config)
+    assert "Word911" not in words_in_shards(tmp_path / "run")
+    record = json.loads((tmp_path / "run/removed.json").read_text())["removed"]
+    assert [(entry["source_id"], entry["parts"]) for entry in record] == [("line 1", [0, 1, 2]), ("no such id", [])]
+
+
+def test_rejected_rows_are_tried_again_and_nothing_follows_where_nothing_changes(tmp_path: Path, source: Path) -> None:
+    config = make_config(tmp_path / "run", source)
+    run_toys(config)
+    again = parts_with_reason(ledger_of(config), "bad_record")
+    assert again == {"ingest": {1, 3}}
+    assert run_again(config, Selection(PROJECT, again=again, replan=False)).made == {"ingest": 2}
+    with pytest.raises(UserError, match="no such reason; there are download_failed, "):
+        parts_with_reason(ledger_of(config), "bad_luck")
+
+
+def test_ids_are_read_one_a_line() -> None:
+    assert read_ids(["a b\n", "\n", "ö\r\n", "a b\n", " x\n"]) == ["a b", "ö", " x"]
+
+
+def test_the_commands_on_real_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def phrasebox(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as end:
+            main([*arguments])
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out + captured.err
+
+    run = str(tmp_path / "run")
+    made = phrasebox("ingest", run, "--inline", "--set", "ingest.count=12", "--set", "part_size=6")
+    assert made[0] == 0 and phrasebox("phrases", run, "--inline")[0] == 0
+    pairs = pq.read_table(tmp_path / "run/pairs/part-0000001.parquet").to_pylist()
+    (tmp_path / "ids.txt").write_text(pairs[2]["source_id"] + "\n")
+    code, text = phrasebox("remove", run, "--source-ids", str(tmp_path / "ids.txt"), "--inline")
+    assert code == 0 and "1 of 1 ids are in this run, in 1 parts" in text
+    assert pairs[2]["key"] not in pq.read_table(tmp_path / "run/phrases")["key"].to_pylist()
+    with tarfile.open(tmp_path / "run/images/part-0000001.tar") as tar:
+        assert not [name for name in tar.getnames() if pairs[2]["key"] in name]
+    assert phrasebox("verify", run)[0] == 0
+    code, text = phrasebox("retry", run, "--reason", "removed", "--inline")
+    assert code == 0 and "ingest: 1 parts with removed" in text
+    code, text = phrasebox("retry", run, "--reason", "not_an_image", "--inline")
+    assert code == 0 and "no row was rejected as not_an_image" in text
+    assert phrasebox("retry", run, "--reason", "nonsense")[0] == 2
+    assert phrasebox("remove", run, "--source-ids", "no/such/file")[0] == 2
+    code, text = phrasebox("query", run, "SELECT reason, count(*) AS rows FROM rejects GROUP BY ALL")
+    assert code == 0 and text.splitlines() == ["reason\trows", "removed\t1"]
