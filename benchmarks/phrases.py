@@ -128,7 +128,7 @@ def resident_mib() -> float:
 
 
 def memory(captions: list[str], total: int) -> dict[str, Any]:
-    """Resident memory (MiB) while ever new captions pass: one word of each gets a number, so that none is seen twice."""
+    """Resident memory (MiB) while ever new captions pass: one word of each gets a number, so none comes twice."""
     system = SYSTEMS["ours"]()
 
     def endless() -> Iterator[str]:
