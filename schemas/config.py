@@ -144,7 +144,7 @@ class TrainConfig(Section):
     """Ranks of data-parallel training."""
     flip: Probability = 0.5
     scales: tuple[int, ...] = ()
-    """Short sides to draw from, pixels; empty: the variant's own."""
+    """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
     negative_captions: Probability = 0.0
     """Probability of packing captions of other samples as negatives."""
     negative_categories: Annotated[int, Field(ge=0)] = 85
@@ -157,8 +157,6 @@ class TrainConfig(Section):
     """Weigh the loss of a pseudo box by its score."""
     phrase_softmax: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
-    contrastive: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of GLIPv2's inter-image region-word contrastive loss."""
     checkpointing: bool = False
     """Recompute activations in the backward pass, to save memory."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 100
@@ -191,8 +189,6 @@ class Config(Section):
     corpus: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")] = "corpus"
     """Prefix of the sample names in the shards."""
     part_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    rounds: Annotated[int, Field(ge=1)] = 1
-    """Self-training rounds; each later one labels with the student of the one before."""
     ingest: IngestConfig = IngestConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()

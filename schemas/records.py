@@ -1,7 +1,7 @@
 """Arrow schemas of every dataset in a run folder: the only place where column names and types live.
 
-Keys are 12 digits: part (7) + row in the part's slice (5). Boxes are absolute pixels x1, y1, x2, y2, float32, half-open,
-in the EXIF-upright frame. Spans are character offsets [start, end) into the caption exactly as stored.
+Keys are 12 digits: part (7) + row in the part's slice (5). Boxes are absolute pixels x1, y1, x2, y2, float32,
+half-open, in the EXIF-upright frame. Spans are character offsets [start, end) into the caption exactly as stored.
 """
 
 from __future__ import annotations

@@ -97,6 +97,8 @@ class LabelStage:
             good, images = self._read_images(io, window, rejected)
             groundings = self._ground(good, images)
             for row, image, grounding in zip(good, images, groundings, strict=True):
+                if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
+                    raise MemoryError(f"{row.key}: the teacher ran out of memory with this picture alone")
                 if grounding.failed:
                     rejected.append((row.key, row.source_id, RowError(grounding.failed, "in the teacher's output")))
                 else:

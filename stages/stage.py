@@ -22,8 +22,8 @@ __all__ = [
     "Counts",
     "ImageRef",
     "Input",
-    "MapStage",
     "JobStage",
+    "MapStage",
     "PartIO",
     "PartResult",
     "ReduceStage",
@@ -198,7 +198,7 @@ class Stage(Protocol):
 
     @classmethod
     def resolve(cls, config: Any) -> dict[str, Any]:
-        """What "auto" and defaults come to on this machine: {field of the stage's section: value}. May raise UserError."""
+        """What "auto" and defaults come to here: {field of the stage's section: value}. May raise UserError."""
         ...
 
     @classmethod

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +52,8 @@ class Trainer:
         self.device = torch.device(config.device)
         self.glip.to(self.device).train()
         self.glip.precision = config.precision
+        if config.checkpointing:
+            self.glip.use_checkpointing()
         self.optimizer = make_optimizer(glip, config.lr, config.text_lr, config.weight_decay)
         self.ema = Ema(glip, config.ema) if config.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
@@ -91,6 +94,7 @@ class Trainer:
             [example.caption for example in batch.examples],
             [example.spans for example in batch.examples],
             [loss_target(example, config) for example in batch.examples],
+            resize_to=self._sides(batch.step),
             average=self.ranks.average,
             phrase_softmax=config.phrase_softmax > 0,
         )
@@ -111,6 +115,14 @@ class Trainer:
             self.ema.update(self.glip, batch.step)
         values = {name: float(value.detach()) for name, value in losses.items()}
         return {"loss": float(loss.detach()), **values, "gradient_norm": float(norm)}
+
+    def _sides(self, step: int) -> tuple[int, int]:
+        """(short, long) side of the pictures of a step, drawn from `scales` where there are any."""
+        variant, scales = self.glip.variant, self.config.scales
+        if not scales:
+            return variant.short, variant.long
+        short = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
+        return short, round(short * variant.long / variant.short)
 
     def _average_gradients(self) -> None:
         """Losses are divided by counts averaged over workers, so the mean gradient is that of the whole batch."""

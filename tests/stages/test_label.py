@@ -85,7 +85,7 @@ def test_a_caption_without_a_picture_is_set_aside(run: Run, weights: Path) -> No
 def test_what_is_wrong_with_the_teacher_is_one_line(run: Run, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no teacher 'glip-x'; there are glip-l, glip-nano"):
         LabelStage.resolve(run.config(label={"teacher": "glip-x"}))
-    with pytest.raises(UserError, match="absent.safetensors"):
+    with pytest.raises(UserError, match=r"absent\.safetensors"):
         resolved(run, tmp_path / "absent.safetensors")
     with pytest.raises(UserError, match="asks for 12ab"):
         resolved(run, weights, weights_sha256="12ab")
