@@ -12,7 +12,7 @@ REJECTED: dict[str, str] = {
     "caption_too_large": "the caption is longer than ingest.max_caption_chars",
     "empty_image": "the image has no bytes",
     "not_an_image": "the bytes are of no image format that the decoder knows",
-    "unsupported_format": "an image format that shards do not carry (they carry JPEG, PNG and WebP), or one without decoder",
+    "unsupported_format": "a format that shards do not carry (they carry JPEG, PNG and WebP), or one without a decoder",
     "animated_image": "the image has more than one frame",
     "truncated_image": "the image's data ends early or is damaged",
     "image_too_large": "more pixels than ingest.max_pixels; refused before decoding",
