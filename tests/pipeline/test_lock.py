@@ -62,20 +62,21 @@ def test_a_killed_owner_is_followed_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "alive"),
+    ("changes", "age", "alive"),
     [
-        (owner(), True),
-        (owner(started="1"), False),  # the pid was given to another process
-        (owner(pid=1 << 22), False),
-        (owner(host="elsewhere"), True),
-        (owner(host="elsewhere", heartbeat=time.time() - 61), False),
-        (owner(boot="another boot or container"), True),
-        (owner(boot="another boot or container", heartbeat=time.time() - 61), False),
-        (owner(heartbeat=0.0), True),  # on this machine the process itself is asked
+        ({}, 0, True),
+        ({"started": "1"}, 0, False),  # the pid was given to another process
+        ({"pid": 1 << 22}, 0, False),
+        ({"host": "elsewhere"}, 0, True),
+        ({"host": "elsewhere"}, 61, False),
+        ({"boot": "another boot or container"}, 0, True),
+        ({"boot": "another boot or container"}, 61, False),
+        ({}, 10_000, True),  # on this machine the process itself is asked
     ],
 )
-def test_who_counts_as_alive(tmp_path: Path, record: dict[str, object], alive: bool) -> None:
-    put(tmp_path, record)
+def test_who_counts_as_alive(tmp_path: Path, changes: dict[str, object], age: float, alive: bool) -> None:
+    """`age`: seconds since the owner's last heartbeat."""
+    put(tmp_path, owner(**changes, heartbeat=time.time() - age))
     storage = open_storage(str(tmp_path))
     if alive:
         with pytest.raises(UserError), RunLock(storage):
