@@ -116,10 +116,11 @@ def started(ledger: Ledger) -> list[type[Any]]:
     return [stage for stage in ledger.stages if ledger.records(stage)]
 
 
-def ledger_of(run: str) -> Ledger:
+def ledger_of(run: str, trust_index: bool = True) -> Ledger:
     """An existing run as it stands, with its own config."""
     storage = existing_run(run)
-    return Ledger(storage, project(), load_config(None, (), run), read_plan(storage))
+    config = load_config(None, (), run)
+    return Ledger(storage, project(), config, read_plan(storage), trust_index=trust_index)
 
 
 def show_plan(
@@ -158,7 +159,7 @@ def finish(report: Report) -> None:
 def verify_run(run: str, quick: bool, workers: int | None) -> None:
     from pipeline.verify import label, verify
 
-    verdict = verify(ledger_of(run), quick, workers or os.cpu_count() or 1)
+    verdict = verify(ledger_of(run, trust_index=False), quick, workers or os.cpu_count() or 1)
     for problem in verdict.problems:
         complain(label(problem))
     checked = ", ".join(f"{stage} {count:,}" for stage, count in verdict.checked.items())

@@ -35,14 +35,3 @@ def read_record(storage: Storage, stage: str, part: int | None) -> CommitRecord 
 
 def write_record(storage: Storage, record: CommitRecord, part: int | None) -> None:
     storage.write(record_path(record.stage, part), record.to_json().encode())
-
-
-def read_records(storage: Storage, stage: str) -> dict[int, CommitRecord]:
-    """The records of a stage's parts, by number."""
-    records = {}
-    for path in storage.list(f"commits/{stage}"):
-        part = part_of_path(path)
-        record = read_record(storage, stage, part) if part is not None else None
-        if record is not None and part is not None:
-            records[part] = record
-    return records

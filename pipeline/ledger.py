@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.commits import RESULT, part_of_path, read_record, read_records, record_path
+from pipeline.commits import RESULT, part_of_path, record_path
 from pipeline.files import SourceFiles
 from pipeline.fingerprint import columns_digest, fingerprint, joined_digest
 from pipeline.plan import Plan, read_removed, slice_to_json
+from pipeline.record_index import Records, read_stage
 from pipeline.storage import Storage
 from pipeline.worker import Task, reference_of
 from schemas.commit import CommitRecord
@@ -16,7 +17,6 @@ from schemas.config import Config
 from schemas.records import part_name
 from stages.stage import Input
 
-Records = dict[int | None, CommitRecord]  # by part; None: the merged result of a stage
 Inputs = dict[str, str | None]  # digest by dataset; None: an optional one that is absent
 
 
@@ -30,12 +30,14 @@ class Ledger:
         config: Config,
         plan: Plan,
         settings: Mapping[str, dict[str, Any]] | None = None,
+        trust_index: bool = True,
     ) -> None:
         self.storage = storage
         self.stages = list(stages)
         self.config = config
         self.plan = plan
         self._records: dict[str, Records] = {}
+        self._trust_index = trust_index
         self._settings = dict(settings or {})
         self._removed: dict[int, list[str]] = {}  # by part
         for source_id, entry in sorted(read_removed(storage).items()):
@@ -45,12 +47,7 @@ class Ledger:
 
     def records(self, stage: type[Any]) -> Records:
         if stage.name not in self._records:
-            found: Records = {}
-            found.update(read_records(self.storage, stage.name).items())
-            result = read_record(self.storage, stage.name, None)
-            if result is not None:
-                found[None] = result
-            self._records[stage.name] = found
+            self._records[stage.name] = read_stage(self.storage, stage.name, self._trust_index)
         return self._records[stage.name]
 
     def add(self, stage: type[Any], part: int | None, record: CommitRecord) -> None:

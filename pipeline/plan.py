@@ -42,14 +42,28 @@ def extend(known: Plan, found: Iterable[Slice]) -> Plan:
 
 def read_plan(storage: Storage) -> Plan:
     """Empty where there is none yet. Raises UserError for one that cannot be read."""
-    data = storage.read_or_none(PLAN)
-    if data is None:
-        return {}
     try:
-        parts = json.loads(data)["parts"]
-        return {entry.pop("part"): slice_from_json(entry) for entry in parts}
+        return {entry.pop("part"): slice_from_json(entry) for entry in _entries(storage)}
+    except (KeyError, TypeError) as error:
+        raise _damaged(storage, error) from None
+
+
+def planned_parts(storage: Storage) -> set[int]:
+    """The numbers alone."""
+    return {entry["part"] for entry in _entries(storage)}
+
+
+def _entries(storage: Storage) -> list[dict[str, Any]]:
+    data = storage.read_or_none(PLAN)
+    try:
+        parts: list[dict[str, Any]] = json.loads(data)["parts"] if data is not None else []
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{storage.root}/{PLAN} is damaged ({error}); restore it, or start a new run folder") from None
+        raise _damaged(storage, error) from None
+    return parts
+
+
+def _damaged(storage: Storage, error: Exception) -> UserError:
+    return UserError(f"{storage.root}/{PLAN} is damaged ({error}); restore it, or start a new run folder")
 
 
 def write_plan(storage: Storage, plan: Plan) -> None:

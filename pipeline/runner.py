@@ -16,12 +16,15 @@ from pipeline.ledger import Ledger
 from pipeline.lock import RunLock
 from pipeline.plan import Plan, extend, read_plan, write_plan
 from pipeline.progress import Display
+from pipeline.record_index import write_index
 from pipeline.storage import Storage
 from pipeline.store_errors import StoreError
 from pipeline.worker import Context, Outcome, Task
 from schemas.commit import CommitRecord
 from schemas.config import Config
 from stages.stage import UserError
+
+INDEX_EVERY = 5000  # commits
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,9 @@ class _StageRun:
                 self._settle(stage, outcome)
                 if outcome.record is not None and outcome.task.part in known:
                     forget(self.storage, stage.name, outcome.task.part)
+                if self.report.made.get(stage.name, 0) % INDEX_EVERY == INDEX_EVERY - 1:
+                    write_index(self.storage, stage.name)
+            write_index(self.storage, stage.name)
         finally:
             self.display.end()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.commits import RESULT, read_record, read_records
+from pipeline.commits import RESULT, read_record
 from pipeline.failures import failures
 from pipeline.lock import is_alive, read_lock
-from pipeline.plan import read_plan
+from pipeline.plan import planned_parts
+from pipeline.record_index import COUNTS, counts_row, look_up
 from pipeline.storage import Storage
 
 
@@ -38,11 +40,11 @@ class RunStatus:
 
 
 def run_status(storage: Storage, project: Sequence[type[Any]]) -> RunStatus:
-    plan = read_plan(storage)
+    plan = planned_parts(storage)
     owner = read_lock(storage)
     running = f"pid {owner['pid']} on {owner['host']}" if owner and is_alive(owner) else ""
     beats = attempts(storage) if running else []
-    stages = [_stage_status(storage, stage, set(plan), beats) for stage in project]
+    stages = [_stage_status(storage, stage, plan, beats) for stage in project]
     return RunStatus(storage.root, running, stages)
 
 
@@ -60,25 +62,45 @@ def attempts(storage: Storage) -> list[dict[str, Any]]:
 
 def _stage_status(storage: Storage, stage: type[Any], plan: set[int], beats: list[dict[str, Any]]) -> StageStatus:
     parts = {0} if stage.kind == "job" else plan
-    records = [record for part, record in read_records(storage, stage.name).items() if part in parts]
-    aside: dict[str, int] = {}
-    for record in records:
-        for reason, count in record.counts.set_aside.items():
-            aside[reason] = aside.get(reason, 0) + count
+    counts = _counts(storage, stage.name, parts)
     failed = sorted(failures(storage, stage.name).items(), key=lambda item: -1 if item[0] is None else item[0])
     return StageStatus(
         stage=stage.name,
         parts=len(parts),
-        done=len(records),
+        done=counts.records,
         under_way=sum(beat["stage"] == stage.name for beat in beats),
         failed=[f"{RESULT if part is None else f'part {part}'}: {failure.error}" for part, failure in failed],
-        pairs_in=0 if stage.kind == "job" else sum(record.counts.in_ for record in records),
-        pairs_out=0 if stage.kind == "job" else sum(record.counts.out for record in records),
-        rejected=sum(record.counts.rejected for record in records),
-        set_aside=dict(sorted(aside.items())),
-        seconds=round(sum(record.seconds for record in records), 3),
+        pairs_in=0 if stage.kind == "job" else counts.sums["in"],
+        pairs_out=0 if stage.kind == "job" else counts.sums["out"],
+        rejected=counts.sums["rejected"],
+        set_aside=counts.set_aside,
+        seconds=round(counts.sums["seconds"], 3),
         result=read_record(storage, stage.name, None) is not None if hasattr(stage, "merge") else None,
     )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    records: int
+    sums: dict[str, Any]  # of in, out, rejected and seconds
+    set_aside: dict[str, int]
+
+
+def _counts(storage: Storage, stage: str, parts: set[int]) -> _Counts:
+    """Over the records of these parts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table, newer = look_up(storage, stage, COUNTS)
+    rows = [counts_row(part, record) for part, record in newer.items()]
+    columns = ["part", *COUNTS]
+    table = pa.concat_tables([table.select(columns), pa.Table.from_pylist(rows, schema=table.select(columns).schema)])
+    table = table.filter(pc.is_in(table["part"], pa.array(sorted(parts), pa.int32())))
+    aside: Counter[str] = Counter()
+    for entry in table["set_aside"].value_counts().to_pylist():
+        aside.update({reason: count * entry["counts"] for reason, count in json.loads(entry["values"]).items()})
+    sums = {name: pc.sum(table[name]).as_py() or 0 for name in ("in", "out", "rejected", "seconds")}
+    return _Counts(table.num_rows, sums, dict(sorted(aside.items())))
 
 
 def as_json(status: RunStatus) -> str:

@@ -109,6 +109,10 @@ class Storage:
         for path in self.list(folder):
             self.delete(path)
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file below a folder, by path: what changes whenever the file is written."""
+        raise NotImplementedError
+
     def exists(self, path: str) -> bool:
         raise NotImplementedError
 
@@ -165,7 +169,10 @@ class LocalStorage(Storage):
         sync_folder(final.parent)
 
     def list(self, folder: str) -> dict[str, int]:
-        return dict(sorted(_walk(self._root / folder, folder)))
+        return {path: stat.st_size for path, stat in sorted(_walk(self._root / folder, folder))}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        return {path: f"{stat.st_mtime_ns}-{stat.st_size}" for path, stat in _walk(self._root / folder, folder)}
 
     def exists(self, path: str) -> bool:
         return (self._root / path).is_file()
@@ -177,7 +184,7 @@ class LocalStorage(Storage):
         shutil.rmtree(self._root / folder, ignore_errors=True)
 
 
-def _walk(folder: Path, name: str) -> Iterator[tuple[str, int]]:
+def _walk(folder: Path, name: str) -> Iterator[tuple[str, os.stat_result]]:
     try:
         entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -188,7 +195,7 @@ def _walk(folder: Path, name: str) -> Iterator[tuple[str, int]]:
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(Path(entry.path), path)
             elif not entry.name.startswith("."):
-                yield path, entry.stat().st_size
+                yield path, entry.stat()
 
 
 class ObjectStorage(Storage):
@@ -233,14 +240,25 @@ class ObjectStorage(Storage):
             draft.local.unlink(missing_ok=True)
 
     def list(self, folder: str) -> dict[str, int]:
-        def found() -> dict[str, int]:
+        return {path: info["size"] for path, info in sorted(self._find(folder).items())}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        return {
+            path: str(info.get("ETag") or info.get("etag") or f"{info.get('LastModified')}-{info['size']}")
+            for path, info in self._find(folder).items()
+        }
+
+    def _find(self, folder: str) -> dict[str, Any]:
+        """What the store tells of each file below a folder, by path."""
+
+        def found() -> dict[str, Any]:
             self._fs.invalidate_cache()
             try:
                 infos = self._fs.find(self._at(folder), detail=True)
             except FileNotFoundError:
                 return {}
             start = len(self._base) + 1
-            return {path[start:]: info["size"] for path, info in sorted(infos.items())}
+            return {path[start:]: info for path, info in infos.items()}
 
         return persistently(found, folder)
 
