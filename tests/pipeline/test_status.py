@@ -40,7 +40,7 @@ def test_what_is_done_failed_and_under_way(tmp_path: Path, source: Path, marks: 
         status = run_status(storage, PROJECT)
         assert status.running.startswith(f"pid {os.getpid()} on ") and status.stages[1].under_way == 1
     text = "\n".join(as_lines(status))
-    assert "phrases   4/5 parts, 8 pairs in, 8 out, 0 rejected, 1 under way, 1 failed" in text
+    assert "phrases   4/5 parts, 7 pairs in, 7 out, 0 rejected, 1 under way, 1 failed" in text
     assert "part 2: ValueError: the stage has a mistake" in text
     assert json.loads(as_json(status))["stages"][0]["pairs_in"] == 13
 
