@@ -53,8 +53,8 @@ def run_stages(
     config = load_config(file, settings, run)
     every = project()
     selection = Selection([stage for stage in every if stage.name in names], parts, options.force)
-    planning = any(hasattr(stage, "plan") for stage in selection.stages)
-    storage = open_storage(config.run) if planning else existing_run(config.run)
+    starting = any(hasattr(stage, "plan") for stage in selection.stages) or selection.alone
+    storage = open_storage(config.run) if starting else existing_run(config.run)
     config = resolve(config, every, selection.stages)
     if options.dry_run:
         show_plan(storage, config, every, selection, options)

@@ -37,6 +37,11 @@ class Selection:
     again: Mapping[str, Collection[int]] = field(default_factory=dict)  # the same for some parts, by stage
     replan: bool = True  # look into the source for new parts
 
+    @property
+    def alone(self) -> bool:
+        """Whether nothing that is to be made needs a pair: training on gold alone starts in an empty folder."""
+        return all(stage.kind == "job" and all(needed.optional for needed in stage.inputs) for stage in self.stages)
+
     def forced(self, stage: str) -> Collection[int] | None:
         """The parts to be made again whatever their record says; None: all."""
         return None if self.force else self.again.get(stage, ())
@@ -91,7 +96,7 @@ class Runner:
         """The stored plan, brought up to date with the source when ingest is among the stages."""
         planner = next((stage for stage in selection.stages if selection.replan and hasattr(stage, "plan")), None)
         if planner is None:
-            if not known:
+            if not known and not selection.alone:
                 raise UserError(f"{self.storage.root} has no plan.json; run `phrasebox ingest` first")
             return known
         plan = extend(known, planner(self.config).plan(SourceFiles(self.storage), self.config.part_size))

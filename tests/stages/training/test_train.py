@@ -12,7 +12,7 @@ import torch.multiprocessing as multiprocessing
 import webdataset
 from safetensors.torch import load_file
 
-from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, train
+from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, start_model, train
 from stages.training.loop import NonFiniteLoss
 from stages.training.sets import ShardSet
 from tests.stages.training.conftest import RunDisk, small_training
@@ -65,7 +65,9 @@ def worker(rank: int, root: Path, port: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-SAME_SHAPE = ({"source": "scenes", "split": "gold", "count": 1, "seed": 1},)  # one picture: padding is the same
+SAME_SHAPE = tuple(  # four pictures of 224 x 224 with 6, 5, 3 and 4 objects: padding is the same whoever holds them
+    {"source": "scenes", "split": "gold", "count": 1, "seed": seed} for seed in (6, 9, 20, 32)
+)
 
 
 @pytest.mark.slow
@@ -76,7 +78,11 @@ def test_two_workers_do_as_one_with_the_same_global_batch(tmp_path: Path) -> Non
     train(RunDisk(one), small_training(steps=2, flip=0.0, gold=SAME_SHAPE, pseudo=False))
     multiprocessing.spawn(worker, (two, free_port()), nprocs=2)
     first, second = load_file(one / WEIGHTS), load_file(two / WEIGHTS)
-    assert all(torch.allclose(first[name], second[name], atol=2e-5) for name in first)
+    start = start_model(small_training()).state_dict()
+    moved = sum(float((first[name] - start[name]).square().sum()) for name in first) ** 0.5
+    apart = sum(float((first[name] - second[name]).square().sum()) for name in first) ** 0.5
+    assert apart < 0.01 * moved  # AdamW makes a step of a gradient's rounding error, so single weights may differ
+    assert moved > 0
 
 
 def free_port() -> int:
