@@ -10,7 +10,13 @@ import numpy as np
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
 
-SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+# "left" and "right" as words of their own, in any case.
+SIDE = re.compile(r"(?<![\w-])(?:left|right)(?![\w-])", re.IGNORECASE)
+# A side in another form: left-hand, far-left, rightmost, img_left_2, (L), L to R. "rights" or "leftover" name none.
+OTHER_SIDE = re.compile(
+    r"(?<![a-z])(?:left|right)(?!s\b|ly\b|ful|eous|over)|\([lr]\)|\bl(?:-| to )r\b",
+    re.IGNORECASE,
+)
 
 
 def decode(sample: Sample, max_pixels: int) -> Example:
@@ -28,14 +34,46 @@ def decode(sample: Sample, max_pixels: int) -> Example:
 
 
 def flip(example: Example) -> Example:
-    """Mirror left and right. A caption that says so ("on the left of") is left as it is: swapping the two words would
-    move the spans and is wrong where they mean something else ("all right"), so such a sample is not flipped."""
-    if SIDES.search(example.caption):
+    """Mirror left and right: pixels, boxes, and the words "left" and "right" of the caption.
+
+    A caption that names a side in a form that has no such simple opposite (`OTHER_SIDE`) stays as it is, picture and
+    all.
+    """
+    mirrored = swap_sides(example.caption, example.spans)
+    if mirrored is None:
         return example
+    caption, spans = mirrored
     width = example.image.shape[1]
     boxes = example.boxes.copy()  # (N, 4)
     boxes[:, [0, 2]] = width - example.boxes[:, [2, 0]]
-    return replace(example, image=np.ascontiguousarray(example.image[:, ::-1]), boxes=boxes)
+    image = np.ascontiguousarray(example.image[:, ::-1])
+    return replace(example, image=image, boxes=boxes, caption=caption, spans=spans)
+
+
+def swap_sides(caption: str, spans: tuple[Spans, ...]) -> tuple[str, tuple[Spans, ...]] | None:
+    """The caption with every "left" and "right" exchanged, in its own case, and each span around the same words.
+
+    None where the caption names a side in another form, or a span cuts one of the words.
+    """
+    found = list(SIDE.finditer(caption))
+    plain = {match.start() for match in found}
+    if any(match.start() not in plain for match in OTHER_SIDE.finditer(caption)):
+        return None
+    edges = {edge for phrase in spans for span in phrase for edge in span}
+    if any(match.start() < edge < match.end() for match in found for edge in edges):
+        return None
+
+    def moved(place: int) -> int:
+        return place + sum(len(opposite(match[0])) - len(match[0]) for match in found if match.end() <= place)
+
+    swapped = SIDE.sub(lambda match: opposite(match[0]), caption)
+    return swapped, tuple(tuple((moved(start), moved(end)) for start, end in phrase) for phrase in spans)
+
+
+def opposite(side: str) -> str:
+    """LEFT -> RIGHT, Right -> Left, left -> right."""
+    other = "right" if side.lower() == "left" else "left"
+    return other.upper() if side.isupper() else other.capitalize() if side[0].isupper() else other
 
 
 def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng: np.random.Generator) -> Sample:

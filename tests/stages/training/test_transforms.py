@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from stages.sources.scenes import draw_scene
-from stages.training.samples import Sample
+from stages.training.samples import Example, Sample
 from stages.training.sets import SceneSet
 from stages.training.transforms import decode, detection_prompt, flip, join_names, pack_captions
 
@@ -32,10 +33,65 @@ def test_flip_mirrors_pixels_and_boxes_together() -> None:
         np.testing.assert_array_equal(example.image[y1:y2, x1:x2], mirrored.image[v1:v2, u1:u2][:, ::-1])
 
 
-def test_a_caption_that_names_a_side_is_not_flipped() -> None:
-    example = decode(scene_sample(0), 10**7)
-    sided = type(example)(**{**example.__dict__, "caption": "a cup on the LEFT of a plate"})
-    assert flip(sided) is sided
+def captioned(caption: str, *phrases: str) -> Example:
+    """A 10 x 4 picture with a box at its left for every phrase, each found in the caption by its first place."""
+    starts = [caption.index(phrase) for phrase in phrases]
+    return Example(
+        key="0",
+        image=np.arange(10 * 4 * 3, dtype=np.uint8).reshape(4, 10, 3),
+        caption=caption,
+        spans=tuple(((start, start + len(phrase)),) for start, phrase in zip(starts, phrases, strict=True)),
+        boxes=np.tile(np.array([[1, 0, 4, 3]], np.float32), (len(phrases), 1)),
+        phrase=np.arange(len(phrases)),
+        scores=np.ones(len(phrases), np.float32),
+        pseudo=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("caption", "swapped", "phrases", "expected"),
+    [
+        (
+            "a cup on the LEFT of a plate, left of the right Right",
+            "a cup on the RIGHT of a plate, right of the left Left",
+            ["a cup", "the LEFT", "a plate", "the right Right"],
+            ["a cup", "the RIGHT", "a plate", "the left Left"],
+        ),
+        ("Left: two dogs (right)", "Right: two dogs (left)", ["Left", "two dogs"], ["Right", "two dogs"]),
+        ("left", "right", ["left"], ["right"]),
+        ("from left to right, a cat", "from right to left, a cat", ["a cat"], ["a cat"]),
+        ("a bright light, all rights reserved", "a bright light, all rights reserved", ["a bright light"], ["a bright light"]),
+        ("leftovers upright on a copyright sign", "leftovers upright on a copyright sign", ["a copyright sign"], ["a copyright sign"]),
+    ],
+)  # fmt: skip
+def test_a_flip_swaps_the_sides_in_the_caption_and_keeps_its_spans(
+    caption: str, swapped: str, phrases: list[str], expected: list[str]
+) -> None:
+    example = captioned(caption, *phrases)
+    mirrored = flip(example)
+    assert mirrored.caption == swapped
+    assert [mirrored.caption[start:end] for ((start, end),) in mirrored.spans] == expected
+    assert mirrored.boxes.tolist() == [[6, 0, 9, 3]] * len(phrases)
+    again = flip(mirrored)
+    assert again.caption == caption and again.spans == example.spans
+    np.testing.assert_array_equal(again.image, example.image)
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "the left-hand glove", "the rightmost tree", "a Left-Handed man", "the far-left door", "dog_left_02.jpg", "LEFTWARDS",
+        "Ann (L) and Bo (R)", "Ann, Bo (L-R)", "l to r: Ann, Bo", "a cup left of the rightmost plate", "a righty on the left",
+    ],
+)  # fmt: skip
+def test_a_caption_that_names_a_side_in_another_form_is_not_flipped(caption: str) -> None:
+    example = captioned(caption, caption[:3])
+    assert flip(example) is example
+
+
+def test_a_span_that_cuts_a_side_is_not_moved() -> None:
+    example = captioned("a cup on the left", "the le")
+    assert flip(example) is example
 
 
 def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None:
