@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model.backbone import Backbone, SwinStage
 from model.checkpoint import load_official, packaged_weights, read_weights, write_weights
+from model.contrastive import RegionWordContrast
 from model.head import Head, Rpn
 from model.images import Sides, preprocess
-from model.inference import Grounder, to_legacy
+from model.inference import Grounder, Prompts, Sample, to_legacy
 from model.initial import initialise
 from model.language import LanguageBackbone
 from model.losses import Choice, head_losses
@@ -22,7 +25,7 @@ from model.outputs import Grounding, HeadOutput
 from model.prompt import MAX_TOKENS, Span, caption_prompts, category_prompts, pad, truncated
 from model.variants import NONE, Regularisation, Variant, get_variant
 
-__all__ = ["Glip", "Grounding", "preprocess"]
+__all__ = ["Glip", "Grounding", "Sample", "preprocess"]
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 ResizeTo = tuple[int, int] | Literal["variant"] | None  # (short, long) side, the variant's own, or no resizing
@@ -35,8 +38,9 @@ class Glip(nn.Module):
         super().__init__()
         self.variant = variant
         self.precision = "fp32"  # or "bf16", "fp16": what the network computes in
-        self.batch_size = 8  # images in a batch of `ground` and `detect`
+        self.batch_size = 8  # images in a batch of `ground`, `detect` and `stream`
         self.batches: list[list[int]] = []  # of the last such call: the images of each batch, as they were run
+        self.halved = 0  # of the last such call: how often memory ran out
         self.backbone = Backbone(variant, regularisation)
         self.language_backbone = LanguageBackbone(variant.text, regularisation.text_dropout)
         self.rpn = Rpn(variant, regularisation)
@@ -129,7 +133,7 @@ class Glip(nn.Module):
         which images share the call. resize_to: (short, long) side, None for no resizing.
         """
         prompts = [caption_prompts(caption, own) for caption, own in zip(captions, spans, strict=True)]
-        return Grounder(self, images, prompts, score_floor, self._sides(resize_to)).run()
+        return self._ground(images, prompts, score_floor, resize_to)
 
     def detect(
         self,
@@ -144,7 +148,26 @@ class Glip(nn.Module):
         The prompt is split where it would not fit the text encoder, or after per_prompt names. Otherwise as `ground`.
         """
         prompts = category_prompts(categories, per_prompt)
-        return Grounder(self, images, [prompts] * len(images), score_floor, self._sides(resize_to)).run()
+        return self._ground(images, [prompts] * len(images), score_floor, resize_to)
+
+    def stream(
+        self, samples: Iterable[Sample], score_floor: float = 0.05, window: int = 256, resize_to: ResizeTo = "variant"
+    ) -> Iterator[Grounding]:
+        """As `ground`, for any number of pictures in little memory: results come in order while samples are drawn.
+
+        Batches are formed inside each `window` samples. A picture is loaded, in a thread, when its batch is near, and
+        given up when its result is out; the samples themselves are drawn in a thread one window ahead.
+        """
+        return Grounder(self, score_floor, self._sides(resize_to)).run(samples, window)
+
+    def _ground(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Prompts], score_floor: float, resize_to: ResizeTo
+    ) -> list[Grounding]:
+        samples = [
+            Sample((image.shape[0], image.shape[1]), partial(np.asarray, image), own)
+            for image, own in zip(images, prompts, strict=True)
+        ]
+        return list(self.stream(samples, score_floor, max(len(samples), 1), resize_to))
 
     def losses(
         self,
@@ -155,35 +178,51 @@ class Glip(nn.Module):
         resize_to: ResizeTo = "variant",
         average: Callable[[Tensor], Tensor] | None = None,
         phrase_softmax: bool = False,
+        contrast: RegionWordContrast | None = None,
+        pad_to: tuple[int, int] = (0, 0),
     ) -> dict[str, Tensor]:
         """The weighted training losses of a batch: loss_dot_product_token, loss_reg, loss_centerness.
 
         images, captions, spans, resize_to as for `ground`. targets: per image a mapping with `boxes` (N, 4), half-open
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
         losses, and `regression` (N,), whether they train the box regression. A phrase past the 256th token leaves its
-        box without positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`.
+        box without positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`, contrast
+        `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least, for a share of a batch.
         """
         sides = self._sides(resize_to)
         pixels, sizes = preprocess(images, *sides)
+        pixels = F.pad(pixels, (0, max(0, pad_to[1] - pixels.shape[3]), 0, max(0, pad_to[0] - pixels.shape[2])))
         ids, positions = zip(*(truncated(*own) for own in zip(captions, spans, strict=True)), strict=True)
         input_ids, attention_mask = pad(ids, self.device)
-        outputs = self.head_outputs(pixels.to(self.device), input_ids, attention_mask)
+        with self.autocast():
+            maps = self.backbone(pixels.to(self.device))
+            states = self.language_backbone(input_ids.long(), attention_mask)
+            outputs = self.rpn.head(maps, states, attention_mask)
         targets = [as_target(target) for target in targets]
+        boxes = [
+            to_legacy(target["boxes"], image.shape[:2], size).to(self.device)
+            for target, image, size in zip(targets, images, sizes, strict=True)
+        ]
         rows = [token_rows(own).to(self.device) for own in positions]  # (phrases, 256) each
-        phrases = [target["phrase"].to(self.device) for target in targets]  # (N,) each
-        return head_losses(
+        choices = [Choice(own, target["phrase"].to(self.device)) for own, target in zip(rows, targets, strict=True)]
+        weights = [target["weight"].to(self.device) for target in targets]
+        losses = head_losses(
             outputs,
-            [
-                to_legacy(target["boxes"], image.shape[:2], size).to(self.device)
-                for target, image, size in zip(targets, images, sizes, strict=True)
-            ],
-            [own[phrase] for own, phrase in zip(rows, phrases, strict=True)],
+            boxes,
+            [choice.tokens[choice.phrase] for choice in choices],
             attention_mask,
-            [target["weight"].to(self.device) for target in targets],
+            weights,
             [target["regression"].to(self.device) for target in targets],
             average,
-            [Choice(*both) for both in zip(rows, phrases, strict=True)] if phrase_softmax else None,
+            choices if phrase_softmax else None,
         )
+        if contrast is not None:
+            texts = [
+                [" ".join(caption[start:end] for start, end in phrase) for phrase in own]
+                for caption, own in zip(captions, spans, strict=True)
+            ]
+            losses["loss_contrastive"] = contrast(maps, states, boxes, choices, texts, weights, average)
+        return losses
 
     def _sides(self, resize_to: ResizeTo) -> Sides:
         if resize_to == "variant":
