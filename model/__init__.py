@@ -11,9 +11,10 @@ To read it, follow an image and its caption:
     head.py         tower of fusion, BERT layer and DyConv; boxes, centerness and word-region alignment
     postprocess.py  scores of phrases, NMS, limits (anchors.py: anchors, box coder, overlaps)
     losses.py       assignment of anchors to boxes, and what is trained
-    inference.py    batches, long captions, what happens when memory runs out
-    glip.py         the whole: `Glip.ground`, `Glip.detect`, `Glip.losses`
+    inference.py    batches, loading beside computing, long captions, what happens when memory runs out
+    glip.py         the whole: `Glip.ground`, `Glip.detect`, `Glip.stream`, `Glip.losses`
 
-variants.py says how large each variant is, checkpoint.py reads and writes weights, initial.py draws them.
+variants.py says how large each variant is, checkpoint.py reads and writes weights, initial.py draws them, device.py
+sends tensors to a GPU.
 Shapes stand at line ends where they change: B images, N positions of all levels, L tokens, C channels.
 """

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 STRIDES = (8, 16, 32, 64, 128)  # P3 .. P7; the anchor of a level is a square of 8 strides
-CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+CENTRE_WEIGHT, SIZE_WEIGHT = 10.0, 5.0  # of the box coder
 MAX_LOG_RATIO = math.log(1000 / 16)
 
 
@@ -44,16 +44,15 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
     """(N, 4) legacy boxes relative to (N, 4) anchors -> (N, 4) regression targets (dx, dy, dw, dh)."""
     centre, size = _centre_size(boxes)
     anchor_centre, anchor_size = _centre_size(anchors)
-    weights = boxes.new_tensor(CODER_WEIGHTS)
-    return torch.cat(((centre - anchor_centre) / anchor_size, torch.log(size / anchor_size)), dim=-1) * weights
+    shift, scale = (centre - anchor_centre) / anchor_size, torch.log(size / anchor_size)
+    return torch.cat((shift * CENTRE_WEIGHT, scale * SIZE_WEIGHT), dim=-1)
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
     """(N, 4) regressions and (N, 4) anchors -> (N, 4) legacy boxes."""
-    deltas = deltas / deltas.new_tensor(CODER_WEIGHTS)
     anchor_centre, anchor_size = _centre_size(anchors)
-    centre = deltas[:, :2] * anchor_size + anchor_centre
-    half = 0.5 * (torch.exp(deltas[:, 2:].clamp(max=MAX_LOG_RATIO)) * anchor_size - 1)
+    centre = deltas[:, :2] / CENTRE_WEIGHT * anchor_size + anchor_centre
+    half = 0.5 * (torch.exp((deltas[:, 2:] / SIZE_WEIGHT).clamp(max=MAX_LOG_RATIO)) * anchor_size - 1)
     return torch.cat((centre - half, centre + half), dim=-1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -70,10 +71,16 @@ def stack(images: Sequence[np.ndarray]) -> Tensor:
 
 def normalise(batch: Tensor, sizes: Sequence[Size]) -> Tensor:
     """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 BGR, normalised; then what is outside each (h, w) is zero."""
-    mean = torch.tensor(MEAN, device=batch.device).view(3, 1, 1)
-    std = torch.tensor(STD, device=batch.device).view(3, 1, 1)
+    mean, std = statistics(batch.device)
     pixels = (batch.permute(0, 3, 1, 2).flip(1).float() - mean) / std  # (B, 3, H, W)
     for row, (height, width) in zip(pixels, sizes, strict=True):
         row[:, height:] = 0
         row[:, :, width:] = 0
     return pixels.contiguous()
+
+
+@lru_cache(maxsize=8)
+def statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of a pixel, (3, 1, 1) each. Kept, because every copy to a GPU would wait for it."""
+    with torch.inference_mode(False):  # what is kept must serve training too
+        return torch.tensor(MEAN, device=device).view(3, 1, 1), torch.tensor(STD, device=device).view(3, 1, 1)

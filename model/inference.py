@@ -1,20 +1,23 @@
-"""Batches for `Glip.ground` and `Glip.detect`: images of equal padded shape together, every prompt of each image.
+"""Batches for `Glip.ground`, `detect` and `stream`: pictures of equal padded shape together, every prompt of each.
 
-While the device works on one step, the host selects the boxes of the step before and resizes the images of the next
-batch.
+While the device works on one step, threads load and resize the pictures of the next batches, another one reads the
+next window, and the host selects the boxes of the step before.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from model.device import send
 from model.images import Sides, Size, normalise, padded_size, resize, resized_size, stack
 from model.outputs import Grounding
 from model.postprocess import OFFICIAL, Candidates, Settings, rank, select
@@ -25,127 +28,211 @@ if TYPE_CHECKING:
 
 NON_FINITE = "non_finite_scores"
 OUT_OF_MEMORY = "out_of_memory"
-RESIZERS = 8  # threads that resize images for a GPU
+NO_PICTURE = "no_picture"
+LOADERS = 8  # threads that load and resize pictures for a GPU
+AHEAD = 2  # batches whose pictures are loaded, or being loaded, while one runs
 
-Prompts = tuple[list[Prompt], list[tuple[int, str]]]  # of one image, and the phrases dropped
+Prompts = tuple[list[Prompt], list[tuple[int, str]]]  # of one picture, and the phrases dropped
+
+
+class Sample(NamedTuple):
+    """A picture, to be loaded when its batch is near, and what is looked for in it."""
+
+    size: Size  # (H, W) of the picture
+    load: Callable[[], np.ndarray | None]  # uint8 RGB (H, W, 3); None where it turns out that there is none
+    prompts: Prompts
+
+
+@dataclass(eq=False)
+class Pending:
+    """A sample whose result is not out yet."""
+
+    number: int  # place among the samples
+    sample: Sample
+    size: Size  # (h, w) once resized
+    picture: Future[np.ndarray | None] | None = None  # resized
+    parts: dict[int, Grounding] = field(default_factory=dict)  # by turn
+    failed: str | None = None
+    done: bool = False
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        return self.sample.prompts[0]
+
+    def load(self) -> np.ndarray | None:
+        """The picture (h, w, 3)."""
+        picture = self.sample.load()
+        if picture is not None and picture.shape[:2] != self.sample.size:
+            raise ValueError(f"a picture of {picture.shape[:2]} where {self.sample.size} was announced")
+        return None if picture is None else resize(picture, self.size)
+
+    def finish(self, failed: str | None = None) -> None:
+        """Nothing more is to come."""
+        self.failed, self.done, self.picture = self.failed or failed, True, None
 
 
 class Step(NamedTuple):
-    """The same turn (first prompt, second prompt, ...) of some images of a batch."""
+    """The same turn (first prompt, second prompt, ...) of some pictures of a batch."""
 
     turn: int
-    images: list[int]  # indices into the call's images
+    images: list[Pending]
     candidates: Candidates  # on the host once `arrived`
     finite: Tensor  # (B,) whether all predictions for the image are finite; as candidates
     arrived: torch.cuda.Event | None
+    finished: list[Pending]  # the whole batch, when this is its last step
 
 
 class Grounder:
-    """One call of `ground` or `detect`."""
+    """One pass over samples, which come out as Groundings in the same order."""
 
-    def __init__(
-        self, model: Glip, images: Sequence[np.ndarray], prompts: Sequence[Prompts], score_floor: float, sides: Sides
-    ) -> None:
-        self.model, self.images, self.prompts = model, images, prompts
+    def __init__(self, model: Glip, score_floor: float, sides: Sides) -> None:
+        self.model, self.sides = model, sides
         threshold = min(OFFICIAL.threshold, score_floor**2)
         self.settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
-        self.sizes = [resized_size(image.shape, sides) for image in images]
-        self.parts: list[dict[int, Grounding]] = [{} for _ in images]  # of each image, by turn
-        self.failed: dict[int, str] = {}
-        self.resized: dict[int, Future[np.ndarray]] = {}
-        self.pool = ThreadPoolExecutor(RESIZERS if model.device.type == "cuda" else 1)
+        self.waiting: deque[Pending] = deque()  # for their results, in order
 
-    def run(self) -> list[Grounding]:
-        """One Grounding per image, in order."""
+    def run(self, samples: Iterable[Sample], window: int) -> Iterator[Grounding]:
+        """One Grounding per sample. Batches are formed inside each `window` samples."""
         training = self.model.training
         self.model.eval()
-        try:
-            with torch.inference_mode(), self.pool:
-                before: Step | None = None
-                for step in self._steps():
-                    if before is not None:
-                        self._collect(before)
-                    before = step
-                if before is not None:
-                    self._collect(before)
-        finally:
-            self.model.train(training)
-        return [self._merge(image) for image in range(len(self.images))]
-
-    def _steps(self) -> Iterator[Step]:
-        """Every step of every batch. A batch that does not fit into memory is halved until it does."""
-        pending = deque(plan(self.sizes, self.prompts, self.model.batch_size))
-        self.model.batches = []
-        while pending:
-            batch = pending.popleft()
-            self._resize(batch)
-            self._resize(pending[0] if pending else [])
+        self.model.batches, self.model.halved = [], 0
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(LOADERS if self._on_gpu else 1) as loaders:
             try:
-                yield from self._launch(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                halves = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-            else:
-                self.model.batches.append(batch)
-                continue
-            if self.model.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if len(batch) == 1:
-                self.failed[batch[0]] = OUT_OF_MEMORY
-            else:
-                pending.extendleft(reversed(halves))
+                yield from self._results(self._loading(windows(samples, window, reader), loaders))
+            finally:
+                loaders.shutdown(wait=False, cancel_futures=True)
+                self.model.train(training)
 
-    def _resize(self, batch: Sequence[int]) -> None:
-        for image in batch:
-            if image not in self.resized:
-                self.resized[image] = self.pool.submit(resize, self.images[image], self.sizes[image])
+    @property
+    def _on_gpu(self) -> bool:
+        return self.model.device.type == "cuda"
 
-    def _launch(self, batch: list[int]) -> Iterator[Step]:
-        """The backbone sees each image once, the head once for every prompt."""
+    @torch.inference_mode()
+    def _results(self, batches: Iterator[list[Pending]]) -> Iterator[Grounding]:
+        before: Step | None = None
+        for step in self._steps(batches):
+            if before is not None:
+                self._collect(before)
+                yield from self._ready()
+            before = step
+        if before is not None:
+            self._collect(before)
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[Grounding]:
+        while self.waiting and self.waiting[0].done:
+            yield merge(self.waiting.popleft())
+
+    def _loading(self, found: Iterator[list[Sample]], loaders: ThreadPoolExecutor) -> Iterator[list[Pending]]:
+        """Batches of every window, their pictures on the way. What nothing is looked for in makes its own."""
+        ahead: deque[list[Pending]] = deque()
+        number = 0
+        for samples in found:
+            sizes = [resized_size(sample.size, self.sides) for sample in samples]
+            pending = [Pending(number + i, *both) for i, both in enumerate(zip(samples, sizes, strict=True))]
+            number += len(samples)
+            self.waiting.extend(pending)
+            idle = [[one] for one in pending if not one.prompts]
+            planned = plan(sizes, [sample.prompts for sample in samples], self.model.batch_size)
+            for batch in [*idle, *([pending[i] for i in own] for own in planned)]:
+                for one in batch:
+                    one.picture = loaders.submit(one.load)
+                ahead.append(batch)
+                if len(ahead) > AHEAD:
+                    yield ahead.popleft()
+        yield from ahead
+
+    def _steps(self, batches: Iterator[list[Pending]]) -> Iterator[Step]:
+        """Every step of every batch. A batch that does not fit into memory is halved until it does."""
+        for batch in batches:
+            left = deque([self._with_picture(batch)])
+            while left:
+                part = left.popleft()
+                try:
+                    yield from self._launch(part)
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                else:
+                    self.model.batches += [[one.number for one in part]] if part else []
+                    continue
+                self._make_room()
+                if len(part) == 1:
+                    part[0].finish(OUT_OF_MEMORY)
+                else:
+                    left.extendleft((part[len(part) // 2 :], part[: len(part) // 2]))
+
+    def _make_room(self) -> None:
+        self.model.halved += 1
+        if self._on_gpu:
+            torch.cuda.empty_cache()
+
+    def _with_picture(self, batch: list[Pending]) -> list[Pending]:
+        """Those of a batch that there is something to do for."""
+        for one in batch:
+            if one.picture.result() is None:
+                one.finish(NO_PICTURE)
+            elif not one.prompts:
+                one.finish()
+        return [one for one in batch if not one.done]
+
+    def _launch(self, batch: list[Pending]) -> Iterator[Step]:
+        """The backbone sees each picture once, the head once for every prompt."""
         model = self.model
-        resized = stack([self.resized.pop(image).result() for image in batch])  # (B, H, W, 3)
-        if model.device.type == "cuda":
-            resized = resized.pin_memory().to(model.device, non_blocking=True)
-        with model.autocast():
-            maps = model.backbone(normalise(resized, [self.sizes[image] for image in batch]))  # P3 .. P7
-        for turn in range(max(len(self.prompts[image][0]) for image in batch)):
-            rows = [row for row, image in enumerate(batch) if turn < len(self.prompts[image][0])]
+        turns = max((len(one.prompts) for one in batch), default=0)
+        if batch:
+            pixels = send(stack([one.picture.result() for one in batch]), model.device)  # (B, H, W, 3)
+            with model.autocast():
+                maps = model.backbone(normalise(pixels, [one.size for one in batch]))  # P3 .. P7
+        for turn in range(turns):
+            rows = [row for row, one in enumerate(batch) if turn < len(one.prompts)]
             own = maps if len(rows) == len(batch) else [x[rows] for x in maps]
-            prompts = [self.prompts[batch[row]][0][turn] for row in rows]
+            prompts = [batch[row].prompts[turn] for row in rows]
             with model.autocast():
                 outputs = model.head_from(own, *pad([prompt.ids for prompt in prompts], model.device))
             candidates = rank(outputs, [prompt.tokens for prompt in prompts], self.settings)
             finite = torch.stack([x.isfinite().flatten(1).all(1) for out in outputs for x in out]).all(0)  # (B,)
             *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, finite))
-            arrived = torch.cuda.Event() if model.device.type == "cuda" else None
+            arrived = torch.cuda.Event() if self._on_gpu else None
             if arrived is not None:
                 arrived.record()
-            yield Step(turn, [batch[row] for row in rows], Candidates(*found), finite, arrived)
+            finished = batch if turn == turns - 1 else []
+            yield Step(turn, [batch[row] for row in rows], Candidates(*found), finite, arrived, finished)
 
     def _collect(self, step: Step) -> None:
         if step.arrived is not None:
             step.arrived.synchronize()
-        found = select(step.candidates, [self.sizes[image] for image in step.images], self.settings)
-        for image, one, finite in zip(step.images, found, step.finite.tolist(), strict=True):
-            one.phrase = torch.tensor(self.prompts[image][0][step.turn].phrases)[one.phrase]
-            self.parts[image][step.turn] = one
+        found = select(step.candidates, [one.size for one in step.images], self.settings)
+        for one, boxes, finite in zip(step.images, found, step.finite.tolist(), strict=True):
+            boxes.phrase = torch.tensor(one.prompts[step.turn].phrases)[boxes.phrase]
+            one.parts[step.turn] = boxes
             if not finite:
-                self.failed[image] = NON_FINITE
+                one.failed = NON_FINITE
+        for one in step.finished:
+            one.finish()
 
-    def _merge(self, image: int) -> Grounding:
-        """The boxes of an image's prompts as one result: half-open, in the pixels of the given image, best first."""
-        dropped, parts = self.prompts[image][1], list(self.parts[image].values())
-        if image in self.failed or not parts:
-            return Grounding.empty(dropped, self.failed.get(image))
-        boxes = torch.cat([part.boxes for part in parts])
-        real = (boxes[:, 2:] > boxes[:, :2]).all(1)
-        scores = torch.cat([part.scores for part in parts])[real]
-        phrase = torch.cat([part.phrase for part in parts])[real]
-        height, width = self.images[image].shape[:2]
-        boxes = to_half_open(boxes[real], (height, width), self.sizes[image])
-        order = scores.argsort(descending=True, stable=True)
-        return Grounding(boxes[order], scores[order], phrase[order], list(dropped))
+
+def windows(samples: Iterable[Sample], size: int, reader: ThreadPoolExecutor) -> Iterator[list[Sample]]:
+    """So many samples at a time; the next ones are made in a thread meanwhile."""
+    rest = iter(samples)
+    coming = reader.submit(lambda: list(islice(rest, size)))
+    while found := coming.result():
+        coming = reader.submit(lambda: list(islice(rest, size)))
+        yield found
+
+
+def merge(one: Pending) -> Grounding:
+    """The boxes of a sample's prompts as one result: half-open, in the pixels of the given picture, best first."""
+    dropped, parts = one.sample.prompts[1], list(one.parts.values())
+    if one.failed or not parts:
+        return Grounding.empty(dropped, one.failed)
+    boxes = torch.cat([part.boxes for part in parts])
+    real = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    scores = torch.cat([part.scores for part in parts])[real]
+    phrase = torch.cat([part.phrase for part in parts])[real]
+    boxes = to_half_open(boxes[real], one.sample.size, one.size)
+    order = scores.argsort(descending=True, stable=True)
+    return Grounding(boxes[order], scores[order], phrase[order], list(dropped))
 
 
 def plan(sizes: Sequence[Size], prompts: Sequence[Prompts], batch_size: int) -> list[list[int]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.anchors import decode, pyramid_anchors
+from model.device import send
 from model.outputs import Grounding, HeadOutput
 
 NEVER = -1.0  # ranks below every candidate
@@ -58,7 +59,7 @@ def rank(
 ) -> Candidates:
     """The candidates of a batch, on the device of the outputs and without waiting for it."""
     device = outputs[0].centerness.device
-    weights = phrase_weights(token_maps, outputs[0].token_logits.shape[2]).to(device)  # (B, L, K)
+    weights = send(phrase_weights(token_maps, outputs[0].token_logits.shape[2]), device)  # (B, L, K)
     sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
     levels = []
     for output, anchors in zip(outputs, pyramid_anchors(sizes, device), strict=True):

@@ -16,6 +16,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 from torch import Tensor
 
+from model.device import send
+
 VOCABULARY = Path(__file__).parent / "vocab" / "bert-base-uncased.txt"
 MAX_TOKENS = 256  # of a prompt, [CLS] and [SEP] included
 SEPARATOR = ". "  # between the category names of a detection prompt
@@ -182,7 +184,7 @@ def pad(ids: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> tup
     length = max(len(own) for own in ids)
     rows = torch.tensor([[*own, *[0] * (length - len(own))] for own in ids])
     mask = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in ids])
-    return rows.to(device), mask.to(device)
+    return send(rows, device), send(mask, device)
 
 
 def truncated(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list[int], list[list[int]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, UserError, reject_rows
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from model.glip import Glip, Grounding
+    from model.glip import Glip, Grounding, Sample
 
-WINDOW = 32  # rows in memory at a time, in batches: enough for the batcher to fill buckets of equal shape
+WINDOW = 32  # pictures, still encoded, in memory at a time, in batches: the more, the fuller the buckets of one shape
+COLUMNS = ["key", "source_id", "image", "width", "height", "sha256"]  # of pairs
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Row:
     caption: str
     spans: list[list[tuple[int, int]]]  # per phrase
     image: ImageRef | None
+    size: tuple[int, int]  # (H, W), upright
     sha256: str
 
 
@@ -90,50 +93,52 @@ class LabelStage:
 
     def run_part(self, io: PartIO) -> PartResult:
         rows = read_rows(io)
+        with_image = [row for row in rows if row.image is not None]
+        unreadable: dict[str, RowError] = {}
         rejected: list[tuple[str, str, RowError]] = []
         labels: list[dict[str, Any]] = []
-        without_image = sum(row.image is None for row in rows)
-        for window in windows([row for row in rows if row.image is not None], WINDOW * self.config.batch_size):
-            good, images = self._read_images(io, window, rejected)
-            groundings = self._ground(good, images)
-            for row, image, grounding in zip(good, images, groundings, strict=True):
-                if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
-                    raise MemoryError(f"{row.key}: the teacher ran out of memory with this picture alone")
-                if grounding.failed:
-                    rejected.append((row.key, row.source_id, RowError(grounding.failed, "in the teacher's output")))
-                else:
-                    labels.append(label_row(row, image, grounding))
-            io.progress(len(window))
+        teacher = self.teacher
+        samples = self._samples(io, with_image, unreadable)
+        results = teacher.stream(samples, self.config.score_floor, WINDOW * self.config.batch_size)
+        for row, grounding in zip(with_image, results, strict=True):
+            if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
+                raise MemoryError(f"{row.key}: the teacher ran out of memory with this picture alone")
+            if row.key in unreadable:
+                rejected.append((row.key, row.source_id, unreadable[row.key]))
+            elif grounding.failed:
+                rejected.append((row.key, row.source_id, RowError(grounding.failed, "in the teacher's output")))
+            else:
+                labels.append(label_row(row, grounding))
+            io.progress(1)
         io.write("labels", label_table(labels))
-        io.write("rejects/label", reject_rows("label", sorted(rejected, key=lambda item: item[0])))
+        io.write("rejects/label", reject_rows("label", rejected))
+        without_image = len(rows) - len(with_image)
         set_aside = {"no_image": without_image} if without_image else {}
-        return PartResult(Counts(len(rows), len(labels), len(rejected), set_aside))
+        counts = Counts(len(rows), len(labels), len(rejected), set_aside)
+        return PartResult(counts, machine_notes(teacher, with_image))
 
-    def _read_images(
-        self, io: PartIO, window: list[Row], rejected: list[tuple[str, str, RowError]]
-    ) -> tuple[list[Row], list[NDArray[np.uint8]]]:
-        """The rows whose image could be read and decoded, with the images (H, W, 3)."""
+    def _samples(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Sample]:
+        """What the teacher is asked, row by row. Why a picture cannot be had is left in `unreadable`, by key."""
+        from model.glip import Sample
+        from model.prompt import caption_prompts
+
+        refs = [row.image for row in rows if row.image is not None]
+        for row, data in zip(rows, io.image_bytes(refs), strict=True):
+            load = partial(self._load, row, data, unreadable)
+            yield Sample(row.size, load, caption_prompts(row.caption, row.spans))
+
+    def _load(self, row: Row, data: bytes | RowError, unreadable: dict[str, RowError]) -> NDArray[np.uint8] | None:
+        """The picture (H, W, 3); None where it cannot be read or decoded, or is not the one that ingest saw."""
         from stages.images import check_sha256, decode_rgb
 
-        good, images = [], []
-        refs = [row.image for row in window if row.image is not None]
-        for row, data in zip(window, io.image_bytes(refs), strict=True):
-            try:
-                images.append(decode_rgb(check_sha256(data, row.sha256), self.max_pixels))
-                good.append(row)
-            except RowError as error:
-                rejected.append((row.key, row.source_id, error))
-        return good, images
-
-    def _ground(self, rows: list[Row], images: list[NDArray[np.uint8]]) -> list[Grounding]:
-        if not rows:
-            return []
-        return self.teacher.ground(
-            images,
-            [row.caption for row in rows],
-            [row.spans for row in rows],
-            score_floor=self.config.score_floor,
-        )
+        try:
+            picture = decode_rgb(check_sha256(data, row.sha256), self.max_pixels)
+            if picture.shape[:2] != row.size:
+                raise RowError("image_changed", f"{picture.shape[:2]} pixels (h, w), recorded {row.size}")
+        except RowError as error:
+            unreadable[row.key] = error
+            return None
+        return picture
 
 
 def resolve_device(device: str) -> str:
@@ -179,7 +184,7 @@ def load_teacher(config: Any) -> Glip:
 
 def read_rows(io: PartIO) -> list[Row]:
     """The rows of the phrases part, in order, with the image of the pair of the same key."""
-    pairs = {row["key"]: row for row in io.read("pairs", ["key", "source_id", "image", "sha256"]).to_pylist()}
+    pairs = {row["key"]: row for row in io.read("pairs", COLUMNS).to_pylist()}
     rows = []
     for row in io.read("phrases", ["key", "caption", "phrases"]).to_pylist():
         pair = pairs[row["key"]]
@@ -191,18 +196,28 @@ def read_rows(io: PartIO) -> list[Row]:
                 caption=row["caption"],
                 spans=[[(phrase["start"], phrase["end"])] for phrase in row["phrases"]],
                 image=None if image is None else ImageRef(image["uri"], image["offset"], image["length"]),
+                size=(pair["height"], pair["width"]),
                 sha256=pair["sha256"],
             )
         )
     return rows
 
 
-def windows(rows: list[Row], size: int) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def machine_notes(teacher: Glip, rows: list[Row]) -> dict[str, Any]:
+    """For the commit record: what the part took, and the batches where memory ran out, to make it again the same."""
+    import resource
+
+    import torch
+
+    notes: dict[str, Any] = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    if teacher.device.type == "cuda":
+        notes["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(teacher.device) >> 20
+    if teacher.halved:
+        notes["batches"] = [[rows[i].key for i in batch] for batch in teacher.batches]
+    return notes
 
 
-def label_row(row: Row, image: NDArray[np.uint8], grounding: Grounding) -> dict[str, Any]:
+def label_row(row: Row, grounding: Grounding) -> dict[str, Any]:
     """One row of labels: boxes by phrase, then by falling score."""
     order = sorted(
         range(len(grounding.scores)), key=lambda i: (int(grounding.phrase[i]), -float(grounding.scores[i]), i)
@@ -222,8 +237,8 @@ def label_row(row: Row, image: NDArray[np.uint8], grounding: Grounding) -> dict[
         )
     return {
         "key": row.key,
-        "width": image.shape[1],
-        "height": image.shape[0],
+        "width": row.size[1],
+        "height": row.size[0],
         "boxes": boxes,
         "dropped": [{"phrase": phrase, "reason": reason} for phrase, reason in grounding.dropped],
     }
