@@ -31,6 +31,7 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
     pairs_under_way: int = 0  # of the parts that workers are at
     step: tuple[int, int, str] = (0, 0, "")  # of a result: done, total, message
+    count_began: tuple[float, int] | None = None  # when this count of steps was first seen, and where it stood then
 
     def add(self, record: CommitRecord) -> None:
         self.done += 1
@@ -44,7 +45,10 @@ class Tally:
         mine = [beat for beat in beats if beat["stage"] == self.stage]
         self.pairs_under_way = sum(beat["done"] for beat in mine)
         if mine:
-            self.step = (mine[0]["done"], mine[0]["total"], mine[0]["message"])
+            step = (mine[0]["done"], mine[0]["total"], mine[0]["message"])
+            if step[0] < self.step[0] or step[1] != self.step[1]:  # a new count: the crops are over, the steps begin
+                self.count_began = (time.monotonic(), step[0])
+            self.step = step
 
     @property
     def seconds(self) -> float:
@@ -60,9 +64,18 @@ class Tally:
 
     @property
     def time_left(self) -> str:
+        if self.result:
+            return self._steps_left()
         gone = self.parts_done - (self.done - self.made)
         left = self.total - self.parts_done - self.failed
         return clock(self.seconds / gone * left) if gone > 0 and left > 0 else ""
+
+    def _steps_left(self) -> str:
+        done, total, _ = self.step
+        if self.count_began is None or done <= self.count_began[1] or done >= total:
+            return ""
+        began, first = self.count_began
+        return clock((time.monotonic() - began) / (done - first) * (total - done))
 
     def text(self) -> str:
         if self.result:

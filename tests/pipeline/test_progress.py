@@ -1,0 +1,39 @@
+"""What is said about the time left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline import progress
+from pipeline.progress import Tally
+
+
+def beat(done: int, total: int, stage: str = "train") -> dict[str, Any]:
+    return {"stage": stage, "done": done, "total": total, "message": ""}
+
+
+def test_time_left_counts_from_where_this_count_of_steps_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    tally = Tally("train", total=1, done=0, result=True)
+    for now, done in ((100.0, 0), (130.0, 150), (160.0, 300)):
+        tally.look([beat(done, 300)])  # crops: 5 a second
+    now = 165.0
+    tally.look([beat(0, 1000)])  # then steps
+    assert tally.time_left == ""
+    now = 175.0
+    tally.look([beat(10, 1000), beat(7, 9, "label")])  # 1 a second
+    assert tally.time_left == progress.clock(990)
+
+
+def test_a_resumed_training_does_not_count_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    tally = Tally("train", total=1, done=0, result=True)
+    now = 5.0
+    tally.look([beat(800, 1000)])
+    now = 55.0
+    tally.look([beat(850, 1000)])
+    assert tally.time_left == progress.clock(150)
