@@ -96,6 +96,8 @@ class AuditConfig(Section):
     seed: int = 0
     exact_phrases: Annotated[int, Field(ge=1)] = 5_000_000
     """Up to so many distinct phrases are counted exactly; beyond it a sketch with its error bound."""
+    categories: str | None = None
+    """A COCO or LVIS annotation JSON: how many of its categories the labels cover, counted beside COCO's 80."""
 
 
 class GoldSet(Section):
@@ -141,7 +143,9 @@ class TrainConfig(Section):
     device: str = "auto"
     threads: Annotated[int, Field(ge=1)] = 2
     workers: Annotated[int, Field(ge=1)] = 1
-    """Ranks of data-parallel training."""
+    """Ranks of data-parallel training, one a device; the batch is theirs together."""
+    loaders: Annotated[int, Field(ge=1)] = 2
+    """Threads of each rank that read and decode pictures ahead."""
     flip: Probability = 0.5
     scales: tuple[int, ...] = ()
     """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
@@ -155,6 +159,10 @@ class TrainConfig(Section):
     """Off: pseudo boxes train alignment and centerness, but not box regression."""
     score_weighting: bool = False
     """Weigh the loss of a pseudo box by its score."""
+    contrastive: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of GLIPv2's inter-image contrast, in which phrases of the batch's other pictures are negatives."""
+    regularise: bool = False
+    """Dropout, drop path and DropBlock as the variant was published with; glip-nano has none."""
     phrase_softmax: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
     checkpointing: bool = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from stages.auditing.summary import STAGES_WITH_REJECTS, counters_bytes, summarise, terms_bytes
-from stages.stage import Counts, Input, PartIO, PartResult, RunIO
+from stages.stage import Counts, Input, PartIO, PartResult, RunIO, UserError
 
 __all__ = ["AuditStage"]
 
@@ -31,6 +33,10 @@ class AuditStage:
 
     @classmethod
     def resolve(cls, config: Any) -> dict[str, Any]:
+        """Raises UserError for a file of categories that is not there: later would be after days of labelling."""
+        categories = config.audit.categories
+        if categories is not None and "://" not in categories and not Path(categories).is_file():
+            raise UserError(f"audit.categories: {categories}: no such file")
         return {}
 
     @classmethod
@@ -48,6 +54,7 @@ class AuditStage:
             "pictures": audit.pictures,
             "seed": audit.seed,
             "exact_phrases": audit.exact_phrases,
+            "categories": _sha256(audit.categories),
             "score_floor": config.label.score_floor,
             "min_score": config.filter.min_score,
         }
@@ -68,3 +75,11 @@ class AuditStage:
         from stages.auditing.report import write_report
 
         return write_report(io, self.config)
+
+
+def _sha256(categories: str | None) -> str | None:
+    """Of the file where it lies on this machine; a URI stands for itself."""
+    if categories is None or not Path(categories).is_file():
+        return categories
+    with open(categories, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

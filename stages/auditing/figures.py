@@ -11,7 +11,7 @@ from stages.auditing import grid
 from stages.auditing.flat import Flags, Ints
 from stages.auditing.merge import Merged
 from stages.auditing.terms import SUMS, Totals, hash_texts
-from stages.auditing.vocabulary import Category, vocabularies
+from stages.auditing.vocabulary import Category
 
 LISTED = 40  # rows of each table of phrases
 HEAD = 100  # ranks whose counts are those of known phrases, at any size
@@ -40,7 +40,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "phrases_tables": phrase_tables(phrases),
         "rank_frequency": {name: rank_frequency(phrases, phrases.columns[name]) for name in ("boxes", "seen")},
         "vocabularies": {
-            name: coverage(phrases, merged.terms["heads"], names) for name, names in vocabularies().items()
+            name: coverage(phrases, merged.terms["heads"], names) for name, names in merged.vocabularies.items()
         },
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),

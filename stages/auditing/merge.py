@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from schemas.records import ROWS_PER_PART_LIMIT
 from stages.auditing.summary import WORST
 from stages.auditing.terms import Hashes, Merger, Totals, hash_texts, of_kind
-from stages.auditing.vocabulary import vocabularies
+from stages.auditing.vocabulary import Vocabularies, vocabularies
 from stages.stage import RunIO
 
 TABLES = {"terms": ("phrases", "heads"), "copies": ("captions", "images", "image_captions")}
@@ -28,6 +28,7 @@ class Merged:
     parts: list[int] = field(default_factory=list)
     planned: int = 0
     image_pairs: dict[int, int] = field(default_factory=dict)
+    vocabularies: Vocabularies = field(default_factory=dict)
 
     def count(self, name: str) -> int:
         return int(self.counters.get(name, 0))
@@ -39,10 +40,11 @@ class Merged:
         return bool(self.counters.get("datasets", {}).get(dataset, 0))
 
 
-def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
+def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None) -> Merged:
     """Read the summaries of all parts, in ascending order. Memory: bounded by `exact_phrases`, not by the corpus."""
-    merged = Merged()
-    mergers = {kind: Merger(exact_phrases, names()) for kinds in TABLES.values() for kind in kinds}
+    merged = Merged(vocabularies=vocabularies(io, categories))
+    known = names(merged.vocabularies)
+    mergers = {kind: Merger(exact_phrases, known) for kinds in TABLES.values() for kind in kinds}
     planned = io.parts()
     files = set(io.files("summaries/audit"))
     merged.planned = len(planned)
@@ -67,9 +69,9 @@ def merge_summaries(io: RunIO, exact_phrases: int) -> Merged:
     return merged
 
 
-def names() -> Hashes:
+def names(known: Vocabularies) -> Hashes:
     """Hashes of everything that names a category of a known vocabulary: its counts are wanted exactly."""
-    texts = [text for categories in vocabularies().values() for _, texts in categories for text in texts]
+    texts = [text for categories in known.values() for _, texts in categories for text in texts]
     return hash_texts(texts)
 
 

@@ -25,7 +25,7 @@ def write_report(io: RunIO, config: Any) -> dict[str, Any]:
     from stages.auditing.page import render
 
     audit = config.audit
-    merged = merge_summaries(io, audit.exact_phrases)
+    merged = merge_summaries(io, audit.exact_phrases, audit.categories)
     stats = figures(merged, config.label.score_floor, config.filter.min_score)
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from typing import Any
+
+from stages.sources.json_stream import stream
+from stages.stage import Files, UserError
 
 COCO = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "
@@ -25,18 +29,47 @@ def plural(noun: str) -> str:
 
 
 Category = tuple[str, tuple[str, ...]]  # its name, and every text that names it: synonyms and regular plurals
+Vocabularies = dict[str, list[Category]]
+
+FREQUENCIES = {"f": "frequent", "c": "common", "r": "rare"}  # LVIS's classes, by how many training images show one
 
 
-def vocabularies() -> dict[str, list[Category]]:
-    """COCO's 80 categories and the 1,203 of LVIS v1, apart by how often LVIS shows them in training."""
-    lvis = (Path(__file__).parent / "lvis.txt").read_text("utf-8")
-    found = {"COCO": [_category(name) for name in COCO.split(", ")]}
-    for section in lvis.split("[")[1:]:
-        title, _, names = section.partition("]")
-        found[f"LVIS {title}"] = [_category(entry) for entry in " ".join(names.split()).split(", ")]
-    return found
+def vocabularies(files: Files, uri: str | None) -> Vocabularies:
+    """COCO's 80 categories, and those of an annotation JSON of COCO's kind where `uri` names one (audit.categories).
+
+    Where its categories have a `frequency`, as in LVIS, each class is a vocabulary of its own. Raises UserError for a
+    file without categories.
+    """
+    found = {"COCO": [_category([name]) for name in COCO.split(", ")]}
+    if uri is None:
+        return found
+    title = uri.rpartition("/")[2].removesuffix(".json")
+    kinds: Vocabularies = {kind: [] for kind in ("", *FREQUENCIES.values())}
+    for record in _read(files, uri):
+        synonyms = record.get("synonyms")
+        names = [record["name"], *(synonyms if isinstance(synonyms, list) else [])]
+        kinds[FREQUENCIES.get(str(record.get("frequency")), "")].append(_category(names))
+    return found | {f"{title}, {kind}" if kind else title: group for kind, group in kinds.items() if group}
 
 
-def _category(entry: str) -> Category:
-    names = entry.split("/")
-    return names[0], tuple(text for name in names for text in (name, plural(name)))
+def _read(files: Files, uri: str) -> list[dict[str, Any]]:
+    try:
+        with files.open_source(uri) as file:
+            records = [element.value for element in stream(file) if element.array == "categories"]
+    except FileNotFoundError:
+        raise UserError(f"audit.categories: {uri}: no such file") from None
+    except ValueError as error:
+        raise UserError(f"audit.categories: {uri} is no annotation JSON: {error}") from None
+    if not records or not all(isinstance(r, dict) and _plain(str(r.get("name") or "")) for r in records):
+        raise UserError(f"audit.categories: {uri} has no `categories` with a `name` each")
+    return records
+
+
+def _category(names: list[Any]) -> Category:
+    plain = list(dict.fromkeys(filter(None, map(_plain, map(str, names)))))
+    return plain[0], tuple(text for name in plain for text in (name, plural(name)))
+
+
+def _plain(name: str) -> str:
+    """As it would stand in a caption: LVIS writes `bow_(weapon)` for a bow."""
+    return " ".join(re.sub(r"\([^)]*\)", " ", name.replace("_", " ")).lower().split())

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from stages.audit import AuditStage
 from stages.auditing.terms import hash_texts
 from stages.evaluation.agreement import judge, span_named
+from stages.stage import UserError
 
 np = pytest.importorskip("numpy")
 
@@ -169,11 +171,43 @@ def test_tables_of_phrases(run: Any) -> None:
     assert 80 - coco["found"] == len(coco["missing"])
     assert coco["found"] == len({"sports ball", "kite"} & heads)
     assert coco["in_captions"] == len({"sports ball", "kite"} & {p.split()[-1] for p in mentions})
-    assert {name: stats["vocabularies"][f"LVIS {name}"]["names"] for name in ("frequent", "common", "rare")} == {
-        "frequent": 405,
-        "common": 461,
-        "rare": 337,
-    }
+    assert list(stats["vocabularies"]) == ["COCO"]
+
+
+def test_categories_of_an_annotation_file(shapes: Any, tmp_path: Any) -> None:
+    """LVIS's own spelling: underscores, remarks in brackets, synonyms, a class of frequency each."""
+    names = [("ball", ["ball", "globe_(toy)"], "f"), ("kite_(toy)", ["kite_(toy)"], "c"), ("Old_Days", [], "r")]
+    names += [("giant_squid", ["giant_squid", "kraken"], "r")]
+    records = [{"id": i, "name": n, "synonyms": s, "frequency": f} for i, (n, s, f) in enumerate(names)]
+    file = tmp_path / "lvis_v1_val.json"
+    file.write_text(json.dumps({"images": [{"id": 1}], "categories": records, "annotations": []}))
+    run = shapes(audit={"categories": str(file), "exact_phrases": 10}).fill(60)
+    run.audit()
+    stats = stats_of(run)
+    found = {name: cover for name, cover in stats["vocabularies"].items() if name != "COCO"}
+    assert list(found) == [
+        f"lvis_v1_val, {name}" for name in ("common", "frequent", "rare")
+    ]  # stats.json has its keys in order
+    heads = Counter(p["head"] for row in run.rows["phrases"] for p in row["phrases"])
+    owned = [(row["key"], box["phrase"]) for row in stored(run, "pseudo") for box in row["boxes"]]
+    head_of = {(row["key"], i): p["head"] for row in run.rows["phrases"] for i, p in enumerate(row["phrases"])}
+    boxes = Counter(head_of[phrase] for phrase in owned)
+    assert heads["ball"] and heads["kite"] and heads["days"]
+    assert found["lvis_v1_val, frequent"]["found_10"] == (boxes["ball"] >= 10)
+    assert found["lvis_v1_val, common"]["found"] == (boxes["kite"] > 0)
+    assert (found["lvis_v1_val, rare"]["names"], found["lvis_v1_val, rare"]["in_captions"]) == (2, 0)
+    assert found["lvis_v1_val, rare"]["missing"] == ["giant squid", "old days"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"categories": []}', '{"categories": [{"id": 1}]}', "no json"])
+def test_a_file_without_categories_is_the_users_mistake(shapes: Any, tmp_path: Any, content: str) -> None:
+    file = tmp_path / "odd.json"
+    file.write_text(content)
+    run = shapes(audit={"categories": str(file)}).fill(3)
+    with pytest.raises(UserError, match=r"audit\.categories: .*odd\.json"):
+        run.audit()
+    with pytest.raises(UserError, match="no such file"):
+        AuditStage.resolve(shapes(audit={"categories": str(tmp_path / "none.json")}).config)
 
 
 def test_repeats(shapes: Any) -> None:
