@@ -17,9 +17,7 @@ FLOORS = ("schemas", "model", "stages", "pipeline")  # each may import itself an
 LAZY = {"spacy", "nltk", "webdataset", "pydantic", "pycocotools"}  # imported where they are used, never at the top
 
 # What a machine that only labels and trains may lack; torch, pyarrow, numpy, pillow, tokenizers, safetensors are there.
-ABSENT = sorted(
-    LAZY | {"datasketches", "duckdb", "pandas", "ray", "rich", "tensorboard", "transformers", "typer", "torchvision"}
-)
+ABSENT = sorted(LAZY | {"duckdb", "pandas", "ray", "rich", "tensorboard", "transformers", "typer", "torchvision"})
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "spacy", "nltk", "transformers", "duckdb", "PIL")
 
 
