@@ -56,7 +56,7 @@ pretty_name: {json.dumps(name)}
 language: [en]
 license: other
 annotations_creators: [machine-generated]
-language_creators: [found]
+language_creators: [{"machine-generated" if config.ingest.format == "scenes" else "found"}]
 task_categories: [object-detection, zero-shot-object-detection]
 size_categories: [{size}]
 tags: [grounding, phrase-grounding, pseudo-labels, webdataset]
@@ -95,7 +95,8 @@ pixels of the upright picture, score), teacher, source_id and license. A phrase 
 
 ## Licences
 
-Pictures and captions keep the licences of their sources; each sample says which in `license`.
+Pictures and captions keep the licences of their sources; each sample says which in `license`, and in `source_id` which
+row of the source it is.
 
 | licence as the source gives it | pairs |
 |---|---:|

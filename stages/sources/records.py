@@ -49,6 +49,8 @@ def find_columns(names: Sequence[str], config: Any, where: str) -> Columns:
         named = getattr(config, role, None)
         if named and named not in names:
             raise UserError(f"ingest.{role}: {where} has no column {named!r}; it has {_listed(names)}")
+        if role == "id" and set(GRIT_BOXES) & set(names):
+            usual = ("key", *usual)  # GRIT's `id` only counts rows; its `key` is what names the picture
         found = [name for word in usual for name in names if name.lower() == word] if named is None else [named]
         if role == "caption" and len(found) > 1:
             question = f"{' and '.join(map(repr, found))} may be the caption"

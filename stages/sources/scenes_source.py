@@ -8,6 +8,8 @@ from typing import Any
 from stages.sources.row import Gold, GoldBox, Row
 from stages.stage import Files, Slice, UserError
 
+LICENSE = "OFL-1.1"  # that of the pictures of the atlas, which every scene is drawn from: scenes/LICENSE-OFL.txt
+
 
 class ScenesSource:
     def __init__(self, config: Any) -> None:
@@ -35,5 +37,6 @@ class ScenesSource:
                 source_id=f"scenes/{split}/{seed}/{index}",
                 caption=scene.caption,
                 data=scene.jpeg,
+                license=LICENSE,
                 gold=Gold(scene.width, scene.height, scene.spans, boxes),
             )

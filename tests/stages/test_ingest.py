@@ -19,6 +19,7 @@ def test_scenes_become_pairs_gold_and_addressed_images(run):
         "000000200000",
     ]
     assert [run.results[part].counts.in_ for part in range(3)] == [2, 2, 1]
+    assert {pair["license"] for pair in pairs} == {"OFL-1.1"}  # of the atlas: sources/scenes/LICENSE-OFL.txt
     gold = run.rows("gold")
     assert [row["key"] for row in gold] == [pair["key"] for pair in pairs]
     assert any(row["boxes"] for row in gold)

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from schemas.config import Config
 from stages.exports import FORMATS, export
 from stages.stage import UserError
@@ -274,6 +276,25 @@ def test_the_card(exported: Callable[..., Exported], run: Any) -> None:
     assert "| filter | score > 0.5, NMS per phrase at IoU 0.6 |" in body
 
 
+def test_the_card_of_a_run_lies_beside_its_shards_and_the_run_stays_in_order(tmp_path: Path) -> None:
+    """By the commands: verify takes no offence at the card, and its licence is that of the scenes' pictures."""
+    cli = CliRunner()
+
+    def phrasebox(*arguments: str) -> None:
+        result = cli.invoke(app, arguments)
+        assert result.exit_code == 0, (result.output, result.exception)
+
+    config = tmp_path / "config.yaml"
+    config.write_text("{corpus: tiny, ingest: {source: scenes, count: 4}, filter: {min_score: 0.1}}\n")
+    run = str(tmp_path / "run")
+    phrasebox("run", str(config), "--run", run, "--until", "audit", "--inline")
+    phrasebox("export", run, "--format", "card")
+    phrasebox("verify", run)
+    text = (tmp_path / "run" / "shards" / "README.md").read_text("utf-8")
+    assert "| source | `scenes` (`scenes`) |" in text and "| `OFL-1.1` | 4 |" in text
+    assert yaml.safe_load(text.split("---\n")[1])["language_creators"] == ["machine-generated"]
+
+
 def test_what_cannot_be_exported(shapes: Callable[..., Any], exported: Callable[..., Exported]) -> None:
     with pytest.raises(UserError, match="no format 'yolo'; there are coco"):
         exported("yolo")
@@ -328,7 +349,7 @@ def test_ingest_reads_it_back_as_true_boxes(
     again = tmp_path_factory.mktemp("again")
     ingest = {"source": str(export.path(file)), "format": format}
     if format == "grit":  # its rows name no file: pictures are found by key
-        ingest |= {"images": str(export.folder / "images"), "id": "key"}
+        ingest["images"] = str(export.folder / "images")
     config = Config.model_validate({"run": str(again), "part_size": 1000, "ingest": ingest})
     config = config.model_copy(update={"ingest": config.ingest.model_copy(update=IngestStage.resolve(config))})
     storage = LocalStorage(str(again))
@@ -341,8 +362,10 @@ def test_ingest_reads_it_back_as_true_boxes(
         assert result.counts.rejected == 0
         pairs = {row["key"]: row for row in files.read("pairs").to_pylist()}
         for row in files.read("gold").to_pylist():
-            name = Path(pairs[row["key"]]["image"]["uri"]).stem
-            assert pairs[row["key"]]["caption"] == captions(run)[name]
+            pair = pairs[row["key"]]
+            name = Path(pair["image"]["uri"]).stem
+            assert pair["source_id"] == {"odvg": f"images/{name}.jpg", "grit": name}[format]
+            assert pair["caption"] == captions(run)[name]
             for box in row["boxes"]:
                 span = row["spans"][box["span"]]
                 found.append((name, span["start"], span["end"], box["x1"], box["y1"], box["x2"], box["y2"]))
