@@ -18,8 +18,9 @@ def test_time_left_counts_from_where_this_count_of_steps_began(monkeypatch: pyte
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     tally = Tally("train", total=1, done=0, result=True)
-    for now, done in ((100.0, 0), (130.0, 150), (160.0, 300)):
-        tally.look([beat(done, 300)])  # crops: 5 a second
+    for second in (0, 30, 60):
+        now = 100.0 + second
+        tally.look([beat(5 * second, 300)])  # crops: 5 a second
     now = 165.0
     tally.look([beat(0, 1000)])  # then steps
     assert tally.time_left == ""
