@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 KERNEL = 3
 TAPS = KERNEL * KERNEL
+BEFORE, AFTER = 1, 2  # width of the border of zeros, left and above, right and below
 
 
 class ModulatedDeformConv(nn.Module):
@@ -35,42 +36,50 @@ class ModulatedDeformConv(nn.Module):
 def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
     """Bilinear samples of x at the nine shifted taps of each output position, zero outside, times the mask.
 
-    A sample is a weighted sum of four rows of the channels-last map: what `embedding_bag` computes in one pass.
+    A sample is a weighted sum of four rows of the channels-last map: what `embedding_bag` computes in one pass. Around
+    the map lies a border of zeros, so that a corner outside needs no weight of its own.
     x (B, C, H, W), offset (B, 18, h, w), mask (B, 9, h, w) -> (B * h * w, 9 * C).
     """
-    batch, channels, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)  # (B * H * W, C)
+    channels, height, width = x.shape[1:]
+    rows = x.permute(0, 2, 3, 1)  # (B, H, W, C)
     if torch.is_autocast_enabled(x.device.type):
         rows = rows.to(torch.get_autocast_dtype(x.device.type))
+    rows = F.pad(rows, (0, 0, BEFORE, AFTER, BEFORE, AFTER)).reshape(-1, channels)
     index, weight = bilinear_corners(offset, mask, stride, height, width)  # (B, h, w, 9, 4) each
-    first = torch.arange(batch, device=x.device).view(-1, 1, 1, 1, 1) * (height * width)
     bags = F.embedding_bag(
-        (index + first).view(-1, 4), rows, per_sample_weights=weight.view(-1, 4).to(rows.dtype), mode="sum"
+        index.view(-1, 4), rows, per_sample_weights=weight.view(-1, 4).to(rows.dtype), mode="sum"
     )  # (B * h * w * 9, C)
     return bags.view(-1, TAPS * channels)
 
 
 def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Flat index into (height, width) and weight of the four pixels around each sampling point.
+    """The four pixels around each sampling point, in a (height, width) map with its border, and their weights.
 
-    offset (B, 18, h, w), mask (B, 9, h, w) -> index (int64) and weight, both (B, h, w, 9, 4). Corners outside the map
-    get weight 0 and an index inside.
+    offset (B, 18, h, w), mask (B, 9, h, w) -> index (int32) into the rows of all maps and weight, both (B, h, w, 9, 4).
+    Points further out than the border are drawn onto it.
     """
-    batch, _, out_height, out_width = mask.shape
     offset, mask = (x if x.dtype == torch.float64 else x.float() for x in (offset, mask))  # places need the digits
-    offset = offset.reshape(batch, TAPS, 2, out_height, out_width).permute(2, 0, 3, 4, 1)  # (2, B, h, w, 9)
-    tap = torch.arange(TAPS, device=offset.device)
-    base_y = torch.arange(out_height, device=offset.device).view(-1, 1, 1) * stride - 1  # padding 1
-    base_x = torch.arange(out_width, device=offset.device).view(1, -1, 1) * stride - 1
-    y = offset[0] + (base_y + tap // KERNEL).to(offset.dtype)  # (B, h, w, 9)
-    x = offset[1] + (base_x + tap % KERNEL).to(offset.dtype)
-    top, left = y.floor(), x.floor()
+    batch, _, out_height, out_width = mask.shape
+    device = offset.device
+    mask = mask.permute(0, 2, 3, 1).contiguous()  # (B, h, w, 9)
+    y, x = offset.permute(0, 2, 3, 1).contiguous().unflatten(3, (TAPS, 2)).unbind(4)  # (B, h, w, 9) each
+    tap = torch.arange(TAPS, device=device)
+    base_y = torch.arange(out_height, device=device).view(-1, 1, 1) * stride - 1 + tap // KERNEL  # (h, 1, 9); padding 1
+    base_x = torch.arange(out_width, device=device).view(-1, 1) * stride - 1 + tap % KERNEL  # (w, 9)
+    y = (y + base_y.to(y.dtype)).clamp(-BEFORE, height)
+    x = (x + base_x.to(x.dtype)).clamp(-BEFORE, width)
+
+    pitch = width + BEFORE + AFTER
+    with torch.no_grad():
+        top, left = y.floor(), x.floor()
+        first = (top + BEFORE) * pitch + (left + BEFORE)  # whole numbers, exact below 2^24; NaN where an offset is
+        first = first.nan_to_num(0).int()
+        first += torch.arange(batch, device=device).view(-1, 1, 1, 1).int() * (pitch * (height + BEFORE + AFTER))
+        step_x, step_y = torch.arange(2, device=device).int(), torch.arange(2, device=device).int() * pitch
+        index = first[..., None] + (step_y[:, None] + step_x).flatten()  # (B, h, w, 9, 4)
     down, right = y - top, x - left
-    ys, xs = torch.stack((top, top + 1), -1), torch.stack((left, left + 1), -1)  # (B, h, w, 9, 2)
-    weight_y = torch.stack((1 - down, down), -1) * ((ys >= 0) & (ys < height))
-    weight_x = torch.stack((1 - right, right), -1) * ((xs >= 0) & (xs < width))
-    weight_y = weight_y * mask.permute(0, 2, 3, 1)[..., None]
-    weight = weight_y[..., :, None] * weight_x[..., None, :]  # (B, h, w, 9, 2, 2)
-    rows = ys.clamp(0, height - 1).nan_to_num(0).long() * width  # where an offset is NaN, so is its weight
-    index = rows[..., :, None] + xs.clamp(0, width - 1).nan_to_num(0).long()[..., None, :]
-    return index.flatten(-2), weight.flatten(-2)
+    lower = mask * down
+    upper = mask - lower
+    lower_right, upper_right = lower * right, upper * right
+    corners = (upper - upper_right, upper_right, lower - lower_right, lower_right)
+    return index, torch.stack(corners, dim=-1)

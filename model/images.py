@@ -70,13 +70,16 @@ def stack(images: Sequence[np.ndarray]) -> Tensor:
 
 
 def normalise(batch: Tensor, sizes: Sequence[Size]) -> Tensor:
-    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 BGR, normalised; then what is outside each (h, w) is zero."""
+    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 BGR, normalised; then what is outside each (h, w) is zero.
+
+    The pixels stay channels-last in memory, which convolutions run faster on.
+    """
     mean, std = statistics(batch.device)
     pixels = (batch.permute(0, 3, 1, 2).flip(1).float() - mean) / std  # (B, 3, H, W)
     for row, (height, width) in zip(pixels, sizes, strict=True):
         row[:, height:] = 0
         row[:, :, width:] = 0
-    return pixels.contiguous()
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=8)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.official_weights import PARITY, official_state
 from model.glip import Glip
 
-PARITY = Path(__file__).parents[3] / "shared" / "parity"
 VARIANTS = {"glip_t_a": "glip-t-a", "glip_t_b": "glip-t-b", "glip_t_c": "glip-t-c", "glip_l": "glip-l"}
 
 
@@ -38,22 +36,6 @@ class Case:
     @property
     def token_maps(self) -> list[list[list[int]]]:
         return [[own[str(label)] for label in range(1, len(own) + 1)] for own in self.meta["label_to_tokens"]]
-
-
-def fill(name: str, shape: list[int], rule: dict[str, Any], seed: int) -> torch.Tensor:
-    """The value that the parity README's rule gives an entry."""
-    bits = np.random.PCG64(zlib.crc32(name.encode()) + seed)
-    noise = np.random.Generator(bits).standard_normal(shape, dtype=np.float32)
-    return torch.from_numpy(np.float32(rule["mean"]) + np.float32(rule["std"]) * noise)
-
-
-def official_state(variant: str, seed: int = 0) -> dict[str, torch.Tensor]:
-    entries = json.loads((PARITY / f"state_dict_{variant}.json").read_text())
-    return {
-        entry["name"]: fill(entry["name"], entry["shape"], entry["fill"], seed)
-        for entry in entries
-        if entry["fill"]["kind"] != "computed"
-    }
 
 
 @pytest.fixture(scope="session")
