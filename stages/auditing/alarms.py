@@ -1,4 +1,4 @@
-"""Warnings: figures outside of what is usual, with the limit and why it matters."""
+"""Warnings: figures outside of what is usual, each with its limit and why it matters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,30 @@ UNGROUNDED_SHARE = 0.75
 GOLD_PRECISION = 0.80
 FEWEST = 100  # pairs or boxes under which a share says little
 
+REASONS = {
+    "parts_missing": "The run is not finished: every figure is of a part of the corpus.",
+    "stage_incomplete": "Later steps of the funnel look lower than they will be.",
+    "no_boxes": "There is nothing to train on. Look at the teacher's scores.",
+    "rejected": "The source or its download is at fault more often than single pictures are.",
+    "other_language": "The phrase extractor reads English.",
+    "duplicates": "The student sees them more often than the others.",
+    "ungrounded": "Captions speak of what is not in the picture, or of what the teacher does not see.",
+    "boxes_per_image": "GLIP has 3.25, GRIT 1.52, CC3M-Lite 3.33; at 6.0, more data made YOLO-World's student worse.",
+    "top_phrase": "The tail is what pseudo labels are for; one frequent phrase teaches little.",
+    "whole_image": "Such a box says that something is there, but not where.",
+    "near_duplicates": "Phrases are ambiguous there, or the teacher does not tell them apart.",
+    "score_pile_up": "A small change of the threshold, or of the teacher, changes the data a lot.",
+    "gold_precision": "Wrong boxes teach wrong names; a higher threshold or a better teacher makes fewer.",
+}
+
 Warning = dict[str, Any]
 
 
 def warnings(stats: dict[str, Any]) -> list[Warning]:
-    """Every figure of stats.json that is out of its band: {code, value, limit, text}, in a fixed order."""
+    """Every figure of stats.json that is out of its band: {code, value, limit, text, reason}, in a fixed order.
+
+    `limit` is the most or the least that is usual, or [least, most].
+    """
     found = [*_coverage(stats), *_rejects(stats), *_texts(stats)]
     if stats["boxes"] >= FEWEST:
         found += [*_boxes(stats), *_pile_up(stats)]
@@ -30,7 +49,8 @@ def warnings(stats: dict[str, Any]) -> list[Warning]:
 
 
 def _warning(code: str, value: float, limit: Any, text: str) -> Warning:
-    return {"code": code, "value": value, "limit": limit, "text": text}
+    reason = REASONS["rejected" if code.startswith("rejected_") else code]
+    return {"code": code, "value": value, "limit": limit, "text": text, "reason": reason}
 
 
 def _coverage(stats: dict[str, Any]) -> Iterator[Warning]:
@@ -40,7 +60,7 @@ def _coverage(stats: dict[str, Any]) -> Iterator[Warning]:
             "parts_missing",
             parts["counted"],
             parts["planned"],
-            f"Only {parts['counted']:,} of {parts['planned']:,} parts are counted here; the run is not finished.",
+            f"Only {parts['counted']:,} of {parts['planned']:,} parts are counted here.",
         )
     for dataset in ("phrases", "labels", "pseudo"):
         if 0 < parts.get(dataset, 0) < parts["counted"]:
@@ -48,10 +68,10 @@ def _coverage(stats: dict[str, Any]) -> Iterator[Warning]:
                 "stage_incomplete",
                 parts[dataset],
                 parts["counted"],
-                f"{dataset} exists for {parts[dataset]:,} of {parts['counted']:,} parts, so that later steps look low.",
+                f"{dataset} exists for {parts[dataset]:,} of {parts['counted']:,} parts.",
             )
     if parts.get("pseudo") and not stats["boxes"]:
-        yield _warning("no_boxes", 0, 1, "No box was kept: there is nothing to train on. Look at the teacher's scores.")
+        yield _warning("no_boxes", 0, 1, "No box was kept.")
 
 
 def _rejects(stats: dict[str, Any]) -> Iterator[Warning]:
@@ -80,7 +100,7 @@ def _texts(stats: dict[str, Any]) -> Iterator[Warning]:
             "other_language",
             share,
             OTHER_LANGUAGE_SHARE,
-            f"{share:.1%} of the captions look like another language or script; the phrase extractor reads English.",
+            f"{share:.1%} of the captions look like another language or script.",
         )
     repeats = stats["duplicates"]["image_captions"]
     if repeats["share"] and repeats["share"] > REPEATED_SHARE:
@@ -96,7 +116,7 @@ def _texts(stats: dict[str, Any]) -> Iterator[Warning]:
             "ungrounded",
             1 - grounded / asked,
             UNGROUNDED_SHARE,
-            f"{1 - grounded / asked:.0%} of the phrases got no box: captions speak of what the teacher does not see.",
+            f"{1 - grounded / asked:.0%} of the phrases that were asked for got no box.",
         )
 
 
@@ -108,8 +128,7 @@ def _boxes(stats: dict[str, Any]) -> Iterator[Warning]:
             "boxes_per_image",
             density,
             [low, high],
-            f"{density:.2f} boxes per image is outside of the usual {low} to {high} (GLIP 3.25, GRIT 1.52, CC3M-Lite "
-            "3.33). At 6.0 YOLO-World's student got worse with more data.",
+            f"{density:.2f} boxes per image is outside of the usual band.",
         )
     top = stats["phrases_tables"].get("most_frequent", [])
     if top and top[0]["boxes"] / stats["boxes"] > TOP_PHRASE_SHARE and stats["unique_phrases"] > 100:
@@ -128,7 +147,7 @@ def _boxes(stats: dict[str, Any]) -> Iterator[Warning]:
             "whole_image",
             shapes["whole_image_share"],
             WHOLE_IMAGE_SHARE,
-            f"{shapes['whole_image_share']:.1%} of the boxes cover the whole image: they say that, not where.",
+            f"{shapes['whole_image_share']:.1%} of the boxes cover the whole image.",
         )
     if shapes["near_duplicate_share"] > NEAR_DUPLICATE_SHARE:
         yield _warning(
@@ -148,8 +167,7 @@ def _pile_up(stats: dict[str, Any]) -> Iterator[Warning]:
             "score_pile_up",
             share,
             PILE_UP_SHARE,
-            f"{share:.1%} of the kept boxes score within 0.05 of the threshold {stats['min_score']:g}: a small change "
-            "of it changes the data a lot.",
+            f"{share:.1%} of the kept boxes score within 0.05 of the threshold {stats['min_score']:g}.",
         )
 
 

@@ -54,7 +54,7 @@ def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create
     after, before = _stats(io, config.run), _stats(other, other_config.run)
     phrases = compare_phrases(_phrases(other), _phrases(io))
     changes = {name: _change(before[name], after[name]) for name in FIGURES}
-    result = {
+    result: dict[str, Any] = {
         "before": _name(before),
         "after": _name(after),
         "figures": changes,
@@ -64,14 +64,20 @@ def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create
         "gold": {side: (stats["gold"] or {}).get("at_min_score") for side, stats in _sides(before, after)},
         "warnings": {side: [w["code"] for w in stats["warnings"]] for side, stats in _sides(before, after)},
     }
-    both = side_by_side(io, other, config)
-    result["pictures"] = {"compared": len(both), "changed": sum(a["boxes"] != b["boxes"] for b, a in both)}
+    result["same_labels"] = all(row["before"] == row["after"] for row in result["by_threshold"])
+    both = sorted(side_by_side(io, other, config), key=lambda pair: _kept(pair[0]) == _kept(pair[1]))
+    result["pictures"] = {"compared": len(both), "changed": sum(_kept(b) != _kept(a) for b, a in both)}
     with create("stats.json") as file:
         file.write((json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
     page = render_template("compare.html", "compare.js", result=result, data={"pairs": embed_pictures(both)})
     with create("index.html") as file:
         file.write(page.encode())
     return changes
+
+
+def _kept(picture: Picture) -> list[tuple[Any, ...]]:
+    """Span, corners and score of each kept box; the two runs may number their phrases differently."""
+    return sorted((*picture["phrases"][box[0]][:2], *box[1:6]) for box in picture["boxes"] if not box[6])
 
 
 def _sides(before: Any, after: Any) -> tuple[tuple[str, Any], tuple[str, Any]]:

@@ -78,6 +78,7 @@ def exactness(merged: Merged) -> dict[str, Any]:
             "relative_standard_error": phrases.relative_error(kept),
             "relative_error_95": 1.96 * phrases.relative_error(kept),
         },
+        "unique_heads": {"exact": merged.terms["heads"].exact},
         "phrase_counts": {"exact": phrases.undercount == 0, "undercount_at_most": phrases.undercount},
         "duplicates": {"exact": merged.terms["image_captions"].exact},
     }

@@ -90,7 +90,8 @@ def _cut(picture: Picture) -> Picture:
     for name in ("boxes", "gold"):
         if len(picture[name]) > MOST_BOXES:
             kept[name] = picture[name][:MOST_BOXES]
-            kept[f"more_{name}"] = len(picture[name]) - MOST_BOXES
+    if rest := picture["boxes"][MOST_BOXES:]:
+        kept["undrawn"] = {"all": len(rest), "kept": sum(not box[6] for box in rest)}
     if len(picture["caption"]) > MOST_CHARS:
         kept["caption"] = picture["caption"][:MOST_CHARS] + "…"
     return kept

@@ -61,14 +61,19 @@ const phrasebox = (() => {
     const line = make("p", "caption");
     line.dir = "auto";
     const text = Array.from(picture.caption);
-    const grounded = new Set(boxes.map((box) => box[0]));
+    const scores = new Map();
+    for (const [phrase, , , , , score] of boxes) scores.set(phrase, [...(scores.get(phrase) || []), score]);
     const order = (picture.phrases || []).map((phrase, i) => [...phrase, i]).sort((a, b) => a[0] - b[0]);
     let at = 0;
     for (const [start, end, , i] of order) {
       if (start < at || end > text.length) continue;
       line.append(text.slice(at, start).join(""));
-      const span = make("mark", grounded.has(i) ? `k${i % 8}` : "none", text.slice(start, end).join(""));
-      if (grounded.has(i)) span.dataset.phrase = i;
+      const found = scores.get(i);
+      const span = make("mark", found ? `k${i % 8}` : "none", text.slice(start, end).join(""));
+      if (found) {
+        span.dataset.phrase = i;
+        span.dataset.score = Math.max(...found).toFixed(2) + (found.length > 1 ? ` ×${found.length}` : "");
+      }
       line.append(span);
       at = end;
     }

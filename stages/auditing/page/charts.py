@@ -31,21 +31,33 @@ def element(name: str, content: str = "", **attributes: Any) -> Markup:
 
 
 def histogram(
-    counts: Sequence[int], ticks: Sequence[Tick], bins: Sequence[str], label: str, mark: float = -1.0
+    counts: Sequence[int],
+    ticks: Sequence[Tick],
+    bins: Sequence[str],
+    label: str,
+    mark: float = -1.0,
+    log: bool = False,
 ) -> Markup:
-    """Vertical bars. `ticks`: (position in bins, text); `bins`: what each bar is called; `mark`: a vertical line."""
+    """Vertical bars. `ticks`: (position in bins, text); `bins`: what each bar is called; `mark`: a vertical line.
+
+    `log`: the height of a bar is that of log(1 + count).
+    """
     top = max([*counts, 1])
+
+    def y_at(count: float) -> float:
+        return FLOOR - UP * (math.log1p(count) / math.log1p(top) if log else count / top)
+
     step = ACROSS / max(len(counts), 1)
     inside = NOTHING
     for i, count in enumerate(counts):
-        height = UP * count / top
+        y = y_at(count)
         title = element("title", f"{bins[i]}: {count:,}")
-        place = {"x": LEFT + i * step + 0.5, "y": FLOOR - height, "width": max(step - 1, 0.6), "height": height}
+        place = {"x": LEFT + i * step + 0.5, "y": y, "width": max(step - 1, 0.6), "height": FLOOR - y}
         inside += element("rect", title, class_="bar", **place)
     if mark >= 0:
         inside += _upright("mark", LEFT + mark * step)
     marks = [(LEFT + position * step, text) for position, text in ticks]
-    return _frame(inside, marks, _levels(top), lambda value: FLOOR - UP * value / top, label)
+    return _frame(inside, marks, [0.0, *_powers(top)] if log else _levels(top), y_at, label)
 
 
 def lines(
@@ -57,8 +69,12 @@ def lines(
     cursor: bool = False,
     dots: bool = False,
     diagonal: bool = False,
+    marks: Sequence[tuple[str, float]] = (),
 ) -> Markup:
-    """Lines of the classes s0, s1 ...; `log`: both axes; `cursor`: a vertical line that the page's script moves."""
+    """Lines of the classes s0, s1 ...; `log`: both axes; `cursor`: a vertical line that the page's script moves.
+
+    `marks`: (class, x) of further vertical lines.
+    """
     points = [point for _, line in series for point in line]
     if not points:
         return NOTHING
@@ -83,7 +99,9 @@ def lines(
             "data_high": str(max(xs)),
         }
         inside += _upright("mark cursor", 0.0, **span)
-    levels = [10.0**k for k in range(12) if 10.0**k <= peak] if log else _levels(peak)
+    for class_, x in marks:
+        inside += _upright(f"mark {class_}", x_at(x))
+    levels = _powers(peak) if log else _levels(peak)
     return _frame(inside, [(x_at(x), text) for x, text in x_ticks], levels, y_at, label)
 
 
@@ -97,7 +115,8 @@ def heat(cells: Sequence[Sequence[int]]) -> Markup:
             if count:
                 opacity = f"{count / top:.2f}"
                 place: dict[str, Any] = {"x": x * CELL, "y": y * CELL, "width": CELL, "height": CELL}
-                inside += element("rect", class_="heat", fill_opacity=opacity, **place)
+                title = element("title", f"{count:,}")
+                inside += element("rect", title, class_="heat", fill_opacity=opacity, **place)
     inside += element("rect", class_="frame", x=0, y=0, width=side, height=side)
     return _svg(inside, "chart square", side, side, "where box centres lie")
 
@@ -114,6 +133,10 @@ def _scales(low: float, high: float, peak: float, log: bool) -> tuple[Place, Pla
         return FLOOR - UP * (math.log(max(y, 1)) / math.log(peak) if log else y / peak)
 
     return x_at, y_at
+
+
+def _powers(top: float) -> list[float]:
+    return [10.0**k for k in range(12) if 10.0**k <= top]
 
 
 def _levels(top: float) -> list[float]:

@@ -99,7 +99,8 @@
     const boxes = boxesOf(picture);
     const gold = $("f-gold") && $("f-gold").checked ? picture.gold : [];
     const best = boxes.length ? `, best ${Math.max(...boxes.map((box) => box[5])).toFixed(2)}` : "";
-    const more = picture.more_boxes ? `, ${picture.more_boxes} more not drawn` : "";
+    const undrawn = picture.undrawn && !wantedPhrase() ? picture.undrawn[$("f-reason").value] : 0;
+    const more = undrawn ? `, ${undrawn} more not drawn` : "";
     const number = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
     const node = make("article", "card");
     node.append(shot(picture, boxes, gold), caption(picture, boxes));

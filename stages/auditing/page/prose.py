@@ -22,12 +22,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def compact(value: float | None) -> str:
-    """1,234 as it is; 24.0M, 78.1M, 12.3k from 10,000 up."""
+    """1,234 as it is; 24M, 78.1M, 12.3k from 10,000 up."""
     if value is None:
         return "–"
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= max(size, 10_000):
-            return f"{value / size:.1f}{unit}"
+            return f"{value / size:.1f}".removesuffix(".0") + unit
     return f"{value:,.0f}"
 
 
@@ -126,6 +126,28 @@ def tables(stats: dict[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
     return TABLES[1:] if stats["parts"].get("pseudo") else TABLES[:1]
 
 
+AT_LEAST = ("parts_missing", "stage_incomplete", "no_boxes", "gold_precision")  # the others' limits are upper ones
+
+
+def usual(warning: dict[str, Any]) -> str:
+    """The band that a warning's figure is outside of, in words."""
+    limit = warning["limit"]
+    if isinstance(limit, list):
+        return f"{limit[0]:g} to {limit[1]:g}"
+    text = number(limit) if isinstance(limit, int) else f"{limit:.0%}"
+    return f"at {'least' if warning['code'] in AT_LEAST else 'most'} {text}"
+
+
+def setting(value: Any) -> str:
+    """A value of the config; an en dash for none."""
+    return "–" if value is None else str(value)
+
+
+def points(before: float | None, after: float | None) -> str:
+    """The change of a share, in percentage points."""
+    return "–" if before is None or after is None else f"{100 * (after - before):+.1f} pt"
+
+
 def signed(change: float | None) -> str:
     if change is None:
         return "–"
@@ -137,7 +159,7 @@ def change_headline(result: dict[str, Any]) -> str:
     if boxes["before"] == boxes["after"]:
         return "As many boxes as before"
     more = "more" if boxes["after"] > boxes["before"] else "fewer"
-    return f"{compact(abs(boxes['after'] - boxes['before']))} boxes {more}"
+    return f"{compact(abs(boxes['after'] - boxes['before']))} {more} boxes"
 
 
 def change_standfirst(result: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stages.auditing.alarms import warnings
+from stages.auditing.page.prose import usual
 
 QUIET: dict[str, Any] = {
     "pairs": 1000,
@@ -66,7 +67,21 @@ def test_nothing_unusual_no_warning() -> None:
 )
 def test_past_its_limit(path: str, value: Any, code: str) -> None:
     (found,) = warnings(changed(path, value))
-    assert found["code"] == code and found["limit"] is not None and found["text"].endswith(".")
+    assert found["code"] == code and found["limit"] is not None
+    assert found["text"].endswith(".") and found["reason"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("code", "limit", "words"),
+    [
+        ("boxes_per_image", [1.2, 5.0], "1.2 to 5"),
+        ("top_phrase", 0.02, "at most 2%"),
+        ("gold_precision", 0.8, "at least 80%"),
+        ("parts_missing", 1200, "at least 1,200"),
+    ],
+)
+def test_the_page_says_what_is_usual(code: str, limit: Any, words: str) -> None:
+    assert usual({"code": code, "limit": limit}) == words
 
 
 def test_few_rows_say_little() -> None:

@@ -261,6 +261,25 @@ def test_fiftyone(exported: Callable[..., Exported], run: Any) -> None:
     check_pictures(export, {key: f"data/{key}.jpg" for key in labels})
 
 
+def test_fiftyones_own_importer_reads_it(exported: Callable[..., Exported], run: Any) -> None:
+    """The importer alone: `Dataset.from_dir` would need a MongoDB server."""
+    name = "fiftyone.utils.data.importers"
+    importers = pytest.importorskip(name, reason="fiftyone is not installed; pip install it to run this")
+    export = exported("fiftyone")
+    found = []
+    importer = importers.FiftyOneImageDetectionDatasetImporter(dataset_dir=str(export.folder), compute_metadata=True)
+    with importer:
+        for path, metadata, labels in importer:
+            key, w, h = Path(path).stem, metadata.width, metadata.height
+            assert Path(path).read_bytes() == (run.root / "images" / f"{key}.jpg").read_bytes()
+            for detection in labels.detections:
+                assert detection["caption"] == captions(run)[key]
+                x, y, dx, dy = detection.bounding_box
+                corners = (x * w, y * h, (x + dx) * w, (y + dy) * h)
+                found.append((key, *detection["span"], *corners, detection.confidence))
+    same(found, truth(run))
+
+
 def test_the_card(exported: Callable[..., Exported], run: Any) -> None:
     with pytest.raises(UserError, match="run `phrasebox audit` first"):
         exported("card")

@@ -17,7 +17,7 @@ import pytest
 
 from stages.auditing import page, pictures
 from stages.auditing.compare import compare_runs
-from stages.auditing.page import embed
+from stages.auditing.page import embed, prose
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -240,6 +240,55 @@ def test_spans_are_marked_where_they_are(browser: Browser, run: Any) -> None:
     assert all(marks == expected[key] for key, marks in rows)
 
 
+def test_a_span_has_its_best_score_and_number_of_boxes(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    shown = browser.run(
+        "[...document.querySelectorAll('.card')].map(c => [c.querySelector('.meta').textContent.slice(0, 12),"
+        " [...c.querySelectorAll('mark[data-score]')].map(m => [+m.dataset.phrase, m.dataset.score])])"
+    )
+    kept = {row["key"]: row["boxes"] for row in run.rows["pseudo"]}
+    seen = 0
+    for key, marks in shown:
+        scores: dict[int, list[float]] = {}
+        for box in kept[key]:
+            scores.setdefault(box["phrase"], []).append(box["score"])
+        assert {phrase for phrase, _ in marks} == set(scores)
+        for phrase, text in marks:
+            best, _, times = text.partition(" ×")
+            assert float(best) == pytest.approx(max(scores[phrase]), abs=0.0051)
+            assert int(times or 1) == len(scores[phrase])
+            seen += 1
+    assert seen > 10
+
+
+def test_warnings_say_their_limit_and_why(browser: Browser, run: Any) -> None:
+    browser.open(report(run))
+    stats = json.loads((run.root / "report" / "stats.json").read_text())
+    shown = browser.run("[...document.querySelectorAll('#warnings li')].map(e => e.textContent)")
+    assert len(shown) == len(stats["warnings"]) > 0
+    for text, warning in zip(shown, stats["warnings"]):
+        assert warning["code"] in text and warning["reason"] in text
+        assert f"Usual: {prose.usual(warning)}." in text
+
+
+def test_what_is_not_drawn_is_counted_by_the_filter(browser: Browser, shapes: Callable[..., Any]) -> None:
+    """A picture with more boxes than are drawn, the kept ones among them: the others were dropped."""
+    run = shapes().fill(2, until="phrases", gold=False)  # its first row is a reject
+    row = run.rows["phrases"][0]
+    corners = {"x1": 1.0, "y1": 1.0, "x2": 30.0, "y2": 30.0}
+    boxes = [{"phrase": 0, **corners, "score": 0.9 if i < 5 else 0.2} for i in range(60)]
+    labels = {"key": row["key"], "width": 320, "height": 240, "boxes": boxes, "dropped": []}
+    low = [{"box": i, "reason": "low_score"} for i in range(5, 60)]
+    run.write("labels", 0, [labels])
+    run.write("pseudo", 0, [{**labels, "boxes": boxes[:5], "dropped": low}])
+    run.audit()
+    browser.open(report(run))
+    meta = "document.querySelector('.card .meta').textContent"
+    assert "5 boxes" in browser.run(meta) and "more" not in browser.run(meta)
+    browser.set("f-reason", "all")
+    assert f"{60 - pictures.MOST_BOXES} more not drawn" in browser.run(meta)
+
+
 def test_boxes_and_spans_of_a_phrase_share_their_colour(browser: Browser, run: Any) -> None:
     browser.open(report(run))
     pairs = browser.run(
@@ -350,8 +399,15 @@ def test_a_comparison_opens(browser: Browser, shapes: Callable[..., Any], tmp_pa
     assert result["phrases"]["lost"] == len(norms[0] - norms[1]) > 0
     assert {row["phrase"] for row in result["phrases"]["most_lost"]} == norms[0] - norms[1]
     assert result["phrases"]["gained"] == 0
+    assert result["same_labels"] is True  # the runs differ in their filter alone
     browser.open(tmp_path / "index.html")
     assert browser.run("document.querySelectorAll('.twins').length") == result["pictures"]["compared"] == 24
+    differ = browser.run(
+        "[...document.querySelectorAll('.twins')].map(t => new Set([...t.querySelectorAll('.card')].map(c =>"
+        " c.querySelectorAll('rect.box').length)).size > 1)"
+    )
+    assert sum(differ) == result["pictures"]["changed"] > 0
+    assert differ == sorted(differ, reverse=True)  # what changed comes first
     assert browser.complaints == []
 
 
