@@ -1,7 +1,7 @@
 """Handing one stage's tasks to Ray actors: a bounded window, and what to do when a worker dies or hangs.
 
-Only names and counts travel. A task whose worker died is given to another; a task that killed three workers, or ran
-into the deadline twice, is reported as failed and the others go on.
+Only names and counts travel. A task whose worker died is given to another; a task that killed three workers, or stood
+still for the deadline twice, is reported as failed and the others go on.
 """
 
 from __future__ import annotations
@@ -10,21 +10,28 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commits import read_record, record_path
+from pipeline.machine import Machine, unlike, versions
+from pipeline.status import heartbeats
 from pipeline.storage import Storage
 from pipeline.worker import Outcome, Task, load_class
+from stages.stage import UserError
 
 if TYPE_CHECKING:
     from pipeline.ray_executor import RayExecutor
 
 IN_FLIGHT = 2  # tasks given to one worker: one runs, the next one waits at its door
 DEATHS = 3  # a task that killed so many workers is given up
-TIMEOUTS = 2  # and so is one that ran into the deadline so often
+LOSSES = 10  # and one that lost so many, be it to the machine or to a neighbour
+TIMEOUTS = 2  # and one that stood still so often
 TICK = 1.0  # seconds
+PATIENCE = 30.0  # seconds that tasks wait for a worker to start while another one has nothing to do
+OOM_VICTIM = re.compile(r"Selected to kill: \(Actor\((\w+)\).*?actual memory used=([\d.]+)GB")
 
 
 @dataclass
@@ -32,14 +39,34 @@ class Slot:
     """The driver's side of one actor, which runs its tasks in the order given."""
 
     actor: Any
-    log: Any  # reference to the path of its stderr, known once the process is up
+    hello: Any  # reference to the `Machine` that it runs on, known once the process is up
     queue: deque[tuple[Any, Task]] = field(default_factory=deque)  # (reference, task)
-    since: float | None = None  # when the first of the queue began to run; None: the process is not up yet
+    hired: float = field(default_factory=time.monotonic)
+    since: float | None = None  # when the first of the queue was last seen to move; None: the process is not up yet
+    done: int = 0  # how far it was then
 
     def next(self) -> None:
         """The first task is settled; the second one runs now."""
         self.queue.popleft()
-        self.since = time.monotonic()
+        self.moved(0)
+
+    def moved(self, done: int) -> None:
+        self.since, self.done = time.monotonic(), done
+
+    def greet(self) -> None:
+        """Sees whether the process is up: what waits for a free machine, or starts, costs its tasks no time.
+
+        Raises UserError where its machine lacks something.
+        """
+        import ray
+
+        if self.since is not None or not ray.wait([self.hello], timeout=0)[0]:
+            return
+        self.moved(0)
+        with suppress(ray.exceptions.RayError):  # it died; its first task says so, too
+            machine: Machine = ray.get(self.hello)
+            if wrong := unlike(versions(), machine.versions):
+                raise UserError(f"{machine.host}: {'; '.join(wrong)}; install there what this machine has")
 
 
 class Dispatch:
@@ -49,9 +76,9 @@ class Dispatch:
         self._tasks = iter(tasks)
         self._again: deque[Task] = deque()
         self._deaths: Counter[int | None] = Counter()  # by part
+        self._losses: Counter[int | None] = Counter()
         self._timeouts: Counter[int | None] = Counter()
         self._deadline = deadline
-        self._limit = crew.limit()
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every task's outcome, as it comes."""
@@ -61,17 +88,20 @@ class Dispatch:
         while busy := [slot for slot in self._crew.slots if slot.queue]:
             ready, _ = ray.wait([slot.queue[0][0] for slot in busy], timeout=TICK)
             for slot in busy:
+                slot.greet()
                 if slot.queue[0][0] in ready:
                     yield from self._collect(slot)
                 elif self._is_overdue(slot):
                     yield from self._give_up_waiting(slot)
+            self._take_back()
             self._fill()
 
     def _fill(self) -> None:
-        """Gives out tasks until every worker has one running and one waiting."""
+        """Gives out tasks until every worker has one running and one waiting; machines that joined get workers."""
+        limit = self._crew.limit()
         while True:
-            slot = min(self._crew.slots, key=lambda slot: len(slot.queue), default=None)
-            hire = (slot is None or slot.queue) and len(self._crew.slots) < self._limit
+            slot = min(self._crew.slots, key=lambda slot: (len(slot.queue), slot.since is None), default=None)
+            hire = (slot is None or slot.queue) and len(self._crew.slots) < limit
             if not hire and slot is not None and len(slot.queue) >= IN_FLIGHT:
                 return
             task = self._again.popleft() if self._again else next(self._tasks, None)
@@ -80,8 +110,16 @@ class Dispatch:
             if hire or slot is None:
                 slot = self._crew.hire()
             if not slot.queue and slot.since is not None:
-                slot.since = time.monotonic()
+                slot.moved(0)
             slot.queue.append((slot.actor.run.remote(task), task))
+
+    def _take_back(self) -> None:
+        """Where a worker has nothing to do, nothing waits for one that may never start: its machine may be gone."""
+        if not any(slot.since is not None and not slot.queue for slot in self._crew.slots):
+            return
+        for slot in list(self._crew.slots):
+            if slot.queue and slot.since is None and time.monotonic() - slot.hired > PATIENCE:
+                self._dismiss(slot)
 
     def _collect(self, slot: Slot) -> Iterator[Outcome]:
         import ray
@@ -95,19 +133,28 @@ class Dispatch:
         yield outcome
 
     def _bury(self, slot: Slot, error: Exception) -> Iterator[Outcome]:
-        """A worker died over the first task of its queue that it had not committed; what waited is not to blame."""
+        """A worker died over the first task of its queue that it had not committed; what waited is not to blame.
+
+        Raises UserError for one that never came to life: no other would.
+        """
+        if unborn := cannot_start(error):
+            raise UserError(f"a worker cannot start: {unborn}")
         words = last_words(slot, error)
         while slot.queue and (record := self._committed(slot.queue[0][1])):
             yield Outcome(slot.queue.popleft()[1], record)  # it was done; only the news was lost with the worker
-        guilty = slot.queue.popleft()[1] if slot.queue else None
+        lost = slot.queue.popleft()[1] if slot.queue else None
         self._dismiss(slot)
-        if guilty is None:
+        if lost is None:
             return
-        self._deaths[guilty.part] += 1
-        if self._deaths[guilty.part] < DEATHS:
-            self._again.append(guilty)
-        else:
-            yield Outcome(guilty, failure="part", error=f"killed its worker {DEATHS} times; last words: {words}")
+        self._forget_heartbeat(lost)
+        self._losses[lost.part] += 1
+        self._deaths[lost.part] += is_to_blame(slot, error)
+        if self._deaths[lost.part] < DEATHS and self._losses[lost.part] < LOSSES:
+            self._again.append(lost)
+            return
+        deaths = self._deaths[lost.part]
+        what = f"killed its worker {deaths} times" if deaths == DEATHS else f"lost its worker {LOSSES} times"
+        yield Outcome(lost, failure="part", error=f"{what}; last words: {words}")
 
     def _committed(self, task: Task) -> str | None:
         """The record of a task that is committed although nobody said so."""
@@ -118,30 +165,64 @@ class Dispatch:
         return record.to_json() if record is not None and record.fingerprint == task.fingerprint else None
 
     def _is_overdue(self, slot: Slot) -> bool:
-        """A process that still starts, or waits for a free machine, costs its task no time; a job has no deadline."""
-        import ray
-
-        if slot.queue[0][1].job:
+        """Whether the first task has stood still for the deadline; a part that is slow but moves is left alone, and so
+        is a job."""
+        if slot.queue[0][1].job or slot.since is None or time.monotonic() - slot.since <= self._deadline:
             return False
+        done = max((beat["done"] for _, beat in self._heartbeats(slot.queue[0][1])), default=0)
+        if done != slot.done:
+            slot.moved(done)
+            return False
+        return True
 
-        if slot.since is None and ray.wait([slot.log], timeout=0)[0]:
-            slot.since = time.monotonic()
-        return slot.since is not None and time.monotonic() - slot.since > self._deadline
+    def _heartbeats(self, task: Task) -> list[tuple[str, dict[str, Any]]]:
+        """Path and facts of the attempts at a task."""
+        stage = load_class(task.stage).name
+        found = heartbeats(self._storage)
+        return [(path, beat) for path, beat in found if (beat["stage"], beat["part"]) == (stage, task.part)]
+
+    def _forget_heartbeat(self, task: Task) -> None:
+        """Of an attempt that was cut off: nobody is at it any more."""
+        for path, _ in self._heartbeats(task):
+            self._storage.delete(path)
 
     def _give_up_waiting(self, slot: Slot) -> Iterator[Outcome]:
         task = slot.queue.popleft()[1]
         self._dismiss(slot)
+        self._forget_heartbeat(task)
         self._timeouts[task.part] += 1
         if self._timeouts[task.part] < TIMEOUTS:
             self._again.append(task)
         else:
-            text = f"not finished within the deadline of {self._deadline:g} s, {TIMEOUTS} times"
+            text = f"no progress within the deadline of {self._deadline:g} s, {TIMEOUTS} times"
             yield Outcome(task, failure="part", error=text)
 
     def _dismiss(self, slot: Slot) -> None:
         """Lets an actor go and takes back the tasks that waited at its door."""
         self._again.extendleft(reversed([task for _, task in slot.queue]))
         self._crew.dismiss(slot)
+
+
+def cannot_start(error: Exception) -> str:
+    """Why no worker can be made, in one line; empty for any other error."""
+    text = str(error)
+    if "raised in its creation task" not in text and type(error).__name__ != "RuntimeEnvSetupError":
+        return ""
+    said = [line.strip() for line in text.splitlines() if re.match(r"\s*[\w.]*(Error|Exception)\b", line)]
+    return (said or [text])[-1][:500]
+
+
+def is_to_blame(slot: Slot, error: Exception) -> bool:
+    """Whether the task may be what killed its worker.
+
+    Not where its machine was lost, or where Ray ended several workers for want of memory and another one had more of it.
+    """
+    text = str(error)
+    if type(error).__name__ == "ActorUnavailableError" or "node has died" in text:
+        return False
+    held = {name: float(size) for name, size in OOM_VICTIM.findall(text)}
+    mine = held.get(slot.actor._actor_id.hex())
+    return mine is None or mine == max(held.values())
 
 
 def last_words(slot: Slot, error: Exception) -> str:
@@ -151,7 +232,7 @@ def last_words(slot: Slot, error: Exception) -> str:
     reason = re.search(r"exit detail: (.+?\.)(?: |$)", str(error)) or re.search(r"(.+)", str(error))
     words = [reason[1].strip() if reason else type(error).__name__]
     try:
-        path = Path(ray.get(slot.log, timeout=1))
+        path = Path(ray.get(slot.hello, timeout=1).log)
         lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
         words = [*lines[-3:], *words]
     except (ray.exceptions.RayError, OSError):

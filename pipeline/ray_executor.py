@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pipeline.dispatch import Dispatch, Slot
+from pipeline.machine import Machine, this_machine
 from pipeline.storage import open_storage
 from pipeline.worker import Context, Outcome, Task, Worker
 from stages.stage import UserError
 
 OBJECT_STORE = 128 << 20  # bytes; nothing but names passes through it
+COUNT_EVERY = 5.0  # seconds between two looks at how large the cluster is
+GPU_WAIT = 60.0  # seconds
+REACH = 5.0  # seconds
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -26,18 +35,20 @@ QUIET = {
 class Host:
     """The Ray actor: a process with one `Worker` in it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, folder: str, away: bool) -> None:
+        self._away = away  # on a cluster
+        with suppress(OSError):  # relative paths of the config mean here what they mean to the driver
+            os.chdir(folder)
         self._worker = Worker(context)
 
-    def log(self) -> str:
-        """The file that holds what this process says on stderr."""
-        try:
-            return os.readlink("/proc/self/fd/2")
-        except OSError:
-            return ""
+    def hello(self) -> Machine:
+        return this_machine()
 
     def run(self, task: Task) -> Outcome:
-        return self._worker.run(task)
+        outcome = self._worker.run(task)
+        if self._away and outcome.failure == "user":  # weights, or a device, that this machine may lack
+            return replace(outcome, error=f"{outcome.error} (on {socket.gethostname()})")
+        return outcome
 
 
 class RayExecutor:
@@ -51,12 +62,16 @@ class RayExecutor:
         self.slots: list[Slot] = []
         self._made_for: tuple[Context, bool] | None = None
         self._started = False
+        self._limit = (0, 0.0)  # actors, and when that was counted
 
     def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
         self._start()
         if self._made_for != (context, gpu):
             self._dismiss_all()
             self._made_for = (context, gpu)
+        self._limit = (0, 0.0)
+        if gpu:
+            self._wait_for_a_gpu()
         yield from Dispatch(self, open_storage(context.root), tasks, self._deadline).outcomes()
 
     def __enter__(self) -> RayExecutor:
@@ -79,9 +94,14 @@ class RayExecutor:
             self._started = False
 
     def limit(self) -> int:
-        """How many actors there may be: one per device, or one per worker."""
+        """How many actors there may be now: one per core or device of the cluster as it stands, `workers` at most."""
         assert self._made_for is not None
-        return self._devices() if self._made_for[1] else self._width()
+        limit, counted = self._limit
+        if not limit or time.monotonic() - counted > COUNT_EVERY:
+            there = int(_resources().get("GPU" if self._made_for[1] else "CPU", 0))
+            limit = max(1, min(there, self._workers or there))
+            self._limit = limit, time.monotonic()
+        return limit
 
     def hire(self) -> Slot:
         """One more actor."""
@@ -89,9 +109,9 @@ class RayExecutor:
 
         assert self._made_for is not None
         context, gpu = self._made_for
-        actor = ray.remote(Host).options(num_cpus=1, num_gpus=1 if gpu else 0, max_restarts=0).remote(context)
-        log: Any = actor.log
-        self.slots.append(Slot(actor, log.remote()))
+        options = {"num_cpus": 1, "num_gpus": 1 if gpu else 0, "max_restarts": 0, "max_task_retries": 0}
+        actor: Any = ray.remote(Host).options(**options).remote(context, os.getcwd(), bool(self._address))
+        self.slots.append(Slot(actor, actor.hello.remote()))
         return self.slots[-1]
 
     def dismiss(self, slot: Slot) -> None:
@@ -104,14 +124,16 @@ class RayExecutor:
         for slot in list(self.slots):
             self.dismiss(slot)
 
-    def _width(self) -> int:
-        return self._workers or max(1, int(_resources().get("CPU", 1)))
-
-    def _devices(self) -> int:
-        devices = int(_resources().get("GPU", 0))
-        if devices == 0:
-            raise UserError("the stage wants a GPU, but Ray has none; set its device to cpu, or use --inline")
-        return min(devices, self._workers or devices)
+    def _wait_for_a_gpu(self) -> None:
+        """Machines of a cluster may join a little later than its head. Raises UserError."""
+        end = time.monotonic() + (GPU_WAIT if self._address else 0)
+        while not _resources().get("GPU"):
+            if time.monotonic() >= end:
+                where = (
+                    f"no machine of the cluster has one (waited {GPU_WAIT:g} s)" if self._address else "Ray has none"
+                )
+                raise UserError(f"the stage wants a GPU, but {where}; set its device to cpu, or use --inline")
+            time.sleep(1)
 
     def _start(self) -> None:
         if self._started:
@@ -127,10 +149,11 @@ class RayExecutor:
             "logging_level": logging.INFO if self._verbose else logging.ERROR,
         }
         if self._address:
+            reach(self._address)
             try:
                 ray.init(address=self._address, runtime_env=_shipped_code(), **options)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(f"--address {self._address}: no Ray cluster answers there ({error})") from None
+                raise UserError(f"--address {self._address}: {refusal(error)}") from None
         else:
             cpus = self._workers or os.cpu_count() or 1
             ray.init(
@@ -152,6 +175,31 @@ def hush() -> None:
 
     if hasattr(worker, "print_to_stdstream"):
         worker.print_to_stdstream = lambda *_, **__: None
+
+
+def reach(address: str) -> None:
+    """Raises UserError where nobody listens: Ray itself would try for minutes."""
+    if address == "auto" and not os.environ.get("RAY_ADDRESS"):
+        known = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+        address = known.read_text().strip() if known.is_file() else ""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    except OSError as error:
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there ({error.strerror or error}); "
+            "start one with `ray start --head`, or leave --address out"
+        ) from None
+
+
+def refusal(error: Exception) -> str:
+    """Why a cluster did not take this driver, in one line."""
+    said = " ".join(str(error).split())[:300]
+    if re.search(r"token|unauth", said, re.IGNORECASE):
+        return f"the cluster wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the cluster ({said})"
+    return f"no Ray cluster answers there ({said})"
 
 
 def _resources() -> dict[str, float]:

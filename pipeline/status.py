@@ -50,11 +50,16 @@ def run_status(storage: Storage, project: Sequence[type[Any]]) -> RunStatus:
 
 def attempts(storage: Storage) -> list[dict[str, Any]]:
     """The attempts under way, by their heartbeats."""
+    return [beat for _, beat in heartbeats(storage)]
+
+
+def heartbeats(storage: Storage) -> list[tuple[str, dict[str, Any]]]:
+    """Path and facts of each attempt under way."""
     found = []
     for path in storage.list("state/attempts"):
         data = storage.read_or_none(path)
         try:
-            found.append(json.loads(data or b""))
+            found.append((path, json.loads(data or b"")))
         except ValueError:
             continue  # gone or half gone since the listing
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,16 @@ def source(tmp_path: Path) -> Path:
     for number, rows in enumerate((7, 5, 1)):
         write_source(folder, number, rows)
     return folder
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: thousands of fsyncs are not what a test is about."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="phrasebox-", dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from toy_runs import data_files, make_config, run_toys, write_source
 
+from pipeline import dispatch
 from pipeline.dispatch import Dispatch
 from pipeline.ray_executor import RayExecutor
+from stages.stage import UserError
 
 RayOf = Callable[..., RayExecutor]
 
@@ -118,3 +120,71 @@ def test_the_local_ray_is_small_and_tells_nobody(ray_of: RayOf, tmp_path: Path, 
     assert ray.cluster_resources()["object_store_memory"] <= 256 << 20
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert not ray.worker.global_worker.node.address_info.get("webui_url")
+
+
+def test_a_machine_that_lacks_something_ends_the_run_with_one_line(
+    tmp_path: Path, source: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "versions", lambda: {"pyarrow": "1.0", "rarepackage": "2.5"})
+    line = r"^\S+: pyarrow is [\d.]+, not 1\.0; rarepackage 2\.5 is not installed; install there what this machine has$"
+    with pytest.raises(UserError, match=line):
+        run_toys(make_config(tmp_path / "run", source), ray_of(workers=2))
+
+
+def test_parts_do_not_wait_for_workers_that_never_start(
+    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster that shrank: more workers were hired than there are machines for now."""
+    monkeypatch.setattr(RayExecutor, "limit", lambda self: 4)
+    monkeypatch.setattr(dispatch, "PATIENCE", 0.5)
+    run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2))
+    assert data_files(tmp_path / "run") == expected
+
+
+def test_a_part_that_is_slow_but_moves_is_left_alone(
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf
+) -> None:
+    write_source(wide_source, 2, 8, first="@walk for twice the deadline")
+    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2, deadline=4.0))
+    assert not report.failed and len(list(marks.glob("walk-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "mine", "blamed"),
+    [
+        ("The actor died because its node has died. Node Id: 12ab", "aa", False),
+        ("The actor is dead because its worker process has died. Worker exit detail: Worker killed.", "aa", True),
+        (
+            "2 worker(s) were killed due to the node running low on memory.\n"
+            "Selected to kill: (Actor(aa): job ID=01, actual memory used=0.06GB, worker ID=1)\n"
+            "Selected to kill: (Actor(bb): job ID=01, actual memory used=1.26GB, worker ID=2)\n",
+            "aa",
+            False,
+        ),
+        (
+            "2 worker(s) were killed due to the node running low on memory.\n"
+            "Selected to kill: (Actor(aa): job ID=01, actual memory used=0.06GB, worker ID=1)\n"
+            "Selected to kill: (Actor(bb): job ID=01, actual memory used=1.26GB, worker ID=2)\n",
+            "bb",
+            True,
+        ),
+    ],
+)
+def test_who_is_to_blame_for_a_worker_that_died(text: str, mine: str, blamed: bool) -> None:
+    class Actor:
+        class _actor_id:
+            @staticmethod
+            def hex() -> str:
+                return mine
+
+    assert dispatch.is_to_blame(dispatch.Slot(Actor, None), RuntimeError(text)) is blamed
+
+
+def test_a_worker_that_cannot_start_is_no_fault_of_its_part() -> None:
+    text = (
+        "The actor died because of an error raised in its creation task, ray::Host.__init__() (pid=29120)\n"
+        '  File "/x/pipeline/worker.py", line 9, in <module>\n'
+        "ModuleNotFoundError: No module named 'pyarrow'\n worker_id=1"
+    )
+    assert dispatch.cannot_start(RuntimeError(text)) == "ModuleNotFoundError: No module named 'pyarrow'"
+    assert dispatch.cannot_start(RuntimeError("The actor died unexpectedly")) == ""

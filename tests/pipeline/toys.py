@@ -91,7 +91,7 @@ class ToyPhrases(ToyStage):
         pairs = io.read("pairs", ["key", "caption"])
         rows = [self._row(row["key"], row["caption"]) for row in pairs.to_pylist()]
         for caption in pairs["caption"].to_pylist():
-            mishap(caption, io.part, Path(self.config.ingest.source).parent / "marks")
+            mishap(caption, io, Path(self.config.ingest.source).parent / "marks")
         io.write("phrases", pa.Table.from_pylist(rows, schema=PHRASES))
         return PartResult(Counts(len(rows), len(rows)))
 
@@ -181,16 +181,16 @@ def write_tar(file: Any, rows: list[dict[str, Any]]) -> None:
                 tar.addfile(member, io.BytesIO(data))
 
 
-def mishap(caption: str, part: int, marks: Path) -> None:
-    """What a caption orders: `@die`, `@hang`, `@raise`, `@user`, `@store`, `@slow`; a number says how often at most:
-    `@die2` kills two workers and lets the third one through. `marks` is where that is counted.
+def mishap(caption: str, io: PartIO, marks: Path) -> None:
+    """What a caption orders: `@die`, `@hang`, `@eat`, `@raise`, `@user`, `@store`, `@slow`, `@walk`; a number says how
+    often at most: `@die2` kills two workers and lets the third one through. `marks` is where that is counted.
     """
     if not caption.startswith("@"):
         return
     what = caption[1:].split()[0].rstrip("0123456789")
     times = int(caption[1:].split()[0][len(what) :] or 1 << 30)
-    mine = len(list(marks.glob(f"{what}-{part}-*")))
-    (marks / f"{what}-{part}-{time.time_ns()}").touch()
+    mine = len(list(marks.glob(f"{what}-{io.part}-*")))
+    (marks / f"{what}-{io.part}-{time.time_ns()}").touch()
     if mine >= times or (marks / "peace").exists():
         return
     if what == "die":
@@ -199,11 +199,27 @@ def mishap(caption: str, part: int, marks: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         time.sleep(600)
+    if what == "eat":
+        eat(int(os.environ.get("TOYS_EAT_AT_MOST", 1 << 30)))
     if what == "slow":
         time.sleep(0.3)
+    if what == "walk":
+        for _ in range(10):
+            time.sleep(1.0)
+            io.progress(1)
     if what == "raise":
         raise ValueError("the stage has a mistake")
     if what == "user":
         raise UserError("phrases.backend: not installed")
     if what == "store":
         raise StoreError("phrases/: the store refuses access")
+
+
+def eat(most: int) -> None:
+    """Takes memory until somebody stops it; raises after `most` bytes."""
+    held = []
+    while sum(map(len, held)) < most:
+        held.append(b"x" * (64 << 20))
+        time.sleep(0.02)
+    time.sleep(5)
+    raise MemoryError("nobody stopped it")
