@@ -21,19 +21,30 @@ const phrasebox = (() => {
     return node;
   }
 
+  // IoU of at least 0.9, the audit's near duplicate: the upper box is dashed, so that the colour below it shows.
+  function coincide(a, b) {
+    const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+    const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+    if (width <= 0 || height <= 0) return false;
+    const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
+    return width * height >= 0.9 * (area(a) + area(b) - width * height);
+  }
+
   function drawing(picture, boxes, gold) {
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
     svg.setAttribute("preserveAspectRatio", "none");
-    for (const [phrase, x1, y1, x2, y2, score, reason] of boxes) {
+    for (const box of gold || []) svg.append(rect(box, "under"), rect(box, "box true"));
+    for (const [i, [phrase, x1, y1, x2, y2, score, reason]] of boxes.entries()) {
       const box = [x1, y1, x2, y2];
-      const node = rect(box, `box k${phrase % 8}${reason ? " out" : ""}`, phrase);
+      const over = boxes.slice(0, i).some((other) => other[0] !== phrase && coincide(other.slice(1, 5), box));
+      const node = rect(box, `box k${phrase % 8}${reason ? " out" : over ? " over" : ""}`, phrase);
       const title = document.createElementNS(SVG, "title");
       title.textContent = `${picture.phrases[phrase][2]}  ${score.toFixed(3)}${reason ? `  ${reason}` : ""}`;
       node.append(title);
-      svg.append(rect(box, "under", phrase), node);
+      if (!over) svg.append(rect(box, "under", phrase));
+      svg.append(node);
     }
-    for (const box of gold || []) svg.append(rect(box, "under"), rect(box, "box true"));
     return svg;
   }
 

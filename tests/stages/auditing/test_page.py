@@ -300,6 +300,23 @@ def test_boxes_and_spans_of_a_phrase_share_their_colour(browser: Browser, run: A
     assert len({stroke for stroke, _ in pairs}) >= 3
 
 
+def test_two_phrases_on_one_thing_show_both_colours(browser: Browser, shapes: Callable[..., Any]) -> None:
+    run = shapes().fill(2, until="phrases", gold=False)  # its first row is a reject
+    row = next(row for row in run.rows["phrases"] if len(row["phrases"]) > 1)
+    edges = ((0, 100.0), (0, 101.0), (1, 101.0), (1, 200.0))  # phrase, right edge: only the third is over another's
+    boxes = [{"phrase": p, "x1": 10.0, "y1": 10.0, "x2": x, "y2": 90.0, "score": 0.9} for p, x in edges]
+    labels = {"key": row["key"], "width": 320, "height": 240, "boxes": boxes, "dropped": []}
+    for dataset in ("labels", "pseudo"):
+        run.write(dataset, 0, [labels])
+    run.audit()
+    browser.open(report(run))
+    dashes = browser.run(
+        "[...document.querySelectorAll('.card rect.box')].map(e => getComputedStyle(e).strokeDasharray)"
+    )
+    assert dashes == ["none", "none", "7px, 7px", "none"]
+    assert json.loads((run.root / "report" / "stats.json").read_text())["box_shapes"]["near_duplicates"] == 3
+
+
 @pytest.mark.parametrize("size", [(320, 120), (320, 240), (120, 320)])
 def test_a_picture_is_shown_whole_and_in_proportion(
     browser: Browser, shapes: Callable[..., Any], size: tuple[int, int]
