@@ -135,10 +135,10 @@ def run_command(
     deadline: Deadline = 3600.0,
     verbose: Verbose = False,
 ) -> None:
-    from pipeline.commands import Options, run_stages
+    from pipeline.commands import Options, run_rounds
 
     options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
-    run_stages(config, set_ or [], run, first, last, options)
+    run_rounds(config, set_ or [], run, first, last, options)
 
 
 @app.command("status", help="What is done, under way, failed and rejected, stage by stage.")

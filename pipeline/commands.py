@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from pipeline import rounds
 from pipeline.config import CONFIG, dump, load_config, resolve
 from pipeline.dry_run import dry_run
 from pipeline.executors import Executor, InlineExecutor
@@ -48,9 +49,29 @@ def run_stages(
     file: str | None, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
 ) -> None:
     """Runs the stages from `first` to `last` (None: all)."""
-    names = stage_names(first, last)
-    parts = parse_parts(options.parts)
+    run_config(load_config(file, settings, run), stage_names(first, last), options)
+
+
+def run_rounds(
+    file: str, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
+) -> None:
+    """The same, and the later rounds that the config asks for, whole up to `last`, where this call trains a student."""
     config = load_config(file, settings, run)
+    names = stage_names(first, last)
+    following = [rounds.config_of(config, number) for number in range(2, config.rounds + 1) if "train" in names]
+    run_config(config, names, options)
+    for number, later in enumerate(following, 2):
+        say(f"round {number} of {config.rounds}: {later.run}")
+        if options.dry_run and not rounds.has_teacher(later):
+            say("  to be made with the student of the round before, which is not there yet")
+            return
+        if not options.dry_run:
+            rounds.inherit(open_storage(config.run), open_storage(later.run))
+        run_config(later, stage_names(None, last), options)
+
+
+def run_config(config: Config, names: Sequence[str], options: Options) -> None:
+    parts = parse_parts(options.parts)
     every = project()
     selection = Selection([stage for stage in every if stage.name in names], parts, options.force)
     starting = any(hasattr(stage, "plan") for stage in selection.stages) or selection.alone

@@ -89,7 +89,10 @@ class Ledger:
         if inputs is None:
             return None
         number = fingerprint(stage.name, stage.version, self.settings(stage), inputs)
-        return Task(reference_of(stage), 0, number, inputs, stale=self._files_of_result(stage, 0), job=True)
+        ranks = stage.ranks(self.config) if hasattr(stage, "ranks") else 1
+        return Task(
+            reference_of(stage), 0, number, inputs, stale=self._files_of_result(stage, 0), job=True, ranks=ranks
+        )
 
     def part_inputs(self, stage: type[Any], part: int) -> Inputs | None:
         inputs: Inputs = {}

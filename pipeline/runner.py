@@ -217,6 +217,9 @@ def missing_input(ledger: Ledger, stage: type[Any], part: int) -> str:
 
 
 def wants_gpu(config: Config, stage: type[Any]) -> bool:
+    """Whether the stage's actor needs one; where a job has ranks, they take the devices and the actor none."""
+    if hasattr(stage, "ranks") and stage.ranks(config) > 1:
+        return False
     device: str = getattr(getattr(config, stage.name, None), "device", "cpu")
     return device.startswith("cuda")
 

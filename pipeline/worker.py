@@ -51,6 +51,7 @@ class Task:
     digests: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (dataset, columns) that later stages depend on
     stale: tuple[str, ...] = ()  # files of an earlier result that this one replaces
     job: bool = False
+    ranks: int = 1  # of a job: so many processes make its result together
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Worker:
         io = RunFiles(self.storage, parts, attempt, beat)
         if task.job:
             self._make_room(task, stage)
-        notes = dict(stage.run_job(io) if task.job else stage.merge(io))
+        notes = dict(self._job_notes(stage, io, task, attempt) if task.job else stage.merge(io))
         if task.job:
             io.adopt(stage.outputs)
         self._withdraw(task, set(io.created))
@@ -140,6 +141,14 @@ class Worker:
         if task.job:
             self.storage.delete(_job_marker(stage.name))
         return record
+
+    def _job_notes(self, stage: Any, io: RunFiles, task: Task, attempt: str) -> dict[str, Any]:
+        if task.ranks == 1:
+            notes: dict[str, Any] = stage.run_job(io)
+            return notes
+        from pipeline.ranks import run_ranks
+
+        return run_ranks(self.context, task, attempt)
 
     def _make_room(self, task: Task, stage: Any) -> None:
         """What an interrupted job left is its to go on from, unless it was working on something else."""

@@ -104,7 +104,7 @@ class GoldSet(Section):
     """True boxes to train on beside the pseudo labels."""
 
     source: str
-    """`scenes`, a run folder with gold/, a COCO instances JSON, an MDETR-style JSON, or a folder of shards."""
+    """`scenes`, `run` (this run's own gold/), a COCO instances JSON, an MDETR-style JSON, or a folder of our shards."""
     format: Literal["auto", "scenes", "run", "coco", "mdetr", "shards"] = "auto"
     images: str | None = None
     split: Literal["gold", "web", "eval"] = "gold"
@@ -175,7 +175,8 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     benchmark: str = "scenes"
     """What to measure on (docs/evaluation.md): scenes (AP by how often a noun was in gold, and agreement with gold),
-    coco (AP), lvis (fixed AP; rare, common, frequent) or flickr30k (recall of annotated phrases)."""
+    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent) or
+    flickr30k (recall of annotated phrases)."""
     data: str | None = None
     """The annotation file of coco, lvis or flickr30k; for flickr30k also its list of ids, or its folder."""
     images: str | None = None
@@ -197,6 +198,8 @@ class Config(Section):
     corpus: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")] = "corpus"
     """Prefix of the sample names in the shards."""
     part_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    rounds: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often `phrasebox run` goes through: the student of each round is the teacher of the next, in RUN/rounds/K."""
     ingest: IngestConfig = IngestConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()

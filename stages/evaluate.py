@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FOLDER = "evaluation"
 BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
     "scenes": "",
+    "labels": "",
     "coco": "an instances JSON",
     "lvis": "an LVIS annotation JSON",
     "flickr30k": "a list of ids beside Sentences/ and Annotations/, their folder, or an MDETR-style JSON",
@@ -28,9 +29,14 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
 
 class EvaluateStage:
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["job"]] = "job"
-    inputs: ClassVar[tuple[Input, ...]] = (Input("student", optional=True),)
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("student", optional=True),
+        Input("labels", optional=True),  # for the benchmark `labels`, with the two that follow
+        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), optional=True),
+        Input("gold", optional=True),
+    )
     outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
 
     def __init__(self, config: Any) -> None:
@@ -66,6 +72,8 @@ class EvaluateStage:
         import torch
 
         torch.set_num_threads(self.whole.train.threads)
+        if self.config.benchmark == "labels":
+            return {"labels": self._measure_labels(io)}
         summary: dict[str, Any] = {}
         models = [name for name in self.config.models if name == "teacher" or WEIGHTS in io.files("student")]
         for number, name in enumerate(models):
@@ -77,11 +85,29 @@ class EvaluateStage:
                 "settings": self.config.model_dump(mode="json"),
                 **self._measure(glip, io, number, len(models)),
             }
-            path = f"{FOLDER}/{self.config.benchmark}-{name}.json"
-            with io.create(path) as stream:
-                stream.write((json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
+            self._write(io, name, result)
             summary[name] = headline(result)
         return summary
+
+    def _measure_labels(self, io: RunIO) -> dict[str, Any]:
+        """What the teacher has already said, against gold: no model is asked."""
+        from stages.evaluation.labels import evaluate_labels
+
+        label = self.whole.label
+        weights = weights_sha256(label.teacher, label.weights)
+        result = {
+            "model": {"role": "teacher", "variant": label.teacher, "weights": weights},
+            "benchmark": self.config.benchmark,
+            "settings": self.config.model_dump(mode="json"),
+            **evaluate_labels(io, self.config.threshold, lambda done: io.progress(done, 0)),
+        }
+        self._write(io, "teacher", result)
+        at = result["agreement"]["all"]["at"]
+        return {name: at[name] for name in ("precision", "recall", "mean_iou")}
+
+    def _write(self, io: RunIO, name: str, result: dict[str, Any]) -> None:
+        with io.create(f"{FOLDER}/{self.config.benchmark}-{name}.json") as stream:
+            stream.write((json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
 
     def _open_model(self, io: RunIO, name: str) -> tuple[Glip, dict[str, Any]]:
         label = self.whole.label

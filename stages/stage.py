@@ -223,6 +223,9 @@ class ReduceStage(MapStage, Protocol):
 
 
 class JobStage(Stage, Protocol):
+    """A job that several processes make together also has `ranks(config)`, how many, and `run_rank(io, rank, world)`,
+    which each of them calls; the first one's result is the job's."""
+
     def run_job(self, io: RunIO) -> dict[str, Any]:
         """Make the one result; returns what belongs in the commit record's notes and the summary line."""
         ...

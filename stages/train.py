@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.label import resolve_device, weights_sha256
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = "student"
 WEIGHTS = f"{FOLDER}/weights.safetensors"
-SPEED_ONLY = {"device", "workers", "checkpoint_every", "keep_checkpoints", "log_every"}
+SPEED_ONLY = {"device", "workers", "loaders", "checkpoint_every", "keep_checkpoints", "log_every"}
 
 
 class NothingToTrainOn(RuntimeError):
@@ -23,9 +25,9 @@ class NothingToTrainOn(RuntimeError):
 
 class TrainStage:
     name: ClassVar[str] = "train"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["job"]] = "job"
-    inputs: ClassVar[tuple[Input, ...]] = (Input("shards", optional=True),)
+    inputs: ClassVar[tuple[Input, ...]] = (Input("shards", optional=True), Input("gold", optional=True))
     outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
 
     def __init__(self, config: Any) -> None:
@@ -48,14 +50,31 @@ class TrainStage:
         kept = {name: value for name, value in train.model_dump(mode="json").items() if name not in SPEED_ONLY}
         kept["device"] = train.device.split(":")[0]
         kept["init"] = initial_weights(config)
+        kept["gold_sha256"] = [gold_sha256(gold.source) for gold in train.gold]
         return kept
 
+    @classmethod
+    def ranks(cls, config: Any) -> int:
+        """How many processes the job wants; each calls `run_rank`."""
+        ranks: int = config.train.workers
+        return ranks
+
     def run_job(self, io: RunIO) -> dict[str, Any]:
+        return self.run_rank(io, 0, 1)
+
+    def run_rank(self, io: RunIO, rank: int, world: int) -> dict[str, Any]:
+        """One of `train.workers` processes that train together; the first one's result is the job's."""
         import torch
 
         resolve_device(self.config.device)
         torch.set_num_threads(self.config.threads)
-        return train(io, self.whole)
+        return train(io, self.whole, rank, world)
+
+
+def gold_sha256(source: str) -> str | None:
+    """Of an annotation file, or of the list of a folder of shards; None for what is not a local file."""
+    file = next((path for path in (Path(source), Path(source) / "index.json") if path.is_file()), None)
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def initial_weights(config: Any) -> str | None:
@@ -69,35 +88,31 @@ def initial_weights(config: Any) -> str | None:
 
 
 def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, Any]:
-    """Train one worker's share; the first worker writes the checkpoints, the weights and the metrics.
+    """Train one rank's share; the first rank writes the checkpoints, the weights and the metrics.
 
-    Returns the last metrics, the number of samples seen and the sets that were trained on.
+    With more than one rank, torch's process group is there already. Returns the last loss, the number of samples seen
+    and the sets that were trained on.
     """
-    from safetensors.torch import save
-
     from stages.training.checkpoint import checkpoints
-    from stages.training.loop import Ranks, Trainer, metrics_lines
+    from stages.training.loop import Trainer
+    from stages.training.ranks import Ranks
 
     sets, maker = make_batches(io, config)
     glip = start_model(config)
     crops = name_crops(io, glip, sets, config) if config.train.crop_steps and not checkpoints(io, FOLDER) else None
     trainer = Trainer(glip, maker, config.train, io, FOLDER, Ranks(rank, world))
 
-    def report(step: int, entry: dict[str, float]) -> None:
+    def report(step: int, entry: dict[str, float | None]) -> None:
         io.progress(step, config.train.steps, f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s")
 
-    glip = trainer.run(report)
-    if rank == 0:
-        with io.create(WEIGHTS) as stream:
-            stream.write(save({name: value.contiguous() for name, value in glip.state_dict().items()}))
-        with io.create(f"{FOLDER}/metrics.jsonl") as stream:
-            stream.write(metrics_lines(trainer.metrics))
+    trainer.run(report)
+    entries = trainer.metrics.entries
     return {
         "steps": config.train.steps,
         "samples_seen": config.train.steps * config.train.batch_size,
         "samples_skipped": trainer.skipped,
         "sets": {name: len(samples) for name, samples in sets.items()},
-        "loss": trainer.metrics[-1]["loss"] if trainer.metrics else None,
+        "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": crops,
     }
 
@@ -122,20 +137,24 @@ def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Any) -
 
 def start_model(config: Any) -> Glip:
     """The student before its first step."""
+    from model.checkpoint import packaged_weights
     from model.glip import Glip
+    from model.variants import NONE, get_variant
 
     variant, init = config.train.variant, config.train.init
+    regularisation = get_variant(variant).published if config.train.regularise else NONE
     if init is None:
-        return Glip.from_variant(variant, seed=config.train.seed)
+        return Glip.from_variant(variant, config.train.seed, regularisation)
     if init != "teacher":
-        return Glip.from_file(variant, init)
+        return Glip.from_file(variant, init, regularisation)
     if config.label.teacher != variant:
         raise UserError(f"train.init: the teacher is a {config.label.teacher}, the student a {variant}")
-    return Glip.from_file(variant, config.label.weights) if config.label.weights else Glip.pretrained(variant)
+    return Glip.from_file(variant, config.label.weights or packaged_weights(variant), regularisation)
 
 
 def make_batches(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], BatchMaker]:
     """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn."""
+    from model.variants import get_variant
     from stages.training.loader import BatchMaker
     from stages.training.order import MixedOrder
 
@@ -154,7 +173,9 @@ def make_batches(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], BatchMak
         shape=lambda number, index: values[number].shape(index),
         batch_size=config.train.batch_size,
     )
-    return sets, BatchMaker(values, detection, order, config.train, config.ingest.max_pixels)
+    variant = get_variant(config.train.variant)
+    sides = (variant.short, variant.long)
+    return sets, BatchMaker(values, detection, order, config.train, config.ingest.max_pixels, sides)
 
 
 def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float], list[float]]:

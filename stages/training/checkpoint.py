@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io as bytes_io
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from safetensors.torch import save
+from torch import Tensor
 
 from stages.stage import RunIO
 
@@ -32,3 +35,9 @@ def load_checkpoint(io: RunIO, path: str) -> dict[str, Any]:
     with io.open(path) as stream:
         state: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
     return state
+
+
+def save_weights(io: RunIO, path: str, weights: Mapping[str, Tensor]) -> None:
+    """Weights alone, as `Glip.from_file` reads them."""
+    with io.create(path) as stream:
+        stream.write(save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from model.images import Size, padded_size, resized_size
 from stages.stage import RowError
 from stages.training import transforms
 from stages.training.order import Draw, MixedOrder
 from stages.training.samples import Example, Sample
 from stages.training.sets import SampleSet
 
-AHEAD = 3  # batches prepared while one trains
+AHEAD = 2  # batches that lie ready, beside those that the threads are at
 
 
 @dataclass(frozen=True)
@@ -23,30 +26,53 @@ class Batch:
     step: int
     examples: list[Example]
     skipped: list[tuple[str, RowError]]  # samples that could not be read or decoded
+    pad_to: Size  # (h, w) of the whole batch's pixels, whoever has the largest picture of it
 
 
 class BatchMaker:
     """Turns the draws of a step into examples. Randomness comes from (seed, position), so any step can be remade."""
 
     def __init__(
-        self, sets: list[SampleSet], detection: list[float], order: MixedOrder, config: Any, max_pixels: int
+        self,
+        sets: list[SampleSet],
+        detection: list[float],
+        order: MixedOrder,
+        config: Any,
+        max_pixels: int,
+        sides: tuple[int, int],
     ) -> None:
         self.sets, self.detection, self.order, self.config, self.max_pixels = sets, detection, order, config, max_pixels
+        self.sides = sides  # (short, long) that the variant was made for
         self.vocabularies = [samples.vocabulary() for samples in sets]
+        self._reading = threading.Lock()  # sets and their order are read by one thread at a time; decoding is not
 
     def make(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The share of worker `rank` of the batch of `step`."""
+        sides = self._sides(step)
+        with self._reading:
+            draws = self.order.batch(step)
+            shapes = [self.sets[draw.set].shape(draw.index) for draw in draws]
         examples, skipped = [], []
-        for draw in self.order.batch(step)[rank::world]:
+        for draw in draws[rank::world]:
             try:
-                examples.append(self._example(draw))
+                examples.append(transforms.resized(self._example(draw), sides))
             except RowError as error:
                 skipped.append((f"set {draw.set}, sample {draw.index}", error))
-        return Batch(step, examples, skipped)
+        sizes = [resized_size(shape, sides) for shape in shapes]
+        return Batch(step, examples, skipped, padded_size((max(h for h, _ in sizes), max(w for _, w in sizes))))
+
+    def _sides(self, step: int) -> tuple[int, int]:
+        """(short, long) side of the pictures of a step, drawn from `scales` where there are any."""
+        (short, long), scales = self.sides, self.config.scales
+        if not scales:
+            return short, long
+        drawn = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
+        return drawn, round(drawn * long / short)
 
     def _example(self, draw: Draw) -> Example:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])
-        sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
+        with self._reading:
+            sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
         example = transforms.decode(sample, self.max_pixels)
         if rng.random() < self.config.flip:
             example = transforms.flip(example)
@@ -64,12 +90,12 @@ class BatchMaker:
 
 
 def prefetch(make: Callable[[int], Batch], start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
-    """Batches of steps [start, stop), in order, up to AHEAD of them made in advance."""
+    """Batches of steps [start, stop), in order, made in advance by some threads."""
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="loader") as pool:
-        pending: list[Future[Batch]] = []
+        pending: deque[Future[Batch]] = deque()
         step = start
         while step < stop or pending:
-            while step < stop and len(pending) < AHEAD:
+            while step < stop and len(pending) < AHEAD + threads:
                 pending.append(pool.submit(make, step))
                 step += 1
-            yield pending.pop(0).result()
+            yield pending.popleft().result()

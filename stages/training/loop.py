@@ -2,46 +2,93 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from model.contrastive import RegionWordContrast
 from model.glip import Glip
 from stages.stage import RunIO
-from stages.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from stages.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint, save_weights
+from stages.training.flops import FlopMeter, peak_flops
 from stages.training.loader import Batch, BatchMaker, prefetch
+from stages.training.metrics import Entry, Metrics, finite, peak_memory
 from stages.training.optimizer import Ema, make_optimizer, rate_factor, set_rates
+from stages.training.ranks import Ranks
+from stages.training.samples import Example, box_array
+
+Report = Callable[[int, Entry], None]
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss is not a number; the message names the step and the keys of its samples."""
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """This worker's place among the data-parallel ones."""
+BLANK = Example(
+    key="",
+    image=np.zeros((32, 32, 3), dtype=np.uint8),
+    caption="nothing",
+    spans=(),
+    boxes=box_array([]),
+    phrase=np.zeros(0, dtype=np.int64),
+    scores=np.zeros(0, dtype=np.float32),
+    pseudo=False,
+)
 
-    rank: int = 0
-    world: int = 1
+
+class Student(nn.Module):
+    """What is trained: the model, and what training alone needs. Its forward pass gives the losses of a batch."""
+
+    def __init__(self, glip: Glip, config: Any) -> None:
+        super().__init__()
+        self.glip, self.config = glip, config
+        variant = glip.variant
+        self.contrast = (
+            RegionWordContrast(variant.channels, variant.text.hidden, config.seed) if config.contrastive else None
+        )
+
+    def forward(self, batch: Batch, average: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """The weighted losses. A share without samples gives zeros with a graph, so that no rank waits for it."""
+        examples, config = batch.examples or [BLANK], self.config
+        losses = self.glip.losses(
+            [example.image for example in examples],
+            [example.caption for example in examples],
+            [example.spans for example in examples],
+            [loss_target(example, config) for example in examples],
+            resize_to=None,  # the loader has done it
+            average=average,
+            phrase_softmax=config.phrase_softmax > 0,
+            contrast=self.contrast,
+            pad_to=batch.pad_to,
+        )
+        weights = {"loss_phrase_softmax": config.phrase_softmax, "loss_contrastive": config.contrastive}
+        real = float(bool(batch.examples))
+        return {name: loss * (weights.get(name, 1.0) * real) for name, loss in losses.items()}
+
+
+class Clock:
+    """Time since the last log: how much of it went into waiting for batches, and how many steps it holds."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.waited = 0.0
+        self.steps = 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self.waited += time.monotonic() - before
 
     @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def average(self, value: Tensor) -> Tensor:
-        """The mean over all workers."""
-        if self.world > 1:
-            value = value.clone()
-            torch.distributed.all_reduce(value)
-            value /= self.world
-        return value
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
 
 
 class Trainer:
@@ -50,135 +97,132 @@ class Trainer:
     def __init__(self, glip: Glip, maker: BatchMaker, config: Any, io: RunIO, folder: str, ranks: Ranks) -> None:
         self.glip, self.maker, self.config, self.io, self.folder, self.ranks = glip, maker, config, io, folder, ranks
         self.device = torch.device(config.device)
-        self.glip.to(self.device).train()
-        self.glip.precision = config.precision
+        self.student = Student(glip, config).to(self.device).train()
+        glip.precision = config.precision
         if config.checkpointing:
-            self.glip.use_checkpointing()
-        self.optimizer = make_optimizer(glip, config.lr, config.text_lr, config.weight_decay)
+            glip.use_checkpointing()
+        self.optimizer = make_optimizer(self.student, config.lr, config.text_lr, config.weight_decay)
         self.ema = Ema(glip, config.ema) if config.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.metrics = Metrics(io, folder)
         self.step = 0
-        self.metrics: list[dict[str, float]] = []
         self.skipped = 0
+        self.best: float | None = None  # lowest mean loss between two checkpoints
+        self.recent: list[float] = []  # losses since the last checkpoint
         self._resume()
+        self.flops, self.peak = FlopMeter(glip), peak_flops(self.device, config.precision)
+        self.parallel = ranks.wrap(self.student)
 
-    def run(self, progress: Callable[[int, dict[str, float]], None]) -> Glip:
+    def run(self, progress: Report) -> Glip:
         """All steps that are left. Returns the model with the averaged weights, in eval mode."""
         config, ranks = self.config, self.ranks
-        started, waited, seen = time.monotonic(), 0.0, 0
-        batches = prefetch(lambda step: self.maker.make(step, ranks.rank, ranks.world), self.step, config.steps)
+        make = partial(self.maker.make, rank=ranks.rank, world=ranks.world)
+        batches = prefetch(make, self.step, config.steps, config.loaders)
+        clock = Clock()
         while self.step < config.steps:
-            before = time.monotonic()
-            batch = next(batches)
-            waited += time.monotonic() - before
-            losses = self._train_step(batch)
-            seen += len(batch.examples) * ranks.world
-            self.skipped += len(batch.skipped)
+            with clock.waiting():
+                batch = next(batches)
+            figures = self._train_step(batch)
+            self.recent.append(figures["loss"])
             self.step += 1
+            clock.steps += 1
             if self.step % config.log_every == 0 or self.step == config.steps:
-                elapsed = time.monotonic() - started
-                self._log(losses, seen / elapsed, waited / elapsed, progress)
-                started, waited, seen = time.monotonic(), 0.0, 0
-            if ranks.first and (self.step % config.checkpoint_every == 0 and self.step < config.steps):
-                self._save()
-        if self.ema:
-            self.glip.load_state_dict(self.ema.state_dict())
+                self._log(figures, clock, progress)
+                clock = Clock()
+            if self.step % config.checkpoint_every == 0 and self.step < config.steps and ranks.first:
+                self._checkpoint()
+        if ranks.first:
+            self._keep_if_best()
+            save_weights(self.io, f"{self.folder}/weights.safetensors", self._weights())
+            self.metrics.write(self.step)
+        self.glip.load_state_dict(self._weights())
         return self.glip.eval()
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         config = self.config
         torch.manual_seed((config.seed * 1_000_003 + batch.step) * 64 + self.ranks.rank)  # of the dropouts
         set_rates(self.optimizer, rate_factor(batch.step, config.steps, config.warmup, config.schedule))
-        losses = self.glip.losses(
-            [example.image for example in batch.examples],
-            [example.caption for example in batch.examples],
-            [example.spans for example in batch.examples],
-            [loss_target(example, config) for example in batch.examples],
-            resize_to=self._sides(batch.step),
-            average=self.ranks.average,
-            phrase_softmax=config.phrase_softmax > 0,
-        )
-        if config.phrase_softmax:
-            losses["loss_phrase_softmax"] = losses["loss_phrase_softmax"] * config.phrase_softmax
+        losses = self.parallel(batch, self.ranks.average)
         loss = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(loss):
-            keys = ", ".join(example.key for example in batch.examples)
-            raise NonFiniteLoss(f"step {batch.step}: the loss is {loss.item()}; samples of the batch: {keys}")
+        figures = self._figures(batch, loss, losses)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
-        self._average_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self.glip.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema:
             self.ema.update(self.glip, batch.step)
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        return {"loss": float(loss.detach()), **values, "gradient_norm": float(norm)}
+        return {**figures, "gradient_norm": float(norm)}
 
-    def _sides(self, step: int) -> tuple[int, int]:
-        """(short, long) side of the pictures of a step, drawn from `scales` where there are any."""
-        variant, scales = self.glip.variant, self.config.scales
-        if not scales:
-            return variant.short, variant.long
-        short = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
-        return short, round(short * variant.long / variant.short)
+    def _figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
+        """The losses of the whole batch, over all ranks. Raises NonFiniteLoss, on every rank."""
+        local = torch.stack([loss, *losses.values(), loss.new_tensor(float(len(batch.skipped)))]).detach()
+        total, *parts, skipped = self.ranks.average(local).tolist()
+        if not np.isfinite(total):
+            keys = ", ".join(example.key for example in batch.examples)
+            whose = f"samples of the batch: {keys}" if not torch.isfinite(loss) else "another rank names its samples"
+            raise NonFiniteLoss(f"step {batch.step}: the loss is {total}; {whose}")
+        self.skipped += round(skipped * self.ranks.world)
+        return {"loss": total, **dict(zip(losses, parts, strict=True))}
 
-    def _average_gradients(self) -> None:
-        """Losses are divided by counts averaged over workers, so the mean gradient is that of the whole batch."""
-        if self.ranks.world == 1:
-            return
-        gradients = []
-        for parameter in self.glip.parameters():
-            if parameter.requires_grad:
-                if parameter.grad is None:  # took no part in this worker's share
-                    parameter.grad = torch.zeros_like(parameter)
-                gradients.append(parameter.grad)
-        flat = self.ranks.average(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, mean in zip(
-            gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True
-        ):
-            gradient.copy_(mean.view_as(gradient))
-
-    def _log(
-        self, losses: dict[str, float], rate: float, waiting: float, progress: Callable[[int, dict[str, float]], None]
-    ) -> None:
-        entry = {
-            "step": float(self.step),
-            "samples_seen": float(self.step * self.config.batch_size),
-            **losses,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "samples_per_second": rate,
-            "data_wait_share": waiting,
-            "memory_bytes": float(peak_memory(self.device)),
+    def _log(self, figures: dict[str, float], clock: Clock, progress: Report) -> None:
+        config, seconds = self.config, clock.seconds
+        factor = rate_factor(self.step - 1, config.steps, config.warmup, config.schedule)
+        flops = self.flops.take()
+        entry: Entry = {
+            "step": self.step,
+            "samples_seen": self.step * config.batch_size,
+            **{name: finite(value) for name, value in figures.items()},  # fp16 may overflow a gradient: none
+            "lr": config.lr * factor,
+            "text_lr": config.text_lr * factor,
+            "samples_per_second": clock.steps * config.batch_size / seconds,
+            "data_wait_share": clock.waited / seconds,
+            "memory_bytes": peak_memory(self.device),
+            "mfu": flops / seconds / self.peak if self.peak else None,
         }
-        self.metrics.append(entry)
+        self.metrics.add(entry)
         if self.ranks.first:
             progress(self.step, entry)
 
-    def _save(self) -> None:
+    def _checkpoint(self) -> None:
+        self._keep_if_best()
+        self.metrics.write(self.step)
         state = {
             "step": self.step,
-            "model": self.glip.state_dict(),
+            "student": self.student.state_dict(),
             "ema": self.ema.state_dict() if self.ema else {},
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "metrics": self.metrics,
+            "metrics": self.metrics.entries,
             "skipped": self.skipped,
+            "best": self.best,
         }
         save_checkpoint(self.io, self.folder, self.step, state, self.config.keep_checkpoints)
 
+    def _keep_if_best(self) -> None:
+        """best.safetensors: the weights after the stretch between two checkpoints with the lowest mean loss."""
+        mean = float(np.mean(self.recent))
+        if self.best is None or mean < self.best:
+            self.best = mean
+            save_weights(self.io, f"{self.folder}/best.safetensors", self._weights())
+        self.recent = []
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self.ema.state_dict() if self.ema else self.glip.state_dict()
+
     def _resume(self) -> None:
         found = checkpoints(self.io, self.folder)
-        if not found:
-            return
-        state = load_checkpoint(self.io, found[-1])
-        self.glip.load_state_dict(state["model"])
-        if self.ema:
-            self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.step, self.metrics, self.skipped = state["step"], state["metrics"], state["skipped"]
+        if found:
+            state = load_checkpoint(self.io, found[-1])
+            self.student.load_state_dict(state["student"])
+            if self.ema:
+                self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.step, self.skipped, self.best = state["step"], state["skipped"], state["best"]
+        if self.ranks.first:
+            self.metrics.resume(self.step, state["metrics"] if found else [])
 
 
 def loss_target(example: Any, config: Any) -> dict[str, Any]:
@@ -190,21 +234,3 @@ def loss_target(example: Any, config: Any) -> dict[str, Any]:
     if example.pseudo and not config.pseudo_regression:
         target["regression"] = torch.zeros(len(boxes), dtype=torch.bool)  # (N,)
     return target
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: of the device, or of this process where there is none."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def metrics_lines(metrics: list[dict[str, float]]) -> bytes:
-    """metrics.jsonl. Raises ValueError for a number that JSON has no word for."""
-    for entry in metrics:
-        for name, value in entry.items():
-            if not math.isfinite(value):
-                raise ValueError(f"metric {name} at step {entry['step']:.0f} is {value}")
-    return "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in metrics).encode()

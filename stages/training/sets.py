@@ -85,14 +85,20 @@ class SceneSet:
 
 
 class ShardSet:
-    """WebDataset shards of a run, read by their member offsets; samples stay where they are."""
+    """WebDataset shards that phrasebox made, read by their member offsets; samples stay where they are.
+
+    `folder`: a local path or URI, or relative to the run: its own shards.
+    """
 
     pseudo = True
 
-    def __init__(self, io: RunIO, folder: str = "shards", min_score: float = 0.0, pseudo: bool = True) -> None:
-        self.io, self.folder, self.min_score, self.pseudo = io, folder, min_score, pseudo
-        with io.open(f"{folder}/index.json") as stream:
-            index = json.load(stream)
+    def __init__(self, files: Files, folder: str = "shards", min_score: float = 0.0, pseudo: bool = True) -> None:
+        self.files, self.folder, self.min_score, self.pseudo = files, folder.rstrip("/"), min_score, pseudo
+        try:
+            with files.open_source(f"{self.folder}/index.json") as stream:
+                index = json.load(stream)
+        except FileNotFoundError:
+            raise UserError(f"{folder}: no shards here (there is no index.json)") from None
         self.shards = [(entry["file"], int(entry["samples"])) for entry in index["shards"] if entry["samples"]]
         self.starts = np.concatenate([[0], np.cumsum([samples for _, samples in self.shards])]).astype(np.int64)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
@@ -120,7 +126,7 @@ class ShardSet:
             self._open.move_to_end(number)
         else:
             file, samples = self.shards[number]
-            self._open[number] = OpenShard(self.io, f"{self.folder}/{file}", samples)
+            self._open[number] = OpenShard(self.files, f"{self.folder}/{file}", samples)
             if len(self._open) > OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
         return self._open[number], index - int(self.starts[number])
@@ -129,9 +135,9 @@ class ShardSet:
 class OpenShard:
     """One tar: its records in memory, its images by offset."""
 
-    def __init__(self, io: RunIO, path: str, samples: int) -> None:
+    def __init__(self, files: Files, path: str, samples: int) -> None:
         self._stack = ExitStack()
-        self._stream: BinaryIO = self._stack.enter_context(io.open(path))
+        self._stream: BinaryIO = self._stack.enter_context(files.open_source(path))
         self.records: list[dict[str, Any]] = []
         self._images: list[tuple[int, int]] = []  # offset, length
         for image, record in tar_samples(self._stream):
@@ -287,10 +293,11 @@ class MdetrSet:
         with files.open_source(annotations) as stream:
             data = json.load(stream)
         self.files, self.images = files, images
-        self.rows: list[dict[str, Any]] = data["images"]
         self.boxes: dict[int, list[dict[str, Any]]] = {}
         for annotation in data["annotations"]:
-            self.boxes.setdefault(annotation["image_id"], []).append(annotation)
+            if annotation["tokens_positive"] and annotation["bbox"][2] > 1 and annotation["bbox"][3] > 1:
+                self.boxes.setdefault(annotation["image_id"], []).append(annotation)
+        self.rows: list[dict[str, Any]] = [row for row in data["images"] if row["id"] in self.boxes]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -299,12 +306,11 @@ class MdetrSet:
         row = self.rows[index]
         spans: dict[tuple[tuple[int, int], ...], int] = {}
         boxes, phrase = [], []
-        for annotation in self.boxes.get(row["id"], []):
+        for annotation in self.boxes[row["id"]]:
             x, y, width, height = annotation["bbox"]
             key = tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
-            if width > 1 and height > 1 and key:
-                boxes.append((float(x), float(y), float(x + width), float(y + height)))
-                phrase.append(spans.setdefault(key, len(spans)))
+            boxes.append((float(x), float(y), float(x + width), float(y + height)))
+            phrase.append(spans.setdefault(key, len(spans)))
         return Sample(
             key=str(row["id"]),
             image=read_image(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.images import resize, resized_size
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
 
@@ -20,10 +21,17 @@ OTHER_SIDE = re.compile(
 
 
 def decode(sample: Sample, max_pixels: int) -> Example:
-    """Raises RowError for an image that cannot be decoded."""
+    """The picture in RGB, its boxes cut at its borders; those left with no area are dropped.
+
+    Raises RowError for an image that cannot be decoded.
+    """
+    image = decode_rgb(sample.image, max_pixels)
+    height, width = image.shape[:2]
+    boxes = sample.boxes.clip(0, np.array([width, height, width, height], dtype=np.float32))
+    sample = replace(sample, boxes=boxes).keep(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
     return Example(
         key=sample.key,
-        image=decode_rgb(sample.image, max_pixels),
+        image=image,
         caption=sample.caption,
         spans=sample.spans,
         boxes=sample.boxes,
@@ -31,6 +39,14 @@ def decode(sample: Sample, max_pixels: int) -> Example:
         scores=sample.scores,
         pseudo=sample.pseudo,
     )
+
+
+def resized(example: Example, sides: tuple[int, int]) -> Example:
+    """The picture at the network's size (`model.images.resized_size`), its boxes with it."""
+    height, width = example.image.shape[:2]
+    size = resized_size(example.image.shape, sides)
+    ratio = np.array([size[1] / width, size[0] / height] * 2, dtype=np.float32)
+    return replace(example, image=resize(example.image, size), boxes=example.boxes * ratio)
 
 
 def flip(example: Example) -> Example:

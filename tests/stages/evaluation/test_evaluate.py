@@ -68,7 +68,7 @@ def test_a_benchmark_from_config_to_file(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"benchmark": "odinw"}, "no benchmark 'odinw'; there are scenes, coco, lvis, flickr30k"),
+        ({"benchmark": "odinw"}, "no benchmark 'odinw'; there are scenes, labels, coco, lvis, flickr30k"),
         ({"benchmark": "lvis", "images": "x"}, "lvis needs `data`"),
         ({"benchmark": "flickr30k", "data": "x"}, "Sentences/ and Annotations/"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ import pytest
 
 from schemas.config import Config
 from stages.sources.scenes import draw_scene
+from stages.stage import ImageRef, RowError
 
 
 class RunDisk:
@@ -31,6 +32,11 @@ class RunDisk:
 
     def open(self, path: str) -> BinaryIO:
         return open(self.root / path, "rb")
+
+    open_source = open
+
+    def image_bytes(self, refs: Sequence[ImageRef]) -> Iterator[bytes | RowError]:
+        return ((self.root / ref.uri).read_bytes() for ref in refs)
 
     @contextmanager
     def create(self, path: str) -> Iterator[BinaryIO]:

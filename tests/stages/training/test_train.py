@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ import webdataset
 from safetensors.torch import load_file
 
 from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, start_model, train
-from stages.training.loop import NonFiniteLoss
+from stages.training.loader import prefetch
+from stages.training.loop import NonFiniteLoss, Student
 from stages.training.sets import ShardSet
 from tests.stages.training.conftest import RunDisk, small_training
 
@@ -49,7 +52,7 @@ def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path, tm
         path.unlink()
     with pytest.raises(KeyboardInterrupt):  # dies with step 2 saved and steps 3 and 4 done
         train(RunDisk(sharded, fail_before=WEIGHTS), config)
-    assert [path.name for path in (sharded / "student").iterdir()] == ["checkpoint-00000002.pt"]
+    assert {path.name for path in (sharded / "student").glob("checkpoint*")} == {"checkpoint-00000002.pt"}
     train(RunDisk(sharded), config)
     resumed = load_file(sharded / WEIGHTS)
     assert whole.keys() == resumed.keys()
@@ -85,6 +88,49 @@ def test_two_workers_do_as_one_with_the_same_global_batch(tmp_path: Path) -> Non
     assert moved > 0
 
 
+def test_a_share_without_samples_adds_nothing_to_the_gradient(sharded: Path) -> None:
+    """A rank whose pictures are all damaged, or that has none, takes part in the step and changes nothing."""
+    _, maker = make_batches(RunDisk(sharded), small_training())
+    student = Student(start_model(small_training()), small_training(contrastive=1.0).train)
+    counts: list[torch.Tensor] = []
+
+    def seen(value: torch.Tensor) -> torch.Tensor:
+        counts.append(value)
+        return value
+
+    losses = student(replace(maker.make(0), examples=[]), seen)
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(float(loss) == 0 for loss in losses.values()) and "loss_contrastive" in losses
+    assert not any(value.any() for value in counts)  # nor to what losses are divided by
+    assert all(x.grad is not None and not x.grad.any() for x in student.parameters() if x.requires_grad)
+
+
+@pytest.mark.parametrize("loaders", [1, 3])
+def test_batches_do_not_depend_on_the_threads_that_make_them(sharded: Path, loaders: int) -> None:
+    _, alone = make_batches(RunDisk(sharded), small_training(gold=GOLD, negative_captions=0.5))
+    expected = [alone.make(step) for step in range(8)]
+    _, maker = make_batches(RunDisk(sharded), small_training(gold=GOLD, negative_captions=0.5))
+    for batch, own in zip(prefetch(maker.make, 0, 8, loaders), expected, strict=True):
+        assert (batch.step, batch.pad_to) == (own.step, own.pad_to)
+        for example, same in zip(batch.examples, own.examples, strict=True):
+            assert (example.key, example.caption, example.spans) == (same.key, same.caption, same.spans)
+            np.testing.assert_array_equal(example.image, same.image)
+            np.testing.assert_array_equal(example.boxes, same.boxes)
+
+
+def test_every_sample_is_seen_once_an_epoch_whatever_the_number_of_ranks(sharded: Path) -> None:
+    """16 samples of three shards, batches of 5: an epoch is 3.2 batches, the windows of 8 batches hold 2.5 epochs."""
+    for world in (1, 2, 3, 5, 7):
+        _, maker = make_batches(RunDisk(sharded), small_training(batch_size=5))
+        seen = Counter(
+            example.key
+            for step in range(16)
+            for rank in range(world)
+            for example in maker.make(step, rank, world).examples
+        )  # 80 samples: five whole epochs
+        assert len(seen) == 16 and set(seen.values()) == {5}
+
+
 def free_port() -> int:
     import socket
 
@@ -103,7 +149,7 @@ def test_workers_share_a_batch_without_overlap(sharded: Path) -> None:
 
 @pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
-    config = small_training(steps=16, batch_size=1, lr=2e-3, text_lr=2e-3, gold=SAME_SHAPE, pseudo=False)
+    config = small_training(steps=16, batch_size=1, lr=2e-3, text_lr=2e-3, gold=SAME_SHAPE[:1], pseudo=False)
     result = train(RunDisk(tmp_path), config)
     metrics = [json.loads(line) for line in (tmp_path / "student" / "metrics.jsonl").read_text().splitlines()]
     assert result["samples_seen"] == 16

@@ -1,0 +1,339 @@
+"""Does a student pass its teacher? The grid of self-training on the scenes, cell by cell.
+
+    python benchmarks/selftrain.py plan                       # the cells, what is done, and what is left in hours
+    python benchmarks/selftrain.py run --minutes 50           # goes on where it stopped, as far as the time allows
+    python benchmarks/selftrain.py run --only '*-s1*'         # some cells (and what they need); one shell for each core
+    python benchmarks/selftrain.py collect                    # benchmarks/results/selftrain.json and the plots
+
+Every cell is `phrasebox` commands on configs/selftrain.yaml with some keys set, in a run folder of its own under
+--work, and leaves one JSON under --cells. A cell that has its JSON is made again only where its folder is gone and
+another cell needs what was in it. A command that is cut off (by --minutes, or a kill) goes on from its last checkpoint.
+Cells of a seed: `start`, the crop
+naming that stands for a pretrained backbone, from which all three models of the seed begin; `teacher`, on gold alone;
+`labels`, the teacher's boxes on the web pairs; `student`, on gold and pseudo labels; `upper`, on gold and the true
+boxes of the same web pairs. All see the same number of samples. Seeds differ in gold, web pairs and initial weights;
+evaluation pictures are the same for all. The curves (threshold, number of web pairs) are of the first seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import fnmatch
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.selftrain_results import collect  # noqa: E402 - after the path to it
+
+CONFIG = "configs/selftrain.yaml"
+GOLD = 2000  # gold pictures: all in which rare nouns occur
+WEIGHTS = "student/weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The sizes of the measurement. The default is the reduced one, for two cores."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int = 1500
+    batch_size: int = 8
+    crop_steps: int = 1500
+    web: int = 4000  # pairs of the main comparison
+    sizes: tuple[int, ...] = (500, 1000, 2000, 4000)
+    threshold: float = 0.5
+    thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
+    pictures: int = 500  # of the evaluation
+    device: str = "cpu"
+
+    @property
+    def samples(self) -> int:
+        return self.steps * self.batch_size
+
+
+@dataclass(frozen=True)
+class Cell:
+    name: str
+    settings: Mapping[str, Any]
+    commands: tuple[str, ...]  # of phrasebox, in this order
+    needs: tuple[Cell, ...] = ()
+    begins_as: Cell | None = None  # its folder starts as a copy of this one's
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the results are sorted by
+
+    def key(self) -> str:
+        """Changes with every setting of the cell and of those it needs."""
+        parts = [self.name, sorted(self.settings.items()), self.commands, [cell.key() for cell in self.needs]]
+        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+
+
+def cells_of(grid: Grid, work: Path) -> list[Cell]:
+    """Every cell after those that it needs."""
+    cells: dict[str, Cell] = {}
+    for seed in grid.seeds:
+        start = Cell(f"start-s{seed}", start_settings(grid, seed), ("train",))
+        init = {"train.init": str(work / start.name / WEIGHTS)}
+        teacher = Cell(
+            f"teacher-s{seed}",
+            {**model_settings(grid, seed, gold(seed)), **init, "train.pseudo": False},
+            ("train", "evaluate"),
+            (start,),
+            facts={"role": "teacher", "seed": seed},
+        )
+        labels = Cell(
+            f"labels-s{seed}",
+            {**web_settings(seed, max(grid.web, *grid.sizes)), **taught_by(work, teacher), "label.device": grid.device},
+            ("run --until label",),
+            (teacher,),
+        )
+        cells |= {cell.name: cell for cell in (start, teacher, labels)}
+        first = seed == grid.seeds[0]
+        wanted = {(grid.threshold, grid.web)}
+        if first:
+            wanted |= {(value, grid.web) for value in grid.thresholds} | {(grid.threshold, size) for size in grid.sizes}
+        for threshold, size in sorted(wanted):
+            student = Cell(
+                f"student-s{seed}-t{threshold}-n{size}",
+                {
+                    **web_settings(seed, size),
+                    **taught_by(work, teacher),
+                    **model_settings(grid, seed, gold(seed, size / GOLD)),
+                    **init,
+                    "filter.min_score": threshold,
+                },
+                ("run --until shard", "train", "evaluate"),
+                (start, labels),
+                labels,
+                {"role": "student", "seed": seed, "threshold": threshold, "web": size},
+            )
+            cells[student.name] = student
+        true_boxes = {"source": "scenes", "split": "web", "seed": seed, "count": grid.web}
+        upper = Cell(
+            f"upper-s{seed}",
+            {
+                **model_settings(grid, seed, [*gold(seed, grid.web / GOLD), true_boxes]),
+                **init,
+                "train.pseudo": False,
+            },
+            ("train", "evaluate"),
+            (start,),
+            facts={"role": "upper_bound", "seed": seed, "web": grid.web},
+        )
+        cells[upper.name] = upper
+    return list(cells.values())
+
+
+def gold(seed: int, weight: float = 1.0) -> list[dict[str, Any]]:
+    return [{"source": "scenes", "split": "gold", "count": GOLD, "seed": 7 + seed, "detection": 0.5, "weight": weight}]
+
+
+def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        **{"train.seed": seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size, "train.crop_steps": 0},
+        **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
+        **{"evaluate.count": grid.pictures, "evaluate.models": ["student"]},
+    }
+
+
+def start_settings(grid: Grid, seed: int) -> dict[str, Any]:
+    """One step at a thousandth of the rate stands at the end of the crops."""
+    return {
+        **model_settings(grid, seed, gold(seed)),
+        **{"train.crop_steps": grid.crop_steps, "train.steps": 1, "train.pseudo": False, "train.ema": 0},
+    }
+
+
+def web_settings(seed: int, count: int) -> dict[str, Any]:
+    return {"ingest.seed": seed, "ingest.count": count}
+
+
+def taught_by(work: Path, teacher: Cell) -> dict[str, Any]:
+    return {"label.weights": str(work / teacher.name / WEIGHTS)}
+
+
+# -- running -------------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    def __init__(self, work: Path, results: Path, minutes: float | None) -> None:
+        self.work, self.results = work, results
+        self.end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def done(self, cell: Cell) -> bool:
+        file = self.results / f"{cell.name}.json"
+        return file.exists() and json.loads(file.read_text())["key"] == cell.key()
+
+    def pending(self, cells: list[Cell]) -> list[Cell]:
+        """The cells to be made: without a result, or needed by one of these and without a folder."""
+        names = {cell.name for cell in cells if not self.done(cell)}
+        for cell in reversed(cells):  # those that need come after those that are needed
+            if cell.name in names:
+                names |= {needed.name for needed in cell.needs if not (self.work / needed.name / "cell").exists()}
+        return [cell for cell in cells if cell.name in names]
+
+    def make(self, cell: Cell) -> bool:
+        """Whether the cell is done now; it is not when the time is over."""
+        folder = self.work / cell.name
+        marker = folder / "cell"
+        if folder.exists() and (not marker.exists() or marker.read_text() != cell.key()):
+            shutil.rmtree(folder)  # of other settings
+        if not folder.exists():
+            self._begin(cell, folder)
+        started = time.monotonic()
+        for command in cell.commands:
+            if not self._phrasebox(command, cell, folder):
+                return False
+        result = {
+            **{"name": cell.name, "key": cell.key(), **cell.facts, "settings": dict(cell.settings)},
+            "seconds": round(time.monotonic() - started, 1),  # of this call; the commands' own are in commits/
+            "stage_seconds": {
+                path.parent.name: record(path)["seconds"] for path in folder.glob("commits/*/*0000.json")
+            },
+            "date": datetime.date.today().isoformat(),
+        }
+        if "evaluate" in cell.commands:
+            figures = json.loads((folder / "evaluation" / "scenes-student.json").read_text())
+            notes = record(folder / "commits" / "train" / "part-0000000.json")["notes"]
+            result |= {"detection": figures["detection"], "agreement": figures["agreement"]}
+            result |= {"samples_seen": notes["samples_seen"], "sets": notes["sets"]}
+        self.results.mkdir(parents=True, exist_ok=True)
+        (self.results / f"{cell.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        return True
+
+    def _begin(self, cell: Cell, folder: Path) -> None:
+        if cell.begins_as is None:
+            folder.mkdir(parents=True)
+        else:  # linked: files of a run are replaced, never written into
+            draft = self.work / f".{cell.name}"
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(self.work / cell.begins_as.name, draft, copy_function=os.link)
+            shutil.rmtree(draft / "state", ignore_errors=True)
+            (draft / "cell").unlink()
+            draft.rename(folder)
+        (folder / "cell").write_text(cell.key())
+
+    def _phrasebox(self, command: str, cell: Cell, folder: Path) -> bool:
+        """Runs it; False where it was stopped because the time is over. Raises RuntimeError where it fails."""
+        name, *rest = command.split()
+        config = [CONFIG] if name == "run" else ["--config", CONFIG]
+        settings = [f"--set={key}={json.dumps(value)}" for key, value in cell.settings.items()]
+        line = [sys.executable, "-m", "pipeline.cli", name, *config, "--run", str(folder), *rest, "--inline", *settings]
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        with open(folder / "log.txt", "a") as log:
+            process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            try:
+                code = process.wait(None if self.end is None else max(0.0, self.end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                return False
+            finally:
+                process.terminate()
+                process.wait()
+        if code:
+            raise RuntimeError(f"{cell.name}: phrasebox {command}: exit code {code}; see {folder / 'log.txt'}")
+        return True
+
+
+def record(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def chosen(cells: list[Cell], pattern: str) -> list[Cell]:
+    """The cells whose name fits, and all that they need, in order."""
+    wanted: set[str] = set()
+
+    def want(cell: Cell) -> None:
+        wanted.add(cell.name)
+        for needed in cell.needs:
+            want(needed)
+
+    for cell in cells:
+        if fnmatch.fnmatch(cell.name, pattern):
+            want(cell)
+    return [cell for cell in cells if cell.name in wanted]
+
+
+def plan_lines(cells: list[Cell], runner: Runner, grid: Grid, rates: Mapping[str, float]) -> Iterable[str]:
+    """A line for each cell, and the hours that are left on one core (or device) at the rates."""
+    left, pending = 0.0, {cell.name for cell in runner.pending(cells)}
+    for cell in cells:
+        seconds = cost(cell, grid, rates) if cell.name in pending else 0.0
+        left += seconds
+        yield f"{cell.name:24} {f'{seconds / 60:5.0f} min' if cell.name in pending else 'done'}"
+    yield f"{left / 3600:.1f} h left on one core or device"
+
+
+def cost(cell: Cell, grid: Grid, rates: Mapping[str, float]) -> float:
+    """Seconds by the rates of the machine, from the command line."""
+    if cell.name.startswith("start"):
+        return grid.crop_steps / rates["crops"]
+    if cell.name.startswith("labels"):
+        return float(cell.settings["ingest.count"]) * (1 / rates["label"] + 1 / 100)
+    return grid.samples / rates["train"] + grid.pictures / rates["evaluate"] + 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("plan", "run", "collect"))
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "selftrain-grid", help="run folders of the cells")
+    parser.add_argument(
+        "--cells", type=Path, default=ROOT / "benchmarks" / "results" / "selftrain", help="their results"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "selftrain.json")
+    parser.add_argument("--plots", type=Path, default=ROOT / "docs" / "pictures")
+    parser.add_argument("--minutes", type=float, default=None, help="stop after so long; the next call goes on")
+    parser.add_argument("--only", default="*", help="cells by name, as in a shell: '*-s0*'")
+    default = Grid()
+    parser.add_argument("--seeds", type=numbers(int), default=default.seeds)
+    parser.add_argument("--steps", type=int, default=default.steps)
+    parser.add_argument("--batch-size", type=int, default=default.batch_size)
+    parser.add_argument("--crop-steps", type=int, default=default.crop_steps)
+    parser.add_argument("--web", type=int, default=default.web)
+    parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
+    parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
+    parser.add_argument("--pictures", type=int, default=default.pictures)
+    parser.add_argument("--device", default=default.device)
+    for name, rate in (("train", 7.0), ("label", 15.0), ("evaluate", 3.0), ("crops", 2.0)):
+        parser.add_argument(f"--{name}-rate", type=float, default=rate, help="per second, for `plan` [one CPU core]")
+    options = parser.parse_args()
+    names = ("seeds", "steps", "batch_size", "crop_steps", "web", "sizes", "thresholds", "pictures", "device")
+    grid = Grid(**{name: getattr(options, name) for name in names})
+    work = options.work.resolve()
+    cells = chosen(cells_of(grid, work), options.only)
+    runner = Runner(work, options.cells, options.minutes)
+    if options.what == "plan":
+        rates = {name: getattr(options, f"{name}_rate") for name in ("train", "label", "evaluate", "crops")}
+        sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
+    elif options.what == "run":
+        run(cells, runner)
+    else:
+        found = [record(options.cells / f"{cell.name}.json") for cell in cells if cell.facts and runner.done(cell)]
+        collect(found, vars(grid), options.out, options.plots)
+
+
+def run(cells: list[Cell], runner: Runner) -> None:
+    pending = runner.pending(cells)
+    for number, cell in enumerate(pending):
+        if not runner.make(cell):
+            sys.stdout.write(f"stopped in {cell.name}; {len(pending) - number} cells are left\n")
+            return
+        sys.stdout.write(f"{cell.name}; {len(pending) - number - 1} cells are left\n")
+        sys.stdout.flush()
+
+
+def numbers(kind: type) -> Any:
+    return lambda text: tuple(kind(part) for part in text.split(","))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The grid of benchmarks/selftrain.py: what it makes, what it makes again, and the arithmetic of its verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.selftrain import Grid, Runner, cells_of, chosen
+from benchmarks.selftrain_results import collect
+from pipeline.config import load_config
+
+GRID = Grid(seeds=(0, 1), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
+
+
+def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_path: Path) -> None:
+    cells = {cell.name: cell for cell in cells_of(GRID, tmp_path)}
+    assert set(cells) == {
+        *("start-s0", "teacher-s0", "labels-s0", "student-s0-t0.5-n4000", "upper-s0"),
+        *("start-s1", "teacher-s1", "labels-s1", "student-s1-t0.5-n4000", "upper-s1"),
+        *("student-s0-t0.7-n4000", "student-s0-t0.5-n1000"),
+    }
+    configs = {}
+    for name, cell in cells.items():
+        settings = [f"{key}={json.dumps(value)}" for key, value in cell.settings.items()]
+        configs[name] = load_config("configs/selftrain.yaml", settings, str(tmp_path / name))
+    roles = [configs[name].train for name in ("teacher-s1", "student-s1-t0.5-n4000", "upper-s1")]
+    changing = {"gold", "pseudo"}
+    same = [train.model_dump(exclude=changing) for train in roles]
+    assert same[0] == same[1] == same[2] and same[0]["init"] == str(tmp_path / "start-s1/student/weights.safetensors")
+    teacher, student, upper = roles
+    assert [gold.split for gold in upper.gold] == ["gold", "web"] and not upper.pseudo and student.pseudo
+    assert student.gold[0].weight * 2000 == configs["student-s1-t0.5-n4000"].ingest.count == upper.gold[1].count == 4000
+    assert upper.gold[1].seed == configs["labels-s1"].ingest.seed == 1
+    assert upper.gold[0] == student.gold[0] and teacher.gold[0].seed == student.gold[0].seed
+    assert configs["labels-s1"].label.weights == str(tmp_path / "teacher-s1/student/weights.safetensors")
+
+
+def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
+    cells = cells_of(GRID, tmp_path / "work")
+    runner = Runner(tmp_path / "work", tmp_path / "results", None)
+    assert [cell.name for cell in runner.pending(cells)] == [cell.name for cell in cells]
+    (tmp_path / "results").mkdir()
+    for cell in cells:
+        (tmp_path / "results" / f"{cell.name}.json").write_text(json.dumps({"key": cell.key()}))
+    assert runner.pending(cells) == []  # without any folder
+    (tmp_path / "results" / "upper-s1.json").unlink()
+    assert [cell.name for cell in runner.pending(cells)] == ["start-s1", "upper-s1"]
+    (tmp_path / "results" / "student-s0-t0.7-n4000.json").unlink()
+    again = {"start-s0", "teacher-s0", "labels-s0", "student-s0-t0.7-n4000", "start-s1", "upper-s1"}
+    assert {cell.name for cell in runner.pending(cells)} == again
+    other = cells_of(Grid(**{**vars(GRID), "steps": 7}), tmp_path / "work")
+    assert len(runner.pending(other)) == len(other)
+    assert [cell.name for cell in chosen(cells, "upper-s0")] == ["start-s0", "upper-s0"]
+
+
+def cell(
+    role: str, seed: int, aps: tuple[float | None, ...], threshold: float = 0.5, web: int = 4000
+) -> dict[str, Any]:
+    tiers = ("common", "rare", "unseen")
+    curve = [{"threshold": 0.5, "precision": 0.9, "recall": 0.1 * seed}]
+    return {
+        **{"role": role, "seed": seed, "threshold": threshold, "web": web, "samples_seen": 12000, "date": "2026-01-01"},
+        "sets": {"pseudo": 1234},
+        "detection": {tier: {"AP": value} for tier, value in zip(tiers, aps, strict=True)},
+        "agreement": {tier: {"curve": curve} for tier in ("all", *tiers)},
+    }
+
+
+def test_the_verdict_by_hand(tmp_path: Path) -> None:
+    cells = [
+        *(cell("teacher", 0, (30.0, 2.0, 0.0)), cell("teacher", 1, (32.0, 4.0, 1.0))),
+        *(cell("student", 0, (31.0, 9.0, 2.0)), cell("student", 1, (30.0, 8.0, 3.0))),
+        *(cell("upper_bound", 0, (33.0, 11.0, 20.0)), cell("upper_bound", 1, (33.0, 15.0, 22.0))),
+        *(cell("student", 0, (29.0, 6.0, 1.0), threshold=0.7), cell("student", 0, (28.0, 5.0, None), web=1000)),
+    ]
+    collect(cells, vars(GRID), tmp_path / "out.json", tmp_path)
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert {tier: result["student"][tier] for tier in ("common", "rare", "unseen")} == {
+        "common": 30.5, "rare": 8.5, "unseen": 2.5,
+    }  # fmt: skip
+    assert result["teacher"]["seeds"][1] == {"seed": 1, "common": 32.0, "rare": 4.0, "unseen": 1.0}
+    verdict = result["verdict"]
+    assert (verdict["rare_gain"], verdict["common_change"], verdict["rare_gap_closed"]) == (5.5, -0.5, 0.55)
+    assert all(verdict["met"].values()) and len(verdict["met"]) == 3
+    assert [(point["threshold"], point["rare"]) for point in result["by_threshold"]] == [(0.5, 9.0), (0.7, 6.0)]
+    assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
+    assert result["teacher_labels"]["rare"] == [{"threshold": 0.5, "precision": 0.9, "recall": 0.05}]
+    assert result["samples_seen"] == [12000]
+    drawing = ElementTree.parse(tmp_path / "selftrain_threshold.svg").getroot()
+    lines = [line.get("points", "").split() for line in drawing.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert [len(points) for points in lines] == [2, 2, 2]
+    heights = [float(point.split(",")[1]) for point in lines[1]]  # rare: 9 lies above 6
+    assert heights[0] < heights[1]
+
+
+def test_what_is_not_there_is_null(tmp_path: Path) -> None:
+    collect([cell("teacher", 0, (30.0, 2.0, 0.0))], vars(GRID), tmp_path / "out.json", tmp_path)
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["student"] is None and result["verdict"] is None and result["teacher"]["common"] == pytest.approx(30)
+    assert not list(tmp_path.glob("*.svg"))
