@@ -16,7 +16,7 @@ from model.backbone import Backbone, SwinStage
 from model.checkpoint import load_official, packaged_weights, read_weights, write_weights
 from model.contrastive import RegionWordContrast
 from model.head import Head, Rpn
-from model.images import Sides, preprocess
+from model.images import Sides, normalise, preprocess, resize, resized_size, stack
 from model.inference import Grounder, Prompts, Sample, to_legacy
 from model.initial import initialise
 from model.language import LanguageBackbone
@@ -151,14 +151,14 @@ class Glip(nn.Module):
         return self._ground(images, [prompts] * len(images), score_floor, resize_to)
 
     def stream(
-        self, samples: Iterable[Sample], score_floor: float = 0.05, window: int = 256, resize_to: ResizeTo = "variant"
+        self, samples: Iterable[Sample], score_floor: float = 0.05, hold: int = 1024, resize_to: ResizeTo = "variant"
     ) -> Iterator[Grounding]:
         """As `ground`, for any number of pictures in little memory: results come in order while samples are drawn.
 
-        Batches are formed inside each `window` samples. A picture is loaded, in a thread, when its batch is near, and
-        given up when its result is out; the samples themselves are drawn in a thread one window ahead.
+        A sample waits for at most `hold` later ones until its batch is full. Its picture is loaded, in a thread, when
+        the batch is near, and given up when the result is out; samples are drawn in a thread, some ahead.
         """
-        return Grounder(self, score_floor, self._sides(resize_to)).run(samples, window)
+        return Grounder(self, score_floor, self._sides(resize_to)).run(samples, hold)
 
     def _ground(
         self, images: Sequence[np.ndarray], prompts: Sequence[Prompts], score_floor: float, resize_to: ResizeTo
@@ -190,12 +190,14 @@ class Glip(nn.Module):
         `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least, for a share of a batch.
         """
         sides = self._sides(resize_to)
-        pixels, sizes = preprocess(images, *sides)
+        sizes = [resized_size(image.shape, sides) for image in images]
+        stacked = stack([resize(image, size) for image, size in zip(images, sizes, strict=True)])  # (B, H, W, 3)
+        pixels = normalise(stacked.to(self.device), sizes)  # (B, 3, H, W)
         pixels = F.pad(pixels, (0, max(0, pad_to[1] - pixels.shape[3]), 0, max(0, pad_to[0] - pixels.shape[2])))
         ids, positions = zip(*(truncated(*own) for own in zip(captions, spans, strict=True)), strict=True)
         input_ids, attention_mask = pad(ids, self.device)
         with self.autocast():
-            maps = self.backbone(pixels.to(self.device))
+            maps = self.backbone(pixels)
             states = self.language_backbone(input_ids.long(), attention_mask)
             outputs = self.rpn.head(maps, states, attention_mask)
         targets = [as_target(target) for target in targets]

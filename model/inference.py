@@ -1,17 +1,17 @@
 """Batches for `Glip.ground`, `detect` and `stream`: pictures of equal padded shape together, every prompt of each.
 
-While the device works on one step, threads load and resize the pictures of the next batches, another one reads the
-next window, and the host selects the boxes of the step before.
+While the device works on one step, threads load and resize the pictures of the next batches, another one draws the
+samples to come, and the host selects the boxes of the step before.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,7 +31,10 @@ OUT_OF_MEMORY = "out_of_memory"
 NO_PICTURE = "no_picture"
 LOADERS = 8  # threads that load and resize pictures for a GPU
 AHEAD = 2  # batches whose pictures are loaded, or being loaded, while one runs
+CHUNK = 64  # samples drawn ahead
+SHORT = 32  # tokens; longer texts are batched by the next power of two, so that few tokens are padding
 
+T = TypeVar("T")
 Prompts = tuple[list[Prompt], list[tuple[int, str]]]  # of one picture, and the phrases dropped
 
 
@@ -58,6 +61,14 @@ class Pending:
     @property
     def prompts(self) -> list[Prompt]:
         return self.sample.prompts[0]
+
+    def bucket(self) -> tuple[Size, int] | None:
+        """Only pictures of equal padded shape share a batch, so that none sees padding because of another; and texts of
+        like length, so that little of it is padding. Where nothing is looked for, no batch is run."""
+        if not self.prompts:
+            return None
+        tokens = len(self.prompts[0].ids)
+        return padded_size(self.size), max(SHORT, 1 << (tokens - 1).bit_length())
 
     def load(self) -> np.ndarray | None:
         """The picture (h, w, 3)."""
@@ -91,14 +102,16 @@ class Grounder:
         self.settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
         self.waiting: deque[Pending] = deque()  # for their results, in order
 
-    def run(self, samples: Iterable[Sample], window: int) -> Iterator[Grounding]:
-        """One Grounding per sample. Batches are formed inside each `window` samples."""
+    def run(self, samples: Iterable[Sample], hold: int) -> Iterator[Grounding]:
+        """One Grounding per sample. A sample waits for at most `hold` later ones to fill its batch."""
         training = self.model.training
         self.model.eval()
         self.model.batches, self.model.halved = [], 0
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(LOADERS if self._on_gpu else 1) as loaders:
             try:
-                yield from self._results(self._loading(windows(samples, window, reader), loaders))
+                pending = self._pending(drawn_ahead(samples, reader))
+                batches = bucketed(pending, Pending.bucket, self.model.batch_size, hold)
+                yield from self._results(loading(batches, loaders))
             finally:
                 loaders.shutdown(wait=False, cancel_futures=True)
                 self.model.train(training)
@@ -123,24 +136,10 @@ class Grounder:
         while self.waiting and self.waiting[0].done:
             yield merge(self.waiting.popleft())
 
-    def _loading(self, found: Iterator[list[Sample]], loaders: ThreadPoolExecutor) -> Iterator[list[Pending]]:
-        """Batches of every window, their pictures on the way. What nothing is looked for in makes its own."""
-        ahead: deque[list[Pending]] = deque()
-        number = 0
-        for samples in found:
-            sizes = [resized_size(sample.size, self.sides) for sample in samples]
-            pending = [Pending(number + i, *both) for i, both in enumerate(zip(samples, sizes, strict=True))]
-            number += len(samples)
-            self.waiting.extend(pending)
-            idle = [[one] for one in pending if not one.prompts]
-            planned = plan(sizes, [sample.prompts for sample in samples], self.model.batch_size)
-            for batch in [*idle, *([pending[i] for i in own] for own in planned)]:
-                for one in batch:
-                    one.picture = loaders.submit(one.load)
-                ahead.append(batch)
-                if len(ahead) > AHEAD:
-                    yield ahead.popleft()
-        yield from ahead
+    def _pending(self, samples: Iterator[Sample]) -> Iterator[Pending]:
+        for number, sample in enumerate(samples):
+            self.waiting.append(Pending(number, sample, resized_size(sample.size, self.sides)))
+            yield self.waiting[-1]
 
     def _steps(self, batches: Iterator[list[Pending]]) -> Iterator[Step]:
         """Every step of every batch. A batch that does not fit into memory is halved until it does."""
@@ -212,13 +211,41 @@ class Grounder:
             one.finish()
 
 
-def windows(samples: Iterable[Sample], size: int, reader: ThreadPoolExecutor) -> Iterator[list[Sample]]:
-    """So many samples at a time; the next ones are made in a thread meanwhile."""
+def drawn_ahead(samples: Iterable[Sample], reader: ThreadPoolExecutor) -> Iterator[Sample]:
+    """The samples; while some are used, a thread draws the next."""
     rest = iter(samples)
-    coming = reader.submit(lambda: list(islice(rest, size)))
+    coming = reader.submit(lambda: list(islice(rest, CHUNK)))
     while found := coming.result():
-        coming = reader.submit(lambda: list(islice(rest, size)))
-        yield found
+        coming = reader.submit(lambda: list(islice(rest, CHUNK)))
+        yield from found
+
+
+def bucketed(items: Iterable[T], bucket: Callable[[T], Hashable], size: int, hold: int) -> Iterator[list[T]]:
+    """Batches of items of one bucket each. What has seen `hold` later items come goes out with what its bucket has."""
+    open_: dict[Hashable, tuple[int, list[T]]] = {}  # when its first item came, and its items; oldest first
+    for number, item in enumerate(items):
+        key = bucket(item)
+        _, own = open_.setdefault(key, (number, []))
+        own.append(item)
+        if len(own) == size:
+            yield open_.pop(key)[1]
+        oldest = next(iter(open_), None)
+        if oldest in open_ and number - open_[oldest][0] >= hold:
+            yield open_.pop(oldest)[1]
+    for _, own in open_.values():
+        yield own
+
+
+def loading(batches: Iterable[list[Pending]], loaders: ThreadPoolExecutor) -> Iterator[list[Pending]]:
+    """The batches, each with its pictures on the way for AHEAD batches before it comes."""
+    ahead: deque[list[Pending]] = deque()
+    for batch in batches:
+        for one in batch:
+            one.picture = loaders.submit(one.load)
+        ahead.append(batch)
+        if len(ahead) > AHEAD:
+            yield ahead.popleft()
+    yield from ahead
 
 
 def merge(one: Pending) -> Grounding:
@@ -233,23 +260,6 @@ def merge(one: Pending) -> Grounding:
     boxes = to_half_open(boxes[real], one.sample.size, one.size)
     order = scores.argsort(descending=True, stable=True)
     return Grounding(boxes[order], scores[order], phrase[order], list(dropped))
-
-
-def plan(sizes: Sequence[Size], prompts: Sequence[Prompts], batch_size: int) -> list[list[int]]:
-    """Batches of the images that have a prompt, as indices.
-
-    Only images of equal padded shape share one, so that none sees padding because of another; among these, captions of
-    like length come together, so that little text is padding.
-    """
-    shapes: dict[Size, list[int]] = {}
-    for image, (size, (own, _)) in enumerate(zip(sizes, prompts, strict=True)):
-        if own:
-            shapes.setdefault(padded_size(size), []).append(image)
-    batches = []
-    for same in shapes.values():
-        same.sort(key=lambda image: len(prompts[image][0][0].ids))
-        batches += [same[start : start + batch_size] for start in range(0, len(same), batch_size)]
-    return batches
 
 
 def is_out_of_memory(error: BaseException) -> bool:

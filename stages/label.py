@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from model.glip import Glip, Grounding, Sample
 
-WINDOW = 32  # pictures, still encoded, in memory at a time, in batches: the more, the fuller the buckets of one shape
+HOLD = 128  # batches of pictures, still encoded, that may wait in memory until their buckets of one shape are full
 COLUMNS = ["key", "source_id", "image", "width", "height", "sha256"]  # of pairs
 
 
@@ -99,7 +99,7 @@ class LabelStage:
         labels: list[dict[str, Any]] = []
         teacher = self.teacher
         samples = self._samples(io, with_image, unreadable)
-        results = teacher.stream(samples, self.config.score_floor, WINDOW * self.config.batch_size)
+        results = teacher.stream(samples, self.config.score_floor, HOLD * self.config.batch_size)
         for row, grounding in zip(with_image, results, strict=True):
             if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
                 raise MemoryError(f"{row.key}: the teacher ran out of memory with this picture alone")

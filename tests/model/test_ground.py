@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from model import inference
 from model.anchors import pairwise_iou
-from model.glip import Glip, preprocess
+from model.glip import Glip, Sample, preprocess
 from model.outputs import Grounding
 from model.prompt import NO_TOKENS, OVER_LIMIT, caption_prompts, category_prompts, encode, pad
 
@@ -148,19 +149,75 @@ def test_long_captions_ground_every_phrase(nano: Glip, images: list[np.ndarray])
     assert (found.scores.diff() <= 0).all()
 
 
-def test_captions_of_many_prompts_beside_short_ones(
+def test_captions_of_several_prompts_share_batches(
     nano: Glip, images: list[np.ndarray], alone: list[Grounding]
 ) -> None:
-    long = "a red umbrella behind a dog. " * 60
-    spans = [[(29 * i, 29 * i + 14)] for i in range(60)]
-    found = nano.ground(
-        [images[0], images[2], images[0]], [long, CAPTIONS[2], CAPTIONS[0]], [spans, SPANS[2], SPANS[0]], FLOOR
-    )
-    assert nano.batches == [[2, 1, 0]]  # of one shape, shortest text first
+    sentence = "a red umbrella behind a dog. "
+    captions = [sentence * 60, CAPTIONS[2], sentence * 90]
+    spans = [[[(29 * i, 29 * i + 14)] for i in range(60)], SPANS[2], [[(29 * i, 29 * i + 14)] for i in range(90)]]
+    chosen = [images[0], images[2], images[6]]
+    assert [len(caption_prompts(*own)[0]) for own in zip(captions, spans, strict=True)] == [2, 1, 3]
+    found = nano.ground(chosen, captions, spans, FLOOR)
+    assert nano.batches == [[0, 2], [1]]  # of one shape, but short text is not padded to long
     assert_same(found[1], alone[2])
-    assert_same(found[2], alone[0])
-    (expected,) = nano.ground(images[:1], [long], [spans], FLOOR)
-    assert_same(found[0], expected)
+    for i in (0, 2):
+        (expected,) = nano.ground([chosen[i]], [captions[i]], [spans[i]], FLOOR)
+        assert_same(found[i], expected)
+
+
+def test_a_stream_loads_few_pictures_at_a_time_and_keeps_their_order(
+    nano: Glip, images: list[np.ndarray], alone: list[Grounding]
+) -> None:
+    """40 pictures in batches of 2, each waiting for at most 6 later ones; none is loaded long before its turn."""
+    chosen = [i for _ in range(6) for i in (0, 1, 2, 4, 6, 7, 8)][:40]
+    loaded, out, most = 0, 0, 0
+
+    def load(i: int) -> np.ndarray | None:
+        nonlocal loaded, most
+        loaded += 1
+        most = max(most, loaded - out)
+        return None if i == 4 else images[i]
+
+    samples = (Sample(SIZES[i], partial(load, i), caption_prompts(CAPTIONS[i], SPANS[i])) for i in chosen)
+    with batches_of(nano, 2):
+        for i, found in zip(chosen, nano.stream(samples, FLOOR, hold=6), strict=True):
+            out += 1
+            if i == 4:
+                assert found.failed == inference.NO_PICTURE and not len(found.boxes)
+            else:
+                assert found.failed is None
+                assert_same(found, alone[i])
+    assert loaded == len(chosen) and most <= 2 * (inference.AHEAD + 2) + 6
+    assert not {i for batch in nano.batches for i in batch} & {n for n, i in enumerate(chosen) if i in (4, 7)}
+
+
+def test_a_picture_of_another_size_than_announced_is_an_error(nano: Glip, images: list[np.ndarray]) -> None:
+    sample = Sample((10, 10), lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))
+    with pytest.raises(ValueError, match=r"a picture of \(224, 288\) where \(10, 10\) was announced"):
+        list(nano.stream([sample]))
+
+
+@pytest.mark.parametrize("hold", [0, 3, 50, 10_000])
+def test_buckets_fill_within_the_time_that_an_item_may_wait(hold: int) -> None:
+    random = np.random.default_rng(0)
+    items = [(number, int(kind)) for number, kind in enumerate(random.geometric(0.3, 400))]
+    newest = -1
+
+    def drawn() -> Iterator[tuple[int, int]]:
+        nonlocal newest
+        for newest, item in enumerate(items):  # noqa: B007 - how far the items have been drawn
+            yield item
+
+    seen, short = [], 0
+    for batch in inference.bucketed(drawn(), lambda item: item[1], 4, hold):
+        assert len({kind for _, kind in batch}) == 1 and len(batch) <= 4
+        assert newest - batch[0][0] <= hold or newest == len(items) - 1
+        assert len(batch) == 4 or newest - batch[0][0] == hold or newest == len(items) - 1
+        seen += batch
+        short += len(batch) < 4
+    assert sorted(seen) == items
+    kinds = {kind for _, kind in items}
+    assert short > len(kinds) if hold < 50 else short <= 2 * len(kinds)
 
 
 def test_nothing_to_look_for(nano: Glip, images: list[np.ndarray]) -> None:
@@ -221,7 +278,7 @@ def test_out_of_memory_halves_the_batch(
     monkeypatch.setattr(nano.backbone, "forward", small)
     chosen = [0, 2, 0, 6, 2]  # all padded to one shape
     found = nano.ground([images[i] for i in chosen], [CAPTIONS[i] for i in chosen], [SPANS[i] for i in chosen], FLOOR)
-    assert [len(batch) for batch in nano.batches] == [2, 1, 2]
+    assert [len(batch) for batch in nano.batches] == [2, 1, 2] and nano.halved == 2
     for one, i in zip(found, chosen, strict=True):
         assert_same(one, alone[i])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
 from model.glip import Glip
 from schemas.config import Config
@@ -71,6 +72,34 @@ def test_a_changed_picture_is_rejected_and_the_others_are_labelled(run: Run, wei
     assert (result.counts.out, result.counts.rejected) == (3, 1)
     assert run.rejects("label") == {pairs[1]["source_id"]: "image_changed"}
     assert [row["key"] for row in run.rows("labels")] == [pairs[i]["key"] for i in (0, 2, 3)]
+
+
+def test_where_memory_ran_out_the_batches_are_recorded(
+    run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes(run, 5)
+    whole = label(run, weights, batch_size=4)
+    assert "batches" not in whole.notes and whole.notes["peak_memory_mib"] > 50
+    expected = run.rows("labels")
+
+    stage = LabelStage(resolved(run, weights, batch_size=4))
+    forward = stage.teacher.backbone.forward
+
+    def small(pixels: torch.Tensor) -> list[torch.Tensor]:
+        if len(pixels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(pixels)
+
+    monkeypatch.setattr(stage.teacher.backbone, "forward", small)
+    notes = stage.run_part(run.io()).notes
+    assert sorted(notes["batches"]) == [[row["key"]] for row in expected]
+    for row, other in zip(run.rows("labels"), expected, strict=True):
+        scores = [[box["score"] for box in one["boxes"]] for one in (row, other)]
+        assert len(scores[0]) == len(scores[1]) and scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+    monkeypatch.setattr(stage.teacher.backbone, "forward", lambda pixels: small(pixels.repeat(2, 1, 1, 1)))
+    with pytest.raises(MemoryError, match="with this picture alone"):
+        stage.run_part(run.io())
 
 
 def test_a_caption_without_a_picture_is_set_aside(run: Run, weights: Path) -> None:

@@ -1,0 +1,146 @@
+"""The teacher's speed from JPEG bytes to boxes, beside what one would use instead.
+
+    python benchmarks/teacher.py                                    # on the CPU: some minutes
+    python benchmarks/teacher.py --devices cuda --precisions bf16 fp16 fp32 --batch-sizes 4 8 16 32
+
+Real photos of ../shared/data/coco-mini at 800 x up to 1333 pixels with their real captions and the phrases that the
+default extractor finds in them. In the same run: GLIP-T (weights of the parity fill rule, with which every phrase finds
+as many boxes as it may: the worst case for post-processing), the same model as the official code runs it (nothing
+folded, text padded to 256 tokens), Grounding DINO (Swin-T, random weights) of transformers with its own processor, and
+glip-nano on scenes. Each row is measured in a process of its own, after a warm-up on pictures of the same sizes.
+
+gflop_per_image: two per multiply-add (benchmarks/teacher_flops.py), for the caption's own tokens. fraction_of_peak: of
+the device's data sheet, of a CPU what a matrix product reaches here. share_of_time_outside_the_model: of the whole
+time, from the first byte to the last box, what does not pass inside backbone, language and head. device_idle_share:
+between first and last kernel of six batches, while the profiler looks on. Ratios compare the best rows of each model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.scenes import processor_name
+from benchmarks.teacher_measure import Case
+from stages.training.flops import peak_flops
+
+MODELS = ("glip-t", "glip-t-plain", "grounding-dino-t", "glip-nano")
+OUT_OF_MEMORY = "out of memory"
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    """Every combination; as many pictures as the device does in reasonable time."""
+    found = []
+    for device in options.devices:
+        for model in options.models:
+            for precision in options.precisions:
+                for size in options.batch_sizes:
+                    gpu, nano = device.startswith("cuda"), model == "glip-nano"
+                    count = options.count or (512 if gpu else 256 if nano else 3)
+                    warm_up = min(count, 4 * size if gpu else 32 if nano else 1)
+                    variants = [False, True] if options.compile and model == "glip-t" else [False]
+                    threads = 8 if gpu else options.threads
+                    found += [Case(model, device, precision, size, count, warm_up, threads, on) for on in variants]
+    return found
+
+
+def measured(case: Case) -> dict[str, Any]:
+    """The row of a case, or what went wrong with it."""
+    script = Path(__file__).with_name("teacher_measure.py")
+    command = [sys.executable, str(script), json.dumps(asdict(case))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        row: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        peak = peak_flops(torch.device(case.device), case.precision)
+        if peak and "tflop_per_second" in row:
+            row["peak_tflop_per_second"] = round(peak / 1e12, 3)
+            row["fraction_of_peak"] = round(row["tflop_per_second"] * 1e12 / peak, 4)
+        return row
+    last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    return {**asdict(case), "failed": OUT_OF_MEMORY if "out of memory" in last.lower() else last}
+
+
+def best(rows: list[dict[str, Any]], model: str, device: str) -> float | None:
+    """The most images per second of a model on a device, over precisions and batch sizes."""
+    rates = [row["images_per_second"] for row in rows if (row["model"], row["device"]) == (model, device)
+             and "failed" not in row]  # fmt: skip
+    return max(rates, default=None)
+
+
+def ratios(rows: list[dict[str, Any]], device: str) -> dict[str, float | None]:
+    """GLIP-T over each alternative, best rows."""
+    ours = best(rows, "glip-t", device)
+    found = {}
+    for other in ("grounding-dino-t", "glip-t-plain"):
+        theirs = best(rows, other, device)
+        found[f"glip-t / {other}"] = round(ours / theirs, 2) if ours and theirs else None
+    return found
+
+
+def name_of(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
+
+
+def versions() -> dict[str, str]:
+    import PIL
+    import transformers
+
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    return {**found, "transformers": transformers.__version__, "pillow": PIL.__version__}
+
+
+def main() -> None:
+    """Command line: see the module's first lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", nargs="+", default=["cpu"])
+    parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--count", type=int, default=None, help="pictures of every row; 3, or 512 on a GPU")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, where the device is the CPU")
+    parser.add_argument("--compile", action="store_true", help="GLIP-T also with a compiled head")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    rows = []
+    for case in cases(options):
+        rows.append(measured(case))
+        sys.stdout.write(json.dumps(rows[-1]) + "\n")
+        sys.stdout.flush()
+    result = {
+        "what": "images per second from JPEG bytes to boxes",
+        "command": " ".join(["python", "benchmarks/teacher.py", *without_out(sys.argv[1:])]),
+        "protocol": " ".join((__doc__ or "").split("\n\n", 2)[2].split()),
+        "rows": rows,
+        "ratios": {device: ratios(rows, device) for device in options.devices},
+        "devices": {device: name_of(device) for device in options.devices},
+        "versions": versions(),
+        "date": date.today().isoformat(),
+    }
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    sys.stdout.write(json.dumps(result["ratios"]) + "\n")
+
+
+def without_out(arguments: list[str]) -> list[str]:
+    """The command line less where its result goes."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != "--out" and not argument.startswith("--out="):
+            kept.append(argument)
+        skip = argument == "--out"
+    return kept
+
+
+if __name__ == "__main__":
+    main()
