@@ -215,7 +215,7 @@ def cannot_start(error: Exception) -> str:
 def is_to_blame(slot: Slot, error: Exception) -> bool:
     """Whether the task may be what killed its worker.
 
-    Not where its machine was lost, or where Ray ended several workers for want of memory and another one had more of it.
+    Not where its machine was lost, or where Ray ended several workers for want of memory and another one had more.
     """
     text = str(error)
     if type(error).__name__ == "ActorUnavailableError" or "node has died" in text:

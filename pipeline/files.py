@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pipeline.drafts import Draft
 from pipeline.images import image_bytes
-from pipeline.storage import Draft, Storage, filesystem, is_remote, local_path
+from pipeline.storage import Storage, filesystem, is_remote, local_path, open_steadily
 from pipeline.store_errors import persistently
 from schemas.commit import FileEntry
 from schemas.records import DATASETS, part_name, schema_of
@@ -54,8 +55,7 @@ class SourceFiles:
     def _opened(self, uri: str) -> BinaryIO:
         if is_remote(uri):
             fs, path = filesystem(uri)
-            opened: BinaryIO = persistently(lambda: fs.open(path, "rb", block_size=4 << 20), uri)
-            return opened
+            return open_steadily(fs, path, uri)
         path = local_path(uri)
         return open(path, "rb") if os.path.isabs(path) else self.storage.open(path)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipeline.processes import started_at
 from pipeline.storage import LocalStorage, Storage
 from pipeline.store_errors import StoreError
 from stages.stage import UserError
@@ -95,15 +96,6 @@ def is_alive(owner: dict[str, Any]) -> bool:
     if owner.get("host") == here["host"] and owner.get("boot") == here["boot"]:
         return owner.get("started") is not None and started_at(owner.get("pid", -1)) == owner["started"]
     return time.time() - float(owner.get("heartbeat", 0)) < STALE
-
-
-def started_at(pid: int) -> str | None:
-    """When a process of this machine began, in clock ticks since boot; None when it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def _this_process() -> dict[str, Any]:

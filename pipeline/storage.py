@@ -6,73 +6,18 @@ disk a rename after fsync, in an object store one PUT (or a completed multipart 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import random
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pipeline.drafts import Draft, drafts_of_this_process
 from pipeline.store_errors import naming, persistently
-from schemas.commit import FileEntry
 from stages.stage import UserError
-
-
-class Draft(io.RawIOBase):
-    """A file under way: write-only, sequential, hashed as it grows. `publish` gives it its final name."""
-
-    def __init__(self, path: str, local: Path, publish: Callable[[Draft], None]) -> None:
-        super().__init__()
-        self.path = path
-        self.local = local
-        self._publish = publish
-        local.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(local, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
-        self._hash = hashlib.sha256()
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        with naming(self.path):
-            self._file.write(view)
-        self._hash.update(view)
-        self._size += len(view)
-        return len(view)
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None:
-        if not self._file.closed:
-            with naming(self.path):
-                self._file.flush()
-
-    def close(self) -> None:
-        if not self._file.closed:
-            with naming(self.path):
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-        super().close()
-
-    @property
-    def entry(self) -> FileEntry:
-        return FileEntry(self.path, self._size, self._hash.hexdigest())
-
-    def publish(self) -> None:
-        self.close()
-        self._publish(self)
-
-    def discard(self) -> None:
-        self._file.close()
-        self.local.unlink(missing_ok=True)
 
 
 class Storage:
@@ -212,11 +157,7 @@ class ObjectStorage(Storage):
         return f"{self._base}/{path}"
 
     def open(self, path: str) -> BinaryIO:
-        def opened() -> BinaryIO:
-            reader: BinaryIO = self._fs.open(self._at(path), "rb", block_size=4 << 20)
-            return reader
-
-        return persistently(opened, path)
+        return open_steadily(self._fs, self._at(path), path)
 
     def read(self, path: str) -> bytes:
         def read() -> bytes:
@@ -229,9 +170,8 @@ class ObjectStorage(Storage):
         persistently(lambda: self._fs.pipe_file(self._at(path), data), path)
 
     def draft(self, path: str, attempt: str) -> Draft:
-        folder = Path(tempfile.gettempdir()) / "phrasebox-drafts"
         with naming(path):
-            return Draft(path, folder / f"{attempt}--{path.replace('/', '--')}", self._put)
+            return Draft(path, drafts_of_this_process() / f"{attempt}--{path.replace('/', '--')}", self._put)
 
     def _put(self, draft: Draft) -> None:
         try:
@@ -275,6 +215,51 @@ class ObjectStorage(Storage):
                 self._fs.rm_file(self._at(path))
 
         persistently(remove, path)
+
+
+class SteadyReader(io.RawIOBase):
+    """A seekable reader of a store's file, whose reads are repeated like every other call."""
+
+    def __init__(self, file: Any, path: str) -> None:
+        super().__init__()
+        self._file = file
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        place: int = self._file.seek(offset, whence)
+        return place
+
+    def tell(self) -> int:
+        place: int = self._file.tell()
+        return place
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        def read() -> bytes:
+            data: bytes = self._file.read(size)  # a read that fails does not move the place
+            return data
+
+        return persistently(read, self._path)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def open_steadily(fs: Any, path: str, name: str) -> BinaryIO:
+    """Raises FileNotFoundError, StoreError. `name` is for messages."""
+    file = persistently(lambda: fs.open(path, "rb", block_size=4 << 20), name)
+    return SteadyReader(file, name)  # type: ignore[return-value]  # all that readers need of a BinaryIO
 
 
 def open_storage(root: str) -> Storage:

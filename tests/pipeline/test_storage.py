@@ -6,6 +6,7 @@ import errno
 import hashlib
 import logging
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_runs import data_files, make_config, run_toys
+from toy_runs import data_files, make_config, run_toys, write_source
 from toys import PROJECT
 
-from pipeline import store_errors
+from pipeline import drafts, store_errors
 from pipeline.files import PartFiles, SourceFiles
 from pipeline.ledger import Ledger
 from pipeline.plan import read_plan
 from pipeline.storage import LocalStorage, filesystem, open_storage
 from pipeline.store_errors import StoreError
 from pipeline.verify import verify
+from schemas.commit import CommitRecord
 
 
 def silent(done: int, total: int, message: str) -> None:
@@ -82,6 +84,46 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_file(
     assert data_files(tmp_path / "run") == data_files(tmp_path / "calm")
 
 
+def test_a_file_system_that_is_really_full(tmp_path: Path, source: Path) -> None:
+    """The buffer of a draft cannot be written out any more, not even to be thrown away."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here (root alone may)")
+    try:
+        write_source(source, 4, 400)
+        run, config = small / "run", make_config(small / "run", source, part_size=400)
+        with pytest.raises(StoreError, match=r"^[^\n]*: no space left on the disk; free some and run again$"):
+            run_toys(config)
+        made = [CommitRecord.from_json(path.read_text()) for path in (run / "commits").rglob("*.json")]
+        assert all((run / file.path).stat().st_size == file.size for record in made for file in record.files)
+        assert not [path for path in (run / "state").rglob("*") if path.is_file() and path.name != "lock.guard"]
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        assert not run_toys(config).failed
+        run_toys(make_config(tmp_path / "calm", source, part_size=400))
+        assert data_files(run) == data_files(tmp_path / "calm")
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
+def test_drafts_of_killed_processes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts.tempfile, "tempdir", str(tmp_path))
+    drafts._folder_of.cache_clear()
+    mine = drafts.drafts_of_this_process()
+    space, pid, _ = mine.name.split("-")
+    for name in (
+        f"{space}-{pid}-1",
+        f"{space}-4194304-5",
+        f"1-{pid}-1",
+    ):  # a reused pid, a dead one, another container's
+        (mine.parent / name).mkdir()
+    drafts._folder_of.cache_clear()
+    assert drafts.drafts_of_this_process() == mine
+    assert sorted(path.name for path in mine.parent.iterdir()) == sorted([mine.name, f"1-{pid}-1"])
+    drafts._folder_of.cache_clear()
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path, source: Path) -> None:
     (tmp_path / "run").write_text("a file, not a folder")
     with pytest.raises((StoreError, OSError)):
@@ -99,16 +141,24 @@ class Moody:
 
         self._app = DomainDispatcherApplication(create_backend_app)
         self.mood: list[int] = []
+        self.ranges: list[int] = []  # the same for reads of a byte range
+        self.delay = 0.0  # seconds before every answer
         self.writes = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        time.sleep(self.delay)
         if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
             self.writes += 1
             if self.mood:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                start_response(f"{self.mood.pop(0)} Injected", [("Content-Type", "application/xml")])
-                return [b"<Error><Code>Injected</Code><Message>by the test</Message></Error>"]
+                return self._refuse(start_response, self.mood.pop(0))
+        if environ.get("HTTP_RANGE") and self.ranges:
+            return self._refuse(start_response, self.ranges.pop(0))
         return self._app(environ, start_response)
+
+    def _refuse(self, start_response: Callable[..., Any], status: int) -> list[bytes]:
+        start_response(f"{status} Injected", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>Injected</Code><Message>by the test</Message></Error>"]
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +177,8 @@ def server() -> Iterator[tuple[str, Moody]]:
 
 @pytest.fixture
 def moody(server: tuple[str, Moody]) -> Iterator[Moody]:
-    server[1].mood.clear()
     yield server[1]
-    server[1].mood.clear()
+    server[1].mood, server[1].ranges, server[1].delay = [], [], 0.0
 
 
 @pytest.fixture
@@ -206,6 +255,31 @@ def test_a_store_that_stays_down_or_refuses_ends_the_run_with_one_line(
     moody.mood.clear()
     assert not storage.exists("commits/phrases/part-0000000.json")
     assert not run_toys(config).failed
+
+
+def test_reads_in_the_middle_of_a_file_are_repeated_too(bucket: str, moody: Moody) -> None:
+    storage = open_storage(f"{bucket}/reads")
+    data = os.urandom(100_000)
+    storage.write("images/part-0000000.tar", data)
+    with storage.open("images/part-0000000.tar") as file:
+        moody.ranges = [503, 500]
+        file.seek(40_000)
+        assert file.read(20_000) == data[40_000:60_000] and file.tell() == 60_000 and not moody.ranges
+    with storage.open("images/part-0000000.tar") as file:
+        moody.ranges = [403] * 10
+        with pytest.raises(StoreError, match=r"images/part-0000000\.tar: the store refuses access"):
+            file.read(10)
+    moody.ranges = []
+    files = SourceFiles(storage)
+    with files.open_source(f"{bucket}/reads/images/part-0000000.tar") as file:
+        moody.ranges = [503]
+        assert file.read() == data
+
+
+def test_a_slow_store_is_waited_for(source: Path, bucket: str, moody: Moody) -> None:
+    moody.delay = 0.2
+    config = make_config(f"{bucket}/slow", source, part_size=100)
+    assert run_toys(config, stages=("ingest",)).made == {"ingest": 3}
 
 
 def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
