@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +30,7 @@ from pipeline.options import (
     Verbose,
     Workers,
 )
+from stages import STAGES
 from stages.stage import UserError
 
 app = typer.Typer(
@@ -41,17 +45,6 @@ app = typer.Typer(
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer does not name the parent of its usage errors itself
 
 GRACE = 10.0  # seconds between SIGTERM and the end, at most
-
-HELP = {
-    "ingest": "Source -> pairs: tars, tables, COCO, a folder or the built-in scenes.",
-    "phrases": "Pairs -> phrases: noun phrases with their place in the caption.",
-    "label": "Pairs + phrases -> labels: the teacher grounds each phrase in its image.",
-    "filter": "Labels -> pseudo: score, per-phrase NMS and the other rules.",
-    "shard": "Pairs + phrases + pseudo -> WebDataset shards.",
-    "audit": "A run -> report: what is in the labels, as figures and pictures.",
-    "train": "Shards (+ gold) -> a student, pre-trained on them.",
-    "evaluate": "Teacher and student on a benchmark -> evaluation.",
-}
 
 
 def _stage_command(name: str) -> Callable[..., None]:
@@ -115,8 +108,15 @@ def audit_command(
     run_stages(config, set_ or [], chosen, "audit", "audit", options)
 
 
-for _name, _help in HELP.items():
-    app.command(_name, help=_help)(audit_command if _name == "audit" else _stage_command(_name))
+def _what_it_does(stage: str) -> str:
+    """The first line of the stage's file, which is read and not imported: help must come at once."""
+    spec = find_spec(STAGES[stage].partition(":")[0])
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
+    return (ast.get_docstring(ast.parse(source)) or stage).splitlines()[0]
+
+
+for _name in STAGES:
+    app.command(_name, help=_what_it_does(_name))(audit_command if _name == "audit" else _stage_command(_name))
 
 
 @app.command("run", help="All stages in their order; goes on where it stopped.")

@@ -16,7 +16,9 @@ Inline = Annotated[bool, typer.Option("--inline", help="One process, no Ray.")]
 Parts = Annotated[str | None, typer.Option("--parts", help="Only these parts, e.g. 0-9,12.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and do nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
-Deadline = Annotated[float, typer.Option("--deadline", min=1.0, help="Seconds that a part may take on a worker.")]
+Deadline = Annotated[
+    float, typer.Option("--deadline", min=1.0, help="Seconds that a part may stand still on a worker.")
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]

@@ -220,7 +220,8 @@ def wants_gpu(config: Config, stage: type[Any]) -> bool:
     """Whether the stage's actor needs one; where a job has ranks, they take the devices and the actor none."""
     if hasattr(stage, "ranks") and stage.ranks(config) > 1:
         return False
-    device: str = getattr(getattr(config, stage.name, None), "device", "cpu")
+    section = getattr(config, getattr(stage, "device_of", stage.name), None)
+    device: str = getattr(section, "device", "cpu")
     return device.startswith("cuda")
 
 

@@ -10,6 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -81,6 +82,7 @@ class Worker:
         attempt = f"{task.stage.partition(':')[2]}-{task.part}-{uuid.uuid4().hex[:8]}"
         beat = Heartbeat(self.storage, task, attempt)
         try:
+            beat(0, 0, "")
             record = self._run_job(task, attempt, beat) if is_result(task) else self._run_part(task, attempt, beat)
             return Outcome(task, record.to_json())
         except UserError as error:
@@ -90,7 +92,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a stage raises fails its part, by name, and no other
             return Outcome(task, failure="part", error=_one_line(error), trace=traceback.format_exc())
         finally:
-            beat.end()
+            with suppress(StoreError):  # a store that is down has been told of already
+                beat.end()
 
     @cached_property
     def _removed(self) -> list[str]:
@@ -202,7 +205,6 @@ class Heartbeat:
             "host": socket.gethostname(),
             "started": time.time(),
         }
-        self(0, 0, "")
 
     def __call__(self, done: int, total: int, message: str) -> None:
         now = time.monotonic()

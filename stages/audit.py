@@ -1,4 +1,4 @@
-"""`phrasebox audit`: what is in the labels. Parts are summarised once; the merge writes the figures and the page."""
+"""a run -> report: what is in the labels. Parts are summarised once; the merge writes the figures and the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AuditStage:
     """Reduce stage: `run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["map", "reduce", "job"]] = "reduce"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),

@@ -1,4 +1,4 @@
-"""A model and a benchmark -> evaluation: how good the teacher and the student are, with the protocol named."""
+"""a model + a benchmark -> evaluation: how good the teacher and the student are, with the protocol named."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class EvaluateStage:
         Input("gold", optional=True),
     )
     outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
+    device_of: ClassVar[str] = "label"  # the section whose device its models run on
 
     def __init__(self, config: Any) -> None:
         self.whole = config

@@ -1,4 +1,4 @@
-"""Noun phrases of captions: the extractor, and the stage that writes them."""
+"""pairs -> phrases: noun phrases with their place in the caption; the extractor, and the stage that writes them."""
 
 from __future__ import annotations
 

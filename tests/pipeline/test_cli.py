@@ -57,6 +57,7 @@ def test_help_of_every_command_is_there(phrasebox: Command) -> None:
     for command in ("ingest", "phrases", "label", "filter", "shard", "audit", "train", "evaluate", "run", "status",
                     "verify", "config"):  # fmt: skip
         assert f"  {command} " in text
+        assert len(phrasebox(command, "--help").stdout.splitlines()[2].split()) >= 5  # what it does, in words
         assert "Usage: phrasebox" in phrasebox(command, "--help").stdout
 
 
@@ -153,6 +154,22 @@ def test_a_dry_run_touches_nothing(config: str, tmp_path: Path, phrasebox: Comma
     done = phrasebox("run", config, "--run", str(tmp_path / "run"), "--until", "phrases", "--dry-run")
     assert done.returncode == 0 and "2 parts, 12 pairs in the plan" in done.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_training_on_gold_alone_needs_no_run_before_it(tmp_path: Path, phrasebox: Command) -> None:
+    train = {"steps": 2, "batch_size": 2, "scales": [64], "warmup": 0, "threads": 1, "device": "cpu"}
+    train["gold"] = [{"source": "scenes", "count": 2}]
+    (tmp_path / "gold.yaml").write_text(yaml.safe_dump({"train": train}))
+    run = str(tmp_path / "run")
+    done = phrasebox("train", "--config", str(tmp_path / "gold.yaml"), "--run", run, "--inline")
+    assert done.returncode == 0, done.stderr
+    weights = (Path(run) / "student/weights.safetensors").read_bytes()
+    assert len(weights) > 1 << 20
+    assert "train     1/1 done" in phrasebox("status", run).stdout
+    assert "all in order (train 1)" in phrasebox("verify", run).stdout
+    assert "nothing to be done" in phrasebox("train", "--run", run, "--inline").stdout
+    needs = phrasebox("phrases", "--run", run, "--inline")
+    assert needs.returncode == 2 and "no plan.json; run `phrasebox ingest` first" in needs.stderr
 
 
 @pytest.mark.parametrize("mode", ["inline", "ray"])

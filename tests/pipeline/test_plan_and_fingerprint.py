@@ -11,8 +11,11 @@ import pytest
 from pipeline.files import write_parquet
 from pipeline.fingerprint import columns_digest, fingerprint
 from pipeline.plan import extend, read_plan, write_plan
+from pipeline.runner import wants_gpu
 from pipeline.storage import LocalStorage
+from schemas.config import Config
 from schemas.records import PHRASES
+from stages import load_stage
 from stages.stage import Slice, UserError
 
 
@@ -148,3 +151,20 @@ def test_parquet_bytes_do_not_depend_on_chunks_or_metadata(tmp_path: object) -> 
     assert written(table) == written(phrases(500, chunks=9))
     assert written(table) == written(phrases(600).slice(0, 500))
     assert written(table) == written(table.replace_schema_metadata({"path": "/somewhere"}))
+
+
+@pytest.mark.parametrize(
+    ("stage", "devices", "wanted"),
+    [
+        ("phrases", {"label": "cuda", "train": "cuda"}, False),
+        ("label", {"label": "cuda:0"}, True),
+        ("label", {"label": "cpu", "train": "cuda"}, False),
+        ("train", {"train": "cuda"}, True),
+        ("train", {"label": "cuda", "train": "cpu"}, False),
+        ("evaluate", {"label": "cuda", "train": "cpu"}, True),
+        ("evaluate", {"label": "cpu", "train": "cuda"}, False),
+    ],
+)
+def test_who_gets_a_gpu(stage: str, devices: dict[str, str], wanted: bool) -> None:
+    config = Config.model_validate({section: {"device": device} for section, device in devices.items()})
+    assert wants_gpu(config, load_stage(stage)) is wanted
