@@ -2,9 +2,11 @@
 
     python benchmarks/audit.py                       # 24M pairs in 2,400 parts, two workers; making them is not timed
     python benchmarks/audit.py --pairs 1000000       # a 1M-pair run
+    python benchmarks/audit.py --scratch FOLDER --minutes 8    # in pieces: the same command again goes on
 
-Parts are generated block by block into a scratch folder, audited there by `--workers` processes (timed), and deleted
-again; their summaries stay, and are merged at the end (timed). Peak memory is the largest sum of the workers' resident
+Parts are generated block by block into the scratch folder, audited there by `--workers` processes (timed), and deleted
+again; their summaries stay, and are merged at the end (timed). The folder takes 0.5 GB for a block of 100 parts and
+1.5 MB for each part that is done: 4 GB for 24M pairs. Peak memory is the largest sum of the workers' resident
 memory, or the merging process's, whichever is more. The result goes to benchmarks/results/audit-PAIRS.json.
 """
 
@@ -20,7 +22,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -169,35 +173,56 @@ def merge(root: str, config: Config, parts: int) -> tuple[dict[str, Any], float,
     return headline, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure(root: Path, pairs: int, workers: int, config: Config) -> dict[str, Any]:
+def measure(root: Path, pairs: int, workers: int, config: Config, late: Callable[[], bool]) -> dict[str, Any] | None:
+    """Goes on where an earlier command stopped; None when it is late before a block, and there is more to do."""
     parts = -(-pairs // PART)
-    known: dict[str, int] = {}
-    seconds, peak = 0.0, 0
-    for first in range(0, parts, BLOCK):
-        block = range(first, min(first + BLOCK, parts))
-        with ProcessPoolExecutor(workers) as pool:
-            for counts in pool.map(make_part, [root] * len(block), block, [min(PART, pairs - p * PART) for p in block]):
-                known = {name: known.get(name, 0) + n for name, n in counts.items()}
-        with ProcessPoolExecutor(workers) as pool:
-            began = time.perf_counter()
-            used = max(pool.map(audit_part, [str(root)] * len(block), [config] * len(block), block))
-            seconds += time.perf_counter() - began
-        peak = max(peak, used * workers)
-        for dataset in ("phrases", "labels", "pseudo", "rejects"):
-            shutil.rmtree(root / dataset)  # the merge reads summaries, and pairs for its pictures
-        print(f"{block.stop:,} of {parts:,} parts: {seconds:.0f} s of auditing", file=sys.stderr)
+    progress = root / "progress.json"
+    state = {"pairs": pairs, "parts": 0, "known": {}, "seconds": 0.0, "peak": 0}
+    if progress.exists():
+        state = json.loads(progress.read_text())
+        if state["pairs"] != pairs:
+            sys.exit(f"{root} holds a run of {state['pairs']:,} pairs; name another folder, or delete it")
+    for first in range(state["parts"], parts, BLOCK):
+        if late():
+            return None
+        state = audit_block(root, range(first, min(first + BLOCK, parts)), workers, config, state)
+        progress.write_text(json.dumps(state))
+        print(f"{state['parts']:,} of {parts:,} parts: {state['seconds']:.0f} s of auditing", file=sys.stderr)
+    known = state["known"]
     with ProcessPoolExecutor(1) as pool:
         headline, merging, used = pool.submit(merge, str(root), config, parts).result()
     assert all(headline[name] == known[name] for name in ("boxes", "pairs_with_boxes")), (headline, known)
-    summaries = sum(path.stat().st_size for path in (root / "summaries" / "audit").iterdir())
     return {
         "pairs": pairs,
         "parts": parts,
         **known,
         "headline": headline,
-        "seconds": {"summaries": seconds, "merge": merging, "total": seconds + merging},
-        "peak_memory_bytes": {"summaries": peak, "merge": used},
-        "summary_bytes": summaries,
+        "seconds": {"summaries": state["seconds"], "merge": merging, "total": state["seconds"] + merging},
+        "peak_memory_bytes": {"summaries": state["peak"], "merge": used},
+        "summary_bytes": sum(path.stat().st_size for path in (root / "summaries" / "audit").iterdir()),
+        "page_bytes": (root / "report" / "index.html").stat().st_size,
+    }
+
+
+def audit_block(root: Path, block: range, workers: int, config: Config, state: dict[str, Any]) -> dict[str, Any]:
+    """Makes the parts of a block, audits them (timed), and deletes what the merge does not read."""
+    known = dict(state["known"])
+    pairs = [min(PART, state["pairs"] - part * PART) for part in block]
+    with ProcessPoolExecutor(workers) as pool:
+        for counts in pool.map(make_part, [root] * len(block), block, pairs):
+            known = {name: known.get(name, 0) + n for name, n in counts.items()}
+    with ProcessPoolExecutor(workers) as pool:  # new processes: their memory is that of auditing alone
+        began = time.perf_counter()
+        used = max(pool.map(audit_part, [str(root)] * len(block), [config] * len(block), block))
+        seconds = time.perf_counter() - began
+    for dataset in ("phrases", "labels", "pseudo", "rejects"):
+        shutil.rmtree(root / dataset)  # the merge reads summaries, and pairs for its pictures
+    return {
+        "pairs": state["pairs"],
+        "parts": block.stop,
+        "known": known,
+        "seconds": state["seconds"] + seconds,
+        "peak": max(state["peak"], used * workers),
     }
 
 
@@ -206,14 +231,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=24_000_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--exact-phrases", type=int, default=5_000_000)
-    parser.add_argument("--scratch", help="where to put the parts of a block, about 4 MB each [a temporary folder]")
+    parser.add_argument("--scratch", help="a folder to work in and to go on from [a temporary one, deleted at the end]")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after the block that passes this; run again")
     parser.add_argument("--out", help="the result's file [benchmarks/results/audit-PAIRS.json]")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        config = Config.model_validate({"run": scratch, "audit": {"exact_phrases": options.exact_phrases}})
-        result = measure(Path(scratch), options.pairs, options.workers, config)
+    until = time.monotonic() + 60 * options.minutes
+    with ExitStack() as stack:
+        scratch = Path(options.scratch or stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch.mkdir(parents=True, exist_ok=True)
+        config = Config.model_validate({"run": str(scratch), "audit": {"exact_phrases": options.exact_phrases}})
+        result = measure(scratch, options.pairs, options.workers, config, lambda: time.monotonic() > until)
+    if result is None:
+        sys.exit("not done yet: run the same command again")
     result |= {
-        "command": " ".join(["python benchmarks/audit.py", *sys.argv[1:]]),
+        "command": " ".join(["python benchmarks/audit.py", "--pairs", str(options.pairs)]),
         "date": datetime.date.today().isoformat(),
         "exact_phrases": options.exact_phrases,
         "workers": options.workers,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages.auditing import grid
-from stages.auditing.flat import Boxes, Floats, Ints
+from stages.auditing.flat import Boxes, Flags, Floats, Ints
 
 PAIRS_AT_ONCE = 4_000_000  # bounds the memory of the all-pairs comparison inside images
 
@@ -19,27 +19,27 @@ def label_figures(labels: Boxes) -> dict[str, Any]:
     passed = grid.passed(labels.score)
     position = np.searchsorted(labels.rows, labels.row)  # rows ascend: keys sort in input order
     np.maximum.at(best, position, passed)
+    has_box = np.bincount(position, minlength=len(best)) > 0
     return {
         "labelled_pairs": len(labels.rows),
-        "pairs_with_any_box": len(np.unique(labels.row)),
+        "pairs_with_any_box": int(has_box.sum()),
         "boxes_labelled": len(labels),
         "label_scores": np.bincount(passed, minlength=102).tolist(),
-        "pair_best_scores": np.bincount(best[np.bincount(position, minlength=len(best)) > 0], minlength=102).tolist(),
+        "pair_best_scores": np.bincount(best[has_box], minlength=102).tolist(),
     }
 
 
-def kept_figures(kept: Boxes, asked: Ints) -> dict[str, Any]:
-    """Figures of the boxes that passed the filter; `asked`: the flat phrases that the teacher was asked for."""
+def kept_figures(kept: Boxes, asked: Flags) -> dict[str, Any]:
+    """Figures of the boxes that passed the filter; `asked`: which phrases (P,) the teacher was asked for."""
     per_image = np.bincount(np.searchsorted(kept.rows, kept.row), minlength=len(kept.rows))
-    phrases, per_phrase = np.unique(kept.phrase, return_counts=True)
-    per_asked = np.concatenate([np.zeros(len(np.setdiff1d(asked, phrases)), np.int64), per_phrase])
+    per_phrase = np.bincount(kept.phrase, minlength=len(asked))
     return {
         "filtered_pairs": len(kept.rows),
         "pairs_with_boxes": int((per_image > 0).sum()),
         "boxes": len(kept),
-        "phrases_grounded": len(phrases),
+        "phrases_grounded": int((per_phrase > 0).sum()),
         "boxes_per_image": _counts(per_image),
-        "boxes_per_phrase": _counts(per_asked),
+        "boxes_per_phrase": _counts(per_phrase[asked | (per_phrase > 0)]),
         "kept_scores": np.bincount(grid.passed(kept.score), minlength=102).tolist(),
         **shape_figures(kept),
     }

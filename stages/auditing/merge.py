@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from schemas.records import ROWS_PER_PART_LIMIT
 from stages.auditing.summary import WORST
-from stages.auditing.terms import Hashes, Merger, Totals, hash_texts, of_kind
+from stages.auditing.terms import DistinctMerger, Hashes, Merger, Totals, hash_texts, of_kind
 from stages.auditing.vocabulary import Vocabularies, vocabularies
 from stages.stage import RunIO
 
@@ -44,7 +44,8 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
     """Read the summaries of all parts, in ascending order. Memory: bounded by `exact_phrases`, not by the corpus."""
     merged = Merged(vocabularies=vocabularies(io, categories))
     known = names(merged.vocabularies)
-    mergers = {kind: Merger(exact_phrases, known) for kinds in TABLES.values() for kind in kinds}
+    mergers: dict[str, Merger | DistinctMerger] = {kind: Merger(exact_phrases, known) for kind in TABLES["terms"]}
+    mergers |= {kind: DistinctMerger(exact_phrases) for kind in TABLES["copies"]}
     planned = io.parts()
     files = set(io.files("summaries/audit"))
     merged.planned = len(planned)
@@ -61,7 +62,7 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
         for table, kinds in TABLES.items():
             if f"{name}.{table}.parquet" in files:
                 with io.open(f"{name}.{table}.parquet") as file:
-                    rows = pq.read_table(pa.BufferReader(file.read()))
+                    rows = pq.ParquetFile(pa.BufferReader(file.read())).read(use_threads=False)
                 for kind in kinds:
                     mergers[kind].add(part, of_kind(rows, kind))
         io.progress(done + 1, len(planned), "adding up")

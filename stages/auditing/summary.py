@@ -52,7 +52,7 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
                 errors = agreement.best_errors(labels, judgement)
                 worst["confident_errors"] = _top(errors, labels.rows, errors > 0)
         if kept is not None:
-            counters |= boxes.kept_figures(kept, np.flatnonzero(asked))
+            counters |= boxes.kept_figures(kept, asked)
             near, crowded = boxes.overlaps(kept)
             counters["near_duplicate_boxes"] = int(near.sum())
             worst |= worst_rows(phrases, asked, kept, crowded)
@@ -77,17 +77,16 @@ def pair_figures(pairs: pa.Table) -> dict[str, Any]:
 
 
 def copies(pairs: pa.Table) -> dict[str, pa.Table]:
-    """How often each caption, image (by the sha256 of its bytes) and pair of both occurs."""
-    rows = rows_of(pairs["key"])
+    """The distinct captions, images (by the sha256 of their bytes) and pairs of both, hashed."""
     captions = terms.hash_texts(pairs["caption"].to_pylist())
     has_image = combined(pc.is_valid(pairs["image"])).to_numpy(zero_copy_only=False)
     shas = combined(pairs["sha256"]).filter(pa.array(has_image)).to_pylist()
     images = np.array([int((sha or "0")[:16], 16) for sha in shas], np.uint64)
     both = images * np.uint64(0x9E3779B97F4A7C15) ^ captions[has_image]
     return {
-        "captions": terms.count_hashes(captions, rows),
-        "images": terms.count_hashes(images, rows[has_image]),
-        "image_captions": terms.count_hashes(both, rows[has_image]),
+        "captions": terms.distinct_hashes(captions),
+        "images": terms.distinct_hashes(images),
+        "image_captions": terms.distinct_hashes(both),
     }
 
 
@@ -165,5 +164,5 @@ def counters_bytes(counters: dict[str, Any]) -> bytes:
 
 def terms_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=False)
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=["kind"])
     return buffer.getvalue()

@@ -70,10 +70,15 @@ def count_terms(texts: pa.Array, phrases: Phrases, asked: Flags, labels: Boxes |
     return _sorted(pa.table(columns))
 
 
-def count_hashes(hashes: Hashes, rows: Ints) -> pa.Table:
-    """One row per distinct hash: `seen`, how often it occurs, and `row`, the first row that has it."""
-    distinct, first, seen = np.unique(hashes, return_index=True, return_counts=True)
-    return pa.table({"hash": distinct, "seen": seen, "row": rows[first].astype(np.int32)})
+def distinct_hashes(hashes: Hashes) -> pa.Table:
+    """The distinct hashes, ascending."""
+    return pa.table({"hash": _distinct(hashes)})
+
+
+def _distinct(hashes: Hashes) -> Hashes:
+    """As np.unique, whose hash table is slower than sorting for millions of values that are mostly distinct."""
+    ordered = np.sort(hashes)
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
 
 
 def joined(tables: dict[str, pa.Table]) -> pa.Table:
@@ -84,8 +89,10 @@ def joined(tables: dict[str, pa.Table]) -> pa.Table:
 
 
 def of_kind(table: pa.Table, kind: str) -> pa.Table:
-    """The rows of one kind, less the column `kind`."""
-    return table.filter(pc.equal(table["kind"], kind)).drop_columns("kind")
+    """The rows of one kind, which stand together, less the column `kind`."""
+    first = pc.index(table["kind"], kind).as_py()
+    length = pc.sum(pc.equal(table["kind"], kind)).as_py() or 0
+    return table.slice(max(first, 0), length).drop_columns("kind")
 
 
 def _first(code: Ints, row: Ints, where: Flags, distinct: int) -> NDArray[np.int32]:
@@ -131,6 +138,36 @@ class Totals:
     def texts(self, index: Ints) -> list[str]:
         assert self.text is not None
         return [str(text) for text in self.text.take(index).to_pylist()]
+
+
+class DistinctMerger:
+    """Counts the distinct hashes of parts, and nothing else: the sketch above without the columns beside the hashes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.theta = 1 << 64
+        self._waiting: list[Hashes] = []
+        self._number = 0
+
+    def add(self, part: int, table: pa.Table) -> None:
+        hashes = table["hash"].to_numpy()
+        if self.theta < 1 << 64:
+            hashes = hashes[hashes < np.uint64(self.theta)]
+        self._waiting.append(hashes)
+        self._number += len(hashes)
+        if self._number > 2 * self.limit:
+            self._compact()
+
+    def result(self) -> Totals:
+        self._compact()
+        return Totals({"hash": self._waiting[0]}, None, self.theta, 0)
+
+    def _compact(self) -> None:
+        hashes = _distinct(np.concatenate([np.zeros(0, np.uint64), *self._waiting]))
+        if len(hashes) > self.limit:
+            self.theta = int(hashes[self.limit])
+        self._waiting = [hashes[: self.limit]]
+        self._number = len(self._waiting[0])
 
 
 class Merger:

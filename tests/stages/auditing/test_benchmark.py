@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from schemas.config import Config
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -38,3 +40,25 @@ def test_it_runs(tmp_path: Path) -> None:
     assert result["headline"]["boxes"] == result["boxes"] > 3 * 12_000
     assert result["headline"]["unique_phrases"] > 10_000
     assert not list(tmp_path.glob("tmp*"))
+
+
+def test_it_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = load()
+    monkeypatch.setattr(benchmark, "PART", 40)
+    monkeypatch.setattr(benchmark, "BLOCK", 1)
+    monkeypatch.setitem(sys.modules, benchmark.__name__, benchmark)  # for the worker processes, which are forks
+
+    def measure(folder: Path, answers: list[bool]) -> Any:
+        config = Config.model_validate({"run": str(folder), "audit": {"pictures": 2}})
+        return benchmark.measure(folder, 100, 1, config, lambda: answers.pop(0))
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "pieces").mkdir()
+    whole = measure(tmp_path / "whole", [False] * 3)
+    assert measure(tmp_path / "pieces", [False, True]) is None
+    assert measure(tmp_path / "pieces", [False, True]) is None
+    pieces = measure(tmp_path / "pieces", [False])
+    for result in (whole, pieces):
+        assert set(result.pop("seconds")) == {"summaries", "merge", "total"}
+        assert result.pop("peak_memory_bytes")["merge"] > 0
+    assert whole == pieces and whole["headline"]["pairs"] == 100
