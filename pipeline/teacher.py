@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
+import re
+from pathlib import Path
 
 from pipeline.commands import say
 from stages.stage import UserError
@@ -16,7 +17,7 @@ RELEASED = {
     "glip-t": "glip_tiny_model_o365_goldg_cc_sbu.pth",
     "glip-l": "glip_large_model.pth",
 }
-SHA256: dict[str, str] = {}  # by file name, once known from a download that was looked at
+SHA256: dict[str, str] = {}  # by file name, once known; until then what the hub says
 
 
 def convert(variant: str, source: str, target: str) -> None:
@@ -37,35 +38,59 @@ def convert(variant: str, source: str, target: str) -> None:
 
 
 def pull(variant: str, folder: str) -> None:
-    """Fetches a released checkpoint; an interrupted download goes on where it stopped."""
+    """Fetches a released checkpoint; a download that was broken off goes on where it stopped, also in a later run."""
     if variant not in RELEASED:
         raise UserError(f"teacher pull: no released {variant!r}; there are {', '.join(RELEASED)}")
     name = RELEASED[variant]
-    from huggingface_hub import hf_hub_download
-
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of every attempt
     try:
-        path = hf_hub_download(HUB, name, local_dir=folder)
+        path = _download(name, Path(folder))
     except Exception as error:
         if not _is_network(error):
             raise
-        text = f"the hub cannot be reached ({type(error).__name__})"
+        text = f"the hub cannot be reached or does not give the file ({type(error).__name__})"
         raise UserError(
             f"teacher pull: {text}; get {name} of {HUB} elsewhere and give its path as label.weights"
         ) from None
-    _check(path, name)
     say(f"{path}: use it with --set label.teacher={variant} --set label.weights={path}")
 
 
-def _check(path: str, name: str) -> None:
+def _download(name: str, folder: Path) -> Path:
+    """The file in the folder, checked. What has arrived of it lies in `NAME.part` until it is whole.
+
+    The hub's own client keeps nothing of a download that was killed, so only its parts are used here.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+
+    facts = get_hf_file_metadata(hf_hub_url(HUB, name))
+    expected = SHA256.get(name) or facts.etag or ""
+    target, part = folder / name, folder / f"{name}.part"
+    if target.exists() and target.stat().st_size == facts.size:
+        _check(target, expected)
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(part, "ab") as file:
+        if facts.size is not None and file.tell() > facts.size:  # of another file
+            file.truncate(0)
+        http_get(facts.location, file, resume_size=file.tell(), expected_size=facts.size, displayed_filename=name)
+    _check(part, expected)
+    part.replace(target)
+    return target
+
+
+def _check(path: Path, expected: str) -> None:
+    """Large files carry their sha256 as the hub's etag. One that differs is deleted, and a UserError says so."""
     from model.checkpoint import sha256
 
-    if name in SHA256 and sha256(path) != SHA256[name]:
-        os.unlink(path)
-        raise UserError(f"teacher pull: {name} arrived damaged (another sha256 than known) and was deleted; try again")
+    if re.fullmatch("[0-9a-f]{64}", expected) and sha256(path) != expected:
+        path.unlink()
+        raise UserError(
+            f"teacher pull: {path.name} arrived damaged (another sha256 than known) and was deleted; try again"
+        )
 
 
 def _is_network(error: Exception) -> bool:
     """No connection, no answer, or a refusal of the hub: nothing that this program could mend."""
-    modules = {"httpx", "httpcore", "requests", "urllib3", "huggingface_hub"}
+    modules = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "huggingface_hub"}
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in modules
