@@ -41,5 +41,12 @@ def failures(storage: Storage, stage: str) -> dict[int | None, Failure]:
         data = storage.read_or_none(path)
         if data is not None:
             part = part_of_path(path)
-            found[part] = Failure(stage, part, json.loads(data)["error"])
+            found[part] = Failure(stage, part, _error_of(data))
     return found
+
+
+def _error_of(data: bytes) -> str:
+    try:
+        return str(json.loads(data)["error"])
+    except (ValueError, KeyError, TypeError):
+        return "why is not known any more: what was remembered of it is damaged"

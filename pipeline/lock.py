@@ -80,9 +80,9 @@ def read_lock(storage: Storage) -> dict[str, Any] | None:
         return None
     try:
         owner = json.loads(data)
-    except ValueError:
-        return None
-    return owner if isinstance(owner, dict) else None
+        return {**owner, "heartbeat": float(owner.get("heartbeat", 0))}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None  # damaged: nobody's
 
 
 def holds(storage: Storage, run_id: str) -> bool:
@@ -95,7 +95,7 @@ def is_alive(owner: dict[str, Any]) -> bool:
     here = _this_process()
     if owner.get("host") == here["host"] and owner.get("boot") == here["boot"]:
         return owner.get("started") is not None and started_at(owner.get("pid", -1)) == owner["started"]
-    return time.time() - float(owner.get("heartbeat", 0)) < STALE
+    return time.time() - owner["heartbeat"] < STALE
 
 
 def _this_process() -> dict[str, Any]:

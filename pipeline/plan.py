@@ -21,7 +21,11 @@ def slice_to_json(piece: Slice) -> dict[str, Any]:
 
 
 def slice_from_json(data: Mapping[str, Any]) -> Slice:
-    return Slice(**data)
+    """Raises TypeError."""
+    piece = Slice(**data)
+    if not all(isinstance(number, int) for number in (piece.start, piece.stop, piece.size)):
+        raise TypeError("a row that is no number")
+    return piece
 
 
 def extend(known: Plan, found: Iterable[Slice]) -> Plan:
@@ -43,27 +47,30 @@ def extend(known: Plan, found: Iterable[Slice]) -> Plan:
 def read_plan(storage: Storage) -> Plan:
     """Empty where there is none yet. Raises UserError for one that cannot be read."""
     try:
-        return {entry.pop("part"): slice_from_json(entry) for entry in _entries(storage)}
-    except (KeyError, TypeError) as error:
+        return {int(entry.pop("part")): slice_from_json(entry) for entry in _entries(storage)}
+    except (KeyError, TypeError, ValueError) as error:
         raise _damaged(storage, error) from None
 
 
 def planned_parts(storage: Storage) -> set[int]:
     """The numbers alone."""
-    return {entry["part"] for entry in _entries(storage)}
+    try:
+        return {int(entry["part"]) for entry in _entries(storage)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(storage, error) from None
 
 
 def _entries(storage: Storage) -> list[dict[str, Any]]:
     data = storage.read_or_none(PLAN)
     try:
         parts: list[dict[str, Any]] = json.loads(data)["parts"] if data is not None else []
-    except (ValueError, KeyError, TypeError) as error:
+        return [dict(entry) for entry in parts]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(storage, error) from None
-    return parts
 
 
-def _damaged(storage: Storage, error: Exception) -> UserError:
-    return UserError(f"{storage.root}/{PLAN} is damaged ({error}); restore it, or start a new run folder")
+def _damaged(storage: Storage, error: Exception, name: str = PLAN) -> UserError:
+    return UserError(f"{storage.root}/{name} is damaged ({error!r}); restore it, or start a new run folder")
 
 
 def write_plan(storage: Storage, plan: Plan) -> None:
@@ -74,4 +81,8 @@ def write_plan(storage: Storage, plan: Plan) -> None:
 def read_removed(storage: Storage) -> dict[str, dict[str, Any]]:
     """By source id: {source_id, parts in which it was found, date}."""
     data = storage.read_or_none(REMOVED)
-    return {entry["source_id"]: entry for entry in json.loads(data)["removed"]} if data else {}
+    try:
+        entries: list[dict[str, Any]] = json.loads(data)["removed"] if data is not None else []
+        return {entry["source_id"]: {**entry, "parts": [int(part) for part in entry["parts"]]} for entry in entries}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(storage, error, REMOVED) from None  # to go on without it would bring back what had to go

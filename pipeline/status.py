@@ -42,7 +42,7 @@ class RunStatus:
 def run_status(storage: Storage, project: Sequence[type[Any]]) -> RunStatus:
     plan = planned_parts(storage)
     owner = read_lock(storage)
-    running = f"pid {owner['pid']} on {owner['host']}" if owner and is_alive(owner) else ""
+    running = f"pid {owner.get('pid')} on {owner.get('host')}" if owner and is_alive(owner) else ""
     beats = attempts(storage) if running else []
     stages = [_stage_status(storage, stage, plan, beats) for stage in project]
     return RunStatus(storage.root, running, stages)

@@ -48,6 +48,17 @@ class CommitRecord:
     versions: dict[str, str]
     notes: dict[str, Any] = field(default_factory=dict)  # what the stage wants remembered, e.g. the batch plan
 
+    @property
+    def well_typed(self) -> bool:
+        """Whether what was read from a file has the types that this class promises."""
+        counts = self.counts
+        numbers = [self.part, counts.in_, counts.out, counts.rejected, *counts.set_aside.values()]
+        texts = [self.stage, self.fingerprint, *counts.set_aside, *self.versions.values()]
+        texts += [text for entry in self.files for text in (entry.path, entry.sha256)]
+        numbers += [entry.size for entry in self.files]
+        whole = all(isinstance(number, int) for number in numbers) and all(isinstance(text, str) for text in texts)
+        return whole and isinstance(self.seconds, (int, float)) and isinstance(self.notes, dict)
+
     def to_json(self) -> str:
         data = {
             "stage": self.stage,
@@ -66,7 +77,7 @@ class CommitRecord:
         """Raises ValueError (with what is wrong) for a text that is no commit record."""
         try:
             data = json.loads(text)
-            return cls(
+            record = cls(
                 stage=data["stage"],
                 part=data["part"],
                 fingerprint=data["fingerprint"],
@@ -76,5 +87,8 @@ class CommitRecord:
                 versions=data["versions"],
                 notes=data.get("notes", {}),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            if not record.well_typed:
+                raise TypeError("a value of another type")
+            return record
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a commit record: {error!r}") from error
