@@ -78,9 +78,9 @@ def verdict(main: Mapping[str, Sequence[Cell]]) -> dict[str, Any] | None:
     seeds = sorted(set.intersection(*(set(own) for own in by_seed)))
     if not seeds:
         return None
-    teacher, student, upper = (
-        {tier: mean(ap(own[seed], tier) for seed in seeds) or 0.0 for tier in TIERS} for own in by_seed
-    )
+    teacher, student, upper = ({tier: mean(ap(own[seed], tier) for seed in seeds) for tier in TIERS} for own in by_seed)
+    if any(own[tier] is None for own in (teacher, student, upper) for tier in TIERS):
+        return None  # too few pictures: a tier without an object
     gap = upper["rare"] - teacher["rare"]
     found = {
         "seeds": seeds,

@@ -5,11 +5,10 @@
 
 Shards: those of --run (a run folder that `phrasebox shard` has been through), else scenes that are drawn here, with
 their true boxes for labels. Training: `stages.training.loop.Trainer` as `phrasebox train` runs it, in a temporary
-folder, without checkpoints; the first --warm-up steps are left out. Loader: one thread, images/s: `decoded` to RGB with
-their records, and `resized` for the network as well; beside each, webdataset's own pipeline doing the same,
-`decode("rgb8")` and then the same resize. Each is run --repeats times in turn, the best counts. One process is one core
-here (OMP_NUM_THREADS=1 for a figure per core). A result joins those in --out; the same command on the same device
-replaces its former one.
+folder, without checkpoints; the first --warm-up steps are left out. Loader: one thread, images per second of processor
+time, which is images/s per core: `decoded` to RGB with their records, and `resized` for the network as well; beside
+each, webdataset's own pipeline doing the same, `decode("rgb8")` and then the same resize. Each is run --repeats times
+in turn, the best counts. A result joins those in --out; the same command on the same device replaces its former one.
 """
 
 from __future__ import annotations
@@ -109,9 +108,10 @@ def bare(files: RunFiles, sides: tuple[int, int] | None) -> Iterator[Any]:
 
 
 def images_per_second(samples: Callable[[], Iterator[Any]]) -> float:
-    start = time.perf_counter()
+    """Of one core: by the processor time of this process, so that neighbours on the machine do not count."""
+    start = time.process_time()
     count = sum(1 for _ in samples())
-    return count / (time.perf_counter() - start)
+    return count / (time.process_time() - start)
 
 
 def loader_figures(files: RunFiles, sides: tuple[int, int], repeats: int) -> dict[str, dict[str, float]]:

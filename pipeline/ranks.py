@@ -7,6 +7,7 @@ it failed, it leaves in the run folder, so that it is the same on one machine an
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -130,6 +131,8 @@ def on_ray() -> bool:
 def start_on_ray(job: RankJob) -> str:
     """Returns Ray Train's words about a rank that broke, or nothing. Raises UserError where Ray has too few devices."""
     import ray
+
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "600")  # busy machines import torch for minutes
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 

@@ -61,18 +61,21 @@ class RayExecutor:
         self._verbose = verbose
         self.slots: list[Slot] = []
         self._made_for: tuple[Context, bool] | None = None
+        self._leads = False  # whether the actor of a job only starts its ranks, which take the cores or devices
         self._started = False
         self._limit = (0, 0.0)  # actors, and when that was counted
 
     def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
         self._start()
-        if self._made_for != (context, gpu):
+        given = list(tasks)
+        leads = any(task.ranks > 1 for task in given)
+        if (self._made_for, self._leads) != ((context, gpu), leads):
             self._dismiss_all()
-            self._made_for = (context, gpu)
+            self._made_for, self._leads = (context, gpu), leads
         self._limit = (0, 0.0)
         if gpu:
             self._wait_for_a_gpu()
-        yield from Dispatch(self, open_storage(context.root), tasks, self._deadline).outcomes()
+        yield from Dispatch(self, open_storage(context.root), given, self._deadline).outcomes()
 
     def __enter__(self) -> RayExecutor:
         return self
@@ -109,7 +112,12 @@ class RayExecutor:
 
         assert self._made_for is not None
         context, gpu = self._made_for
-        options = {"num_cpus": 1, "num_gpus": 1 if gpu else 0, "max_restarts": 0, "max_task_retries": 0}
+        options = {
+            "num_cpus": 0 if self._leads else 1,
+            "num_gpus": 1 if gpu else 0,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+        }
         actor: Any = ray.remote(Host).options(**options).remote(context, os.getcwd(), bool(self._address))
         self.slots.append(Slot(actor, actor.hello.remote()))
         return self.slots[-1]
