@@ -95,7 +95,7 @@ def is_alive(owner: dict[str, Any]) -> bool:
     here = _this_process()
     if owner.get("host") == here["host"] and owner.get("boot") == here["boot"]:
         return owner.get("started") is not None and started_at(owner.get("pid", -1)) == owner["started"]
-    return time.time() - owner["heartbeat"] < STALE
+    return time.time() - float(owner["heartbeat"]) < STALE
 
 
 def _this_process() -> dict[str, Any]:
