@@ -226,7 +226,7 @@ def wants_gpu(config: Config, stage: type[Any]) -> bool:
 
 
 def sweep(storage: Storage) -> None:
-    """Removes what attempts of dead runs left: drafts without an owner, heartbeats that nobody stops, words of ranks."""
+    """Removes what attempts of dead runs left: drafts and heartbeats without an owner, and the words of ranks."""
     storage.delete_folder("state/drafts")
     storage.delete_folder("state/attempts")
     storage.delete_folder("state/ranks")

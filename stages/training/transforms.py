@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from model.images import resize, resized_size
+from model.prompt import MAX_TOKENS, encode
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
 
@@ -130,9 +131,16 @@ def pack_captions(sample: Sample, others: list[str], rng: np.random.Generator) -
     """The sample's caption among captions of other samples, which are negatives for its picture.
 
     Captions are shuffled, each ended with a full stop if it has none and followed by a space, as GLIP does (caption
-    packing, `PACK_RANDOM_CAPTION_NUMBER`); the spans move with their caption.
+    packing, `PACK_RANDOM_CAPTION_NUMBER`); the spans move with their caption. Others are added while the text fits into
+    the text encoder, so that the sample's own words do (`SAFEGUARD_POSITIVE_CAPTION`).
     """
-    texts = [sample.caption, *others]
+    texts = [sample.caption]
+    room = MAX_TOKENS - len(encode(sample.caption))
+    for text in others:
+        cost = len(encode(text)) - 1  # less [CLS] and [SEP], and a full stop
+        if cost <= room:
+            texts.append(text)
+            room -= cost
     packed, shift = [], 0
     at = 0
     for i in rng.permutation(len(texts)):

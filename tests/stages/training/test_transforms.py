@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model.prompt import encode
 from stages.sources.scenes import draw_scene
 from stages.training.samples import Example, Sample
 from stages.training.sets import SceneSet
@@ -121,6 +122,15 @@ def test_packed_captions_keep_the_phrases_of_their_own() -> None:
         packed = pack_captions(sample, ["two dogs", " an old car. "], np.random.default_rng(index))
         assert named(packed) == named(sample)
         assert "two dogs." in packed.caption and "an old car." in packed.caption
+
+
+def test_packed_captions_leave_room_for_the_words_of_their_own() -> None:
+    sample = scene_sample(3)
+    long = "an apple " * 120  # 240 tokens: too long beside the caption for more than one
+    for seed in range(5):
+        packed = pack_captions(sample, [long, "two dogs", long, "a cat"], np.random.default_rng(seed))
+        assert len(encode(packed.caption)) <= 256 and "two dogs." in packed.caption and "a cat." in packed.caption
+        assert packed.caption.count("apple") in (0, 120) and named(packed) == named(sample)
 
 
 def test_joined_names_have_exact_spans() -> None:
