@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +71,39 @@ def test_the_funnel_and_the_headline(run: Any) -> None:
         dropped = Counter(entry["reason"] for row in run.rows[dataset] for entry in row["dropped"])
         assert stats["dropped"].get(dataset, {}) == dict(dropped)
     assert stats["exactness"]["unique_phrases"]["exact"] is True
+
+
+def test_phrases_and_what_became_of_them(run: Any) -> None:
+    stats, kept, text = stats_of(run), stored(run, "pseudo"), norms(run)
+    owned = Counter((row["key"], box["phrase"]) for row in kept for box in row["boxes"])
+    assert stats["phrases"] == sum(map(len, text.values()))
+    assert stats["phrases_asked"] == len(asked_phrases(run)) < stats["phrases"]
+    assert stats["phrases_grounded"] == len(owned)
+    assert stats["boxes_per_phrase"] == sum(owned.values()) / len(owned)
+    assert stats["unique_phrases_in_captions"] == len({norm for row in text.values() for norm in row})
+    labelled = [box["score"] for row in stored(run, "labels") for box in row["boxes"]]
+    assert stats["boxes_labelled"] == len(labelled)
+    scores = Counter(min(max(math.ceil(round(score * 100, 9)) - 1, 0), 99) for score in labelled)
+    assert stats["histograms"]["score_labelled"] == [scores[i] for i in range(100)]
+    cyrillic = sum("мяч" in row["caption"] for row in run.rows["pairs"])
+    assert stats["other_script"] == cyrillic > 0
+    parts = len(run.all_parts().parts())
+    datasets = ("planned", "counted", "pairs", "gold", "phrases", "labels", "pseudo")
+    assert stats["parts"] == dict.fromkeys(datasets, parts)
+    assert stats["gold"]["pairs"] == len(run.rows["gold"])
+
+
+def test_the_page_of_the_docs_lists_every_key(run: Any) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "audit.md").read_text("utf-8")
+    table = page.partition("## report/stats.json")[2].partition("\n\nHistograms:")[0]
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.MULTILINE)
+    assert {name for first, _ in rows for name in re.findall(r"`(\w+)`", first)} == set(stats_of(run))
+    described = dict(rows)
+    for name in ("phrases_tables", "box_shapes", "duplicates"):
+        listed = set(re.findall(r"`(\w+)`", described[f"`{name}`"]))
+        assert set(stats_of(run)[name]) <= listed, name
+    histograms = page.partition("\n\nHistograms:")[2].partition("\n\n`report/phrases.parquet`")[0]
+    assert set(re.findall(r"`(\w+)`", histograms)) == set(stats_of(run)["histograms"])
 
 
 def test_thresholds_are_counted_on_labels(run: Any) -> None:
