@@ -26,6 +26,7 @@ OBJECT_STORE = 128 << 20  # bytes; nothing but names passes through it
 COUNT_EVERY = 5.0  # seconds between two looks at how large the cluster is
 GPU_WAIT = 60.0  # seconds
 REACH = 5.0  # seconds
+STARTS = 3  # of a local Ray: on a busy machine the first one may take longer than Ray waits for itself
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -150,31 +151,43 @@ class RayExecutor:
         # Ray's processes inherit it: workers import the packages of this checkout, and what the driver can import.
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path))
         on_term = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own in its place
-        import ray
-
         options: dict[str, Any] = {
             "log_to_driver": self._verbose,
             "logging_level": logging.INFO if self._verbose else logging.ERROR,
         }
         if self._address:
-            reach(self._address)
-            try:
-                ray.init(address=self._address, runtime_env=_shipped_code(), **options)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(f"--address {self._address}: {refusal(error)}") from None
+            self._join(options)
         else:
-            cpus = self._workers or os.cpu_count() or 1
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                **options,
-            )
+            self._start_locally(options)
         signal.signal(signal.SIGTERM, on_term)
         if not self._verbose:
             hush()
         self._started = True
+
+    def _join(self, options: dict[str, Any]) -> None:
+        import ray
+
+        assert self._address is not None
+        reach(self._address)
+        try:
+            ray.init(address=self._address, runtime_env=_shipped_code(), **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(f"--address {self._address}: {refusal(error)}") from None
+
+    def _start_locally(self, options: dict[str, Any]) -> None:
+        import ray
+
+        cpus = self._workers or os.cpu_count() or 1
+        options = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE, **options}
+        for attempt in range(STARTS):
+            try:
+                ray.init(address="local", **options)
+                return
+            except Exception as error:  # noqa: BLE001 - what Ray raises where its processes are not up in 30 seconds
+                ray.shutdown()
+                if attempt == STARTS - 1:
+                    said = " ".join(str(error).split())[:300]
+                    raise UserError(f"Ray does not start on this machine ({said}); --inline does without it") from None
 
 
 def hush() -> None:
