@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from schemas.records import part_of
+from stages.auditing.grid import NEAR_DUPLICATE_IOU
 from stages.auditing.pictures import Picture, read_pictures
 from stages.images import decode_rgb
 from stages.stage import ImageRef, RowError, RunIO, UserError
@@ -17,7 +18,10 @@ from stages.stage import ImageRef, RowError, RunIO, UserError
 # The page's colours for light paper, by the phrase's number.
 COLOURS = ("#0072b2", "#c8510a", "#0a8a63", "#a63d86", "#8a6d00", "#5b4bbd", "#b3263e", "#3d7a1c")
 LONGEST_SIDE = 1200  # pixels of the picture that is drawn on
+LABEL_HEIGHT = 18
 INK, PAPER = "#1b1b1a", "#fbfaf6"
+
+Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -120,17 +124,48 @@ def draw(picture: Picture, boxes: list[list[Any]], data: bytes, max_pixels: int)
     sheet.paste(image)
     pen = ImageDraw.Draw(sheet)
     sx, sy = image.width / picture["width"], image.height / picture["height"]
-    for phrase, x1, y1, x2, y2, score, _ in reversed(boxes):
-        colour = COLOURS[phrase % len(COLOURS)]
-        pen.rectangle((x1 * sx, y1 * sy, max(x2 * sx - 1, x1 * sx), max(y2 * sy - 1, y1 * sy)), outline=colour, width=3)
-        label = f"{picture['phrases'][phrase][2]} {score:.2f}"
-        left, top = x1 * sx, max(y1 * sy - 18, 0)
-        pen.rectangle((left, top, left + font.getlength(label) + 8, top + 18), fill=colour)
-        pen.text((left + 4, top + 1), label, fill="white", font=font)
+    marks = [_mark(picture, boxes, i, (sx, sy), font) for i in range(len(boxes))]
+    for corners, colour, _ in reversed(marks):
+        pen.rectangle(corners, outline=colour, width=3)
+    _write_labels(pen, marks, font)
     _write_caption(pen, lines, image.height + 8, font)
     out = bytesio.BytesIO()
     sheet.save(out, "PNG")
     return out.getvalue()
+
+
+def _mark(
+    picture: Picture, boxes: list[list[Any]], i: int, scale: tuple[float, float], font: Any
+) -> tuple[Corners, str, str]:
+    """Corners in the drawing, colour and label of a box; it stands inside of better boxes that it coincides with."""
+    phrase, x1, y1, x2, y2, score, _ = boxes[i]
+    better = [box[1:5] for box in boxes[:i] if box[0] != phrase]
+    inset = 4 * sum(coincide(box, [x1, y1, x2, y2]) for box in better)
+    left, top, right, bottom = x1 * scale[0], y1 * scale[1], x2 * scale[0] - 1, y2 * scale[1] - 1
+    inset = min(inset, (right - left) / 3, (bottom - top) / 3) if inset else 0
+    corners = left + inset, top + inset, max(right - inset, left + inset), max(bottom - inset, top + inset)
+    return corners, COLOURS[phrase % len(COLOURS)], f"{picture['phrases'][phrase][2]} {score:.2f}"
+
+
+def coincide(a: Sequence[float], b: Sequence[float]) -> bool:
+    """IoU of at least 0.9, the audit's near duplicate."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return False
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height >= NEAR_DUPLICATE_IOU * (areas - width * height)
+
+
+def _write_labels(pen: Any, marks: list[tuple[Corners, str, str]], font: Any) -> None:
+    """Each above its box, or further down where a better box's label stands already."""
+    placed: list[Corners] = []
+    for (left, top, *_), colour, label in marks:
+        right, top = left + font.getlength(label) + 8, max(top - LABEL_HEIGHT, 0.0)
+        while any(left < r and right > x and top < b and top + LABEL_HEIGHT > y for x, y, r, b in placed):
+            top += LABEL_HEIGHT
+        placed.append((left, top, right, top + LABEL_HEIGHT))
+        pen.rectangle(placed[-1], fill=colour)
+        pen.text((left + 4, top + 1), label, fill="white", font=font)
 
 
 def _words(picture: Picture, grounded: set[int]) -> list[tuple[str, str | None]]:

@@ -107,9 +107,30 @@ def test_show_draws_the_kept_boxes_in_their_colours(run: Any) -> None:
     assert shown.lines[0].startswith(row["key"]) and f"{box['score']:.3f}" in shown.lines[1] and len(shown.lines) == 2
     pixels = np.asarray(Image.open(io.BytesIO(shown.png)).convert("RGB")).astype(int)
     scale = pixels.shape[1] / row["width"]
-    colour = np.array([int(COLOURS[box["phrase"] % 8][i : i + 2], 16) for i in (1, 3, 5)])
+    colour = _rgb(COLOURS[box["phrase"] % 8])
     left = pixels[round((box["y1"] + box["y2"]) / 2 * scale), round(box["x1"] * scale) + 1]
     assert (left == colour).all()
+
+
+def test_show_draws_boxes_that_coincide_inside_each_other(shapes: Callable[..., Any]) -> None:
+    run = shapes().fill(2, until="phrases", gold=False)  # its first row is a reject
+    row = next(row for row in run.rows["phrases"] if len(row["phrases"]) > 1)
+    boxes = [
+        {"phrase": p, "x1": 50.0, "y1": 60.0, "x2": 250.0, "y2": 200.0, "score": s} for p, s in ((0, 0.9), (1, 0.8))
+    ]
+    labels = {"key": row["key"], "width": 320, "height": 240, "boxes": boxes, "dropped": []}
+    for dataset in ("labels", "pseudo"):
+        run.write(dataset, 0, [labels])
+    (shown,) = show(run.all_parts(), [row["key"]])
+    pixels = np.asarray(Image.open(io.BytesIO(shown.png)).convert("RGB")).astype(int)
+    scale = pixels.shape[1] / 320
+    across = pixels[round(150 * scale), round(50 * scale) : round(50 * scale) + 8]
+    seen = [[i for i in (0, 1) if (pixel == _rgb(COLOURS[i])).all()] for pixel in across]
+    assert [0] in seen and [1] in seen and seen.index([0]) < seen.index([1])
+
+
+def _rgb(colour: str) -> Any:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
 
 
 def test_show_by_phrase_and_threshold(run: Any) -> None:
