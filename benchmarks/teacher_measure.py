@@ -149,7 +149,7 @@ def prepare(case: Case) -> tuple[Callable[[Sequence[Pair]], Iterator[int]], list
             for pair in pairs
         )
         with padded_text(plain):
-            for found in glip.stream(samples, FLOOR, HOLD * case.batch_size):
+            for _, found in glip.stream(samples, FLOOR, HOLD * case.batch_size):
                 yield len(found.boxes)
 
     return ground, [glip.backbone, glip.language_backbone, glip.rpn.head]

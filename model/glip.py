@@ -152,8 +152,8 @@ class Glip(nn.Module):
 
     def stream(
         self, samples: Iterable[Sample], score_floor: float = 0.05, hold: int = 1024, resize_to: ResizeTo = "variant"
-    ) -> Iterator[Grounding]:
-        """As `ground`, for any number of pictures in little memory: results come in order while samples are drawn.
+    ) -> Iterator[tuple[int, Grounding]]:
+        """As `ground`, for any number of pictures in little memory: each sample's number and result, as they come.
 
         A sample waits for at most `hold` later ones until its batch is full. Its picture is loaded, in a thread, when
         the batch is near, and given up when the result is out; samples are drawn in a thread, some ahead.
@@ -167,7 +167,8 @@ class Glip(nn.Module):
             Sample((image.shape[0], image.shape[1]), partial(np.asarray, image), own)
             for image, own in zip(images, prompts, strict=True)
         ]
-        return list(self.stream(samples, score_floor, max(len(samples), 1), resize_to))
+        found = dict(self.stream(samples, score_floor, len(samples), resize_to))
+        return [found[number] for number in range(len(samples))]
 
     def losses(
         self,

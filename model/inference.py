@@ -56,7 +56,6 @@ class Pending:
     picture: Future[np.ndarray | None] | None = None  # resized
     parts: dict[int, Grounding] = field(default_factory=dict)  # by turn
     failed: str | None = None
-    done: bool = False
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -77,10 +76,6 @@ class Pending:
             raise ValueError(f"a picture of {picture.shape[:2]} where {self.sample.size} was announced")
         return None if picture is None else resize(picture, self.size)
 
-    def finish(self, failed: str | None = None) -> None:
-        """Nothing more is to come."""
-        self.failed, self.done, self.picture = self.failed or failed, True, None
-
 
 class Step(NamedTuple):
     """The same turn (first prompt, second prompt, ...) of some pictures of a batch."""
@@ -94,22 +89,23 @@ class Step(NamedTuple):
 
 
 class Grounder:
-    """One pass over samples, which come out as Groundings in the same order."""
+    """One pass over samples."""
 
     def __init__(self, model: Glip, score_floor: float, sides: Sides) -> None:
         self.model, self.sides = model, sides
         threshold = min(OFFICIAL.threshold, score_floor**2)
         self.settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
-        self.waiting: deque[Pending] = deque()  # for their results, in order
+        self.finished: deque[Pending] = deque()  # nothing more is to come for these
 
-    def run(self, samples: Iterable[Sample], hold: int) -> Iterator[Grounding]:
-        """One Grounding per sample. A sample waits for at most `hold` later ones to fill its batch."""
+    def run(self, samples: Iterable[Sample], hold: int) -> Iterator[tuple[int, Grounding]]:
+        """Each sample's number and result, as they come. One waits for at most `hold` later ones to fill its batch."""
         training = self.model.training
         self.model.eval()
         self.model.batches, self.model.halved = [], 0
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(LOADERS if self._on_gpu else 1) as loaders:
             try:
-                pending = self._pending(drawn_ahead(samples, reader))
+                drawn = enumerate(drawn_ahead(samples, reader))
+                pending = (Pending(number, one, resized_size(one.size, self.sides)) for number, one in drawn)
                 batches = bucketed(pending, Pending.bucket, self.model.batch_size, hold)
                 yield from self._results(loading(batches, loaders))
             finally:
@@ -121,7 +117,7 @@ class Grounder:
         return self.model.device.type == "cuda"
 
     @torch.inference_mode()
-    def _results(self, batches: Iterator[list[Pending]]) -> Iterator[Grounding]:
+    def _results(self, batches: Iterator[list[Pending]]) -> Iterator[tuple[int, Grounding]]:
         before: Step | None = None
         for step in self._steps(batches):
             if before is not None:
@@ -132,14 +128,14 @@ class Grounder:
             self._collect(before)
         yield from self._ready()
 
-    def _ready(self) -> Iterator[Grounding]:
-        while self.waiting and self.waiting[0].done:
-            yield merge(self.waiting.popleft())
+    def _ready(self) -> Iterator[tuple[int, Grounding]]:
+        while self.finished:
+            one = self.finished.popleft()
+            yield one.number, merge(one)
 
-    def _pending(self, samples: Iterator[Sample]) -> Iterator[Pending]:
-        for number, sample in enumerate(samples):
-            self.waiting.append(Pending(number, sample, resized_size(sample.size, self.sides)))
-            yield self.waiting[-1]
+    def _finish(self, one: Pending, failed: str | None = None) -> None:
+        one.failed = one.failed or failed
+        self.finished.append(one)
 
     def _steps(self, batches: Iterator[list[Pending]]) -> Iterator[Step]:
         """Every step of every batch. A batch that does not fit into memory is halved until it does."""
@@ -157,7 +153,7 @@ class Grounder:
                     continue
                 self._make_room()
                 if len(part) == 1:
-                    part[0].finish(OUT_OF_MEMORY)
+                    self._finish(part[0], OUT_OF_MEMORY)
                 else:
                     left.extendleft((part[len(part) // 2 :], part[: len(part) // 2]))
 
@@ -168,12 +164,15 @@ class Grounder:
 
     def _with_picture(self, batch: list[Pending]) -> list[Pending]:
         """Those of a batch that there is something to do for."""
+        left = []
         for one in batch:
             if one.picture.result() is None:
-                one.finish(NO_PICTURE)
-            elif not one.prompts:
-                one.finish()
-        return [one for one in batch if not one.done]
+                self._finish(one, NO_PICTURE)
+            elif one.prompts:
+                left.append(one)
+            else:
+                self._finish(one)
+        return left
 
     def _launch(self, batch: list[Pending]) -> Iterator[Step]:
         """The backbone sees each picture once, the head once for every prompt."""
@@ -208,7 +207,7 @@ class Grounder:
             if not finite:
                 one.failed = NON_FINITE
         for one in step.finished:
-            one.finish()
+            self._finish(one)
 
 
 def drawn_ahead(samples: Iterable[Sample], reader: ThreadPoolExecutor) -> Iterator[Sample]:

@@ -100,7 +100,8 @@ class LabelStage:
         teacher = self.teacher
         samples = self._samples(io, with_image, unreadable)
         results = teacher.stream(samples, self.config.score_floor, HOLD * self.config.batch_size)
-        for row, grounding in zip(with_image, results, strict=True):
+        for number, grounding in results:
+            row = with_image[number]
             if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
                 raise MemoryError(f"{row.key}: the teacher ran out of memory with this picture alone")
             if row.key in unreadable:
@@ -110,8 +111,8 @@ class LabelStage:
             else:
                 labels.append(label_row(row, grounding))
             io.progress(1)
-        io.write("labels", label_table(labels))
-        io.write("rejects/label", reject_rows("label", rejected))
+        io.write("labels", label_table(sorted(labels, key=lambda row: row["key"])))
+        io.write("rejects/label", reject_rows("label", sorted(rejected, key=lambda row: row[0])))
         without_image = len(rows) - len(with_image)
         set_aside = {"no_image": without_image} if without_image else {}
         counts = Counts(len(rows), len(labels), len(rejected), set_aside)
