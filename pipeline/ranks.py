@@ -35,6 +35,7 @@ class RankJob:
     context: Context
     task: Task
     attempt: str
+    folder: str  # working directory: Ray Train puts its own in place, and paths of the config may be relative
 
     @property
     def world(self) -> int:
@@ -47,7 +48,7 @@ class RankJob:
 
 def run_ranks(context: Context, task: Task, attempt: str) -> dict[str, Any]:
     """Starts all ranks, waits for them and returns the first one's result. Raises RankError, or a rank's UserError."""
-    job = RankJob(context, task, attempt)
+    job = RankJob(context, task, attempt, os.getcwd())
     storage = open_storage(context.root)
     try:
         broken = start_on_ray(job) if on_ray() else start_here(job)
@@ -66,6 +67,8 @@ def run_ranks(context: Context, task: Task, attempt: str) -> dict[str, Any]:
 def run_rank(job: RankJob, rank: int) -> None:
     """In the rank's own process, once its process group is there."""
     storage = open_storage(job.context.root)
+    if os.path.isdir(job.folder):
+        os.chdir(job.folder)
     try:
         stage = load_class(job.task.stage)(Config.model_validate_json(job.context.config))
         beat = Heartbeat(storage, job.task, job.attempt) if rank == 0 else _silent
