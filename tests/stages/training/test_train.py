@@ -15,9 +15,11 @@ import webdataset
 from safetensors.torch import load_file
 
 from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, start_model, train
-from stages.training.loader import prefetch
+from stages.training.crops import pretrain_backbone
+from stages.training.loader import Batch, prefetch
 from stages.training.loop import NonFiniteLoss, Student
-from stages.training.sets import ShardSet
+from stages.training.ranks import Ranks
+from stages.training.sets import SceneSet, ShardSet
 from tests.stages.training.conftest import RunDisk, small_training
 
 GOLD = ({"source": "scenes", "split": "gold", "count": 6, "seed": 1, "detection": 0.5},)
@@ -100,9 +102,65 @@ def test_a_share_without_samples_adds_nothing_to_the_gradient(sharded: Path) -> 
 
     losses = student(replace(maker.make(0), examples=[]), seen)
     torch.stack(list(losses.values())).sum().backward()
-    assert all(float(loss) == 0 for loss in losses.values()) and "loss_contrastive" in losses
+    assert all(loss.item() == 0 for loss in losses.values()) and "loss_contrastive" in losses
     assert not any(value.any() for value in counts)  # nor to what losses are divided by
     assert all(x.grad is not None and not x.grad.any() for x in student.parameters() if x.requires_grad)
+
+
+def test_options_for_pseudo_boxes_reach_the_losses(sharded: Path) -> None:
+    """No regression: nothing but that term goes. Weights by score: gold is not touched, pseudo boxes count less."""
+    plain = small_training(flip=0.0)
+    _, maker = make_batches(RunDisk(sharded), plain)
+    batch, glip = maker.make(0), start_model(plain).eval()
+    gold = replace(batch, examples=[replace(example, pseudo=False) for example in batch.examples])
+
+    def losses(own: Batch, **changes: object) -> dict[str, float]:
+        student = Student(glip, small_training(**changes).train)
+        return {name: value.item() for name, value in student(own, Ranks().average).items()}
+
+    base = losses(batch)
+    assert losses(batch, pseudo_regression=False) == {**base, "loss_reg": 0.0}
+    assert losses(gold, pseudo_regression=False, score_weighting=True) == base
+    weighted = losses(batch, score_weighting=True)  # scores are 0.5 to 0.9
+    assert 0.5 * base["loss_centerness"] < weighted["loss_centerness"] < 0.9 * base["loss_centerness"]
+    assert 0.5 * base["loss_reg"] < weighted["loss_reg"] < 0.9 * base["loss_reg"]
+
+
+def test_each_step_draws_a_scale_and_boxes_follow(sharded: Path) -> None:
+    _, maker = make_batches(RunDisk(sharded), small_training(scales=(96, 128), flip=0.0))
+    shards, seen = ShardSet(RunDisk(sharded)), set()
+    stored = {sample.key: sample for sample in map(shards.sample, range(16))}
+    for step in range(8):
+        batch = maker.make(step)
+        (short,) = {min(example.image.shape[:2]) for example in batch.examples}
+        seen.add(short)
+        for example in batch.examples:
+            ratio = short / 224  # scenes have a short side of 224
+            np.testing.assert_allclose(example.boxes, stored[example.key].boxes * ratio, rtol=0.01)
+        assert all(side % 32 == 0 for side in batch.pad_to) and batch.pad_to[0] >= short
+    assert seen == {96, 128}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains(sharded: Path, precision: str) -> None:
+    entries = {}
+    for own in ("fp32", precision):
+        train(RunDisk(sharded), small_training(steps=2, precision=own, checkpoint_every=10))
+        entries[own] = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
+    for full, half in zip(entries["fp32"], entries[precision], strict=True):
+        assert half["loss"] == pytest.approx(full["loss"], rel=0.05)
+    assert entries["fp32"] != entries[precision]
+
+
+def test_crops_train_the_backbone_and_nothing_else() -> None:
+    gold = SceneSet("gold", 3, 20)
+    glip = start_model(small_training())
+    before = {name: value.clone() for name, value in glip.state_dict().items()}
+    seen: list[int] = []
+    right = pretrain_backbone(glip, gold, 2, 1e-3, 0, 10**7, lambda step, share: seen.append(step))
+    moved = {name.split(".")[0] for name, value in glip.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"backbone"} and 0 <= right <= 1 and seen == []
 
 
 @pytest.mark.parametrize("loaders", [1, 3])
