@@ -12,6 +12,7 @@ from pipeline.commands import existing_run, say
 from pipeline.config import load_config
 from pipeline.files import RunFiles
 from pipeline.plan import read_plan
+from pipeline.progress import printable
 from pipeline.storage import open_folder
 from stages.stage import UserError
 
@@ -82,7 +83,7 @@ def _table(names: list[str], rows: object) -> None:
         table.add_column(Text(name))
     listed = list(islice(rows, SHOWN_ROWS + 1))  # type: ignore[call-overload]
     for row in listed[:SHOWN_ROWS]:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*(Text("" if value is None else printable(str(value))) for value in row))
     Console().print(table)
     if len(listed) > SHOWN_ROWS:
         say(f"... and more: the first {SHOWN_ROWS:,} rows are shown; send the output to a file for all of them")

@@ -13,7 +13,7 @@ from pipeline.executors import Executor
 from pipeline.failures import Failure, failures, forget, remember
 from pipeline.files import SourceFiles
 from pipeline.ledger import Ledger
-from pipeline.lock import RunLock
+from pipeline.lock import RunLock, holds
 from pipeline.plan import Plan, extend, read_plan, write_plan
 from pipeline.progress import Display
 from pipeline.record_index import write_index
@@ -76,7 +76,8 @@ class Runner:
             try:
                 return self._run(selection, settings, lock.run_id)
             except BaseException:
-                sweep(self.storage)  # workers that are still at it find their drafts gone, and the lock
+                if holds(self.storage, lock.run_id):  # else what lies there is another run's
+                    sweep(self.storage)  # workers that are still at it find their drafts gone, and the lock
                 raise
 
     def _run(self, selection: Selection, settings: dict[str, dict[str, Any]], run_id: str) -> Report:

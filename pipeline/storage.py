@@ -72,7 +72,7 @@ class LocalStorage(Storage):
     local = True
 
     def __init__(self, root: str, drafts: str = "state/drafts") -> None:
-        super().__init__(os.path.abspath(root))
+        super().__init__(os.path.abspath(os.path.expanduser(root)))
         self._root = Path(self.root)
         self._drafts = self._root / drafts
 

@@ -110,3 +110,7 @@ def test_the_commands_on_real_stages(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert phrasebox("remove", run, "--source-ids", "no/such/file")[0] == 2
     code, text = phrasebox("query", run, "SELECT reason, count(*) AS rows FROM rejects GROUP BY ALL")
     assert code == 0 and text.splitlines() == ["reason\trows", "removed\t1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout.isatty", lambda: True)
+        code, text = phrasebox("query", run, "SELECT 'a' || chr(27) || '[31m' AS colour")
+    assert code == 0 and "\x1b[31m" not in text and "a\\x1b[31m" in text  # what a caption may hold

@@ -123,6 +123,29 @@ def test_a_worker_that_outlives_its_run_commits_nothing(tmp_path: Path, source: 
     assert not list((tmp_path / "run/state/drafts").iterdir())
 
 
+def test_a_run_that_lost_its_folder_leaves_the_new_owners_drafts_alone(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that slept for minutes: another run has taken over meanwhile, and is at work."""
+    from toys import ToyPhrases
+
+    from pipeline.store_errors import StoreError
+
+    run_part = ToyPhrases.run_part
+
+    def asleep(self: ToyPhrases, io: object) -> object:
+        put(tmp_path / "run", owner())
+        (tmp_path / "run/state/drafts").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run/state/drafts/of-the-new-run").write_text("half")
+        return run_part(self, io)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ToyPhrases, "run_part", asleep)
+    with pytest.raises(StoreError, match="taken over by another run"):
+        run_toys(make_config(tmp_path / "run", source))
+    assert [path.name for path in (tmp_path / "run/state/drafts").iterdir()] == ["of-the-new-run"]
+    assert (read_lock(open_storage(str(tmp_path / "run"))) or {})["run_id"] == "other"
+
+
 def _files(storage: object) -> object:
     from pipeline.files import SourceFiles
 
