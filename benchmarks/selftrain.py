@@ -8,8 +8,10 @@
 Every cell is `phrasebox` commands on configs/selftrain.yaml with some keys set, in a run folder of its own under
 --work, and leaves one JSON under --cells. A cell that has its JSON is made again only where its folder is gone and
 another cell needs what was in it. A command that is cut off (by --minutes, or a kill) goes on from its last checkpoint.
-Cells of a seed: `start`, the crop
-naming that stands for a pretrained backbone, from which all three models of the seed begin; `teacher`, on gold alone;
+Cells of a seed: `start`, from
+which all three models of the seed begin: the crop naming that stands for a pretrained backbone, and --start-steps of
+training on gold (with --start FILE there is none: all seeds begin with these weights, which saves a third of the time,
+and their gold is that of configs/teacher.yaml); `teacher`, on gold alone;
 `labels`, the teacher's boxes on the web pairs; `student`, on gold and pseudo labels; `upper`, on gold and the true
 boxes of the same web pairs. All see the same number of samples. Seeds differ in gold, web pairs and initial weights;
 evaluation pictures are the same for all. The curves (threshold, number of web pairs) are of the first seed.
@@ -47,9 +49,12 @@ class Grid:
     """The sizes of the measurement. The default is the reduced one, for two cores."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    steps: int = 1500
+    steps: int = 1000
     batch_size: int = 8
+    lr: float = 1e-3
     crop_steps: int = 1500
+    start_steps: int = 2000
+    start: str | None = None  # a weights file instead of `start` cells
     web: int = 4000  # pairs of the main comparison
     sizes: tuple[int, ...] = (500, 1000, 2000, 4000)
     threshold: float = 0.5
@@ -82,12 +87,13 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for seed in grid.seeds:
         start = Cell(f"start-s{seed}", start_settings(grid, seed), ("train",))
-        init = {"train.init": str(work / start.name / WEIGHTS)}
+        begins = () if grid.start else (start,)
+        init = {"train.init": grid.start or str(work / start.name / WEIGHTS)}
         teacher = Cell(
             f"teacher-s{seed}",
-            {**model_settings(grid, seed, gold(seed)), **init, "train.pseudo": False},
+            {**model_settings(grid, seed, gold(grid, seed)), **init, "train.pseudo": False},
             ("train", "evaluate"),
-            (start,),
+            begins,
             facts={"role": "teacher", "seed": seed},
         )
         labels = Cell(
@@ -96,7 +102,7 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
             ("run --until label",),
             (teacher,),
         )
-        cells |= {cell.name: cell for cell in (start, teacher, labels)}
+        cells |= {cell.name: cell for cell in (*begins, teacher, labels)}
         first = seed == grid.seeds[0]
         wanted = {(grid.threshold, grid.web)}
         if first:
@@ -107,12 +113,12 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
                 {
                     **web_settings(seed, size),
                     **taught_by(work, teacher),
-                    **model_settings(grid, seed, gold(seed, size / GOLD)),
+                    **model_settings(grid, seed, gold(grid, seed, size / GOLD)),
                     **init,
                     "filter.min_score": threshold,
                 },
                 ("run --until shard", "train", "evaluate"),
-                (start, labels),
+                (*begins, labels),
                 labels,
                 {"role": "student", "seed": seed, "threshold": threshold, "web": size},
             )
@@ -121,35 +127,36 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
         upper = Cell(
             f"upper-s{seed}",
             {
-                **model_settings(grid, seed, [*gold(seed, grid.web / GOLD), true_boxes]),
+                **model_settings(grid, seed, [*gold(grid, seed, grid.web / GOLD), true_boxes]),
                 **init,
                 "train.pseudo": False,
             },
             ("train", "evaluate"),
-            (start,),
+            begins,
             facts={"role": "upper_bound", "seed": seed, "web": grid.web},
         )
         cells[upper.name] = upper
     return list(cells.values())
 
 
-def gold(seed: int, weight: float = 1.0) -> list[dict[str, Any]]:
+def gold(grid: Grid, seed: int, weight: float = 1.0) -> list[dict[str, Any]]:
+    seed = 0 if grid.start else seed
     return [{"source": "scenes", "split": "gold", "count": GOLD, "seed": 7 + seed, "detection": 0.5, "weight": weight}]
 
 
 def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **{"train.seed": seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size, "train.crop_steps": 0},
+        **{"train.lr": grid.lr, "train.text_lr": grid.lr},
         **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
         **{"evaluate.count": grid.pictures, "evaluate.models": ["student"]},
     }
 
 
 def start_settings(grid: Grid, seed: int) -> dict[str, Any]:
-    """One step at a thousandth of the rate stands at the end of the crops."""
     return {
-        **model_settings(grid, seed, gold(seed)),
-        **{"train.crop_steps": grid.crop_steps, "train.steps": 1, "train.pseudo": False, "train.ema": 0},
+        **model_settings(grid, seed, gold(grid, seed)),
+        **{"train.crop_steps": grid.crop_steps, "train.steps": grid.start_steps, "train.pseudo": False},
     }
 
 
@@ -218,7 +225,8 @@ class Runner:
             shutil.rmtree(draft, ignore_errors=True)
             shutil.copytree(self.work / cell.begins_as.name, draft, copy_function=os.link)
             shutil.rmtree(draft / "state", ignore_errors=True)
-            (draft / "cell").unlink()
+            for own in ("cell", "log.txt"):  # these are written into
+                (draft / own).unlink(missing_ok=True)
             draft.rename(folder)
         (folder / "cell").write_text(cell.key())
 
@@ -276,7 +284,7 @@ def plan_lines(cells: list[Cell], runner: Runner, grid: Grid, rates: Mapping[str
 def cost(cell: Cell, grid: Grid, rates: Mapping[str, float]) -> float:
     """Seconds by the rates of the machine, from the command line."""
     if cell.name.startswith("start"):
-        return grid.crop_steps / rates["crops"]
+        return grid.crop_steps / rates["crops"] + grid.start_steps * grid.batch_size / rates["train"]
     if cell.name.startswith("labels"):
         return float(cell.settings["ingest.count"]) * (1 / rates["label"] + 1 / 100)
     return grid.samples / rates["train"] + grid.pictures / rates["evaluate"] + 60
@@ -297,17 +305,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=numbers(int), default=default.seeds)
     parser.add_argument("--steps", type=int, default=default.steps)
     parser.add_argument("--batch-size", type=int, default=default.batch_size)
+    parser.add_argument("--lr", type=float, default=default.lr)
     parser.add_argument("--crop-steps", type=int, default=default.crop_steps)
+    parser.add_argument("--start-steps", type=int, default=default.start_steps)
+    parser.add_argument("--start", type=resolved, default=None, help="weights that all models begin with")
     parser.add_argument("--web", type=int, default=default.web)
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
     parser.add_argument("--pictures", type=int, default=default.pictures)
     parser.add_argument("--device", default=default.device)
-    for name, rate in (("train", 7.0), ("label", 15.0), ("evaluate", 3.0), ("crops", 2.0)):
+    for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 3.5), ("crops", 1.8)):
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help="per second, for `plan` [one CPU core]")
     options = parser.parse_args()
-    names = ("seeds", "steps", "batch_size", "crop_steps", "web", "sizes", "thresholds", "pictures", "device")
-    grid = Grid(**{name: getattr(options, name) for name in names})
+    grid = Grid(**{name: getattr(options, name) for name in vars(default) if name in options})
     work = options.work.resolve()
     cells = chosen(cells_of(grid, work), options.only)
     runner = Runner(work, options.cells, options.minutes)
@@ -329,6 +339,10 @@ def run(cells: list[Cell], runner: Runner) -> None:
             return
         sys.stdout.write(f"{cell.name}; {len(pending) - number - 1} cells are left\n")
         sys.stdout.flush()
+
+
+def resolved(path: str) -> str:
+    return str(Path(path).resolve(strict=True))
 
 
 def numbers(kind: type) -> Any:

@@ -57,6 +57,15 @@ def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
     assert [cell.name for cell in chosen(cells, "upper-s0")] == ["start-s0", "upper-s0"]
 
 
+def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path) -> None:
+    cells = cells_of(Grid(**{**vars(GRID), "start": "/weights/teacher.safetensors"}), tmp_path)
+    trained = [cell for cell in cells if "train" in cell.commands]
+    assert not any(cell.name.startswith("start") for cell in cells) and len(trained) == 8
+    assert {cell.settings["train.init"] for cell in trained} == {"/weights/teacher.safetensors"}
+    assert {cell.settings["train.gold"][0]["seed"] for cell in trained} == {7}
+    assert {cell.settings["train.seed"] for cell in trained} == {0, 1}
+
+
 def cell(
     role: str, seed: int, aps: tuple[float | None, ...], threshold: float = 0.5, web: int = 4000
 ) -> dict[str, Any]:
