@@ -140,7 +140,8 @@ class Grounder:
     def _steps(self, batches: Iterator[list[Pending]]) -> Iterator[Step]:
         """Every step of every batch. A batch that does not fit into memory is halved until it does."""
         for batch in batches:
-            left = deque([self._with_picture(batch)])
+            ready = self._with_picture(batch)
+            left = deque([ready] if ready else [])
             while left:
                 part = left.popleft()
                 try:
@@ -149,7 +150,7 @@ class Grounder:
                     if not is_out_of_memory(error):
                         raise
                 else:
-                    self.model.batches += [[one.number for one in part]] if part else []
+                    self.model.batches.append([one.number for one in part])
                     continue
                 self._make_room()
                 if len(part) == 1:
@@ -177,11 +178,10 @@ class Grounder:
     def _launch(self, batch: list[Pending]) -> Iterator[Step]:
         """The backbone sees each picture once, the head once for every prompt."""
         model = self.model
-        turns = max((len(one.prompts) for one in batch), default=0)
-        if batch:
-            pixels = send(stack([one.picture.result() for one in batch]), model.device)  # (B, H, W, 3)
-            with model.autocast():
-                maps = model.backbone(normalise(pixels, [one.size for one in batch]))  # P3 .. P7
+        turns = max(len(one.prompts) for one in batch)
+        pixels = send(stack([one.picture.result() for one in batch]), model.device)  # (B, H, W, 3)
+        with model.autocast():
+            maps = model.backbone(normalise(pixels, [one.size for one in batch]))  # P3 .. P7
         for turn in range(turns):
             rows = [row for row, one in enumerate(batch) if turn < len(one.prompts)]
             own = maps if len(rows) == len(batch) else [x[rows] for x in maps]
