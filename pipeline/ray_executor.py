@@ -19,6 +19,7 @@ from typing import Any
 from pipeline.dispatch import Dispatch, Slot
 from pipeline.machine import Machine, this_machine
 from pipeline.storage import open_storage
+from pipeline.weights import ship, unpack
 from pipeline.worker import Context, Outcome, Task, Worker
 from stages.stage import UserError
 
@@ -40,7 +41,7 @@ class Host:
         self._away = away  # on a cluster
         with suppress(OSError):  # relative paths of the config mean here what they mean to the driver
             os.chdir(folder)
-        self._worker = Worker(context)
+        self._worker = Worker(unpack(context) if away else context)
 
     def hello(self) -> Machine:
         return this_machine()
@@ -65,9 +66,13 @@ class RayExecutor:
         self._leads = False  # whether the actor of a job only starts its ranks, which take the cores or devices
         self._started = False
         self._limit = (0, 0.0)  # actors, and when that was counted
+        self._shipped: tuple[Context, Context] | None = None  # the run's, and what a cluster makes of it
 
     def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
         self._start()
+        if self._shipped is None or self._shipped[0] != context:
+            self._shipped = context, ship(context) if self._address else context
+        context = self._shipped[1]
         given = list(tasks)
         leads = any(task.ranks > 1 for task in given)
         if (self._made_for, self._leads) != ((context, gpu), leads):
