@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Protocol
 
-from pipeline.worker import Context, Outcome, Task, Worker
+from pipeline.context import Context
+from pipeline.worker import Outcome, Task, Worker
 
 
 class Executor(Protocol):

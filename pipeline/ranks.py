@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.context import Context
 from pipeline.files import RunFiles
 from pipeline.plan import read_plan
 from pipeline.storage import open_storage
-from pipeline.worker import Context, Heartbeat, Task, load_class
+from pipeline.weights import local_config
+from pipeline.worker import Heartbeat, Task, load_class
 from schemas.config import Config
 from stages.stage import UserError
 
@@ -70,7 +72,7 @@ def run_rank(job: RankJob, rank: int) -> None:
     if os.path.isdir(job.folder):
         os.chdir(job.folder)
     try:
-        stage = load_class(job.task.stage)(Config.model_validate_json(job.context.config))
+        stage = load_class(job.task.stage)(local_config(job.context))
         beat = Heartbeat(storage, job.task, job.attempt) if rank == 0 else _silent
         io = RunFiles(storage, list(read_plan(storage)), f"{job.attempt}-{rank}", beat)
         word = {"result": stage.run_rank(io, rank, job.world)}

@@ -16,11 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipeline.context import Context
 from pipeline.dispatch import Dispatch, Slot
 from pipeline.machine import Machine, this_machine
 from pipeline.storage import open_storage
-from pipeline.weights import ship, unpack
-from pipeline.worker import Context, Outcome, Task, Worker
+from pipeline.weights import ship
+from pipeline.worker import Outcome, Task, Worker
 from stages.stage import UserError
 
 OBJECT_STORE = 128 << 20  # bytes; nothing but names passes through it
@@ -41,7 +42,7 @@ class Host:
         self._away = away  # on a cluster
         with suppress(OSError):  # relative paths of the config mean here what they mean to the driver
             os.chdir(folder)
-        self._worker = Worker(unpack(context) if away else context)
+        self._worker = Worker(context)
 
     def hello(self) -> Machine:
         return this_machine()

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.commits import part_of_path
 from pipeline.config import write_config
+from pipeline.context import Context
 from pipeline.executors import Executor
 from pipeline.failures import Failure, failures, forget, remember
 from pipeline.files import SourceFiles
@@ -19,7 +20,7 @@ from pipeline.progress import Display
 from pipeline.record_index import write_index
 from pipeline.storage import Storage
 from pipeline.store_errors import StoreError
-from pipeline.worker import Context, Outcome, Task
+from pipeline.worker import Outcome, Task
 from schemas.commit import CommitRecord
 from schemas.config import Config
 from stages.stage import UserError

@@ -9,12 +9,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.context import Context
 from pipeline.storage import LocalStorage, Storage, open_storage
-from pipeline.worker import Context
 from schemas.config import Config
 
 KEYS = (("label", "weights"), ("train", "init"))  # of the config
 FOLDER = "weights"  # in the run folder; each file goes by its sha256
+SHIPPED = "run:"  # begins the name of such a file in the config that travels
 
 
 def ship(context: Context) -> Context:
@@ -29,19 +30,18 @@ def ship(context: Context) -> Context:
                 with open(path, "rb") as source, storage.draft(shipped, "weights") as draft:
                     shutil.copyfileobj(source, draft, 1 << 20)
                     draft.publish()
-            config = _with(config, section, key, shipped)
+            config = _with(config, section, key, SHIPPED + shipped)
     return replace(context, config=config.model_dump_json())
 
 
-def unpack(context: Context) -> Context:
-    """On a worker: the config speaks of files of this machine again."""
+def local_config(context: Context) -> Config:
+    """The config on a worker: it speaks of files of this machine again."""
     config = Config.model_validate_json(context.config)
-    storage = open_storage(context.root)
     for section, key in KEYS:
         path = getattr(getattr(config, section), key)
-        if path is not None and path.startswith(f"{FOLDER}/"):
-            config = _with(config, section, key, str(_local(storage, path)))
-    return replace(context, config=config.model_dump_json())
+        if path is not None and path.startswith(SHIPPED):
+            config = _with(config, section, key, str(_local(open_storage(context.root), path.removeprefix(SHIPPED))))
+    return config
 
 
 def _local(storage: Storage, path: str) -> Path:

@@ -16,12 +16,14 @@ from functools import cached_property
 from typing import Any, Literal
 
 from pipeline.commits import record_path, write_record
+from pipeline.context import Context
 from pipeline.files import PartFiles, RunFiles
 from pipeline.fingerprint import columns_digest
 from pipeline.lock import holds
 from pipeline.plan import read_plan, read_removed
 from pipeline.storage import Storage, open_storage
 from pipeline.store_errors import StoreError
+from pipeline.weights import local_config
 from schemas.commit import CommitRecord, Counts
 from schemas.config import Config
 from stages.stage import Slice, UserError, reject_rows
@@ -29,15 +31,6 @@ from stages.stage import Slice, UserError, reject_rows
 
 class LockLostError(Exception):
     """Another run has the folder now: this one must not commit any more."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all tasks of a run share; it travels to a worker once."""
-
-    root: str
-    config: str  # the resolved config, as JSON
-    run_id: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class Worker:
 
     @cached_property
     def config(self) -> Config:
-        return Config.model_validate_json(self.context.config)
+        return local_config(self.context)
 
     def run(self, task: Task) -> Outcome:
         attempt = f"{task.stage.partition(':')[2]}-{task.part}-{uuid.uuid4().hex[:8]}"

@@ -13,9 +13,10 @@ import pytest
 from toy_runs import data_files, make_config, run_toys
 
 from pipeline import lock
+from pipeline.context import Context
 from pipeline.lock import LOCK, RunLock, holds, read_lock
 from pipeline.storage import open_storage
-from pipeline.worker import Context, Task, Worker, reference_of
+from pipeline.worker import Task, Worker, reference_of
 from stages.stage import UserError
 
 HOLD = """

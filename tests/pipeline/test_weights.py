@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import weights
+from pipeline.context import Context
 from pipeline.storage import LocalStorage, open_storage
-from pipeline.weights import ship, unpack
-from pipeline.worker import Context
+from pipeline.weights import local_config, ship
 from schemas.config import Config
 
 
@@ -27,17 +27,17 @@ def test_what_the_driver_has_is_what_the_workers_get(tmp_path: Path) -> None:
     sent = ship(context(run, label={"weights": str(mine)}, train={"init": str(mine)}))
     assert len(list((run / "weights").iterdir())) == 1 and not LocalStorage(str(run)).list("state/drafts")
     mine.write_bytes(b"another file under the same name on a worker's machine")
-    there = config_of(unpack(sent))
+    there = local_config(sent)
     assert there.label.weights is not None and there.label.weights == there.train.init
     assert Path(there.label.weights).read_bytes() == b"these weights" and there.label.weights.endswith(".safetensors")
     again = ship(context(run, label={"weights": str(mine)}))
-    assert Path(config_of(unpack(again)).label.weights or "").read_bytes().startswith(b"another")
+    assert Path(local_config(again).label.weights or "").read_bytes().startswith(b"another")
     assert len(list((run / "weights").iterdir())) == 2
 
 
 def test_nothing_is_sent_where_nothing_is_named(tmp_path: Path) -> None:
     plain = context(tmp_path / "run", train={"init": "teacher"})
-    assert config_of(unpack(ship(plain))) == config_of(plain) and not (tmp_path / "run").exists()
+    assert local_config(ship(plain)) == config_of(plain) and not (tmp_path / "run").exists()
 
 
 def test_of_an_object_store_the_workers_of_a_machine_share_one_copy(
@@ -49,7 +49,7 @@ def test_of_an_object_store_the_workers_of_a_machine_share_one_copy(
     run = f"memory://{tmp_path.name}/run"
     sent = ship(Context(run, Config.model_validate({"label": {"weights": str(mine)}}).model_dump_json(), "id"))
     mine.unlink()
-    first, second = (Path(config_of(unpack(sent)).label.weights or "") for _ in range(2))
+    first, second = (Path(local_config(sent).label.weights or "") for _ in range(2))
     assert first == second and first.read_bytes() == bytes(range(256)) * 5000
     assert list(first.parent.iterdir()) == [first]
     assert open_storage(run).exists(f"weights/{first.name}")
