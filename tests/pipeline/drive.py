@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,44 @@ from toy_runs import make_config, run_toys
 from pipeline.executors import Executor, InlineExecutor
 from pipeline.storage import LocalStorage
 
+CHANGES = ("_rename", "write", "delete", "delete_folder")  # of LocalStorage: all that happens to a run folder
+
+
+def on_change(act: Callable[[str, str], None]) -> None:
+    """From now on `act` is called before each change of a run folder, with its kind and its path."""
+
+    def watched(kind: str, function: Any) -> Any:
+        def call(self: LocalStorage, what: Any, *arguments: Any, **options: Any) -> Any:
+            act(kind.strip("_"), what if isinstance(what, str) else what.path)
+            return function(self, what, *arguments, **options)
+
+        return call
+
+    for kind in CHANGES:
+        setattr(LocalStorage, kind, watched(kind, getattr(LocalStorage, kind)))
+
 
 def crash_before(change: int) -> None:
     """Ends this process before its n-th change to a run folder."""
     left = change
 
-    def counted(function: Any) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
+    def count(kind: str, path: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        return call
+    on_change(count)
 
-    for name in ("_rename", "write", "delete", "delete_folder"):
-        setattr(LocalStorage, name, counted(getattr(LocalStorage, name)))
+
+def crash_at(moment: tuple[str, str]) -> None:
+    """Ends this process just before this one change: (kind, path)."""
+
+    def look(kind: str, path: str) -> None:
+        if (kind, path) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    on_change(look)
 
 
 def main() -> None:
