@@ -47,8 +47,8 @@ def cases(options: argparse.Namespace) -> list[Case]:
             for precision in options.precisions:
                 for size in options.batch_sizes:
                     gpu, nano = device.startswith("cuda"), model == "glip-nano"
-                    count = options.count or (512 if gpu else 256 if nano else 3)
-                    warm_up = min(count, 4 * size if gpu else 32 if nano else 1)
+                    count = options.count or (1024 if gpu else 256 if nano else 3)
+                    warm_up = min(count, max(4 * size, 512) if gpu else 32 if nano else 1)  # most shapes, once
                     variants = [False, True] if options.compile and model == "glip-t" else [False]
                     threads = 8 if gpu else options.threads
                     found += [Case(model, device, precision, size, count, warm_up, threads, on) for on in variants]
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument("--count", type=int, default=None, help="pictures of every row; 3, or 512 on a GPU")
+    parser.add_argument("--count", type=int, default=None, help="pictures of every row; 3, or 1,024 on a GPU")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, where the device is the CPU")
     parser.add_argument("--compile", action="store_true", help="GLIP-T also with a compiled head")
     parser.add_argument("--out", type=Path)

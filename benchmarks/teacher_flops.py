@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.backbone import relative_position_index, shift_mask
+from model.deform import row_offsets, tap_places
 from model.dyhead import DyConv
 from model.fusion import BiMultiHeadAttention, Fusion
 from model.glip import Glip
@@ -77,8 +78,12 @@ def count(variant: str, height: int, width: int, tokens: int, plain: bool = Fals
 
 
 def estimate(variant: str, height: int, width: int, tokens: int, plain: bool = False) -> float:
-    """GFLOP of one picture, from four counts: they grow with the pixels, with the tokens and with their product."""
-    (small, large), (short, long) = SIZES[variant], (16, 256)
+    """GFLOP of one picture, from four counts: they grow with the pixels, with the tokens and with their product.
+
+    Up to 64 tokens and beyond, apart: there glip-nano no longer folds.
+    """
+    small, large = SIZES[variant]
+    short, long = (16, 64) if tokens <= 64 and not plain else (65, 256)
 
     def at(length: int) -> float:
         few, many = (count(variant, *size, length, plain)["total"] for size in (small, large))
@@ -92,8 +97,8 @@ def estimate(variant: str, height: int, width: int, tokens: int, plain: bool = F
 
 def forget() -> None:
     """What the model keeps between calls must not pass from real tensors to those without data, nor back."""
-    shift_mask.cache_clear()
-    relative_position_index.cache_clear()
+    for kept in (shift_mask, relative_position_index, tap_places, row_offsets):
+        kept.cache_clear()
 
 
 def _count(glip: Glip, height: int, width: int, tokens: int, plain: bool) -> dict[str, float]:

@@ -106,6 +106,7 @@ def measure(case: Case) -> dict[str, Any]:
         "images_per_second": round(len(pairs) / seconds, 3),
         "seconds": round(seconds, 3),
         "share_of_time_outside_the_model": round(1 - inside / seconds, 4),
+        "images_per_batch": round(len(pairs) * len(watched) / len(clock.spans), 2),
         "boxes_per_image": round(boxes / len(pairs), 1),
         "peak_memory_mib": torch.cuda.max_memory_allocated() >> 20 if cuda else resident(),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,9 +65,7 @@ def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, wid
     device = offset.device
     mask = mask.permute(0, 2, 3, 1).contiguous()  # (B, h, w, 9)
     y, x = offset.permute(0, 2, 3, 1).contiguous().unflatten(3, (TAPS, 2)).unbind(4)  # (B, h, w, 9) each
-    tap = torch.arange(TAPS, device=device)
-    base_y = torch.arange(out_height, device=device).view(-1, 1, 1) * stride - 1 + tap // KERNEL  # (h, 1, 9); padding 1
-    base_x = torch.arange(out_width, device=device).view(-1, 1) * stride - 1 + tap % KERNEL  # (w, 9)
+    base_y, base_x = tap_places(out_height, out_width, stride, device)
     y = (y + base_y.to(y.dtype)).clamp(-BEFORE, height)
     x = (x + base_x.to(x.dtype)).clamp(-BEFORE, width)
 
@@ -73,13 +73,32 @@ def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, wid
     with torch.no_grad():
         top, left = y.floor(), x.floor()
         first = (top + BEFORE) * pitch + (left + BEFORE)  # whole numbers, exact below 2^24; NaN where an offset is
-        first = first.nan_to_num(0).int()
-        first += torch.arange(batch, device=device).view(-1, 1, 1, 1).int() * (pitch * (height + BEFORE + AFTER))
-        step_x, step_y = torch.arange(2, device=device).int(), torch.arange(2, device=device).int() * pitch
-        index = first[..., None] + (step_y[:, None] + step_x).flatten()  # (B, h, w, 9, 4)
+        images, corners = row_offsets(batch, height + BEFORE + AFTER, pitch, device)
+        index = (first.nan_to_num(0).int() + images)[..., None] + corners  # (B, h, w, 9, 4)
     down, right = y - top, x - left
     lower = mask * down
     upper = mask - lower
     lower_right, upper_right = lower * right, upper * right
-    corners = (upper - upper_right, upper_right, lower - lower_right, lower_right)
-    return index, torch.stack(corners, dim=-1)
+    return index, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), dim=-1)
+
+
+# What follows from sizes alone is kept: a GPU would get a dozen more launches for each of the many small convolutions.
+
+
+@lru_cache(maxsize=1024)
+def tap_places(height: int, width: int, stride: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the taps of each output position lie without offsets, with padding 1: y (h, 1, 9) and x (w, 9)."""
+    with torch.inference_mode(False):  # what is kept must serve training too
+        tap = torch.arange(TAPS, device=device)
+        y = torch.arange(height, device=device).view(-1, 1, 1) * stride - 1 + tap // KERNEL
+        x = torch.arange(width, device=device).view(-1, 1) * stride - 1 + tap % KERNEL
+        return y.float(), x.float()
+
+
+@lru_cache(maxsize=1024)
+def row_offsets(batch: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First row of each image (B, 1, 1, 1), and the rows of a point's four corners from the first of them on (4,)."""
+    with torch.inference_mode(False):
+        image = torch.arange(batch, device=device, dtype=torch.int32).view(-1, 1, 1, 1) * (height * width)
+        right, down = torch.arange(2, device=device).int(), torch.arange(2, device=device).int() * width
+        return image, (down[:, None] + right).flatten()
