@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipeline.commands import existing_run, say
 from pipeline.config import load_config
@@ -90,7 +90,7 @@ def _table(names: list[str], rows: object) -> None:
 
 
 def compare(run: str, against: str, out: str | None) -> None:
-    """Writes the comparison page, to RUN/report/against-NAME unless told otherwise."""
+    """Writes the comparison page, to RUN/comparisons/NAME unless told otherwise."""
     from stages.auditing.compare import compare_runs
 
     if os.path.abspath(run) == os.path.abspath(against):
@@ -100,5 +100,9 @@ def compare(run: str, against: str, out: str | None) -> None:
     folder = out or f"{run.rstrip('/')}/comparisons/{name}"
     changes = compare_runs(read_run(run), read_run(against), config, other_config, into(folder))
     for figure, change in changes.items():
-        say(f"  {figure:20} {change['before']} -> {change['after']}")
+        say(f"  {figure:20} {rounded(change['before'])} -> {rounded(change['after'])}")
     say(f"{folder}/index.html")
+
+
+def rounded(figure: Any) -> str:
+    return f"{figure:.4g}" if isinstance(figure, float) else str(figure)

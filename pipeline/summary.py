@@ -8,6 +8,8 @@ from typing import Any
 from pipeline.ledger import Ledger
 from schemas.reasons import REJECTED
 
+SHARES = {"precision", "recall", "mean_iou"}  # all else that is measured is percent
+
 
 def summary(ledger: Ledger) -> list[str]:
     """Lines for a person: pairs, rejects and why, boxes, phrases, AP, and where shards and report are."""
@@ -62,7 +64,4 @@ def rejected_by_reason(ledger: Ledger) -> Counter[str]:
 
 
 def _headline(figures: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {'n/a' if value is None else f'{value:.3f}' if isinstance(value, float) else value}"
-        for name, value in figures.items()
-    )
+    return ", ".join(f"{name} {value:.{3 if name in SHARES else 1}f}" for name, value in figures.items())

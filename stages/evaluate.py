@@ -159,15 +159,19 @@ class EvaluateStage:
 
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:
-    """The figures for the summary of a run."""
+    """The figures for the summary of a run: APs and R@k in percent, but for classes that no picture shows; shares."""
     if result["benchmark"] in ("coco", "lvis"):
-        return {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if name in result}
+        return {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if result.get(name) is not None}
     if result["benchmark"] == "flickr30k":
         recall = result["recall"]
         return {f"{protocol} R@1": recall[protocol]["R@1"] for protocol in ("any_box", "merged_box")}
     agreement = result["agreement"]["seen"]["at"]
     return {
-        **{tier: values["AP"] for tier, values in result["detection"].items() if tier != "by_noun"},
+        **{
+            "AP" if tier == "all" else f"AP {tier}": values["AP"]
+            for tier, values in result["detection"].items()
+            if tier != "by_noun" and values["AP"] is not None
+        },
         "precision": agreement["precision"],
         "recall": agreement["recall"],
     }
