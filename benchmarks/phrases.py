@@ -7,9 +7,9 @@
     python benchmarks/phrases.py --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
 
 Each mode writes its own section and leaves the others. Quality: the gold captions of tests/stages/data (dev and test
-apart), and the worked examples of ../shared where they are. Speed: real captions of ../shared, otherwise the gold ones
-over and over. A baseline that is not installed is named as such. Captions per second count CPU seconds of one thread;
-wall seconds stand beside them.
+apart), and, where ../shared is, its worked examples and the real captions that no training has seen. Speed: real
+captions of ../shared, otherwise the gold ones over and over. A baseline that is not installed is named as such.
+Captions per second count CPU seconds of one thread; wall seconds stand beside them.
 """
 
 # ruff: noqa: E402  (the repository's root is put on the path, or threads are set, before the imports)
@@ -36,13 +36,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "chunker")]
 from phrase_baselines import SYSTEMS, System
 from phrase_load import memory, workers
 from phrase_scores import gold_phrases, score
+from real import gold_rows
+from silver import captions_of
 
 GOLD = ROOT / "tests" / "stages" / "data" / "phrases_gold.jsonl"
 SHARED = ROOT.parent / "shared" / "data"
+CAPTIONS = [SHARED / "captions" / name for name in ("conceptual_captions_val.tsv", "flickr8k_20k.tsv")]
 SOURCES = ("cc3m", "flickr8k", "hardweb")
 MODES = ("compare", "memory", "workers")
 
@@ -54,16 +57,16 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def gold_sets() -> dict[str, list[dict[str, Any]]]:
     gold = rows_of(GOLD)
     sets = {f"gold_{split}": [row for row in gold if row["split"] == split] for split in ("dev", "test")}
-    examples = SHARED / "phrases" / "examples.jsonl"
-    return {**sets, "examples": rows_of(examples)} if examples.exists() else sets
+    if (examples := SHARED / "phrases" / "examples.jsonl").exists():
+        sets["examples"] = rows_of(examples)
+    if all(path.exists() for path in CAPTIONS):
+        sets["real_dev"] = gold_rows(CAPTIONS, "dev")
+    return sets
 
 
 def real_captions(limit: int) -> tuple[list[str], str]:
-    folder = SHARED / "captions"
-    if folder.exists():
-        web = (folder / "conceptual_captions_val.tsv").read_text(encoding="utf-8").splitlines()
-        people = (folder / "flickr8k_20k.tsv").read_text(encoding="utf-8").splitlines()
-        captions = [line.split("\t")[0] for line in web] + [line.split("\t")[1] for line in people]
+    if all(path.exists() for path in CAPTIONS):
+        captions = [caption for path in CAPTIONS for caption in captions_of(path)]
         step = max(1, len(captions) // limit)
         return captions[::step][:limit], "Conceptual Captions validation and Flickr8k (../shared/data/captions)"
     return list(islice(cycle(row["caption"] for row in rows_of(GOLD)), limit)), "gold captions, repeated"

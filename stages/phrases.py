@@ -60,7 +60,7 @@ class PhrasesStage:
     be chunked is in `dropped` as a whole, with the reason."""
 
     name: ClassVar[str] = "phrases"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (Input("pairs", ("key", "caption")),)
     outputs: ClassVar[tuple[str, ...]] = ("phrases",)

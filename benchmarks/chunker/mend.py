@@ -27,6 +27,9 @@ TIMES = frozenset(
     )
 )
 NEVER = frozenset(words("""today yesterday tomorrow tonight earlier outdoors indoors outside inside left right"""))
+OPENING_NOUNS = frozenset(
+    words("boy man girl biker dinosaur tattoo sign view closeup sunrise rainbow bedroom roofs leaves darts elf cross")
+)
 ADVERBIAL = {  # bare nouns that are part of a preposition or adverb after these words
     "front": {"in"},
     "top": {"on", "atop"},
@@ -80,7 +83,24 @@ def mend(parse: Parse) -> Spans:
     spans = _merge(parse, spans)
     spans = [part for span in spans for part in _split(parse, span)]
     spans = [trimmed for span in spans if (trimmed := _trim(parse, span)) and _keep(parse, trimmed)]
-    return sorted(set(spans))
+    return _close_ups(parse, sorted(set(spans)))
+
+
+def _close_ups(parse: Parse, spans: Spans) -> Spans:
+    """ "close up of a bee", "extreme close up shot": written with a space, parsers take it for an adverb or a verb."""
+    for t in range(len(parse.forms) - 1):
+        if (parse.forms[t], parse.forms[t + 1]) != ("close", "up"):
+            continue
+        start, end = t, t + 2
+        while start > 0 and parse.tags[start - 1] in ("DT", "JJ", "PRP$"):
+            start -= 1
+        following = next((span for span in spans if span[0] <= end < span[1] and parse.words[end]), None)
+        if following and parse.tags[end] not in ("DT", "PRP$"):
+            end = following[1]
+        elif end < len(parse.forms) and parse.words[end] and parse.tags[end] != "IN":
+            continue  # "close up the shop"
+        spans = sorted([span for span in spans if span[1] <= start or span[0] >= end] + [(start, end)])
+    return spans
 
 
 def _pronoun(parse: Parse, span: tuple[int, int]) -> bool:
@@ -102,7 +122,7 @@ def _complete(parse: Parse, spans: Spans) -> Spans:
     spans = list(spans)
     t = count - 1
     while t >= 0:
-        if not (free[t] and parse.words[t] and (parse.tags[t] in NOUNS or _colour_as_noun(parse, t))):
+        if not (free[t] and parse.words[t] and (_is_noun(parse, t) or _colour_as_noun(parse, t))):
             t -= 1
             continue
         start = t
@@ -111,6 +131,12 @@ def _complete(parse: Parse, spans: Spans) -> Spans:
         spans.append((start, t + 1))
         t = start - 1
     return sorted(spans)
+
+
+def _is_noun(parse: Parse, t: int) -> bool:
+    """By its tag; some nouns that open a caption are taken for verbs or exclamations again and again."""
+    opens = t == 0 and parse.forms[0] in OPENING_NOUNS and parse.tags[1:2] in (["IN"], ["VBG"], ["VBZ"], ["."], [","])
+    return parse.tags[t] in NOUNS or opens
 
 
 def _colour_as_noun(parse: Parse, t: int) -> bool:
@@ -263,20 +289,24 @@ def _keep(parse: Parse, span: tuple[int, int]) -> bool:
         return False  # "a boy is rock climbing"
     if len(words) == 1:
         word = words[0]
-        if word in NEVER or tags[0] in (
-            "RB",
-            "RBR",
-            "IN",
-            "VBG",
-            "VBN",
-            "VB",
-            "VBZ",
-            "VBP",
-            "MD",
-            "TO",
-            "WRB",
-            "UH",
-            "CD",
+        if word in NEVER or (
+            not _is_noun(parse, start)
+            and tags[0]
+            in (
+                "RB",
+                "RBR",
+                "IN",
+                "VBG",
+                "VBN",
+                "VB",
+                "VBZ",
+                "VBP",
+                "MD",
+                "TO",
+                "WRB",
+                "UH",
+                "CD",
+            )
         ):
             return word in COLOURS
         if before in ADVERBIAL.get(word, ()):

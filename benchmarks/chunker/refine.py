@@ -4,7 +4,7 @@
 
 A network that has also seen our own captions disagrees with the parsers mostly where these are wrong in the same way
 again and again ("a wasp lands"). Tokens where it gives another label with a probability of SURE or more take its label;
-where it only leans to another label they stop to count.
+where it only leans to another label they are marked as unsure: fit.py then takes its teachers' word, or none.
 """
 
 from __future__ import annotations

@@ -27,11 +27,15 @@ from mend import Parse, Spans, mend
 from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
 
 
+def caption_of(line: str) -> str:
+    """The caption in one line of a caption file."""
+    fields = line.split("\t")
+    return fields[1] if "#" in fields[0] and fields[0].rpartition("#")[2].isdigit() else fields[0]
+
+
 def captions_of(path: Path) -> Iterator[str]:
     for line in path.read_text(encoding="utf-8").splitlines():
-        fields = line.split("\t")
-        caption = fields[1] if "#" in fields[0] and fields[0].rpartition("#")[2].isdigit() else fields[0]
-        if caption.strip():
+        if (caption := caption_of(line)).strip():
             yield caption
 
 
@@ -80,6 +84,8 @@ def labels(spans: Spans, count: int) -> str:
 
 
 def main() -> None:
+    from real import real_rows
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", action="append", required=True, help="name or path of a spaCy pipeline; give two")
     parser.add_argument("--captions", type=Path, nargs="+", required=True)
@@ -90,6 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     kept_out = args.without.read_text(encoding="utf-8").splitlines() if args.without else []
     measured = {json.loads(line)["caption"] for line in kept_out}
+    measured |= {row["caption"] for split in ("dev", "train") for row in real_rows(args.captions, split)}
     found = dict.fromkeys(caption for path in args.captions for caption in captions_of(path))
     captions = [caption for caption in found if caption not in measured]
     tokens = [tokens_of(caption) for caption in captions]

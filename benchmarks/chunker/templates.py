@@ -104,6 +104,116 @@ def clause(bank: Bank, rng: random.Random) -> Line:
     return line + (outside(".") if rng.random() < 0.6 else [])
 
 
+INTRANSITIVE = words(
+    """laughs jumps smiles waves talks rests races runs sleeps dances waits plays looks cries sings barks swims walks
+    poses sits stands watches listens reads eats drinks works shops skates surfs dives bows cheers claps kneels leans
+    lands drives floats fishes hikes camps points stares screams spins stretches yawns kisses hugs fights"""
+)
+ADVERBS = words("""together outside inside outdoors nearby alone away around quietly happily upside_down in_the_air""")
+
+
+def attached(bank: Bank, rng: random.Random) -> Line:
+    """A subject with something attached, then its verb: "a girl in a swing laughs", "dog with ball runs outside"."""
+    subject, part, third = (rng.choice(bank) for _ in range(3))
+    if rng.random() < 0.3:
+        subject, part = drop_determiners(subject, rng), drop_determiners(part, rng)
+    verb = rng.choice(INTRANSITIVE) if rng.random() < 0.7 else third_person(rng.choice(DO))
+    if _plural(subject) and rng.random() < 0.9:
+        verb = {"watches": "watch", "kisses": "kiss", "dives": "dive", "cries": "cry"}.get(verb, verb.removesuffix("s"))
+    line = subject if rng.random() < 0.25 else _glue(subject, _prep(rng), part)
+    line = _glue(line, outside(verb))
+    kind = rng.random()
+    if kind < 0.3:
+        line = _glue(line, _prep(rng), third)
+    elif kind < 0.5:
+        line = _glue(line, outside(*rng.choice([w for w in ADVERBS if w != "in_the_air"]).split("_")))
+    elif kind < 0.65:
+        line = _glue(
+            line, outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(rng.choice(INTRANSITIVE))
+        )
+    elif kind < 0.75:
+        line = _glue(line, outside("in"), phrase(["the", "air"]))
+    return line + (outside(".") if rng.random() < 0.7 else [])
+
+
+OPENINGS = choices(
+    """just|Just|omg|OMG|Omg|lol|wow|Wow|so happy with|love|Loving|look at|Look !|finally|Finally :|today :|check out|
+    check this out :|RT @mia_92 :|there is|this is|here is|we saw|i found|i love|how to draw|for sale :|only|even|and|
+    not|isolated :|best of :|new :|love this :|part 2 -|yay !|ok|hey|yum !|another|meet|spotted :|now :|then"""
+)
+BEHIND = choices(
+    """again|today|here|outdoors|! ! !|( 1 )|:)|...|…|, right|, left|- free|- new|, nothing else|tbh|lol|2019|( 2018 )|
+    everywhere|please|yet|anyone ?|indeed|, seen from above|!|, and more|, isolated"""
+)
+NAMED_BEHIND = choices(
+    """stock photo|Stock Image|vector|Blog|Gallery|ideas|side view|close-up|thumbnail|royalty free|white background|
+    stock illustration|clip art|Photo|news|video|wallpaper|my blog|the morning"""
+)
+
+
+def post(bank: Bank, rng: random.Random) -> Line:
+    """Phrases between marks, with the words that open and close posts, titles and alt texts."""
+    opening = rng.choice(OPENINGS).split()
+    items = [rng.choice(bank) for _ in range(rng.choice([1, 1, 2, 2, 3, 4]))]
+    if opening == ["for", "sale", ":"]:
+        line = [*outside("for"), *phrase(["sale"]), *outside(":", space=False)]
+    elif opening[-1] == "-":
+        line = [*phrase(opening[:2]), *outside("-")]
+    elif opening == ["another"]:
+        first = drop_determiners(items[0], rng)
+        line, items[0] = (
+            [],
+            first
+            if first[0].text.lower() in ("a", "an", "the")
+            else [Word("another", "B"), *[Word(w.text, "I", w.space) for w in first]],
+        )
+    elif rng.random() < 0.75:
+        line = [Word(w, "O", w not in ":!") for w in opening]
+    else:
+        line = []
+    for i, item in enumerate(items):
+        if i:
+            mark = rng.choice(
+                [
+                    "|",
+                    "/",
+                    "-",
+                    "+",
+                    "&",
+                    "–",
+                    "//",
+                    "·",
+                    "•",
+                    ",",
+                    ";",
+                    "and",
+                    "with",
+                    "plus",
+                    "&amp;",
+                    "but",
+                    "without",
+                    "or",
+                    "vs",
+                ]
+            )
+            line = _glue(line, outside(mark, space=mark not in ",;"))
+        line = _glue(line, item)
+    end = rng.random()
+    if end < 0.3:
+        line = _glue(
+            line,
+            [Word(w, "O", w not in ",!)" or (i == 0 and w == "(")) for i, w in enumerate(rng.choice(BEHIND).split())],
+        )
+    elif end < 0.55:
+        mark = rng.choice(["-", "|", "-", ",", "–"])
+        line = _glue(line, outside(mark, space=mark != ","), phrase(rng.choice(NAMED_BEHIND).split()))
+    elif end < 0.65:
+        line = _glue(line, outside("#" + str(rng.randint(10, 9999999))))
+    elif end < 0.7:
+        line = _glue(line, outside("©", str(rng.randint(2000, 2024))))
+    return line
+
+
 def fragment(bank: Bank, rng: random.Random) -> Line:
     line = _glue(rng.choice(bank), _prep(rng), rng.choice(bank))
     if rng.random() < 0.5:
@@ -284,7 +394,7 @@ def foreign(bank: Bank, rng: random.Random) -> Line:
 
 
 KINDS: list[tuple[Callable[[Bank, random.Random], Line], int]] = [
-    (clause, 30), (fragment, 8), (listing, 14), (headline, 12), (product, 22), (social, 8), (modifiers, 30), (foreign, 2),
+    (clause, 24), (attached, 20), (post, 24), (fragment, 8), (listing, 14), (headline, 12), (product, 22), (social, 8), (modifiers, 30), (foreign, 2),
 ]  # fmt: skip
 
 

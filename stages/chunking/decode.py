@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages.chunking.spans import Chunk, Row, chunk_of
 from stages.chunking.tokens import Kind
-from stages.chunking.vocabulary import TokenArrays, Vocabulary
+from stages.chunking.vocabulary import COUNT, MONTH, NO_COUNT, YEAR, TokenArrays, Vocabulary
 
 OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 
@@ -27,6 +27,7 @@ class Chunked(NamedTuple):
 def decode(tokens: TokenArrays, labels: NDArray[np.int64], vocabulary: Vocabulary, captions: int) -> list[Chunked]:
     """Chunks of a batch of captions. labels (T,): OUTSIDE, BEGIN or INSIDE for each token."""
     kinds = vocabulary.kinds[tokens.type]
+    labels = _with_numbers(labels, vocabulary.roles[tokens.type], tokens.caption)
     first, last = _runs(tokens.caption, labels, kinds)
     found = [Chunked([], reason) for reason in _reasons(tokens, kinds, vocabulary, captions)]
     row = Row(tokens.start, tokens.end, _Forms(vocabulary.forms, tokens.type), kinds)
@@ -72,6 +73,22 @@ def _runs(
     ends = np.ones(len(labels), bool)
     ends[:-1] = ~goes_on[1:]
     return np.flatnonzero(inside & ~goes_on), np.flatnonzero(inside & ends)
+
+
+def _with_numbers(labels: NDArray[np.int64], roles: NDArray[np.int8], caption: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers beside a phrase that belong to it: a month's year ("April 2017"), a count ("5 best hikes")."""
+    same = caption[1:] == caption[:-1]
+    before = np.zeros(len(labels), bool)  # the token before is in a phrase, or is one that numbers do not count after
+    before[1:] = same & ((labels[:-1] != OUTSIDE) | (roles[:-1] == NO_COUNT))
+    counts = same & (roles[:-1] == COUNT) & (labels[:-1] != INSIDE) & ~before[:-1]
+    counts &= (labels[1:] != OUTSIDE) & (roles[1:] != NO_COUNT)
+    labels = labels.copy()
+    labels[:-1][counts] = BEGIN
+    labels[1:][counts] = INSIDE
+    years = same & (roles[:-1] == MONTH) & (roles[1:] == YEAR) & (labels[:-1] != OUTSIDE)
+    years[:-1] &= labels[2:] != INSIDE  # "June 2017 festival": the year begins one of several words
+    labels[1:][years] = INSIDE
+    return labels
 
 
 def _reasons(tokens: TokenArrays, kinds: NDArray[np.int8], vocabulary: Vocabulary, captions: int) -> list[str | None]:

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from stages.chunking.tokens import Kind, Token
 
-WORD_ROWS = 32768
+WORD_ROWS = 65536
 AFFIX_ROWS = 8192
 SHAPE_ROWS = 128
 ROWS = WORD_ROWS + AFFIX_ROWS + SHAPE_ROWS + 1
@@ -37,6 +37,11 @@ def feature_rows(text: str, token: Token) -> list[int]:
     return rows
 
 
+def is_year(form: str) -> bool:
+    """Whether a form reads as a year from 1500 to 2099."""
+    return bool(_YEAR.fullmatch(form))
+
+
 def _word(form: str) -> int:
     return crc32(form.encode("utf-8", "surrogatepass")) % WORD_ROWS
 
@@ -50,5 +55,5 @@ def _shape(text: str, token: Token) -> int:
     case = 0 if text.islower() or not text[:1].isupper() else 1 if len(text) == 1 else 2 if text[1:].islower() else 3
     digits = 0
     if token.kind in (Kind.WORD, Kind.NUMBER) and _DIGIT.search(token.form):
-        digits = 1 if _YEAR.fullmatch(token.form) else 2 if token.form[0].isdigit() else 3
+        digits = 1 if is_year(token.form) else 2 if token.form[0].isdigit() else 3
     return WORD_ROWS + AFFIX_ROWS + (int(token.kind) << 4 | case << 2 | digits)

@@ -24,7 +24,11 @@ PRONOUNS = frozenset(
     )
 )
 
-CONJUNCTIONS = frozenset(words("and or but nor n & of with w/"))  # no phrase begins with one
+CONJUNCTIONS = frozenset(words("and or but nor & of with w/"))
+NEVER_FIRST = CONJUNCTIONS | frozenset(words("n just omg lol finally yay rt"))  # no phrase begins with one
+ADVERBS = frozenset(words("indoors outdoors onstage today tomorrow yesterday tonight"))
+NEVER_ALONE = ADVERBS | frozenset(words("in on at by to from for into onto as is are was were"))
+NEVER_LAST = CONJUNCTIONS | ADVERBS  # no phrase ends with one, but for "the outdoors"
 
 # Bare nouns that are part of a preposition or an adverb when one of these words stands before them.
 ADVERBIAL: dict[str, frozenset[str]] = {

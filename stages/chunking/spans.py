@@ -10,13 +10,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.chunking.lexicon import ADVERBIAL, CONJUNCTIONS, DETERMINERS, PRONOUNS
+from stages.chunking.lexicon import ADVERBIAL, DETERMINERS, NEVER_ALONE, NEVER_FIRST, NEVER_LAST, PRONOUNS
 from stages.chunking.tokens import Kind
 
 _LEADING = re.compile(rf"(?:(?:{'|'.join(sorted(DETERMINERS))}) )+(?=.)")
 _CODE = re.compile(
     r"(?=[a-z0-9/-]*\d)(?=[a-z0-9/-]*[a-z])[a-z]{1,4}[-/]?\d{2,}[a-z0-9/-]*|\d+[a-z]?-\d+[a-z]*|\d{2,}[a-z]{1,3}\d+"
 )
+
+
+_RULED = PRONOUNS | NEVER_ALONE | NEVER_LAST | ADVERBIAL.keys()
 
 
 class NounPhrase(NamedTuple):
@@ -57,12 +60,12 @@ def norm_of(text: str) -> str:
 
 def is_plain(form: str, kind: int) -> bool:
     """Whether a chunk whose last word this is needs none of the rules of `chunk_of` (unless a hyphen stands before)."""
-    return kind == Kind.WORD and form.isalpha() and form not in PRONOUNS and form not in ADVERBIAL
+    return kind == Kind.WORD and form.isalpha() and form not in _RULED
 
 
 def is_opening(form: str, kind: int) -> bool:
     """Whether a chunk may begin with this word as it is."""
-    return kind == Kind.WORD and form not in CONJUNCTIONS
+    return kind == Kind.WORD and form not in NEVER_FIRST
 
 
 class Forms(Protocol):
@@ -90,7 +93,9 @@ def chunk_of(row: Row, first: int, last: int, before: str, after: str) -> Chunk 
         or (kinds[first] == Kind.CURRENCY and first < last)
     ):
         first += 1
-    while first <= last and (kinds[last] > Kind.NUMBER or _is_trailing_code(row, first, last)):
+    while first <= last and (
+        kinds[last] > Kind.NUMBER or _is_trailing_code(row, first, last) or _is_trailing_word(row, first, last)
+    ):
         last -= 1
     if first > last:
         return None
@@ -105,13 +110,18 @@ def chunk_of(row: Row, first: int, last: int, before: str, after: str) -> Chunk 
 def _stands_alone_as_no_phrase(form: str, before: str, after: str) -> bool:
     """ "in front of", "side by side", or a code that opens the caption."""
     idiom = before in ADVERBIAL.get(form, ()) or (form, after) == ("side", "by")
-    return idiom or (not before and bool(_CODE.fullmatch(form)))
+    return idiom or form in NEVER_ALONE or (not before and bool(_CODE.fullmatch(form)))
 
 
 def _is_trailing_code(row: Row, first: int, last: int) -> bool:
     """A model or serial code behind the noun: "drill XD-18V2"."""
     form = row.forms[last]
     return last > first and row.kinds[last] == Kind.WORD and form[-1].isalnum() and bool(_CODE.fullmatch(form))
+
+
+def _is_trailing_word(row: Row, first: int, last: int) -> bool:
+    """ "a cat indoors" is [a cat], "the outdoors" stays."""
+    return last > first and row.forms[last] in NEVER_LAST and row.forms[last - 1] not in (*DETERMINERS, "great")
 
 
 def _without_stop(row: Row, last: int) -> int:

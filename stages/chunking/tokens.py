@@ -87,7 +87,7 @@ _PATTERN = re.compile(
         | (?<!{_W})(?:dr|mr|mrs|ms|st|jr|sr|prof|mt|ft|vs|no|gen|col|sgt|lt|rev|hon|messrs)\.(?!\.))
     | (?P<degree>[°º][CF]?(?!{_W}))
     | (?P<with>(?<!{_W})w/o?(?![\w]))
-    | (?P<word>[A-Z]&[A-Z](?![a-z]) | {_PART}(?:[-‐‑]{_PART})*)
+    | (?P<word>[A-Z]&[A-Z](?![a-z]) | {_PART}(?:['’]?[-‐‑]{_PART})*)
     | (?P<currency>[$€£¥₹₽₩¢]|US\$)
     | (?P<dots>\.{{2,}}|…+|-{{2,}}|[–—]+)
     | (?P<punct>.)

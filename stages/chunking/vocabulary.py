@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.chunking.features import MAX_ROWS, PAD_ROW, feature_rows
+from stages.chunking.features import MAX_ROWS, PAD_ROW, feature_rows, is_year
 from stages.chunking.language import not_english, word_class
+from stages.chunking.lexicon import DETERMINERS, MONTHS
 from stages.chunking.spans import is_opening, is_plain
 from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
 
 PIECES = 50_000  # distinct pieces remembered; then the memory is cleared, so that it stays the same over any corpus
 CHARACTERS = 4_000_000  # and so many characters of them
 BOUNDARY = 0  # id of the token type between captions
+MONTH, YEAR, COUNT, NO_COUNT = 1, 2, 3, 4  # what a token type is to a number beside it (`number_role`); 0: nothing
+_NO_COUNT = DETERMINERS | frozenset("#-/.–№")
 
 
 class TokenArrays(NamedTuple):
@@ -72,9 +75,10 @@ class Vocabulary:
         self._characters = 0
         self._length, self._count, self._first = Column(np.int64), Column(np.int64), Column(np.int64)
         self._start, self._end, self._type = Column(np.int64), Column(np.int64), Column(np.int32)
-        self._types: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._types: dict[tuple[str, Kind], int] = {}
         self._rows, self._kinds = Column(np.int32, (MAX_ROWS,)), Column(np.int8)
         self._classes, self._plain, self._opening = Column(np.int8), Column(np.bool_), Column(np.bool_)
+        self._roles = Column(np.int8)
         self.forms: list[str] = []
         self._add_type("", Kind.PUNCT, (PAD_ROW,))
 
@@ -95,6 +99,11 @@ class Vocabulary:
     def opening(self) -> NDArray[np.bool_]:
         """Of each token type, whether a chunk may begin with it (`spans.is_opening`)."""
         return self._opening.array
+
+    @property
+    def roles(self) -> NDArray[np.int8]:
+        """The `number_role` of each token type."""
+        return self._roles.array
 
     def foreign(self, caption: NDArray[np.int64], types: NDArray[np.int32], captions: int) -> NDArray[np.bool_]:
         """Which captions read as another language (`language.not_english`)."""
@@ -149,11 +158,10 @@ class Vocabulary:
         return piece
 
     def _type_of(self, text: str, token: Token) -> int:
-        rows = tuple(feature_rows(text, token))
-        key = (token.form, rows)
-        found = self._types.get(key)
+        found = self._types.get((text, token.kind))
         if found is None:
-            found = self._types[key] = self._add_type(token.form, token.kind, rows)
+            found = self._add_type(token.form, token.kind, feature_rows(text, token))
+            self._types[text, token.kind] = found
         return found
 
     def _add_type(self, form: str, kind: Kind, rows: Sequence[int]) -> int:
@@ -162,5 +170,17 @@ class Vocabulary:
         self._classes.append(word_class(form, kind, self._known))
         self._plain.append(is_plain(form, kind))
         self._opening.append(is_opening(form, kind))
+        self._roles.append(number_role(form))
         self.forms.append(form)
         return len(self.forms) - 1
+
+
+def number_role(form: str) -> int:
+    """MONTH; YEAR; COUNT, a number of up to three digits; NO_COUNT, what stands beside numbers that count nothing."""
+    if form in MONTHS:
+        return MONTH
+    if is_year(form):
+        return YEAR
+    if form in _NO_COUNT:
+        return NO_COUNT
+    return COUNT if form.isdecimal() and len(form) <= 3 else 0

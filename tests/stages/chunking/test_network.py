@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from stages.chunking.distilled import Distilled
-from stages.chunking.features import MAX_ROWS, PAD_ROW, feature_rows
+from stages.chunking.features import MAX_ROWS, PAD_ROW, ROWS, WORD_ROWS, feature_rows
 from stages.chunking.language import KNOWN_BITS
 from stages.chunking.tokens import plain_spaces, tokenize
 from stages.chunking.vocabulary import Vocabulary
@@ -23,20 +23,34 @@ CAPTIONS = ["a man in a red shirt", "", "A 5-year-old's “toy” , £ 4.50 #x",
 
 def test_same_scores_as_torch(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    model = fit.Chunker(dim=8, hidden=12, tags=4).eval()
-    path = tmp_path / "weights.npz"
-    fit.export(model, np.packbits(np.zeros(KNOWN_BITS, bool)), path)
-    tokens, found = Distilled(path).probabilities(CAPTIONS)
+    model = fit.Chunker(dim=8, hidden=12, tags=4, width=5).eval()
+    vectors = np.random.default_rng(3).normal(size=(ROWS, 5)).astype(np.float32) * 0.3
+    vectors[WORD_ROWS:] = 0.0
     vocabulary = Vocabulary(np.zeros(KNOWN_BITS, bool))
-    for i, caption in enumerate(CAPTIONS):
+    expected = []
+    for caption in CAPTIONS:
         types = vocabulary.tokens([caption]).type
-        if not len(types):
-            assert not (tokens.caption == i).any()
-            continue
-        rows = torch.from_numpy(vocabulary.rows[types].astype(np.int64))
+        rows = vocabulary.rows[types].astype(np.int64)
         with torch.no_grad():
-            scores, _ = model(rows, torch.ones(len(rows)), 0.0)
-        np.testing.assert_allclose(found[tokens.caption == i], scores.softmax(1).numpy(), atol=0.01)  # stored in 8 bits
+            meaning = torch.from_numpy(vectors[rows].sum(1))
+            scores, _ = model(torch.from_numpy(rows), meaning, torch.ones(len(rows)), 0.0)
+        expected.append(scores.softmax(1).numpy())
+    fit.fold(model, vectors, vocabulary.rows)
+    fit.export(model, np.packbits(np.zeros(KNOWN_BITS, bool)), tmp_path / "weights.npz")
+    tokens, found = Distilled(tmp_path / "weights.npz").probabilities(CAPTIONS)
+    assert np.bincount(tokens.caption, minlength=len(CAPTIONS)).tolist() == [len(rows) for rows in expected]
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=0.01)  # stored in 8 bits
+
+
+def test_words_of_no_training_caption_have_their_vector_and_no_noise() -> None:
+    model = fit.Chunker(dim=4, hidden=4, tags=1, width=3)
+    vectors = np.zeros((ROWS, 3), np.float32)
+    vectors[7] = 1.0
+    before = model.features.weight[9].detach().clone()
+    fit.fold(model, vectors, np.array([[9, PAD_ROW]]))
+    weight = model.features.weight.detach()
+    assert torch.equal(weight[9], before) and torch.equal(weight[8], torch.zeros(4))
+    torch.testing.assert_close(weight[7], model.project.weight.detach().sum(1))
 
 
 def test_vocabulary_gives_the_tokens_of_each_caption() -> None:

@@ -17,6 +17,7 @@ from stages.chunking.tokens import Kind, form_of, is_link, plain_spaces, tokeniz
         ("cat&#39;s", ["cat", "'s"]),
         ("don't", ["don't"]),
         ("black-and-tan", ["black-and-tan"]),
+        ("jack-o'-lantern", ["jack-o'-lantern"]),
         ("(Red/Black)", ["(", "red", "/", "black", ")"]),
         ("$7.3", ["$", "7.3"]),
         ("12°C", ["12", "°c"]),

