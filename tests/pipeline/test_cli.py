@@ -172,13 +172,25 @@ def test_training_on_gold_alone_needs_no_run_before_it(tmp_path: Path, phrasebox
     assert needs.returncode == 2 and "no plan.json; run `phrasebox ingest` first" in needs.stderr
 
 
+def heed_interrupts() -> None:
+    """A shell's background jobs, this suite perhaps among them, are deaf to SIGINT, and so are their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("mode", ["inline", "ray"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 def test_a_stopped_run_keeps_what_it_has(config: str, tmp_path: Path, mode: str, number: int, code: int) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "pipeline.cli", "run", config, "--run", str(run), "--until", "phrases"]
     command += ["--set", "ingest.count=100000", "--workers", "1"] + (["--inline"] if mode == "inline" else [])
-    driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    driver = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
     end = time.monotonic() + 120
     while not list(run.glob("commits/ingest/*.json")) and driver.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
