@@ -78,8 +78,10 @@ def test_a_thousand_parts_on_a_cluster_that_falls_apart(
     assert [failure.where for failure in report.failed] == ["phrases, part 20"]
     assert "no progress within the deadline of 45 s, 2 times" in report.failed[0].error
     assert report.made == {"phrases": PARTS - 1}
-    assert not accidents and max(flights) <= 2 * 3
-    assert max(count for done, count in workers if done > 600) == 3  # the node that joined is used at once
+    assert not accidents and all(flight <= 2 * count for flight, (_, count) in zip(flights, workers, strict=True))
+    assert max(count for _, count in workers) <= 5  # two new ones while the loss of two is not known yet
+    assert min(count for done, count in workers if done > 600) >= 3  # the node that joined is used at once
+    assert workers[-1][1] == 3
     tried = {part: len(list((quick_path / "marks").glob(f"*-{part}-*"))) for part in MISHAPS}
     assert tried[20] in (2, 3) and tried[100] in (2, 3)  # once more where the lost node was at it
 
