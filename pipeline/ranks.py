@@ -128,9 +128,9 @@ def local_rank(rank: int, job: RankJob, meeting: str) -> None:
 
 
 def on_ray() -> bool:
-    """Whether this process is part of a Ray."""
+    """Whether this process is an actor of a Ray: a driver that trains inline starts processes of its own."""
     ray: Any = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+    return ray is not None and bool(ray.is_initialized()) and ray.get_runtime_context().get_actor_id() is not None
 
 
 def start_on_ray(job: RankJob) -> str:
@@ -138,7 +138,7 @@ def start_on_ray(job: RankJob) -> str:
     import ray
 
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "600")  # busy machines import torch for minutes
-    from ray.train import RunConfig, ScalingConfig
+    from ray.train import RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
     cluster: Any = ray
@@ -159,7 +159,7 @@ def start_on_ray(job: RankJob) -> str:
         )
         try:
             trainer.fit()
-        except (ray.exceptions.RayError, RuntimeError) as error:
+        except (ray.exceptions.RayError, TrainingFailedError, RuntimeError) as error:
             return str(error).strip().splitlines()[-1]
     return ""
 

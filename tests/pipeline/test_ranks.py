@@ -63,8 +63,11 @@ def test_two_ranks_have_the_losses_of_one_inline_and_on_ray(tmp_path: Path, ray_
 
 
 @pytest.mark.slow
-def test_a_rank_that_fails_ends_the_job_with_its_own_words(tmp_path: Path) -> None:
-    report = train(tmp_path, InlineExecutor(), workers=2, gold=[])
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_a_rank_that_fails_ends_the_job_with_its_own_words(
+    tmp_path: Path, ray_of: Callable[..., Any], executor: str
+) -> None:
+    report = train(tmp_path, ray_of(workers=2) if executor == "ray" else InlineExecutor(), workers=2, gold=[])
     (failure,) = report.failed
     assert "nothing to train on" in failure.error and "Traceback" not in failure.error
     assert not (tmp_path / "commits" / "train").exists() and not (tmp_path / "student").exists()
