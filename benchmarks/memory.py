@@ -26,6 +26,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import processor_name
+
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"phrases": (20_000, 1_000_000), "images": (1_000, 20_000)}
 PART = {"phrases": 10_000, "images": 500}
@@ -136,15 +140,10 @@ def growth(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
 def machine() -> dict[str, Any]:
     packages = ("numpy", "pyarrow", "ray", "torch")
     return {
-        "device": f"{os.cpu_count()} cores of {cpu_name()}",
+        "device": f"{os.cpu_count()} cores of {processor_name()}",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "date": date.today().isoformat(),
     }
-
-
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def record(out: Path, section: str, figures: dict[str, Any]) -> None:

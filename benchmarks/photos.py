@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -30,7 +29,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scenes import processor_name
+from benchmarks.record import processor_name, publish
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "phrases", "label", "filter", "shard", "audit")
@@ -130,14 +129,8 @@ def one_by_one(source: Path, count: int) -> dict[str, float]:
     return {"photos": len(names), "photos_per_second": round(len(names) / (time.perf_counter() - began), 2)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--part-size", type=int, default=500)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    run = Path(tempfile.mkdtemp(prefix="photos-")) / "run"
+def figures(run: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that is recorded; `run` is a folder that is not there yet."""
     settings = [f"--set=ingest.source={options.source.resolve()}", f"--set=part_size={options.part_size}"]
     measured = {}
     for stage in STAGES:
@@ -149,7 +142,7 @@ def main() -> None:
     labels = measured["label"]["seconds"]
     stats = json.loads((run / "report/stats.json").read_text())
     alone = one_by_one(options.source, 100)
-    result = {
+    return {
         "what": "real photos with their captions, from img2dataset shards to packed shards and report, glip-nano",
         "command": f"python benchmarks/photos.py {options.source} --workers {options.workers}"
         f" --part-size {options.part_size}",
@@ -166,11 +159,17 @@ def main() -> None:
         "accounting": counted,
         "stats": {name: stats[name] for name in ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes")},
     }
-    shutil.rmtree(run.parent)
-    text = json.dumps(result, indent=1) + "\n"
-    if options.out:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--part-size", type=int, default=500)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="photos-") as folder:
+        publish(figures(Path(folder) / "run", options), options.out)
 
 
 def versions(*names: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ python benchmarks/scenes.py --count 3000 --out benchmarks/results/scenes.json
 """
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -18,6 +17,7 @@ import PIL
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.record import processor_name, publish
 from stages.sources.scenes import draw_scene
 
 
@@ -39,13 +39,6 @@ def measure(split: str, count: int, warm_up: int) -> dict[str, float]:
     }
 
 
-def processor_name() -> str:
-    """The model of the processor, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     """Command line: see the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,11 +57,7 @@ def main() -> None:
         **measure(options.split, options.count, options.warm_up),
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

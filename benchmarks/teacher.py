@@ -31,7 +31,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.scenes import processor_name
+from benchmarks.record import processor_name
 from benchmarks.teacher_measure import Case
 from stages.training.flops import peak_flops
 

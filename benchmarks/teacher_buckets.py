@@ -25,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.official_weights import SHARED
+from benchmarks.record import publish
 from model.images import Size, padded_size, resized_size
 from model.inference import bucketed
 
@@ -97,10 +98,7 @@ def main() -> None:
             for size in (8, 16, 32)
             for hold in holds
         ]
-    text = json.dumps({**result, "date": date.today().isoformat()}, indent=1) + "\n"
-    if options.out:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    publish({**result, "date": date.today().isoformat()}, options.out)
 
 
 if __name__ == "__main__":

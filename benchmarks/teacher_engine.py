@@ -29,7 +29,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.official_weights import SHARED, official_state
-from benchmarks.scenes import processor_name
+from benchmarks.record import processor_name, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = SHARED / "data" / "coco-mini"
@@ -126,10 +126,7 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "date": date.today().isoformat(),
     }
-    text = json.dumps(result, indent=1) + "\n"
-    if options.out:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ official code does; its table is in ../shared/parity/TRAINING_FACTS.md (which le
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import date
 from functools import lru_cache
@@ -22,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.record import publish
 from model.backbone import relative_position_index, shift_mask
 from model.deform import row_offsets, tap_places
 from model.dyhead import DyConv
@@ -150,10 +150,7 @@ def main() -> None:
         "versions": {"torch": torch.__version__},
         "date": date.today().isoformat(),
     }
-    text = json.dumps(result, indent=1) + "\n"
-    if options.out:
-        options.out.write_text(text)
-    sys.stdout.write(text)
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

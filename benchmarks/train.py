@@ -33,7 +33,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.scenes import processor_name
+from benchmarks.record import processor_name
 from model.glip import Glip
 from model.images import resize, resized_size
 from model.variants import get_variant
