@@ -7,9 +7,9 @@
 Each mode writes its own section of benchmarks/results/memory.json and leaves the other. Two workers on a local Ray.
 Peak: VmHWM in /proc, the kernel's own high-water mark of a process's resident memory, of every worker separately; the
 largest one is given, and the driver's. A worker that has made one part has not met its peak yet (allocators keep what
-was freed), hence the size in between; `growth` is from the first size to the last. Pictures are labelled by glip-nano at
-a small size (64 to 96 pixels), so that 20,000 take minutes on two cores: what could grow with the corpus does not depend
-on the size of a picture.
+was freed), hence the size in between; `growth` is from the first size to the last. Pictures are labelled by glip-nano
+at a small size (64 to 96 pixels), so that 20,000 take minutes on two cores: what could grow with the corpus does not
+depend on the size of a picture.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def record(out: Path, section: str, figures: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=SIZES)
-    parser.add_argument("--sizes", help="counts, e.g. 2000,6000 [20000,100000,1000000 captions; 1000,5000,20000 images]")
+    parser.add_argument("--sizes", help="counts [20000,100000,1000000 captions; 1000,5000,20000 images]")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "memory.json")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else SIZES[options.mode]
