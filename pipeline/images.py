@@ -1,9 +1,13 @@
-"""Reading image bytes in streaming order: a window of references at a time, ranges of one file in few large reads."""
+"""Reading image bytes in streaming order: a window of references at a time, ranges of one file in few large reads.
+
+An image that a later window asks for again is kept until then (COCO's five captions of an image lie far apart).
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import BinaryIO
@@ -14,19 +18,35 @@ WINDOW = 256  # references looked at together
 GAP = 1 << 20  # ranges closer than this are read in one go
 CHUNK = 32 << 20  # and no read is larger than this, one image apart
 LARGEST = 256 << 20  # an "image" beyond this is refused: nothing decodable is so large
+KEPT = 256 << 20  # bytes held for later windows; what does not fit is read again
 
 Open = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
-def image_bytes(open_source: Open, refs: Iterable[ImageRef]) -> Iterator[bytes | RowError]:
-    """The bytes of each reference, in order. Memory: one window of images."""
+def image_bytes(open_source: Open, refs: Sequence[ImageRef]) -> Iterator[bytes | RowError]:
+    """The bytes of each reference, in order. Memory: one window of images, and `KEPT` bytes of those that come again."""
     rest = iter(refs)
+    to_come = Counter(refs)
+    kept: dict[ImageRef, bytes | RowError] = {}
+    size = 0  # of what is kept
     while window := list(islice(rest, WINDOW)):
-        found: dict[ImageRef, bytes | RowError] = {}
-        for uri in dict.fromkeys(ref.uri for ref in window):
-            found.update(_read_file(open_source, uri, {ref for ref in window if ref.uri == uri}))
+        found = {ref: kept[ref] for ref in window if ref in kept}
+        wanted = dict.fromkeys(ref for ref in window if ref not in found)
+        for uri in dict.fromkeys(ref.uri for ref in wanted):
+            found.update(_read_file(open_source, uri, {ref for ref in wanted if ref.uri == uri}))
+        to_come.subtract(window)
+        for ref, data in found.items():
+            if ref in kept and not to_come[ref]:
+                size -= _size(kept.pop(ref))
+            elif ref not in kept and to_come[ref] and size + _size(data) <= KEPT:
+                kept[ref] = data
+                size += _size(data)
         for ref in window:
             yield found[ref]
+
+
+def _size(data: bytes | RowError) -> int:
+    return len(data) if isinstance(data, bytes) else 0
 
 
 def _read_file(open_source: Open, uri: str, refs: set[ImageRef]) -> dict[ImageRef, bytes | RowError]:

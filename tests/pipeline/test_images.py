@@ -68,6 +68,38 @@ def test_neighbours_are_read_together_and_equal_ones_once() -> None:
     assert shelf.opened == {"a.tar": 1} and shelf.reads == [2000]
 
 
+def shared_images(chance: random.Random) -> tuple[dict[str, bytes], list[ImageRef]]:
+    """40 images in two tars, each asked for five times, far apart."""
+    files = {name: chance.randbytes(20 * 100) for name in ("a.tar", "b.tar")}
+    refs = [ImageRef(name, start, 100) for name in files for start in range(0, 2000, 100)] * 5
+    chance.shuffle(refs)
+    return files, refs
+
+
+def test_several_captions_of_an_image_cost_one_read_however_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "WINDOW", 7)
+    monkeypatch.setattr(images, "GAP", -1)  # every range by itself, so that reads can be counted
+    files, refs = shared_images(random.Random(1))
+    shelf = Shelf(files)
+    found = list(image_bytes(shelf.open, refs))
+    assert found == [files[ref.uri][ref.offset : ref.offset + 100] for ref in refs]
+    assert shelf.reads == [100] * 40
+
+
+def test_what_is_kept_for_later_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "WINDOW", 7)
+    monkeypatch.setattr(images, "GAP", -1)
+    monkeypatch.setattr(images, "KEPT", 10 * 100)
+    files, refs = shared_images(random.Random(2))
+    shelf = Shelf(files)
+    steps = image_bytes(shelf.open, refs)
+    for ref, data in zip(refs, steps, strict=True):
+        assert data == files[ref.uri][ref.offset : ref.offset + 100]
+        held = steps.gi_frame.f_locals["kept"] if steps.gi_frame else {}  # type: ignore[attr-defined]
+        assert sum(map(len, held.values())) <= 1000
+    assert 40 < len(shelf.reads) < 200  # some twice, and yet fewer than one a caption
+
+
 def test_far_ranges_are_read_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "GAP", 10)
     shelf = Shelf({"a.tar": bytes(1000)})
