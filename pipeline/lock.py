@@ -56,8 +56,9 @@ class RunLock:
     ) -> None:
         self._stop.set()
         self._beating.join()
-        if holds(self.storage, self.run_id):
-            self.storage.delete(LOCK)
+        with _guarded(self.storage):
+            if holds(self.storage, self.run_id):
+                self.storage.delete(LOCK)
 
     def _write(self) -> None:
         record = {"run_id": self.run_id, **_this_process(), "heartbeat": time.time()}
@@ -66,10 +67,11 @@ class RunLock:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             try:
-                if not holds(self.storage, self.run_id):
-                    self.lost = True  # the workers see it too, before they commit
-                    return
-                self._write()
+                with _guarded(self.storage):
+                    if not holds(self.storage, self.run_id):
+                        self.lost = True  # the workers see it too, before they commit
+                        return
+                    self._write()
             except (OSError, StoreError):
                 continue  # a missed heartbeat; the next one comes in time or the lock goes stale
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,10 @@ def test_killed_before_every_second_change(tmp_path: Path, small_source: Path) -
         if not killed_at(run, small_source, change):
             break
         points += 1
+        kept = {path: path.read_bytes() for path in run.glob("commits/*/part-*.json")}
         report = run_toys(make_config(run, small_source, shard__samples_per_shard=2))
         assert not report.failed and data_files(run) == expected, f"killed before change {change}"
+        assert all(path.read_bytes() == record for path, record in kept.items())  # nothing starts over
         assert run_toys(make_config(run, small_source, shard__samples_per_shard=2)).made == {}
     assert points >= 20
 
@@ -73,28 +76,36 @@ def test_killed_again_and_again_while_settings_change(tmp_path: Path, small_sour
     assert data_files(run) == data_files(calm)
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["driver", "driver-and-ray"])
-def test_killed_on_ray(tmp_path: Path, small_source: Path, whole_group: bool) -> None:
-    """The driver dies while its workers live on for some seconds, or everything dies at once."""
-    for number in range(1, 6):
-        write_source(small_source, number, 7)
-    (tmp_path / "marks").mkdir()
+@pytest.mark.parametrize(
+    ("commits", "kill"), [((3, 16), os.kill), ((18,), os.killpg)], ids=["driver", "driver-and-ray"]
+)
+def test_killed_on_ray(
+    tmp_path: Path, small_source: Path, marks: Path, commits: tuple[int, ...], kill: Callable[[int, int], None]
+) -> None:
+    """The driver dies while its workers live on for some seconds, or everything dies at once.
+
+    One part holds until there is peace, so that no run is over before it is killed; 12 parts are ingested first.
+    """
     for number in range(6):
-        write_source(small_source, number, 7, first="@slow down")
+        write_source(small_source, number, 7, first="@hold on" if number == 5 else "@slow down")
     run, calm = tmp_path / "run", tmp_path / "calm"
     command = [sys.executable, str(DRIVE), str(run), str(small_source), "ray"]
-    chance = random.Random(int(whole_group))
-    for _ in range(1 if whole_group else 2):
+    chance = random.Random(len(commits))
+    for wanted in commits:
         driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        made = len(list(run.glob("commits/*/*.json")))
-        end = time.monotonic() + 120
-        while len(list(run.glob("commits/*/*.json"))) < made + 3 and driver.poll() is None:
+        end = time.monotonic() + 300
+        while len(list(run.glob("commits/*/*.json"))) < wanted:
+            assert driver.poll() is None, driver.communicate()
             assert time.monotonic() < end, "the run does not move"
             time.sleep(0.05)
         time.sleep(chance.random() / 2)
-        (os.killpg if whole_group else os.kill)(driver.pid, signal.SIGKILL)
+        kill(driver.pid, signal.SIGKILL)
         driver.communicate()
-    done = subprocess.run(command, timeout=240, capture_output=True)
+    kept = {path: path.read_bytes() for path in run.glob("commits/*/*.json")}
+    (marks / "peace").touch()
+    done = subprocess.run(command, timeout=600, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+    assert len(kept) >= commits[-1]
+    assert all(path.read_bytes() == record for path, record in kept.items())  # with its seconds: not made again
     run_toys(make_config(calm, small_source, train__steps=20))
     assert data_files(run) == data_files(calm)

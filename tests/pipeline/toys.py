@@ -182,8 +182,9 @@ def write_tar(file: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def mishap(caption: str, io: PartIO, marks: Path) -> None:
-    """What a caption orders: `@die`, `@hang`, `@eat`, `@raise`, `@user`, `@store`, `@slow`, `@walk`; a number says how
-    often at most: `@die2` kills two workers and lets the third one through. `marks` is where that is counted.
+    """What a caption orders: `@die`, `@hang`, `@hold`, `@eat`, `@raise`, `@user`, `@store`, `@slow`, `@walk`; a number
+    says how often at most: `@die2` kills two workers and lets the third one through. `marks` is where that is counted,
+    and a file `peace` there ends it all.
     """
     if not caption.startswith("@"):
         return
@@ -201,6 +202,9 @@ def mishap(caption: str, io: PartIO, marks: Path) -> None:
         time.sleep(600)
     if what == "eat":
         eat(int(os.environ.get("TOYS_EAT_AT_MOST", 1 << 30)))
+    if what == "hold":
+        while not (marks / "peace").exists():
+            time.sleep(0.05)
     if what == "slow":
         time.sleep(0.3)
     if what == "walk":
@@ -221,5 +225,5 @@ def eat(most: int) -> None:
     while sum(map(len, held)) < most:
         held.append(b"x" * (64 << 20))
         time.sleep(0.02)
-    time.sleep(5)
+    time.sleep(60)  # on a busy machine whoever watches may be late
     raise MemoryError("nobody stopped it")
