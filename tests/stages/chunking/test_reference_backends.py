@@ -19,6 +19,7 @@ CAPTIONS = [
     "#tag  A dog ’s\u00a0bowl &amp; it",
     "ein Hund und eine Katze auf dem Sofa",
     "x" * 3000,
+    "a dog \ud800 ” beside\u2028the cat\x00",
 ]
 
 
@@ -42,6 +43,22 @@ def test_reference_backends_keep_the_contract(name: str) -> None:
     for caption, phrases in zip(CAPTIONS, found, strict=True):
         assert all(caption[p.start : p.end] == p.text for p in phrases)
         assert all(a.end <= b.start for a, b in pairwise(phrases))
+
+
+@pytest.mark.parametrize("name", ["spacy", "nltk"])
+def test_a_caption_longer_than_a_parse_loses_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = "we saw a dog near the old house . "
+    monkeypatch.setattr(spacy_backend, "LONGEST", 5 * len(short))
+    ends = {p.end for p in open_or_skip(name).extract([short * 30])[0]}
+    assert ends == {i * len(short) + short.index(noun) + len(noun) for i in range(30) for noun in ("dog", "house")}
+
+
+@pytest.mark.parametrize("text", ["", " ", "ab cd " * 9, "x" * 45, " " * 45, "x " + "y" * 30])
+def test_parts_of_a_caption_are_all_of_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spacy_backend, "LONGEST", 10)
+    parts = list(spacy_backend.parts_of(text))
+    assert "".join(part for _, part in parts) == text
+    assert all(text[at : at + len(part)] == part and len(part) <= 10 for at, part in parts)
 
 
 @pytest.mark.parametrize(("name", "package"), [("spacy", "spacy"), ("nltk", "nltk")])
