@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stages.auditing.alarms import checks
 from stages.auditing.page import charts, prose, series
 from stages.auditing.pictures import GALLERIES, MOST_BOXES, MOST_CHARS, Picture
 
@@ -31,7 +32,13 @@ def render(stats: dict[str, Any], pictures: list[Picture]) -> str:
     """The whole page."""
     shown = within_budget([_cut(picture) for picture in pictures])
     left_out = len(pictures) - len(shown)
-    values = {"stats": stats, "data": page_data(stats, shown), "pictures": len(shown), "left_out": left_out}
+    values = {
+        "stats": stats,
+        "checks": checks(stats),
+        "data": page_data(stats, shown),
+        "pictures": len(shown),
+        "left_out": left_out,
+    }
     return render_template("template.html", "page.js", **values)
 
 

@@ -79,7 +79,7 @@ def lines(
     if not points:
         return NOTHING
     xs = [x for x, _ in points] + [x for x, _ in x_ticks]
-    peak = max(top or max(y for _, y in points), 10 if log else 1e-9)
+    peak = max(top or max(y for _, y in points) or 1, 10 if log else 0)
     x_at, y_at = _scales(min(xs), max(xs), peak, log)
     inside = NOTHING
     if diagonal:
@@ -140,11 +140,11 @@ def _powers(top: float) -> list[float]:
 
 
 def _levels(top: float) -> list[float]:
-    """Two to five round values from 0 up to the top."""
-    raw = top / 3
+    """Three to five round values from 0 up to the top, two where counts are too low for more."""
+    raw = top / 4
     magnitude = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw)
-    if top >= 3:
+    if top >= 2:
         step = max(step, 1.0)
     return [i * step for i in range(int(top / step + 1e-9) + 1)]
 

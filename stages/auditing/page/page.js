@@ -45,7 +45,7 @@
   }
 
   // ---- lists ----
-  for (const button of document.querySelectorAll("button.more")) {
+  for (const button of document.querySelectorAll("button.rows")) {
     button.addEventListener("click", () => {
       button.previousElementSibling.classList.add("open");
       button.remove();
@@ -81,7 +81,7 @@
     const score = +$("f-score").value;
     const reason = $("f-reason").value;
     const phrase = wantedPhrase();
-    return (picture.boxes || []).filter((box) => box[5] >= score
+    return (picture.boxes || []).filter((box) => box[5] > score
       && (reason === "all" || (reason === "kept" ? !box[6] : box[6] === reason))
       && (!phrase || picture.phrases[box[0]][2].includes(phrase)));
   }

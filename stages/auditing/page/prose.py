@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.reasons import ALL
+from stages.auditing.alarms import Check
 
 # What others report, counted by them. Sources: the GLIP paper (section 4.2), Kosmos-2 (GRIT), YOLO-World (CC3M-Lite).
 REFERENCES = (
@@ -46,12 +47,19 @@ def funnel(stats: dict[str, Any]) -> list[dict[str, Any]]:
         (f"with a box at the floor of {stats['score_floor']:g}", stats["pairs_with_any_box"], "labels"),
         ("with a kept box", stats["pairs_with_boxes"], "pseudo"),
     ]
+    if stats["parts"].get("labels") and not stats["phrases_asked"]:
+        steps = steps[:4]
     whole = steps[0][1]
     return [
         {"label": label, "count": count, "share": count / whole if whole else 0.0}
         for label, count, dataset in steps
         if stats["parts"].get(dataset)
     ]
+
+
+def grounded(stats: dict[str, Any]) -> bool:
+    """Whether phrases could get boxes: the filter ran, and the teacher was asked for something."""
+    return bool(stats["parts"].get("pseudo") and stats["phrases_asked"])
 
 
 def meaning(reason: str) -> str:
@@ -68,13 +76,20 @@ def headline(stats: dict[str, Any]) -> str:
 
 def standfirst(stats: dict[str, Any]) -> str:
     """One paragraph that says what the run holds."""
+    with_phrase = percent(stats["pairs_with_phrases"], stats["pairs"])
+    if stats["parts"].get("labels") and not stats["phrases_asked"]:
+        why = "there is no phrase to ask for" if stats["pairs_with_image"] else "no pair has an image"
+        return (
+            f"{number(stats['pairs'])} captions, {with_phrase} of them with at least one noun phrase. "
+            f"There are no labels: {why}."
+        )
     if stats["parts"].get("labels") and not stats["parts"].get("pseudo"):
         with_box = percent(stats["pairs_with_any_box"], stats["pairs"])
         return f"{number(stats['pairs'])} pairs, {with_box} of them with a labelled box; they are not filtered yet."
     if not stats["parts"].get("pseudo"):
-        share = percent(stats["pairs_with_phrases"], stats["pairs"])
         return (
-            f"{number(stats['pairs'])} captions so far, {share} of them with at least one noun phrase; no labels yet."
+            f"{number(stats['pairs'])} captions so far, {with_phrase} of them with at least one noun phrase; "
+            "no labels yet."
         )
     kept = percent(stats["pairs_with_boxes"], stats["pairs"])
     grounded = percent(stats["phrases_grounded"], stats["phrases_asked"])
@@ -123,19 +138,25 @@ BUDGET_TEXT = "24 MB"
 
 def tables(stats: dict[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
     """Name, title, column and explanation of the tables of phrases: by boxes, or by mentions where there are none."""
-    return TABLES[1:] if stats["parts"].get("pseudo") else TABLES[:1]
+    return TABLES[1:] if grounded(stats) else TABLES[:1]
 
 
-AT_LEAST = ("parts_missing", "stage_incomplete", "no_boxes", "gold_precision")  # the others' limits are upper ones
+AT_LEAST = ("parts_missing", "stage_incomplete", "no_images", "no_boxes", "gold_precision")  # others: at most
 
 
-def usual(warning: dict[str, Any]) -> str:
-    """The band that a warning's figure is outside of, in words."""
-    limit = warning["limit"]
-    if isinstance(limit, list):
-        return f"{limit[0]:g} to {limit[1]:g}"
-    text = number(limit) if isinstance(limit, int) else f"{limit:.0%}"
-    return f"at {'least' if warning['code'] in AT_LEAST else 'most'} {text}"
+def usual(check: Check) -> str:
+    """The band of a figure, in words."""
+    if isinstance(check.limit, list):
+        return f"{check.limit[0]:g} to {check.limit[1]:g}"
+    text = number(check.limit) if isinstance(check.limit, int) else f"{check.limit:.0%}"
+    return f"at {'least' if check.code in AT_LEAST else 'most'} {text}"
+
+
+def measured(check: Check) -> str:
+    """The figure itself, as its band is written."""
+    if isinstance(check.limit, list):
+        return number(check.value)
+    return number(check.value) if isinstance(check.limit, int) else f"{check.value:.1%}"
 
 
 def setting(value: Any) -> str:

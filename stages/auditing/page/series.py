@@ -35,8 +35,15 @@ def calibration(stats: Stats) -> list[tuple[float, float]]:
     return [((b["above"] + b["up_to"]) / 2, b["precision"]) for b in stats["gold"]["calibration"]]
 
 
-def rank_ticks(points: list[list[int]]) -> Ticks:
-    return [(10.0**k, compact(10**k)) for k in range(10) if 10**k <= max(points[-1][0], 10)]
+def ranked(stats: Stats) -> list[tuple[str, list[list[int]]]]:
+    """Counts by rank: kept boxes where there are any, and mentions in captions."""
+    names = {"boxes": "kept boxes", "seen": "mentions"}
+    return [(text, stats["rank_frequency"][name]) for name, text in names.items() if stats["rank_frequency"][name]]
+
+
+def rank_ticks(lines: list[tuple[str, list[list[int]]]]) -> Ticks:
+    last = max(points[-1][0] for _, points in lines)
+    return [(10.0**k, compact(10**k)) for k in range(10) if 10**k <= max(last, 10)]
 
 
 def count_bars(counts: list[int], most: int) -> Bars:

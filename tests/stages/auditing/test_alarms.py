@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from stages.auditing.alarms import warnings
-from stages.auditing.page.prose import usual
+from stages.auditing.alarms import Check, checks, warnings
+from stages.auditing.page.prose import measured, usual
 
 QUIET: dict[str, Any] = {
     "pairs": 1000,
+    "pairs_with_image": 1000,
     "boxes": 3000,
     "boxes_per_image": 3.2,
     "min_score": 0.5,
@@ -50,6 +51,7 @@ def test_nothing_unusual_no_warning() -> None:
         ("parts/planned", 5, "parts_missing"),
         ("parts/labels", 3, "stage_incomplete"),
         ("boxes", 0, "no_boxes"),
+        ("pairs_with_image", 0, "no_images"),
         ("rejected/ingest", {"not_an_image": 20, "truncated_image": 90}, "rejected_ingest"),
         ("rejected/label", {"image_changed": 60}, "rejected_label"),
         ("other_script", 51, "other_language"),
@@ -72,16 +74,27 @@ def test_past_its_limit(path: str, value: Any, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "limit", "words"),
+    ("code", "value", "limit", "words"),
     [
-        ("boxes_per_image", [1.2, 5.0], "1.2 to 5"),
-        ("top_phrase", 0.02, "at most 2%"),
-        ("gold_precision", 0.8, "at least 80%"),
-        ("parts_missing", 1200, "at least 1,200"),
+        ("boxes_per_image", 3.247, [1.2, 5.0], ("3.25", "1.2 to 5")),
+        ("top_phrase", 0.0123, 0.02, ("1.2%", "at most 2%")),
+        ("gold_precision", 0.9, 0.8, ("90.0%", "at least 80%")),
+        ("parts_missing", 1100, 1200, ("1,100", "at least 1,200")),
     ],
 )
-def test_the_page_says_what_is_usual(code: str, limit: Any, words: str) -> None:
-    assert usual({"code": code, "limit": limit}) == words
+def test_the_page_says_what_is_and_what_is_usual(code: str, value: float, limit: Any, words: tuple[str, str]) -> None:
+    check = Check(code, value, limit, False, "")
+    assert (measured(check), usual(check)) == words
+
+
+def test_every_check_of_a_quiet_run_is_listed_with_its_reason() -> None:
+    found = checks(QUIET)
+    assert [check.code for check in found] == [
+        *("parts_missing", "stage_incomplete", "stage_incomplete", "stage_incomplete", "no_images", "no_boxes"),
+        *("rejected_ingest", "rejected_label", "other_language", "duplicates", "ungrounded", "boxes_per_image"),
+        *("top_phrase", "whole_image", "near_duplicates", "score_pile_up", "gold_precision"),
+    ]
+    assert all(check.reason.endswith(".") and not check.unusual for check in found)
 
 
 def test_few_rows_say_little() -> None:
