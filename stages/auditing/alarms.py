@@ -86,11 +86,11 @@ def _coverage(stats: Stats) -> Iterator[Check]:
     parts = stats["parts"]
     counted, planned = parts["counted"], parts["planned"]
     yield _at_least("parts_missing", counted, planned, f"Only {counted:,} of {planned:,} parts are counted here.")
-    for dataset in ("phrases", "labels", "pseudo"):
-        have = parts.get(dataset, 0)
-        if have:
-            text = f"{dataset} exists for {have:,} of {counted:,} parts."
-            yield _at_least("stage_incomplete", have, counted, text)
+    have = {name: parts[name] for name in ("phrases", "labels", "pseudo") if parts.get(name)}
+    if have:
+        short = [f"{name} for {number:,}" for name, number in have.items() if number < counted]
+        text = f"There are {' and '.join(short)} of {counted:,} parts."
+        yield _at_least("stage_incomplete", min(have.values()), counted, text)
     if parts.get("labels") and stats["pairs"]:
         text = "No pair has an image, so that nothing was labelled."
         yield _at_least("no_images", stats["pairs_with_image"], 1, text)

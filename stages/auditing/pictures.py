@@ -88,7 +88,7 @@ def load(io: RunIO, chosen: Chosen, max_pixels: int) -> list[Picture]:
 
 
 def read_pictures(io: RunIO, part: int, keys: list[str]) -> list[Picture]:
-    """Caption, phrases, boxes (kept or not, with the reason) and true boxes of some pairs of one part."""
+    """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
     rows = {name: _rows(io, name, part, keys) for name in ("pairs", "phrases", "labels", "pseudo", "gold")}
     return [_picture(rows["pairs"][key], *(rows[n].get(key) for n in list(rows)[1:])) for key in rows["pairs"]]
 
@@ -110,13 +110,21 @@ def _picture(pair: Any, phrases: Any, labels: Any, pseudo: Any, gold: Any) -> Pi
         "width": pair["width"],
         "height": pair["height"],
         "caption": pair["caption"],
-        "phrases": [[p["start"], p["end"], p["norm"] or ""] for p in (phrases or {}).get("phrases") or []],
+        "phrases": _phrases(phrases, labels),
+        "left": [[d["start"], d["end"], d["reason"]] for d in (phrases or {}).get("dropped") or []],
         "boxes": _boxes(labels, pseudo),
         "gold": [
             [round(b[c], 1) for c in ("x1", "y1", "x2", "y2")] + [b["category"] or ""]
             for b in (gold or {}).get("boxes") or []
         ],
     }
+
+
+def _phrases(phrases: Any, labels: Any) -> list[list[Any]]:
+    """[start, end, norm], and the reason where the label stage left the phrase out."""
+    out = {entry["phrase"]: [entry["reason"]] for entry in (labels or {}).get("dropped") or []}
+    listed = (phrases or {}).get("phrases") or []
+    return [[p["start"], p["end"], p["norm"] or "", *out.get(i, [])] for i, p in enumerate(listed)]
 
 
 def _boxes(labels: Any, pseudo: Any) -> list[list[Any]]:

@@ -74,13 +74,17 @@ const phrasebox = (() => {
     const text = Array.from(picture.caption);
     const scores = new Map();
     for (const [phrase, , , , , score] of boxes) scores.set(phrase, [...(scores.get(phrase) || []), score]);
-    const order = (picture.phrases || []).map((phrase, i) => [...phrase, i]).sort((a, b) => a[0] - b[0]);
+    const phrases = (picture.phrases || []).map(([start, end, , reason], i) => ({ start, end, reason, i }));
+    const left = (picture.left || []).map(([start, end, reason]) => ({ start, end, reason }));
+    const order = [...phrases, ...left].sort((a, b) => a.start - b.start);
     let at = 0;
-    for (const [start, end, , i] of order) {
-      if (start < at || end > text.length) continue;
+    for (const { start, end, reason, i } of order) {
+      if (start < at || end <= start || end > text.length) continue;
       line.append(text.slice(at, start).join(""));
       const found = scores.get(i);
-      const span = make("mark", found ? `k${i % 8}` : "none", text.slice(start, end).join(""));
+      const words = text.slice(start, end).join("");
+      const span = reason ? make("s", "", words) : make("mark", found ? `k${i % 8}` : "none", words);
+      if (reason) span.title = `left out: ${reason}`;
       if (found) {
         span.dataset.phrase = i;
         span.dataset.score = Math.max(...found).toFixed(2) + (found.length > 1 ? ` ×${found.length}` : "");

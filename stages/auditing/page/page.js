@@ -68,18 +68,26 @@
 
   function fillChoices() {
     const galleries = Object.keys(data.galleries).filter((g) => data.pictures.some((p) => g in p.galleries));
-    const reasons = new Set(data.pictures.flatMap((p) => (p.boxes || []).map((box) => box[6])));
+    const reasons = (of) => [...new Set(data.pictures.flatMap(of).filter(Boolean))].sort();
     $("f-gallery").append(...galleries.map((g) => option(g, data.galleries[g])), option("", "all of them"));
-    $("f-reason").append(option("kept", "kept"), option("all", "kept and dropped"));
-    $("f-reason").append(...[...reasons].filter(Boolean).sort().map((reason) => option(reason, `dropped: ${reason}`)));
+    $("f-reason").append(option("kept", "kept boxes"), option("all", "kept and dropped boxes"));
+    $("f-reason").append(...reasons(boxReasons).map((reason) => option(reason, `box dropped: ${reason}`)));
+    $("f-reason").append(...reasons(phraseReasons).map((reason) => option(PHRASE + reason, `phrase left out: ${reason}`)));
   }
+
+  // A filter by why a phrase was left out chooses pictures; the boxes shown are then the kept ones.
+  const PHRASE = "phrase ";
+  const boxReasons = (picture) => (picture.boxes || []).map((box) => box[6]);
+  const phraseReasons = (picture) => [...(picture.phrases || []).map((p) => p[3]), ...(picture.left || []).map((l) => l[2])];
+  const wantedPhraseReason = () => ($("f-reason").value.startsWith(PHRASE) ? $("f-reason").value.slice(PHRASE.length) : "");
+  const wantedBoxes = () => (wantedPhraseReason() ? "kept" : $("f-reason").value);
 
   const wantedPhrase = () => $("f-phrase").value.trim().toLowerCase();
 
   // Boxes of a picture that the filters let through.
   function boxesOf(picture) {
     const score = +$("f-score").value;
-    const reason = $("f-reason").value;
+    const reason = wantedBoxes();
     const phrase = wantedPhrase();
     return (picture.boxes || []).filter((box) => box[5] > score
       && (reason === "all" || (reason === "kept" ? !box[6] : box[6] === reason))
@@ -91,7 +99,9 @@
     const phrase = wantedPhrase();
     if (gallery && !(gallery in picture.galleries)) return false;
     if (phrase && !(picture.phrases || []).some((p) => p[2].includes(phrase))) return false;
-    const narrow = +$("f-score").value > 0 || $("f-reason").value !== "kept";
+    const left = wantedPhraseReason();
+    if (left && !phraseReasons(picture).includes(left)) return false;
+    const narrow = +$("f-score").value > 0 || wantedBoxes() !== "kept";
     return !narrow || boxesOf(picture).length > 0;
   }
 
@@ -99,7 +109,7 @@
     const boxes = boxesOf(picture);
     const gold = $("f-gold") && $("f-gold").checked ? picture.gold : [];
     const best = boxes.length ? `, best ${Math.max(...boxes.map((box) => box[5])).toFixed(2)}` : "";
-    const undrawn = picture.undrawn && !wantedPhrase() ? picture.undrawn[$("f-reason").value] : 0;
+    const undrawn = picture.undrawn && !wantedPhrase() ? picture.undrawn[wantedBoxes()] : 0;
     const more = undrawn ? `, ${undrawn} more not drawn` : "";
     const number = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
     const node = make("article", "card");

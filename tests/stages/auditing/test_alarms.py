@@ -90,11 +90,19 @@ def test_the_page_says_what_is_and_what_is_usual(code: str, value: float, limit:
 def test_every_check_of_a_quiet_run_is_listed_with_its_reason() -> None:
     found = checks(QUIET)
     assert [check.code for check in found] == [
-        *("parts_missing", "stage_incomplete", "stage_incomplete", "stage_incomplete", "no_images", "no_boxes"),
+        *("parts_missing", "stage_incomplete", "no_images", "no_boxes"),
         *("rejected_ingest", "rejected_label", "other_language", "duplicates", "ungrounded", "boxes_per_image"),
         *("top_phrase", "whole_image", "near_duplicates", "score_pile_up", "gold_precision"),
     ]
     assert all(check.reason.endswith(".") and not check.unusual for check in found)
+
+
+def test_an_unfinished_stage_is_named() -> None:
+    stats = changed("parts/pseudo", 2)
+    stats["parts"]["labels"] = 3
+    (found,) = warnings(stats)
+    assert (found["value"], found["limit"]) == (2, 4)
+    assert found["text"] == "There are labels for 3 and pseudo for 2 of 4 parts."
 
 
 def test_few_rows_say_little() -> None:

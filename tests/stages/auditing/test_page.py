@@ -149,6 +149,12 @@ def report(run: Any) -> Path:
     return path
 
 
+def embedded_keys(run: Any) -> set[str]:
+    """Of all pictures that the page holds, shown or not."""
+    data = report(run).read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
+    return {picture["key"] for picture in json.loads(data)["pictures"]}
+
+
 def test_it_opens_without_a_complaint_and_asks_nobody_for_anything(browser: Browser, run: Any) -> None:
     browser.open(report(run))
     assert browser.run("document.querySelectorAll('svg.chart').length") >= 10
@@ -204,6 +210,15 @@ def test_the_gallery_filters(browser: Browser, run: Any) -> None:
     browser.set("f-reason", "low_score")
     titles = browser.run("[...document.querySelectorAll('.card rect.box title')].map(e => e.textContent)")
     assert titles and all(title.endswith("low_score") for title in titles)
+    keys = "[...document.querySelectorAll('.card .meta')].map(e => e.textContent.slice(0, 12))"
+    for reason, dataset in (("over_token_limit", "labels"), ("not_english", "phrases")):
+        browser.set("f-reason", f"phrase {reason}")
+        left_out = {row["key"] for row in run.rows[dataset] if any(d["reason"] == reason for d in row["dropped"])}
+        assert browser.run(keys) and set(browser.run(keys)) <= left_out
+        assert browser.text("f-count").startswith(f"{len(left_out & embedded_keys(run))} of ")
+    browser.set("f-reason", "phrase over_token_limit")
+    struck = browser.run("[...document.querySelectorAll('.card')].map(c => c.querySelector('s').title)")
+    assert set(struck) == {"left out: over_token_limit"}
     browser.set("f-phrase", "no such phrase")
     assert browser.text("f-count").startswith("0 of ")
     assert browser.complaints == []
@@ -234,7 +249,7 @@ def test_spans_are_marked_where_they_are(browser: Browser, run: Any) -> None:
     browser.set("f-gallery", "")
     rows = browser.run(
         "[...document.querySelectorAll('.card')].map(c => [c.querySelector('.meta').textContent.slice(0, 12),"
-        " [...c.querySelectorAll('mark')].map(m => m.textContent)])"
+        " [...c.querySelectorAll('.caption mark, .caption s')].map(m => m.textContent)])"
     )
     expected = {row["key"]: [phrase["text"] for phrase in row["phrases"]] for row in run.rows["phrases"]}
     emoji = [key for key, _ in rows if "😀" in next(r["caption"] for r in run.rows["pairs"] if r["key"] == key)]
