@@ -36,6 +36,17 @@ FIGURES = (
     "unique_phrases",
     "unique_heads",
 )
+SHARES: dict[str, Callable[[dict[str, Any]], float | None]] = {
+    "rejected": lambda stats: _share(
+        _rejected(stats), stats["pairs"] + sum(stats["rejected"].get("ingest", {}).values())
+    ),
+    "phrases_grounded": lambda stats: _share(stats["phrases_grounded"], stats["phrases_asked"]),
+    "whole_image": lambda stats: stats["box_shapes"]["whole_image_share"],
+    "near_duplicates": lambda stats: stats["box_shapes"]["near_duplicate_share"],
+    "small_boxes": lambda stats: _share(stats["box_shapes"]["small"], stats["boxes"]),
+    "gold_precision": lambda stats: _gold(stats).get("precision"),
+    "gold_recall": lambda stats: _gold(stats).get("recall"),
+}
 LISTED = 40  # phrases of each list
 MOST_PICTURES = 24  # shown side by side
 ALL_HASHES = 2**64 - 1
@@ -45,7 +56,8 @@ def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create
     """Compare an audited run (`io`, after) with another audited run (`other`, before).
 
     Writes index.html and stats.json through `create(name)` and returns the changes of the headline figures:
-    {figure: {"before", "after", "change"}}; `change` is relative, None where there was nothing before. Pictures are
+    {figure: {"before", "after", "change"}}; `change` is relative, None where there was nothing before. stats.json also
+    has shares, whose change is a difference. Pictures are
     the seeded sample of `io`; the counterpart of each is the pair of `other` with the same image bytes and caption.
     Raises UserError when a run was not audited.
     """
@@ -58,10 +70,10 @@ def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create
         "before": _name(before),
         "after": _name(after),
         "figures": changes,
+        "shares": {name: _difference(of(before), of(after)) for name, of in SHARES.items()},
         "settings": settings(other_config, config),
         "by_threshold": _by_threshold(before, after),
         "phrases": phrases,
-        "gold": {side: (stats["gold"] or {}).get("at_min_score") for side, stats in _sides(before, after)},
         "warnings": {side: [w["code"] for w in stats["warnings"]] for side, stats in _sides(before, after)},
     }
     result["same_labels"] = all(row["before"] == row["after"] for row in result["by_threshold"])
@@ -100,6 +112,24 @@ def _name(stats: dict[str, Any]) -> dict[str, Any]:
 def _change(before: float | None, after: float | None) -> dict[str, Any]:
     relative = (after - before) / before if before and after is not None else None
     return {"before": before, "after": after, "change": relative}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _rejected(stats: dict[str, Any]) -> int:
+    return sum(sum(by_reason.values()) for by_reason in stats["rejected"].values())
+
+
+def _gold(stats: dict[str, Any]) -> dict[str, Any]:
+    """Agreement at the filter's threshold; empty without gold."""
+    return (stats["gold"] or {}).get("at_min_score") or {}
+
+
+def _difference(before: float | None, after: float | None) -> dict[str, Any]:
+    change = None if before is None or after is None else after - before
+    return {"before": before, "after": after, "change": change}
 
 
 def settings(before: Any, after: Any) -> list[dict[str, Any]]:

@@ -164,15 +164,32 @@ def setting(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def points(before: float | None, after: float | None) -> str:
+SHARE_NAMES = {
+    "rejected": "rows rejected, all stages",
+    "phrases_grounded": "phrases with a kept box, of those asked for",
+    "whole_image": "boxes that cover the whole image",
+    "near_duplicates": "boxes that nearly coincide with another phrase's",
+    "small_boxes": "small boxes (under 32 × 32 pixels)",
+    "gold_precision": "precision against gold",
+    "gold_recall": "recall against gold",
+}
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def points(change: float | None) -> str:
     """The change of a share, in percentage points."""
-    return "–" if before is None or after is None else f"{100 * (after - before):+.1f} pt"
+    if change is None:
+        return "–"
+    return f"{100 * change:+.1f}".replace("-", "−") if abs(change) >= 0.0005 else "0"
 
 
 def signed(change: float | None) -> str:
     if change is None:
         return "–"
-    return f"{change:+.1%}" if change else "0"
+    return f"{change:+.1%}".replace("-", "−") if change else "0"
 
 
 def change_headline(result: dict[str, Any]) -> str:

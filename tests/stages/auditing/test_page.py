@@ -487,6 +487,13 @@ def test_a_comparison_opens(browser: Browser, shapes: Callable[..., Any], tmp_pa
     assert result["phrases"]["lost"] == len(norms[0] - norms[1]) > 0
     assert {row["phrase"] for row in result["phrases"]["most_lost"]} == norms[0] - norms[1]
     assert result["phrases"]["gained"] == 0
+    stats = [json.loads((run.root / "report" / "stats.json").read_text()) for run in runs]
+    grounded = [s["phrases_grounded"] / s["phrases_asked"] for s in stats]
+    whole = [s["box_shapes"]["whole_image_share"] for s in stats]
+    recall = [s["gold"]["at_min_score"]["recall"] for s in stats]
+    for name, values in (("phrases_grounded", grounded), ("whole_image", whole), ("gold_recall", recall)):
+        assert result["shares"][name] == {"before": values[0], "after": values[1], "change": values[1] - values[0]}
+    assert set(result["shares"]) == set(prose.SHARE_NAMES)
     assert result["same_labels"] is True  # the runs differ in their filter alone
     browser.open(tmp_path / "index.html")
     assert browser.run("document.querySelectorAll('.twins').length") == result["pictures"]["compared"] == 24
@@ -496,6 +503,7 @@ def test_a_comparison_opens(browser: Browser, shapes: Callable[..., Any], tmp_pa
     )
     assert sum(differ) == result["pictures"]["changed"] > 0
     assert differ == sorted(differ, reverse=True)  # what changed comes first
+    assert f"{prose.share(recall[0])}{prose.share(recall[1])}" in browser.run("document.body.textContent")
     assert browser.complaints == []
 
 
