@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_runs import data_files, make_config, run_toys, write_source
+from toy_runs import data_files, make_config, only_hangs_are_overdue, run_toys, write_source
 
 from pipeline import dispatch
 from pipeline.dispatch import Dispatch
@@ -72,13 +72,17 @@ def test_a_part_that_kills_its_worker_three_times_fails_alone(
     assert data_files(run) == data_files(fresh)
 
 
-def test_a_part_that_hangs_is_tried_twice(tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf) -> None:
-    write_source(wide_source, 2, 8, first="@hang always")
-    write_source(wide_source, 6, 8, first="@hang1 once")
-    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2, deadline=4.0))
+def test_a_part_that_hangs_is_tried_twice(
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_source(wide_source, 2, 8, first="@hang always")  # part 4
+    write_source(wide_source, 6, 8, first="@hang1 once")  # part 12
+    only_hangs_are_overdue(monkeypatch, marks, {4: 2, 12: 1})
+    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2, deadline=2.0))
     assert [failure.where for failure in report.failed] == ["phrases, part 4"]
-    assert "deadline of 4 s" in report.failed[0].error
+    assert report.failed[0].error == "no progress within the deadline of 2 s, 2 times"
     assert report.made["phrases"] == 13
+    assert len(list(marks.glob("hang-4-*"))) == 2 and len(list(marks.glob("hang-12-*"))) == 2
 
 
 def test_an_error_in_a_stage_fails_its_part_on_ray_too(
@@ -142,11 +146,25 @@ def test_parts_do_not_wait_for_workers_that_never_start(
 
 
 def test_a_part_that_is_slow_but_moves_is_left_alone(
-    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_source(wide_source, 2, 8, first="@walk for twice the deadline")
-    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2, deadline=4.0))
+    """Whenever it has moved, the driver is made to believe that the deadline has passed meanwhile."""
+    write_source(wide_source, 2, 8, first="@walk on")
+    is_overdue, seen = Dispatch._is_overdue, []
+
+    def overdue(self: Dispatch, slot: Any) -> bool:
+        task = slot.queue[0][1]
+        done = max((beat["done"] for _, beat in self._heartbeats(task)), default=0)
+        if not list(marks.glob(f"walk-{task.part}-*")) or slot.since is None or done <= slot.done:
+            return False
+        seen.append(done)
+        slot.since -= 1000
+        return is_overdue(self, slot)
+
+    monkeypatch.setattr(Dispatch, "_is_overdue", overdue)
+    report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2, deadline=500.0))
     assert not report.failed and len(list(marks.glob("walk-*"))) == 1
+    assert len(seen) >= 2
 
 
 @pytest.mark.parametrize(

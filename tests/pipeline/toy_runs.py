@@ -6,8 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from toys import PROJECT
 
+from pipeline.dispatch import Dispatch, Slot
 from pipeline.executors import Executor, InlineExecutor
 from pipeline.progress import Display
 from pipeline.runner import Report, Runner, Selection
@@ -68,3 +70,16 @@ def data_files(run: Path | str) -> dict[str, str]:
         if path.is_file() and not name.startswith(("commits/", "state/", "config.yaml")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def only_hangs_are_overdue(monkeypatch: pytest.MonkeyPatch, marks: Path, hangs: dict[int, int]) -> None:
+    """From now on a deadline, however short, is held against parts alone that hang in this very attempt: on a busy
+    machine every part may be slow. `hangs`: how often each part hangs."""
+    is_overdue = Dispatch._is_overdue
+
+    def overdue(self: Dispatch, slot: Slot) -> bool:
+        part = slot.queue[0][1].part
+        attempt = len(list(marks.glob(f"hang-{part}-*")))
+        return self._timeouts[part] < attempt <= hangs.get(part or 0, 0) and is_overdue(self, slot)
+
+    monkeypatch.setattr(Dispatch, "_is_overdue", overdue)
