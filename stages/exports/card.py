@@ -55,6 +55,7 @@ def card(stats: dict[str, Any], config: Any, found: Counter[str]) -> str:
 pretty_name: {json.dumps(name)}
 language: [en]
 license: other
+license_name: {json.dumps(_license_name(found))}
 annotations_creators: [machine-generated]
 language_creators: [{"machine-generated" if config.ingest.format == "scenes" else "found"}]
 task_categories: [object-detection, zero-shot-object-detection]
@@ -112,6 +113,13 @@ def _agreement(stats: dict[str, Any]) -> str:
         f"| agreement with true boxes above {row['threshold']:g} | precision {row['precision']:.3f}, recall "
         f"{row['recall']:.3f}, on {stats['gold']['pairs']:,} pairs |\n"
     )
+
+
+def _license_name(found: Counter[str]) -> str:
+    """For the front matter: the one licence that all pairs have, where there is one."""
+    if len(found) > 1:
+        return "several, see below"
+    return next(iter(found), "") or "not stated"
 
 
 def _license_rows(found: Counter[str]) -> str:

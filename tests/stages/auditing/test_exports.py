@@ -311,7 +311,8 @@ def test_the_card_of_a_run_lies_beside_its_shards_and_the_run_stays_in_order(tmp
     phrasebox("verify", run)
     text = (tmp_path / "run" / "shards" / "README.md").read_text("utf-8")
     assert "| source | `scenes` (`scenes`) |" in text and "| `OFL-1.1` | 4 |" in text
-    assert yaml.safe_load(text.split("---\n")[1])["language_creators"] == ["machine-generated"]
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["language_creators"] == ["machine-generated"] and front["license_name"] == "OFL-1.1"
 
 
 def test_what_cannot_be_exported(shapes: Callable[..., Any], exported: Callable[..., Exported]) -> None:
