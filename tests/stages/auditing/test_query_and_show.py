@@ -25,8 +25,26 @@ DOCS = Path(__file__).resolve().parents[3] / "docs" / "queries.md"
 def run(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     odd = tmp_path_factory.mktemp("it's [odd] *run?")
     run = make_run(odd, part_size=30).fill(120)
+    add_what_queries_look_for(run)
     run.audit()
     return run
+
+
+def add_what_queries_look_for(run: Any) -> None:
+    """A part more: one image under two captions; two phrases on one thing, one of them on the whole image, too."""
+    pair, *_ = (row for row in run.rows["pairs"] if row["image"])
+    corners = [(0.0, 0.0, 320.0, 240.0), (20.0, 20.0, 90.0, 90.0), (20.0, 20.0, 91.0, 90.0)]
+    for row, chosen in ((0, ((0, 0), (0, 1), (1, 2))), (1, ((1, 1),))):
+        key = f"{90 + row:07d}00000"
+        caption = f"a red ball and the good old days, {row}"
+        spans = [(0, 10, "ball", "red ball"), (15, 32, "days", "good old days")]
+        phrases = [{"start": s, "end": e, "text": caption[s:e], "head": h, "norm": n} for s, e, h, n in spans]
+        boxes = [{"phrase": p, **dict(zip(("x1", "y1", "x2", "y2"), corners[c])), "score": 0.75} for p, c in chosen]
+        labels = {"key": key, "width": 320, "height": 240, "boxes": boxes, "dropped": []}
+        samples = {"pairs": {**pair, "key": key, "caption": caption}, "labels": labels, "pseudo": labels}
+        samples["phrases"] = {"key": key, "caption": caption, "phrases": phrases, "dropped": []}
+        for dataset, sample in samples.items():
+            run.write(dataset, 90 + row, [sample])
 
 
 def rows(run: Any, sql: str) -> list[tuple[Any, ...]]:
@@ -81,23 +99,98 @@ def test_bad_sql_and_no_run(run: Any, tmp_path: Path) -> None:
         query(str(tmp_path / "nothing"), "SELECT 1")
 
 
-@pytest.mark.parametrize("number", range(1, 11))
-def test_the_ten_queries_of_the_docs(run: Any, number: int) -> None:
-    sql = re.findall(r"```sql\n(.*?)```", DOCS.read_text(), re.DOTALL)
+def ten_queries() -> list[str]:
+    return re.findall(r"```sql\n(.*?)```", DOCS.read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def answers(run: Any) -> Callable[[int], list[tuple[Any, ...]]]:
+    """Of the docs' queries, by number, on a run in which each of them finds something."""
+    sql = ten_queries()
     assert len(sql) == 10
-    names, found = query(str(run.root), sql[number - 1])
-    listed = list(found)
-    if number == 1:
-        boxes = Counter(row["norm"] for row in _kept(run))
-        assert [(row[0], row[1]) for row in listed] == sorted(boxes.items(), key=lambda item: (-item[1], item[0]))[:20]
-    if number == 2:
-        assert ("good old days", True) in [(row[0], row[3] <= 0.1) for row in listed]
-    assert names and (listed or number in (3, 5, 6, 9))
+    return lambda number: rows(run, sql[number - 1])
 
 
-def _kept(run: Any) -> list[dict[str, Any]]:
-    norms = {row["key"]: [p["norm"] for p in row["phrases"]] for row in run.rows["phrases"]}
-    return [{"norm": norms[row["key"]][box["phrase"]]} for row in run.rows["pseudo"] for box in row["boxes"]]
+def boxes_of(run: Any) -> list[dict[str, Any]]:
+    """Each labelled box with its phrase, its picture's size, and whether and why it was kept."""
+    phrases = {(row["key"], i): p for row in run.rows["phrases"] for i, p in enumerate(row["phrases"])}
+    dropped = {(row["key"], d["box"]): d["reason"] for row in run.rows["pseudo"] for d in row["dropped"]}
+    return [
+        {**phrases[row["key"], box["phrase"]], **box, "key": row["key"], "area": row["width"] * row["height"]}
+        | {"reason": dropped.get((row["key"], i)), "kept": (row["key"], i) not in dropped}
+        for row in run.rows["labels"]
+        for i, box in enumerate(row["boxes"])
+    ]
+
+
+def size(box: dict[str, Any]) -> float:
+    return float((box["x2"] - box["x1"]) * (box["y2"] - box["y1"]))
+
+
+def ordered(counts: Counter[Any]) -> list[Any]:
+    """(what, count), the most first, then by name; the first 20."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:20]
+
+
+def test_queries_of_phrases(run: Any, answers: Any) -> None:
+    boxes = boxes_of(run)
+    kept = [box for box in boxes if box["kept"]]
+    assert [row[:2] for row in answers(1)] == ordered(Counter(box["norm"] for box in kept))
+    for norm, _, images, mean in answers(1):
+        own = [box for box in kept if box["norm"] == norm]
+        assert images == len({box["key"] for box in own})
+        assert mean == pytest.approx(sum(box["score"] for box in own) / len(own), abs=0.0006)
+    hardly = answers(2)[0]
+    asked = sum(p["norm"] == "good old days" for row in run.rows["phrases"] for p in row["phrases"])
+    assert hardly[0] == "good old days" and 20 <= hardly[1] <= asked and hardly[3] == round(hardly[2] / hardly[1], 3)
+    by_head: dict[str, list[float]] = {}
+    for box in boxes:
+        by_head.setdefault(box["head"], []).append(box["score"])
+    found = {head: (count, median, p90) for head, count, median, p90 in answers(3)}
+    assert found and set(found) == {head for head, scores in by_head.items() if len(scores) >= 20}
+    for head, (count, median, p90) in found.items():
+        assert count == len(by_head[head])
+        assert (median, p90) == pytest.approx(np.quantile(by_head[head], [0.5, 0.9]).tolist(), abs=0.0006)
+    assert [row[3] for row in answers(3)] == sorted(p90 for *_, p90 in found.values())
+
+
+def test_queries_of_what_was_left_out(run: Any, answers: Any) -> None:
+    expected = Counter((row["stage"], row["reason"]) for row in run.rows["rejects/ingest"])
+    expected += Counter(("filter (boxes)", box["reason"]) for box in boxes_of(run) if not box["kept"])
+    assert {row[:2]: row[2] for row in answers(4)} == expected
+    phrases = {row["key"]: row for row in run.rows["phrases"]}
+    empty = [(row["key"], len(phrases[row["key"]]["phrases"])) for row in run.rows["pseudo"] if not row["boxes"]]
+    first = sorted(empty, key=lambda item: (-item[1], item[0]))[:20]
+    assert answers(7) == [(key, number, phrases[key]["caption"]) for key, number in first] != []
+
+
+def test_queries_of_shapes(run: Any, answers: Any) -> None:
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for box in boxes_of(run):
+        if box["kept"]:
+            kept.setdefault(box["key"], []).append(box)
+    claims: Counter[tuple[str, str]] = Counter()
+    for a, b in ((a, b) for boxes in kept.values() for a in boxes for b in boxes if a["phrase"] < b["phrase"]):
+        width, height = min(a["x2"], b["x2"]) - max(a["x1"], b["x1"]), min(a["y2"], b["y2"]) - max(a["y1"], b["y1"])
+        claims[a["norm"], b["norm"]] += max(width, 0) * max(height, 0) >= 0.9 * max(size(a), size(b))
+    assert answers(5) == [(*norms, times) for norms, times in ordered(+claims)] != []
+    whole = Counter(b["norm"] for boxes in kept.values() for b in boxes if size(b) >= 0.95 * b["area"])
+    assert answers(6) == ordered(whole) != []
+
+
+def test_queries_of_pairs(run: Any, answers: Any) -> None:
+    boxes = {row["key"]: len(row["boxes"]) for row in run.rows["pseudo"]}
+    total, filled = sum(boxes.values()), sum(map(bool, boxes.values()))
+    assert answers(8) == [("CC0", len(boxes), total, round(total / filled, 2))]
+    captions: dict[str, list[int]] = {}
+    for pair in run.rows["pairs"]:
+        if pair["image"]:
+            captions.setdefault(pair["sha256"], []).append(boxes[pair["key"]])
+    several = [(sha, len(n), min(n), max(n)) for sha, n in captions.items() if len(n) > 1]
+    assert answers(9) == sorted(several, key=lambda row: (row[2] - row[3], row[0])) != []
+    single = Counter((b["key"], b["phrase"], b["norm"]) for b in boxes_of(run) if b["kept"])
+    plural = Counter(norm for (_, _, norm), n in single.items() if n == 1 and norm == "good old days")
+    assert answers(10) == ordered(plural) != []
 
 
 def test_show_draws_the_kept_boxes_in_their_colours(run: Any) -> None:
