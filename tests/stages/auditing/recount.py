@@ -39,6 +39,9 @@ class Recount:
     def _boxes(self, dataset: str) -> list[tuple[str, Row, Row]]:
         return [(row["key"], row, box) for row in self.rows[dataset] for box in row["boxes"]]
 
+    def row_of(self, dataset: str, key: str) -> Row:
+        return next(row for row in self.rows[dataset] if row["key"] == key)
+
     def stats(self) -> dict[str, Any]:
         """As stats.json, without `rank_frequency` and `warnings`; for runs whose phrases are counted exactly."""
         return {
@@ -220,7 +223,7 @@ class Recount:
         boxes = sum(len(row["boxes"]) for row in truths)
         if not boxes:
             return None
-        judged = [entry for row in truths for entry in self._judge(labels[row["key"]], row)]
+        judged = [entry for row in truths for entry in self.judge(labels[row["key"]], row)]
         by_threshold = []
         for t in self.thresholds():
             above = [right for score, right in judged if score > t]
@@ -234,7 +237,7 @@ class Recount:
             "calibration": calibration(judged),
         }
 
-    def _judge(self, labels: Row, truth: Row) -> list[tuple[float, bool]]:
+    def judge(self, labels: Row, truth: Row) -> list[tuple[float, bool]]:
         """(score, right) of each box of a picture whose truth has spans."""
         free = set(range(len(truth["boxes"])))
         found = []
