@@ -24,7 +24,7 @@ Open = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
 def image_bytes(open_source: Open, refs: Sequence[ImageRef]) -> Iterator[bytes | RowError]:
-    """The bytes of each reference, in order. Memory: one window of images, and `KEPT` bytes of those that come again."""
+    """The bytes of each reference, in order. Memory: one window of images, and `KEPT` bytes of what comes again."""
     rest = iter(refs)
     to_come = Counter(refs)
     kept: dict[ImageRef, bytes | RowError] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.drafts import Draft, drafts_of_this_process
-from pipeline.store_errors import naming, persistently
+from pipeline.store_errors import naming, persistently, write_in_time
 from stages.stage import UserError
 
 
@@ -167,7 +167,7 @@ class ObjectStorage(Storage):
         return persistently(read, path)
 
     def write(self, path: str, data: bytes, durable: bool = True) -> None:
-        persistently(lambda: self._fs.pipe_file(self._at(path), data), path)
+        persistently(lambda: write_in_time(self._fs, "pipe_file", self._at(path), data, size=len(data)), path)
 
     def draft(self, path: str, attempt: str) -> Draft:
         with naming(path):
@@ -175,7 +175,8 @@ class ObjectStorage(Storage):
 
     def _put(self, draft: Draft) -> None:
         try:
-            persistently(lambda: self._fs.put_file(str(draft.local), self._at(draft.path)), draft.path)
+            names, size = (str(draft.local), self._at(draft.path)), draft.entry.size
+            persistently(lambda: write_in_time(self._fs, "put_file", *names, size=size), draft.path)
         finally:
             draft.local.unlink(missing_ok=True)
 

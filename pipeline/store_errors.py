@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+WRITE_SECONDS = 120.0  # that a write may take, beside what its bytes take at SLOWEST
+SLOWEST = 500_000  # bytes a second
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -55,6 +58,24 @@ def persistently(call: Callable[[], T], path: str) -> T:
         time.sleep(pause * random.uniform(0.8, 1.2))
 
 
+def write_in_time(fs: Any, call: str, *arguments: Any, size: int) -> None:
+    """`fs.call(*arguments)`, a write of so many bytes, cut short with a TimeoutError where the store never answers.
+
+    The drivers have a limit of their own for reads, but none for a write whose connection is lost while it waits for
+    the store's leave to begin: it would wait for ever.
+    """
+    from fsspec.asyn import AsyncFileSystem, sync
+
+    if not isinstance(fs, AsyncFileSystem):
+        getattr(fs, call)(*arguments)
+        return
+
+    async def limited() -> None:
+        await asyncio.wait_for(getattr(fs, f"_{call}")(*arguments), WRITE_SECONDS + size / SLOWEST)
+
+    sync(fs.loop, limited)
+
+
 def http_status(error: BaseException | None) -> int | None:
     """What the server said, where the driver's error or its cause tells."""
     while error is not None:
@@ -62,7 +83,8 @@ def http_status(error: BaseException | None) -> int | None:
         if isinstance(response, dict) and "ResponseMetadata" in response:
             return int(response["ResponseMetadata"].get("HTTPStatusCode", 0)) or None
         code = getattr(error, "status", getattr(error, "code", None))
-        if isinstance(code, int) and 400 <= code < 600:
+        said = type(error).__module__ != "aiohttp.http_exceptions"  # its own 400 for an answer that was cut off
+        if said and isinstance(code, int) and 400 <= code < 600:
             return code
         error = error.__cause__
     return None

@@ -6,7 +6,9 @@ import errno
 import hashlib
 import logging
 import os
+import platform
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +19,17 @@ import pytest
 from toy_runs import data_files, make_config, run_toys, write_source
 from toys import PROJECT
 
-from pipeline import drafts, store_errors
-from pipeline.files import PartFiles, SourceFiles
+from pipeline import drafts, lock, store_errors
+from pipeline.drafts import Draft
+from pipeline.files import PartFiles, SourceFiles, sha256_of
 from pipeline.ledger import Ledger
 from pipeline.plan import read_plan
+from pipeline.status import run_status
 from pipeline.storage import LocalStorage, filesystem, open_storage
 from pipeline.store_errors import StoreError
 from pipeline.verify import verify
 from schemas.commit import CommitRecord
+from stages.stage import UserError
 
 
 def silent(done: int, total: int, message: str) -> None:
@@ -134,29 +139,45 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, source: Path) -> None:
 
 
 class Moody:
-    """An S3 server (moto's) that fails as told: `mood` holds the status codes that writes get at first."""
+    """An S3 server (moto's) that fails as told: `mood` holds what writes get at first.
+
+    A status code; 0 to drop the connection; None to let one through; a negative number not to answer until asked again.
+    """
 
     def __init__(self) -> None:
         from moto.server import DomainDispatcherApplication, create_backend_app
 
         self._app = DomainDispatcherApplication(create_backend_app)
-        self.mood: list[int] = []
+        self.mood: list[int | None] = []
         self.ranges: list[int] = []  # the same for reads of a byte range
+        self.cuts = 0  # answers to reads that end in the middle
         self.delay = 0.0  # seconds before every answer
         self.writes = 0
+        self.asked_again = threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         time.sleep(self.delay)
         if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
             self.writes += 1
-            if self.mood:
+            self.asked_again.set()
+            if self.mood and (status := self.mood.pop(0)) is not None:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                return self._refuse(start_response, self.mood.pop(0))
+                return self._refuse(start_response, status)
         if environ.get("HTTP_RANGE") and self.ranges:
             return self._refuse(start_response, self.ranges.pop(0))
-        return self._app(environ, start_response)
+        answer = self._app(environ, start_response)
+        if environ["REQUEST_METHOD"] == "GET" and self.cuts:
+            self.cuts -= 1
+            body = b"".join(answer)
+            return [body[: len(body) // 2]]  # the header promises more; the server hangs up
+        return answer
 
     def _refuse(self, start_response: Callable[..., Any], status: int) -> list[bytes]:
+        if status < 0:
+            self.asked_again.clear()
+            self.asked_again.wait(120)
+        if status <= 0:
+            raise ConnectionResetError("hung up by the test")
         start_response(f"{status} Injected", [("Content-Type", "application/xml")])
         return [b"<Error><Code>Injected</Code><Message>by the test</Message></Error>"]
 
@@ -178,7 +199,7 @@ def server() -> Iterator[tuple[str, Moody]]:
 @pytest.fixture
 def moody(server: tuple[str, Moody]) -> Iterator[Moody]:
     yield server[1]
-    server[1].mood, server[1].ranges, server[1].delay = [], [], 0.0
+    server[1].mood, server[1].ranges, server[1].cuts, server[1].delay = [], [], 0, 0.0
 
 
 @pytest.fixture
@@ -188,6 +209,7 @@ def bucket(server: tuple[str, Moody], moody: Moody, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ENDPOINT_URL", server[0])
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(store_errors, "RETRY_SECONDS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(store_errors, "WRITE_SECONDS", 10.0)
     name = f"bucket-{time.time_ns()}"
     fs, _ = filesystem(f"s3://{name}")
     fs.retries = 1  # ours are the ones under test
@@ -230,13 +252,15 @@ def test_a_source_in_an_object_store(tmp_path: Path, source: Path, bucket: str) 
 def test_a_store_that_is_busy_for_a_while_is_asked_again(
     tmp_path: Path, source: Path, bucket: str, moody: Moody
 ) -> None:
-    moody.mood[:] = [503, 500, 503]
+    moody.mood[:] = [503, 500, 503, None, 429, None, 0]  # a write whose connection is lost may wait for ever
     run = f"{bucket}/busy"
     assert not run_toys(make_config(run, source)).failed
     run_toys(make_config(tmp_path / "local", source))
     storage = open_storage(run)
+    moody.cuts = 2
     for path, sha256 in data_files(tmp_path / "local").items():
         assert hashlib.sha256(storage.read(path)).hexdigest() == sha256
+    assert not moody.mood and not moody.cuts
 
 
 @pytest.mark.parametrize(("status", "line", "calls"), [(503, "keeps failing", 4), (403, "refuses access", 1)])
@@ -282,8 +306,92 @@ def test_a_slow_store_is_waited_for(source: Path, bucket: str, moody: Moody) -> 
     assert run_toys(config, stages=("ingest",)).made == {"ingest": 3}
 
 
-def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
-    from stages.stage import UserError
+def test_an_answer_that_does_not_come_is_asked_for_again(
+    bucket: str, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.config import conf
 
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 3}})  # seconds; the driver's own are 60
+    storage = open_storage(f"{bucket}/silent")
+    storage._fs.retries = 1  # type: ignore[attr-defined]
+    moody.mood[:] = [-1]
+    storage.write("state/x", b"there")
+    assert storage.read("state/x") == b"there" and not moody.mood
+
+
+def test_an_upload_in_many_pieces_is_whole_or_not_there(bucket: str, moody: Moody) -> None:
+    """Beyond 100 MB a file travels in pieces: one that gets lost, and a store that goes down in the middle."""
+    storage = open_storage(f"{bucket}/large")
+    block = os.urandom(1 << 20)
+
+    def upload() -> Draft:
+        draft = storage.draft("shards/0000000-000.tar", "attempt")
+        for _ in range(101):
+            draft.write(block)
+        draft.publish()
+        return draft
+
+    moody.mood[:] = [None, *[503] * 99]
+    with pytest.raises(StoreError, match=r"^shards/0000000-000\.tar: the store keeps failing"):
+        upload()
+    assert storage.list("shards") == {} and not list(drafts.drafts_of_this_process().iterdir())
+    moody.mood[:] = [None, None, 503]
+    entry = upload().entry
+    assert storage.list("shards") == {entry.path: 101 << 20} and not moody.mood
+    assert sha256_of(storage, entry.path) == entry.sha256
+
+
+def test_the_command_ends_with_one_line_and_exit_code_1(
+    bucket: str, moody: Moody, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.cli import main
+
+    command = ["ingest", f"{bucket}/runs/one", "--inline", "--set", "ingest.count=2"]
+    moody.mood[:] = [None, None, 403]
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the store refuses access" in line and "check the credentials and rights" in line
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert not end.value.code
+
+
+def test_a_run_on_another_machine_is_seen_respected_and_followed(
+    tmp_path: Path, source: Path, marks: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver in a process of its own, which this one takes for a machine of another name, is killed in mid-run."""
+    write_source(source, 1, 5, first="@hold on")  # part 2
+    run = f"{bucket}/runs/far"
+    command = [sys.executable, str(Path(__file__).parent / "drive.py"), run, str(source), "inline"]
+    monkeypatch.setattr(lock.socket, "gethostname", lambda: "this-machine")
+    storage, driver = open_storage(run), subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 300
+        while not list(marks.glob("hold-2-*")):
+            assert driver.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        status = run_status(storage, PROJECT)
+        assert status.running == f"pid {driver.pid} on {platform.node()}"
+        assert [(stage.done, stage.under_way) for stage in status.stages[:3]] == [(5, 0), (2, 1), (0, 0)]
+        config = make_config(run, source, train__steps=20)
+        with pytest.raises(UserError, match=f"in use by another run \\(pid {driver.pid} on "):
+            run_toys(config)
+        assert run_status(storage, PROJECT) == status
+    finally:
+        driver.kill()
+        driver.communicate()
+    (marks / "peace").touch()
+    assert run_status(storage, PROJECT).running  # nobody can know yet
+    monkeypatch.setattr(lock, "STALE", 0.0)
+    assert not run_status(storage, PROJECT).running
+    assert run_toys(config).made == {"phrases": 3, "shard": 6, "train": 1}
+    run_toys(make_config(tmp_path / "local", source, train__steps=20))
+    for path, sha256 in data_files(tmp_path / "local").items():
+        assert hashlib.sha256(storage.read(path)).hexdigest() == sha256
+
+
+def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
     with pytest.raises(UserError, match="cannot open this kind of URI"):
         open_storage("nosuch://bucket/run")
