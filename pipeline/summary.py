@@ -26,8 +26,10 @@ def summary(ledger: Ledger) -> list[str]:
 
     lines = [_pairs(ledger, parts("ingest"), parts("label"))]
     audit = notes("audit", None)
-    if audit:
+    if audit and sum(record.counts.out for record in parts("filter")):
         lines.append(f"boxes      {audit['boxes']:,} kept, {audit['unique_phrases']:,} unique phrases")
+    elif audit:  # of captions alone, or before labelling
+        lines.append(f"phrases    in {audit['pairs_with_phrases']:,} of {audit['pairs']:,} captions")
     lines += [f"{role:10} {_headline(found)}" for role, found in notes("evaluate", 0).items() if role != "inputs"]
     root = ledger.storage.root
     if samples := sum(record.counts.out for record in parts("shard")):

@@ -124,5 +124,6 @@ def test_other_languages_raise_the_warning(tmp_path: Path) -> None:
             result = CliRunner().invoke(app, [*arguments, "--inline"])
             assert result.exit_code == 0, (result.output, result.exception)
         stats = json.loads((run / "report" / "stats.json").read_text("utf-8"))
+        assert f"phrases    in {stats['pairs_with_phrases']} of 180 captions" in result.output
         shares[name] = {warning["code"]: warning["value"] for warning in stats["warnings"]}
     assert shares == {"english": {}, "mixed": {"other_language": 18 / 180}}
