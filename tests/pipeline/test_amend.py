@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -78,6 +79,24 @@ def test_rejected_rows_are_tried_again_and_nothing_follows_where_nothing_changes
     assert run_again(config, Selection(PROJECT, again=again, replan=False)).made == {"ingest": 2}
     with pytest.raises(UserError, match="no such reason; there are download_failed, "):
         parts_with_reason(ledger_of(config), "bad_luck")
+
+
+def test_a_row_that_can_be_read_now_goes_all_the_way_down_and_nothing_else_is_made(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(tmp_path / "run", source)
+    run_toys(config)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*-000000*") if path.is_file()}
+    monkeypatch.setattr("toys.is_bad", lambda caption: False)  # a newer decoder, say
+    assert run_toys(config).made == {}  # it is not asked what changed outside of the run
+    again = parts_with_reason(ledger_of(config), "bad_record")
+    report = run_again(config, Selection(PROJECT, again=again, replan=False))
+    assert report.made == {"ingest": 2, "phrases": 2, "shard": 2 + 1, "train": 1}
+    assert words_in_shards(tmp_path / "run").count('"caption": "bad line"') == 2
+    untouched = [path for path in before if re.search(r"-?000000[024]\b", path.name) and "train" not in path.parts]
+    assert len(untouched) > 10 and all(path.stat().st_mtime_ns == before[path] for path in untouched)
+    assert verify(ledger_of(config)).problems == []
+    assert parts_with_reason(ledger_of(config), "bad_record") == {}
 
 
 def test_ids_are_read_one_a_line() -> None:

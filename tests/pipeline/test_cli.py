@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,7 +180,9 @@ def heed_interrupts() -> None:
 
 @pytest.mark.parametrize("mode", ["inline", "ray"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
-def test_a_stopped_run_keeps_what_it_has(config: str, tmp_path: Path, mode: str, number: int, code: int) -> None:
+def test_a_stopped_run_keeps_what_it_has(
+    config: str, tmp_path: Path, mode: str, number: int, code: int, phrasebox: Command
+) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "pipeline.cli", "run", config, "--run", str(run), "--until", "phrases"]
     command += ["--set", "ingest.count=100000", "--workers", "1"] + (["--inline"] if mode == "inline" else [])
@@ -191,11 +194,16 @@ def test_a_stopped_run_keeps_what_it_has(config: str, tmp_path: Path, mode: str,
         start_new_session=True,
         preexec_fn=heed_interrupts,
     )
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not list(run.glob("commits/ingest/*.json")) and driver.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
+    seen, refused = phrasebox("status", str(run)), phrasebox("phrases", str(run), "--inline")
     os.killpg(driver.pid, number)  # as a terminal does: the whole group
-    _, errors = driver.communicate(timeout=60)
+    _, errors = driver.communicate(timeout=240)
+    assert seen.stdout.startswith(f"{run}: running (pid {driver.pid} on "), errors
+    assert "  ingest " in seen.stdout and "/16,667 parts" in seen.stdout
+    in_use = rf"phrasebox: {run} is in use by another run \(pid {driver.pid} on \S+\); wait for it or stop it\n"
+    assert refused.returncode == 2 and re.fullmatch(in_use, refused.stderr)
     assert driver.returncode == code, errors
     assert "Traceback" not in errors
     assert list(run.glob("commits/ingest/*.json"))

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline import progress
+from pipeline.failures import Failure
 from pipeline.progress import Tally
+from pipeline.storage import open_storage
 
 
 def beat(done: int, total: int, stage: str = "train") -> dict[str, Any]:
@@ -38,3 +40,12 @@ def test_a_resumed_training_does_not_count_what_was_done_before(monkeypatch: pyt
     now = 55.0
     tally.look([beat(850, 1000)])
     assert tally.time_left == progress.clock(150)
+
+
+def test_what_data_say_does_not_reach_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    display = progress.Display(open_storage("nowhere"))
+    display.begin("phrases", total=1, done=0)
+    display.failed(Failure("phrases", 7, "a \x1b[2Jcaption\r with\x07 \u202eevil\u2066, ünd 猫"), "")
+    display.end()
+    said = capsys.readouterr().err
+    assert said == "phrases, part 7 failed: a \\x1b[2Jcaption\\x0d with\\x07 \\x202eevil\\x2066, ünd 猫\n"

@@ -66,7 +66,7 @@ class ToyIngest(ToyStage):
             key = make_key(io.part, number)
             if f"line {number}" in io.slice.extra.get("removed", ()):
                 rejected.append((key, f"line {number}", RowError("removed")))
-            elif caption.startswith("bad"):
+            elif is_bad(caption):
                 rejected.append((key, f"line {number}", RowError("bad_record", caption)))
             else:
                 rows.append({"key": key, "source_id": f"line {number}", "caption": caption, "orientation": 1})
@@ -170,6 +170,10 @@ class ToyTrain(ToyStage):
 
 
 PROJECT: list[type[Any]] = [ToyIngest, ToyPhrases, ToyShard, ToyTrain]
+
+
+def is_bad(caption: str) -> bool:
+    return caption.startswith("bad")
 
 
 def write_tar(file: Any, rows: list[dict[str, Any]]) -> None:
