@@ -17,7 +17,7 @@ Parts = Annotated[str | None, typer.Option("--parts", help="Only these parts, e.
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and do nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
 Deadline = Annotated[
-    float, typer.Option("--deadline", min=1.0, help="Seconds that a part may stand still on a worker.")
+    float, typer.Option("--deadline", min=1.0, help="Seconds that a part may stand still; jobs are exempt.")
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
 

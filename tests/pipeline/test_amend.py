@@ -71,6 +71,48 @@ def test_a_removed_pair_leaves_every_stage_and_stays_out(tmp_path: Path, source:
     assert [(entry["source_id"], entry["parts"]) for entry in record] == [("line 1", [0, 1, 2]), ("no such id", [])]
 
 
+@pytest.mark.slow
+def test_a_removed_pair_is_in_no_file_of_the_real_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the pairs to the report's pictures and search index: neither its key, nor its caption, nor its image."""
+    settings = {
+        **{"part_size": 3, "ingest": {"source": "scenes", "count": 6}, "filter": {"min_score": 0.11}},
+        **{"label": {"short": 64, "long": 96, "device": "cpu"}, "audit": {"pictures": 6}},
+    }
+    run, config = tmp_path / "run", tmp_path / "config.yaml"
+    config.write_text(json.dumps({"run": str(run), **settings}))
+    command(["run", str(config), "--until", "audit", "--inline"], 0)
+    pair = pq.read_table(run / "pairs/part-0000001.parquet").to_pylist()[1]
+    with open(run / pair["image"]["uri"], "rb") as file:
+        file.seek(pair["image"]["offset"])
+        image = file.read(pair["image"]["length"])
+    traces = [pair["key"].encode(), pair["caption"].encode(), json.dumps(pair["caption"]).encode(), image]
+    found = {path.relative_to(run).parts[0] for path in files_with(run, traces)}
+    assert found >= {"pairs", "images", "phrases", "labels", "pseudo", "shards", "report"}
+    (tmp_path / "ids").write_text(pair["source_id"] + "\n")
+    command(["remove", str(run), "--source-ids", str(tmp_path / "ids"), "--inline"], 0)
+    left = {path.relative_to(run).as_posix() for path in files_with(run, traces)}
+    assert left == {"rejects/ingest/part-0000001.parquet"}  # its key, and that it was removed
+    command(["verify", str(run)], 0)
+
+
+def command(arguments: list[str], code: int) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert int(end.value.code or 0) == code
+
+
+def files_with(run: Path, traces: list[bytes]) -> list[Path]:
+    """Files that hold one of these; of Parquet files the values are looked at, they are compressed."""
+    found = []
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            data = b"".join(str(value).encode() for row in pq.read_table(path).to_pylist() for value in row.values())
+        if any(trace in data for trace in traces):
+            found.append(path)
+    return found
+
+
 def test_rejected_rows_are_tried_again_and_nothing_follows_where_nothing_changes(tmp_path: Path, source: Path) -> None:
     config = make_config(tmp_path / "run", source)
     run_toys(config)

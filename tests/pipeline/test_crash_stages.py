@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +191,14 @@ def test_killed_on_ray_in_label_shard_and_train(quick_path: Path, calm: Path) ->
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
     driver = started("commits/filter/*.json")
-    for worker in processes_below(driver.pid, "ray::Host")[:1]:
+    worker = processes_below(driver.pid, "ray::Host")[0]
+    with suppress(ProcessLookupError):  # it may have been at its end
         os.kill(worker, signal.SIGKILL)
     while not list(run.glob("student/checkpoint-00000002.pt")) and driver.poll() is None:
         time.sleep(0.02)
-    os.killpg(driver.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # on a machine so busy that the run was over first
+        os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=600)
     assert done.returncode == 0, done.stderr.decode()
     assert_same(run, calm / "run")

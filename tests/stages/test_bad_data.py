@@ -5,6 +5,7 @@ An expected outcome is a reason code, or "" for input that comes through.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -50,6 +51,7 @@ IMAGES = {
     "a PNG named .jpg": (picture("PNG"), ""),
     "an interlaced PNG": (picture("PNG", interlace=True), ""),
     "a 16-bit grey PNG": (pictures.grey16(40_000), ""),
+    "a 16-bit colour PNG": (pictures.png(4, 4, 16, 2, (b"\0" + b"\x9c\x40\1\0\xff\xff" * 4) * 4), ""),
     "a palette PNG": (picture("PNG", "P"), ""),
     "a palette PNG with transparency": (pictures.save(RED.quantize(4), "PNG", transparency=0), ""),
     "a PNG with alpha": (pictures.save(RED.convert("RGBA"), "PNG"), ""),
@@ -111,9 +113,17 @@ def test_images(run, tmp_path, name):
 
 
 def check(run, pairs, expected):
+    """Beside the outcome: the good pairs before and after are what they are without the odd one."""
     assert [pair["source_id"] for pair in pairs] == (["0", "1"] if expected else ["0", "odd", "1"])
     assert run.rejects() == ({"odd": expected} if expected else {})
     assert not expected or expected in REJECTED
+    assert [pairs[0]["key"], pairs[-1]["key"]] == ["000000000000", "000000000002"]
+    if pairs[0]["image"] is None:
+        assert (pairs[0]["caption"], pairs[-1]["caption"]) == ("before", "after")
+        return
+    for pair in (pairs[0], pairs[-1]):
+        assert (pair["caption"], pair["width"], pair["height"]) == ("a red ball", 24, 16)
+        assert run.image(pair) == picture() and pair["sha256"] == hashlib.sha256(picture()).hexdigest()
 
 
 CAPTIONS = {
@@ -215,6 +225,7 @@ TARS = {
     "an image named .jpeg": ([("odd.jpeg", picture()), *TEXT], ""),
     "a .gif": ([("odd.gif", picture("GIF")), *TEXT], "unsupported_format"),
     "a pickle beside it": ([*JPG, *TEXT, ("odd.pkl", pickle.dumps(Bomb())), ("odd.pyd", pickle.dumps(Bomb()))], ""),
+    "a JPEG named .png": ([("odd.png", picture()), *TEXT], ""),
     "a mask beside it": ([*JPG, ("odd.seg.png", picture("PNG")), *TEXT], ""),
     "a symbolic link": ([member("odd.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"), *TEXT], "unsafe_member"),
     "a hard link": ([member("odd.jpg", type=tarfile.LNKTYPE, linkname="0.jpg"), *TEXT], "unsafe_member"),
@@ -252,6 +263,7 @@ NAMES = [
     "<b>odd</b>",
     "o\x1b[31mdd",
     "o d d",
+    "odd.2024.01",
     "ödd",
 ]
 
