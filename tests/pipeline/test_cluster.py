@@ -33,8 +33,7 @@ def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], A
     started = []
 
     def start(workers: int) -> Any:
-        here = str(Path(__file__).parent)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))  # for `toys` alone
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for `toys` alone
         monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         started.append(Cluster(initialize_head=True, head_node_args={"num_cpus": workers, **SMALL}))
         return started[0]

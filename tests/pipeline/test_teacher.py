@@ -105,7 +105,7 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
     name = teacher.RELEASED["glip-t-b"]
     part = tmp_path / f"{name}.part"
     killed = start(endpoint, tmp_path)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     killed.kill()
@@ -114,14 +114,14 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
     assert 0 < arrived <= STALL and not (tmp_path / name).exists()
 
     again = start(endpoint, tmp_path)
-    out, _ = again.communicate(timeout=120)
+    out, _ = again.communicate(timeout=300)
     assert again.returncode == 0
     assert (tmp_path / name).read_bytes() == CONTENT and not part.exists()
     assert f"label.weights={tmp_path / name}" in out.replace("\n", "")
     assert hub.downloads(name) == ["", f"bytes={arrived}-"]
 
     third = start(endpoint, tmp_path)  # it is there already
-    third.communicate(timeout=120)
+    third.communicate(timeout=300)
     assert third.returncode == 0
     assert len(hub.downloads(name)) == 2
 
@@ -129,14 +129,14 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
 def test_a_file_of_another_sha256_is_deleted(hub: Hub, tmp_path: Path) -> None:
     hub.stalls, hub.etag = 0, "0" * 64
     done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path)
-    _, said = done.communicate(timeout=120)
+    _, said = done.communicate(timeout=300)
     assert done.returncode == 2 and "arrived damaged" in said and "try again" in said
     assert not list(tmp_path.glob("*.pth*"))
 
 
 def test_without_a_network_one_line_names_the_file_to_provide(tmp_path: Path) -> None:
     done = start("http://127.0.0.1:9", tmp_path)
-    _, said = done.communicate(timeout=120)
+    _, said = done.communicate(timeout=300)
     assert done.returncode == 2
     (line,) = [line for line in said.splitlines() if line.strip()]
     assert teacher.RELEASED["glip-t-b"] in line and "label.weights" in line
