@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -144,11 +145,24 @@ def moments(calm: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_killed_at_many_moments_of_every_stage(quick_path: Path, calm: Path) -> None:
-    """One run, killed again and again, each time a little later."""
+    """One run, killed again and again, each time a little later. It goes on, and never starts over."""
     run, points = quick_path / "run", moments(calm)
+
+    def note(kind: str, path: str) -> None:
+        with open(quick_path / "begun", "a") as file:
+            file.write(f"{kind} {path}\n")
+
+    def watched(moment: tuple[str, str]) -> None:
+        crash_at(moment)
+        on_change(note)
+
     for moment in points:
-        assert make(run, lambda moment=moment: crash_at(moment)) == -signal.SIGKILL, moment
+        assert make(run, lambda moment=moment: watched(moment)) == -signal.SIGKILL, moment
     assert make(run) == 0
+    begun = Counter((quick_path / "begun").read_text().splitlines())
+    checkpoints = [count for change, count in begun.items() if change.startswith("rename student/checkpoint-")]
+    in_training = [path for kind, path in points if path.startswith(("student/", "commits/train/"))]
+    assert 0 < max(checkpoints) <= 3 < len(in_training)  # had it started over each time, there were one a kill
     assert len(points) >= 24 and {path.split("/")[1] for _, path in points if path.startswith("commits/")} == set(
         STAGES
     )
