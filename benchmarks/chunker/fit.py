@@ -29,6 +29,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 from augment import join, line_of, row_of, websome
 from brackets import parse
 from real import real_rows
+from refine import average
 from silver import tokens_of
 from templates import made_up, phrase_bank
 
@@ -90,7 +91,7 @@ class Data:
         for at in range(0, len(rows), BLOCK):
             block = rows[at : at + BLOCK]
             tokens = vocabulary.tokens([row["caption"] for row in block])
-            soft = average(teachers, [row["caption"] for row in block]) if teachers else None
+            soft = average(teachers, [row["caption"] for row in block])[1] if teachers else None
             edges = np.searchsorted(tokens.caption, np.arange(len(block) + 1))
             for row, lo, hi in zip(block, edges[:-1], edges[1:], strict=True):
                 self.types.append(tokens.type[lo:hi])
@@ -121,11 +122,6 @@ class Data:
             tags += [self.tags[i], tags[0]]
             weights += [self.weights[i], weights[0]]
         return tuple(torch.from_numpy(np.concatenate(part)) for part in (types, targets, tags, weights))
-
-
-def average(teachers: list[Distilled], captions: list[str]) -> np.ndarray:
-    """Mean probabilities of the teachers for each token, (T, 3)."""
-    return np.mean([teacher.probabilities(captions)[1] for teacher in teachers], axis=0)
 
 
 def labels_of(spans: list[list[int]], start: np.ndarray, end: np.ndarray) -> np.ndarray:

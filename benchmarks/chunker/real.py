@@ -2,8 +2,8 @@
 
 A line of real.tsv is `file <TAB> line <TAB> check <TAB> split <TAB> spans`: the caption file's name, the line in it
 from 1, the first eight hex digits of the caption's sha256, dev or train, and `start-end` of each phrase in characters.
-The *train* captions were chosen where earlier chunkers were least sure; the *dev* ones at random, and no training sees
-them.
+The *train* captions were chosen where earlier chunkers were least sure or differed from each other or from the
+parsers; the *dev* ones at random, and no training sees them.
 """
 
 from __future__ import annotations

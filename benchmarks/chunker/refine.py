@@ -1,10 +1,11 @@
-"""Corrects silver labels by a chunker that was trained on them: what it is sure of against them wins, doubt is masked.
+"""Corrects silver labels by chunkers trained on them: what they are sure of against them wins, doubt is masked.
 
-    python benchmarks/chunker/refine.py --silver /tmp/silver.jsonl --weights /tmp/first.npz --out /tmp/refined.jsonl
+    python benchmarks/chunker/refine.py --silver /tmp/silver.jsonl --weights /tmp/first0.npz /tmp/first1.npz \
+        --out /tmp/refined.jsonl
 
-A network that has also seen our own captions disagrees with the parsers mostly where these are wrong in the same way
-again and again ("a wasp lands"). Tokens where it gives another label with a probability of SURE or more take its label;
-where it only leans to another label they are marked as unsure: fit.py then takes its teachers' word, or none.
+Networks that have also seen our own captions disagree with the parsers mostly where these are wrong in the same way
+again and again ("a wasp lands"). Tokens where their mean gives another label a probability of SURE or more take that
+label; where it only leans to another label they are marked as unsure: fit.py then takes its teachers' word, or none.
 """
 
 from __future__ import annotations
@@ -43,12 +44,18 @@ def spans_of(labels: np.ndarray, start: np.ndarray, end: np.ndarray) -> list[lis
     return spans
 
 
-def refine(rows: list[dict], chunker: Distilled) -> tuple[list[dict], int, int]:
+def average(chunkers: list[Distilled], captions: list[str]) -> tuple[TokenArrays, np.ndarray]:
+    """The tokens of one batch, and the chunkers' mean probabilities for each, (T, 3)."""
+    found = [chunker.probabilities(captions) for chunker in chunkers]
+    return found[0][0], np.mean([probabilities for _, probabilities in found], axis=0)
+
+
+def refine(rows: list[dict], chunkers: list[Distilled]) -> tuple[list[dict], int, int]:
     """The rows with refined spans and unsure tokens; how many tokens changed, and how many are masked now."""
     changed = masked = 0
     for at in range(0, len(rows), STEP):
         block = rows[at : at + STEP]
-        tokens, probabilities = chunker.probabilities([row["caption"] for row in block])
+        tokens, probabilities = average(chunkers, [row["caption"] for row in block])
         edges = np.searchsorted(tokens.caption, np.arange(len(block) + 1))
         for row, lo, hi in zip(block, edges[:-1], edges[1:], strict=True):
             silver = labels_of(row["spans"], tokens.start[lo:hi], tokens.end[lo:hi])
@@ -77,11 +84,11 @@ def _merged(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--silver", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.silver.read_text(encoding="utf-8").splitlines()]
-    rows, changed, masked = refine(rows, Distilled(args.weights))
+    rows, changed, masked = refine(rows, [Distilled(path) for path in args.weights])
     args.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     sys.stderr.write(f"{changed} tokens relabelled, {masked} masked\n")
 

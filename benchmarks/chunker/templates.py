@@ -120,6 +120,8 @@ def attached(bank: Bank, rng: random.Random) -> Line:
     verb = rng.choice(INTRANSITIVE) if rng.random() < 0.7 else third_person(rng.choice(DO))
     if _plural(subject) and rng.random() < 0.9:
         verb = {"watches": "watch", "kisses": "kiss", "dives": "dive", "cries": "cry"}.get(verb, verb.removesuffix("s"))
+    if rng.random() < 0.2:
+        verb = _verb(rng, 2)
     line = subject if rng.random() < 0.25 else _glue(subject, _prep(rng), part)
     line = _glue(line, outside(verb))
     kind = rng.random()
@@ -318,6 +320,16 @@ ENDS = words(
     """covered soaked shaped based made painted carved lined filled colored inspired themed free style like fashioned
     sized trimmed topped backed loving friendly"""
 )
+BEFORE_ENDS = words(
+    """snow moss ivy mud dust ice chocolate sugar cloud tree star heart egg moon boat bird leaf flower box bell"""
+)
+FLAVOURS = words(
+    """lemon ginger lime orange mint honey apple cinnamon almond pear walnut coconut mango chilli garlic tomato basil
+    spinach leek potato cheese onion beetroot pumpkin mushroom rhubarb fig plum cherry vanilla caramel pistachio sesame"""
+)
+DISHES = words(
+    """cake tea soup pie tart salad jam curry sauce dip crumble bread stew muffins smoothie risotto chicken"""
+)
 SAID = choices(
     """stop|keep out|open all day|for sale|wet paint|no parking|freshly baked|go slow|happy birthday|welcome|
     exit|love|thank you|do not enter"""
@@ -370,8 +382,11 @@ def modifiers(bank: Bank, rng: random.Random) -> Line:
         phrase([*start, first, "-", "and", "-", second, noun]),
         _glue(rng.choice(bank), outside(rng.choice(["in", "dressed in", "wearing"])), phrase([rng.choice(COLOURS)])),
         _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)])),
+        _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
         _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
         phrase([*start, rng.choice(NOUNS), "-", rng.choice(ENDS), noun]),
+        phrase([*start, rng.choice(BEFORE_ENDS), rng.choice(ENDS), noun]),
+        phrase([*start, rng.choice(FLAVOURS), "and", rng.choice(FLAVOURS), rng.choice(DISHES)]),
         phrase([*start, first, "-", rng.choice(["eyed", "haired", "colored", "tone", "way", "piece", "level"]), noun]),
         phrase([*start, str(rng.randint(2, 90)), "-", rng.choice(["year", "foot", "inch", "mile", "piece"]), *rng.choice([[], ["-", "old"]]), noun]),
         [*phrase(start), *quoted, Word(rng.choice(["sign", "poster", "banner", "label", "sticker", "button"]), "I")],

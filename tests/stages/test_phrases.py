@@ -52,6 +52,9 @@ def texts(caption: str) -> list[str]:
         ("@some_one and @other IMG_2041.JPG", []),
         ("OLD RED BARN &amp; SILO", ["OLD RED BARN", "SILO"]),
         ("the U.S. flag", ["the U.S. flag"]),
+        ("a slice of ginger and lime cake on a plate", ["a slice", "ginger and lime cake", "a plate"]),
+        ("children love the great outdoors .", ["children", "the great outdoors"]),
+        ("A girl in pink runs along the pier", ["A girl", "pink", "the pier"]),
     ],
 )
 def test_conventions(caption: str, expected: list[str]) -> None:
