@@ -41,13 +41,13 @@ class GoldSpans:
         ]
 
 
-def measure(glip: Glip, count: int, seed: int) -> dict[str, Any]:
+def measure(glip: Glip, count: int, seed: int, split: str = scenes.SPLIT) -> dict[str, Any]:
     """{"extracted" | "gold_spans": {tier: figures at 0.5, curve, calibration}}."""
     tier = {noun.name: noun.tier for noun in NOUNS}
     names = ("all", "seen", *scenes.TIERS)
     tallies = {kind: {name: agreement.Tally() for name in names} for kind in ("extracted", "gold_spans")}
     extractor = NounPhraseExtractor("auto")
-    for chunk in scenes.chunks(scenes.SPLIT, seed, count):
+    for chunk in scenes.chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in chunk]
         spans = GoldSpans({scene.caption: scene.spans for scene in chunk})
         scenes.judge_scenes(glip, extractor, chunk, images, tier, tallies["extracted"])
