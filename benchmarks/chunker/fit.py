@@ -273,7 +273,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dim", type=int, default=64)
-    parser.add_argument("--hidden", type=int, default=96)
+    parser.add_argument("--hidden", type=int, default=160)
     args = parser.parse_args()
     torch.set_num_threads(1)
     silver = [json.loads(line) for line in args.silver.read_text(encoding="utf-8").splitlines()]

@@ -50,7 +50,7 @@ def main() -> None:
     voters = ("--model", args.md, "--model", args.sm, "--captions", *args.captions, "--without", args.without)
     silver = step(work / "silver.jsonl", "silver.py", *voters)
     vectors = step(work / "vectors.npz", "vectors.py", "--model", args.md, "--silver", silver)
-    untaught = ("--silver", silver, "--vectors", vectors, *own, "--hidden", 160, "--epochs", 4)
+    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
     firsts = [step(work / f"first{i}.npz", "fit.py", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
     refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", *firsts)
     taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)
