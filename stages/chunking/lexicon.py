@@ -30,6 +30,11 @@ ADVERBS = frozenset(words("indoors outdoors onstage today tomorrow yesterday ton
 NEVER_ALONE = ADVERBS | frozenset(words("in on at by to from for into onto as is are was were"))
 NEVER_LAST = CONJUNCTIONS | ADVERBS  # no phrase ends with one, but for "the outdoors"
 
+# Alone behind the last comma they say what colour the thing has: "Kettle, green". ("Orange" or "gold" may be a thing.)
+COLOURS = frozenset(
+    words("red blue green yellow black white brown grey gray pink purple beige teal turquoise maroon navy")
+)
+
 # Bare nouns that are part of a preposition or an adverb when one of these words stands before them.
 ADVERBIAL: dict[str, frozenset[str]] = {
     "front": frozenset({"in"}),

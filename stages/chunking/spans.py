@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.chunking.lexicon import ADVERBIAL, DETERMINERS, NEVER_ALONE, NEVER_FIRST, NEVER_LAST, PRONOUNS
+from stages.chunking.lexicon import ADVERBIAL, COLOURS, DETERMINERS, NEVER_ALONE, NEVER_FIRST, NEVER_LAST, PRONOUNS
 from stages.chunking.tokens import Kind
 
 _LEADING = re.compile(rf"(?:(?:{'|'.join(sorted(DETERMINERS))}) )+(?=.)")
@@ -19,7 +19,7 @@ _CODE = re.compile(
 )
 
 
-_RULED = PRONOUNS | NEVER_ALONE | NEVER_LAST | ADVERBIAL.keys()
+_RULED = PRONOUNS | NEVER_ALONE | NEVER_LAST | COLOURS | ADVERBIAL.keys()
 
 
 class NounPhrase(NamedTuple):
@@ -108,9 +108,10 @@ def chunk_of(row: Row, first: int, last: int, before: str, after: str) -> Chunk 
 
 
 def _stands_alone_as_no_phrase(form: str, before: str, after: str) -> bool:
-    """ "in front of", "side by side", or a code that opens the caption."""
+    """ "in front of", "side by side", a colour behind the last comma, or a code that opens the caption."""
     idiom = before in ADVERBIAL.get(form, ()) or (form, after) == ("side", "by")
-    return idiom or form in NEVER_ALONE or (not before and bool(_CODE.fullmatch(form)))
+    colour = form in COLOURS and (before, after) == (",", "")
+    return idiom or colour or form in NEVER_ALONE or (not before and bool(_CODE.fullmatch(form)))
 
 
 def _is_trailing_code(row: Row, first: int, last: int) -> bool:
