@@ -25,6 +25,7 @@ from stages.auditing.flat import Boxes, Flags, Ints, Phrases
 
 SUMS = ("seen", "asked", "grounded", "several", "boxes")
 HEAVY = 100_000  # texts outside of the sample that are kept for the frequency table
+PATIENCE = 1_000_000  # rows that may wait however few distinct texts they have
 NEVER = np.iinfo(np.int64).max  # as a key: no such row
 SPACE = 2.0**64
 
@@ -89,10 +90,8 @@ def joined(tables: dict[str, pa.Table]) -> pa.Table:
 
 
 def of_kind(table: pa.Table, kind: str) -> pa.Table:
-    """The rows of one kind, which stand together, less the column `kind`."""
-    first = pc.index(table["kind"], kind).as_py()
-    length = pc.sum(pc.equal(table["kind"], kind)).as_py() or 0
-    return table.slice(max(first, 0), length).drop_columns("kind")
+    """A copy of the rows of one kind, less the column `kind`: a slice would keep the memory of all kinds."""
+    return table.filter(pc.equal(table["kind"], kind)).drop_columns("kind")
 
 
 def _first(code: Ints, row: Ints, where: Flags, distinct: int) -> NDArray[np.int32]:
@@ -183,6 +182,7 @@ class Merger:
         self.undercount = 0
         self._tables: list[pa.Table] = []
         self._waiting = 0
+        self._held = 0  # rows left by the last compaction
 
     def add(self, part: int, table: pa.Table) -> None:
         base = part * ROWS_PER_PART_LIMIT
@@ -197,7 +197,7 @@ class Merger:
                 table = table.set_column(at, name, table[name].cast(pa.int64()))
         self._tables.append(table)
         self._waiting += len(table)
-        if self._waiting > 2 * self.limit:
+        if self._waiting > min(2 * self.limit, max(2 * self._held, PATIENCE)):
             self._compact()
 
     def result(self) -> Totals:
@@ -212,6 +212,7 @@ class Merger:
         table = self._prune(_grouped(pa.concat_tables(self._tables)))
         self._tables = [table]
         self._waiting = len(table)
+        self._held = len(table)
 
     def _prune(self, table: pa.Table) -> pa.Table:
         """Keep the `limit` smallest hashes, and the heaviest of the others. Rows come in the order of their hashes."""
