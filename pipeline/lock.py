@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,9 +43,9 @@ class RunLock:
                     f"{self.storage.root} is in use by another run (pid {owner.get('pid')} on {owner.get('host')}); "
                     "wait for it or stop it"
                 )
-            self._write()
+            self._take()
         if not self.storage.local:
-            time.sleep(0.2)  # two takers without a guard: the later write wins, the other one sees it here
+            time.sleep(0.2)  # two who follow a dead owner, without a guard: the later write wins, which the other sees
             if not holds(self.storage, self.run_id):
                 raise UserError(f"{self.storage.root} was taken by another run at the same moment; wait for it")
         self._beating.start()
@@ -60,9 +60,18 @@ class RunLock:
             if holds(self.storage, self.run_id):
                 self.storage.delete(LOCK)
 
+    def _take(self) -> None:
+        if self.storage.exists(LOCK):  # a dead owner's, or damaged
+            self._write()
+            return
+        with suppress(FileExistsError):  # somebody was quicker; who holds it is looked at again
+            self.storage.create(LOCK, self._record())
+
     def _write(self) -> None:
-        record = {"run_id": self.run_id, **_this_process(), "heartbeat": time.time()}
-        self.storage.write(LOCK, json.dumps(record).encode(), durable=False)
+        self.storage.write(LOCK, self._record(), durable=False)
+
+    def _record(self) -> bytes:
+        return json.dumps({"run_id": self.run_id, **_this_process(), "heartbeat": time.time()}).encode()
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.drafts import Draft, drafts_of_this_process
-from pipeline.store_errors import naming, persistently, write_in_time
+from pipeline.store_errors import NOT_IMPLEMENTED, http_status, naming, persistently, write_in_time
 from stages.stage import UserError
 
 
@@ -37,6 +37,10 @@ class Storage:
 
     def write(self, path: str, data: bytes, durable: bool = True) -> None:
         """The whole file at once, atomically; not `durable`: a power cut may lose it (heartbeats)."""
+        raise NotImplementedError
+
+    def create(self, path: str, data: bytes) -> None:
+        """Writes a small file where there is none. Raises FileExistsError where there is one, if the store can tell."""
         raise NotImplementedError
 
     def draft(self, path: str, attempt: str) -> Draft:
@@ -100,6 +104,11 @@ class LocalStorage(Storage):
                 raise
         if durable:
             sync_folder(final.parent)
+
+    def create(self, path: str, data: bytes) -> None:
+        if self.exists(path):  # a caller that is not alone holds a guard
+            raise FileExistsError(path)
+        self.write(path, data, durable=False)
 
     def draft(self, path: str, attempt: str) -> Draft:
         name = f"{attempt}--{path.replace('/', '--')}"
@@ -168,6 +177,17 @@ class ObjectStorage(Storage):
 
     def write(self, path: str, data: bytes, durable: bool = True) -> None:
         persistently(lambda: write_in_time(self._fs, "pipe_file", self._at(path), data, size=len(data)), path)
+
+    def create(self, path: str, data: bytes) -> None:
+        def create() -> None:
+            write_in_time(self._fs, "pipe_file", self._at(path), data, size=len(data), mode="create")
+
+        try:
+            persistently(create, path)
+        except Exception as error:
+            if http_status(error) != NOT_IMPLEMENTED:  # of a store that knows no conditional writes
+                raise
+            self.write(path, data)
 
     def draft(self, path: str, attempt: str) -> Draft:
         with naming(path):

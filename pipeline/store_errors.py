@@ -15,6 +15,7 @@ T = TypeVar("T")
 WRITE_SECONDS = 120.0  # that a write may take, beside what its bytes take at SLOWEST
 SLOWEST = 500_000  # bytes a second
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+NOT_IMPLEMENTED = 501
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -38,13 +39,13 @@ def naming(path: str) -> Iterator[None]:
 def persistently(call: Callable[[], T], path: str) -> T:
     """Calls an object store, again with growing pauses while it is down, slow or busy.
 
-    Raises FileNotFoundError as it is; StoreError when the store refuses or stays down.
+    Raises FileNotFoundError and FileExistsError as they are; StoreError when the store refuses or stays down.
     """
     pauses = iter(RETRY_SECONDS)
     while True:
         try:
             return call()
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             raise
         except Exception as error:
             if isinstance(error, PermissionError) or http_status(error) in (401, 403):
@@ -58,8 +59,8 @@ def persistently(call: Callable[[], T], path: str) -> T:
         time.sleep(pause * random.uniform(0.8, 1.2))
 
 
-def write_in_time(fs: Any, call: str, *arguments: Any, size: int) -> None:
-    """`fs.call(*arguments)`, a write of so many bytes, cut short with a TimeoutError where the store never answers.
+def write_in_time(fs: Any, call: str, *arguments: Any, size: int, **options: Any) -> None:
+    """`fs.call(*arguments, **options)`, a write of so many bytes; a TimeoutError where the store never answers.
 
     The drivers have a limit of their own for reads, but none for a write whose connection is lost while it waits for
     the store's leave to begin: it would wait for ever.
@@ -67,11 +68,11 @@ def write_in_time(fs: Any, call: str, *arguments: Any, size: int) -> None:
     from fsspec.asyn import AsyncFileSystem, sync
 
     if not isinstance(fs, AsyncFileSystem):
-        getattr(fs, call)(*arguments)
+        getattr(fs, call)(*arguments, **options)
         return
 
     async def limited() -> None:
-        await asyncio.wait_for(getattr(fs, f"_{call}")(*arguments), WRITE_SECONDS + size / SLOWEST)
+        await asyncio.wait_for(getattr(fs, f"_{call}")(*arguments, **options), WRITE_SECONDS + size / SLOWEST)
 
     sync(fs.loop, limited)
 
@@ -96,7 +97,7 @@ def is_transient(error: BaseException) -> bool:
         return False
     status = http_status(error)
     if status is not None:
-        return status >= 500 or status in (408, 429)
+        return (status >= 500 and status != NOT_IMPLEMENTED) or status in (408, 429)
     if isinstance(error, (OSError, TimeoutError, ConnectionError, EOFError)):
         return True
     module = type(error).__module__.partition(".")[0]

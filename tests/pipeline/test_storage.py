@@ -392,6 +392,29 @@ def test_a_run_on_another_machine_is_seen_respected_and_followed(
         assert hashlib.sha256(storage.read(path)).hexdigest() == sha256
 
 
+def test_of_two_runs_that_begin_at_the_same_moment_the_first_one_has_the_store(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one looked before the first one wrote, and writes long after the first one made sure."""
+    first, second = open_storage(f"{bucket}/both"), open_storage(f"{bucket}/both")
+    looks, read = [None], second.read_or_none
+    monkeypatch.setattr(second, "read_or_none", lambda path: looks.pop() if looks else read(path))
+    monkeypatch.setattr(second, "exists", lambda path: False)
+    with lock.RunLock(first) as held:
+        with pytest.raises(UserError, match="was taken by another run at the same moment"), lock.RunLock(second):
+            pass
+        assert not looks and lock.holds(first, held.run_id)
+
+
+def test_a_store_without_conditional_writes_is_written_to_all_the_same(bucket: str, moody: Moody) -> None:
+    storage = open_storage(f"{bucket}/plain")
+    moody.mood[:] = [501]
+    storage.create("state/lock", b"one")
+    assert storage.read("state/lock") == b"one" and not moody.mood
+    with pytest.raises(FileExistsError):
+        storage.create("state/lock", b"two")
+
+
 def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
     with pytest.raises(UserError, match="cannot open this kind of URI"):
         open_storage("nosuch://bucket/run")
