@@ -59,6 +59,7 @@ class Grid:
     sizes: tuple[int, ...] = (500, 1000, 2000, 4000)
     threshold: float = 0.5
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
+    novel_words: float = 0.0  # of all three models
     pictures: int = 500  # of the evaluation
     device: str = "cpu"
 
@@ -147,7 +148,7 @@ def gold(grid: Grid, seed: int, weight: float = 1.0) -> list[dict[str, Any]]:
 def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **{"train.seed": seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size, "train.crop_steps": 0},
-        **{"train.lr": grid.lr, "train.text_lr": grid.lr},
+        **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.novel_words": grid.novel_words},
         **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
         **{"evaluate.count": grid.pictures, "evaluate.models": ["student"]},
     }
@@ -312,6 +313,7 @@ def main() -> None:
     parser.add_argument("--web", type=int, default=default.web)
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
+    parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
     parser.add_argument("--pictures", type=int, default=default.pictures)
     parser.add_argument("--device", default=default.device)
     for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 3.5), ("crops", 1.8)):

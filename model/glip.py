@@ -186,8 +186,9 @@ class Glip(nn.Module):
 
         images, captions, spans, resize_to as for `ground`. targets: per image a mapping with `boxes` (N, 4), half-open
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
-        losses, and `regression` (N,), whether they train the box regression. A phrase past the 256th token leaves its
-        box without positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`, contrast
+        losses, and `regression` (N,), whether they train the box regression; and `unknown`, indices of phrases that may
+        or may not be in the picture, whose tokens train nothing. A phrase past the 256th token leaves its box without
+        positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`, contrast
         `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least, for a share of a batch.
         """
         sides = self._sides(resize_to)
@@ -209,11 +210,14 @@ class Glip(nn.Module):
         rows = [token_rows(own).to(self.device) for own in positions]  # (phrases, 256) each
         choices = [Choice(own, target["phrase"].to(self.device)) for own, target in zip(rows, targets, strict=True)]
         weights = [target["weight"].to(self.device) for target in targets]
+        taught = torch.stack(
+            [known_tokens(own, target["unknown"]) for own, target in zip(rows, targets, strict=True)]
+        )  # (B, 256)
         losses = head_losses(
             outputs,
             boxes,
             [choice.tokens[choice.phrase] for choice in choices],
-            attention_mask,
+            attention_mask * taught[:, : attention_mask.shape[1]],
             weights,
             [target["regression"].to(self.device) for target in targets],
             average,
@@ -234,7 +238,7 @@ class Glip(nn.Module):
 
 
 def as_target(target: Any) -> dict[str, Tensor]:
-    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase (N,), weight (N,) and regression (N,)."""
+    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,) and unknown."""
     if isinstance(target, Sequence):
         target = dict(zip(("boxes", "phrase"), target, strict=True))
     get = target.get if isinstance(target, Mapping) else lambda name: getattr(target, name, None)
@@ -244,7 +248,15 @@ def as_target(target: Any) -> dict[str, Tensor]:
         for name in ("weight", "regression")
     )
     phrase = torch.as_tensor(get("phrase")).long().reshape(-1)
-    return {"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression}
+    unknown = torch.as_tensor([] if get("unknown") is None else get("unknown")).long()
+    return {"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression, "unknown": unknown}
+
+
+def known_tokens(rows: Tensor, unknown: Tensor) -> Tensor:
+    """(256,) in 0/1: all tokens but those that only unknown phrases have. rows (phrases, 256), unknown (indices,)."""
+    known = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    known[unknown.to(rows.device)] = False
+    return ((rows[~known].sum(0) == 0) | (rows[known].sum(0) > 0)).to(rows)
 
 
 def token_rows(positions: Sequence[Sequence[int]]) -> Tensor:

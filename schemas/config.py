@@ -151,6 +151,9 @@ class TrainConfig(Section):
     """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
     negative_captions: Probability = 0.0
     """Probability of packing captions of other samples as negatives."""
+    novel_words: Probability = 0.0
+    """Probability of calling a noun of a gold caption by a random word, so that unknown words are learned to be
+    grounded by what else is said."""
     negative_categories: Annotated[int, Field(ge=0)] = 85
     """Detection prompts: at most so many categories that are not in the picture."""
     min_score: Probability = 0.0
@@ -159,6 +162,9 @@ class TrainConfig(Section):
     """Off: pseudo boxes train alignment and centerness, but not box regression."""
     score_weighting: bool = False
     """Weigh the loss of a pseudo box by its score."""
+    ungrounded: Literal["absent", "unknown"] = "absent"
+    """What a phrase without a pseudo box is to the loss: absent, so that no region may match it, as in GLIP; or
+    unknown: its tokens train nothing. The teacher may have seen it, but not surely enough."""
     contrastive: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of GLIPv2's inter-image contrast, in which phrases of the batch's other pictures are negatives."""
     regularise: bool = False

@@ -226,11 +226,13 @@ class Trainer:
 
 
 def loss_target(example: Any, config: Any) -> dict[str, Any]:
-    """What `Glip.losses` takes for one picture: boxes, phrases, weights, and whether they train the regression."""
+    """What `Glip.losses` takes for one picture: boxes and their phrases, and what the options say of pseudo boxes."""
     boxes = torch.from_numpy(example.boxes)  # (N, 4)
     target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)
     if example.pseudo and config.score_weighting:
         target["weight"] = torch.from_numpy(example.scores)  # (N,)
     if example.pseudo and not config.pseudo_regression:
         target["regression"] = torch.zeros(len(boxes), dtype=torch.bool)  # (N,)
+    if example.pseudo and config.ungrounded == "unknown":
+        target["unknown"] = torch.from_numpy(np.setdiff1d(np.arange(len(example.spans)), example.phrase))
     return target

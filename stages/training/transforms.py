@@ -11,6 +11,7 @@ from model.images import resize, resized_size
 from model.prompt import MAX_TOKENS, encode
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
+from stages.training.wording import exchange
 
 # "left" and "right" as words of their own, in any case.
 SIDE = re.compile(r"(?<![\w-])(?:left|right)(?![\w-])", re.IGNORECASE)
@@ -76,15 +77,7 @@ def swap_sides(caption: str, spans: tuple[Spans, ...]) -> tuple[str, tuple[Spans
     plain = {match.start() for match in found}
     if any(match.start() not in plain for match in OTHER_SIDE.finditer(caption)):
         return None
-    edges = {edge for phrase in spans for span in phrase for edge in span}
-    if any(match.start() < edge < match.end() for match in found for edge in edges):
-        return None
-
-    def moved(place: int) -> int:
-        return place + sum(len(opposite(match[0])) - len(match[0]) for match in found if match.end() <= place)
-
-    swapped = SIDE.sub(lambda match: opposite(match[0]), caption)
-    return swapped, tuple(tuple((moved(start), moved(end)) for start, end in phrase) for phrase in spans)
+    return exchange(caption, spans, [(match.start(), match.end(), opposite(match[0])) for match in found])
 
 
 def opposite(side: str) -> str:

@@ -14,11 +14,13 @@ import torch.multiprocessing as multiprocessing
 import webdataset
 from safetensors.torch import load_file
 
+from model.glip import known_tokens
 from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, start_model, train
 from stages.training.crops import pretrain_backbone
 from stages.training.loader import Batch, prefetch
 from stages.training.loop import NonFiniteLoss, Student
 from stages.training.ranks import Ranks
+from stages.training.samples import Example
 from stages.training.sets import SceneSet, ShardSet
 from tests.stages.training.conftest import RunDisk, small_training
 
@@ -124,6 +126,39 @@ def test_options_for_pseudo_boxes_reach_the_losses(sharded: Path) -> None:
     weighted = losses(batch, score_weighting=True)  # scores are 0.5 to 0.9
     assert 0.5 * base["loss_centerness"] < weighted["loss_centerness"] < 0.9 * base["loss_centerness"]
     assert 0.5 * base["loss_reg"] < weighted["loss_reg"] < 0.9 * base["loss_reg"]
+
+
+def test_a_phrase_without_a_pseudo_box_may_teach_nothing(sharded: Path) -> None:
+    """Its tokens leave the alignment loss, and nothing else changes; without such a phrase, or with gold, nothing."""
+    plain = small_training(flip=0.0)
+    _, maker = make_batches(RunDisk(sharded), plain)
+    batch, glip = maker.make(0), start_model(plain).eval()
+
+    def losses(examples: list[Example], ungrounded: str) -> dict[str, float]:
+        student = Student(glip, small_training(ungrounded=ungrounded).train)
+        own = replace(batch, examples=examples)
+        return {name: value.item() for name, value in student(own, Ranks().average).items()}
+
+    unboxed = next(x for x in batch.examples if len(set(x.phrase.tolist())) < len(x.spans))
+    ((start, end),) = unboxed.spans[min(set(range(len(unboxed.spans))) - set(unboxed.phrase.tolist()))]
+    assert unboxed.caption[start:end]
+    absent, unknown = losses([unboxed], "absent"), losses([unboxed], "unknown")
+    assert unknown["loss_dot_product_token"] < absent["loss_dot_product_token"]
+    assert {**unknown, "loss_dot_product_token": 0.0} == {**absent, "loss_dot_product_token": 0.0}
+    gold = replace(unboxed, pseudo=False)
+    assert losses([gold], "unknown") == losses([gold], "absent") == absent
+    boxed = next(x for x in batch.examples if set(x.phrase.tolist()) == set(range(len(x.spans))))
+    assert losses([boxed], "unknown") == losses([boxed], "absent")
+
+
+def test_tokens_of_unknown_phrases_alone_are_left_out() -> None:
+    rows = torch.zeros(3, 256)
+    rows[0, [1, 2]] = rows[1, [2, 3]] = rows[2, [5]] = 1
+    expected = torch.ones(256)
+    expected[[1, 5]] = 0  # token 2 is also phrase 1's
+    assert known_tokens(rows, torch.tensor([0, 2])).equal(expected)
+    assert known_tokens(rows, torch.tensor([], dtype=torch.long)).equal(torch.ones(256))
+    assert known_tokens(torch.zeros(1, 256), torch.tensor([], dtype=torch.long)).equal(torch.ones(256))
 
 
 def test_each_step_draws_a_scale_and_boxes_follow(sharded: Path) -> None:

@@ -1,0 +1,70 @@
+"""Words of a caption exchanged for others, with the spans of its phrases moved along."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from model.prompt import VOCABULARY
+from stages.training.samples import Sample, Spans
+
+WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+SHORTEST = 4  # letters of a novel word
+
+Change = tuple[int, int, str]  # characters [start, end) of the caption, and the words that take their place
+
+
+def exchange(caption: str, spans: tuple[Spans, ...], changes: list[Change]) -> tuple[str, tuple[Spans, ...]] | None:
+    """The caption with the changes made, and each span around the same words; None where a span cuts a change.
+
+    `changes` rise and do not overlap.
+    """
+    edges = {edge for phrase in spans for span in phrase for edge in span}
+    if any(start < edge < end for start, end, _ in changes for edge in edges):
+        return None
+
+    def moved(place: int) -> int:
+        return place + sum(len(text) - (end - start) for start, end, text in changes if end <= place)
+
+    pieces, at = [], 0
+    for start, end, text in changes:
+        pieces += [caption[at:start], text]
+        at = end
+    changed = "".join([*pieces, caption[at:]])
+    return changed, tuple(tuple((moved(start), moved(end)) for start, end in phrase) for phrase in spans)
+
+
+def rename(sample: Sample, probability: float, rng: np.random.Generator) -> Sample:
+    """The sample with some of its nouns called by words drawn from the text encoder's vocabulary.
+
+    A word that comes up once in thousands of samples tells nothing, so the model has to find its object by what else
+    the phrase says and by what the other phrases leave over. That is how a noun it has never seen can be grounded.
+    The noun of a phrase is taken to be its last word; all its occurrences in the caption get the same new one.
+    """
+    nouns = sorted({noun for phrase in sample.spans if (noun := last_word(sample.caption, phrase))})
+    chosen = [noun for noun in nouns if rng.random() < probability]
+    names = {noun: novel_words()[int(rng.integers(len(novel_words())))] for noun in chosen}
+    changes = [
+        (match.start(), match.end(), names[match[0].lower()])
+        for match in WORD.finditer(sample.caption)
+        if match[0].lower() in names
+    ]
+    renamed = exchange(sample.caption, sample.spans, changes)
+    return sample if renamed is None else replace(sample, caption=renamed[0], spans=renamed[1])
+
+
+def last_word(caption: str, phrase: Spans) -> str:
+    """In lower case; empty where the phrase has no word."""
+    start, end = phrase[-1]
+    words = WORD.findall(caption[start:end])
+    return words[-1].lower() if words else ""
+
+
+@lru_cache(maxsize=1)
+def novel_words() -> tuple[str, ...]:
+    """Whole words of the vocabulary: some 20,000."""
+    words = VOCABULARY.read_text(encoding="utf-8").split("\n")
+    return tuple(word for word in words if word.isascii() and word.isalpha() and len(word) >= SHORTEST)
