@@ -41,7 +41,9 @@ from benchmarks.selftrain_results import collect  # noqa: E402 - after the path 
 
 CONFIG = "configs/selftrain.yaml"
 GOLD = 2000  # gold pictures: all in which rare nouns occur
+START_GOLD = 20_000  # those that the packaged weights were trained on (configs/teacher.yaml), for --start
 WEIGHTS = "student/weights.safetensors"
+WORK = "$WORK"  # stands for --work in settings, which are recorded and compared on other machines
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Grid:
     threshold: float = 0.5
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
     novel_words: float = 0.0  # of all three models
+    ungrounded: str = "absent"  # of the student
     pictures: int = 500  # of the evaluation
     device: str = "cpu"
 
@@ -83,13 +86,13 @@ class Cell:
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
 
-def cells_of(grid: Grid, work: Path) -> list[Cell]:
+def cells_of(grid: Grid) -> list[Cell]:
     """Every cell after those that it needs."""
     cells: dict[str, Cell] = {}
     for seed in grid.seeds:
         start = Cell(f"start-s{seed}", start_settings(grid, seed), ("train",))
         begins = () if grid.start else (start,)
-        init = {"train.init": grid.start or str(work / start.name / WEIGHTS)}
+        init = {"train.init": grid.start or f"{WORK}/{start.name}/{WEIGHTS}"}
         teacher = Cell(
             f"teacher-s{seed}",
             {**model_settings(grid, seed, gold(grid, seed)), **init, "train.pseudo": False},
@@ -99,7 +102,7 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
         )
         labels = Cell(
             f"labels-s{seed}",
-            {**web_settings(seed, max(grid.web, *grid.sizes)), **taught_by(work, teacher), "label.device": grid.device},
+            {**web_settings(seed, max(grid.web, *grid.sizes)), **taught_by(teacher), "label.device": grid.device},
             ("run --until label",),
             (teacher,),
         )
@@ -113,10 +116,11 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
                 f"student-s{seed}-t{threshold}-n{size}",
                 {
                     **web_settings(seed, size),
-                    **taught_by(work, teacher),
-                    **model_settings(grid, seed, gold(grid, seed, size / GOLD)),
+                    **taught_by(teacher),
+                    **model_settings(grid, seed, gold(grid, seed, half_of=size)),
                     **init,
                     "filter.min_score": threshold,
+                    "train.ungrounded": grid.ungrounded,
                 },
                 ("run --until shard", "train", "evaluate"),
                 (*begins, labels),
@@ -128,7 +132,7 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
         upper = Cell(
             f"upper-s{seed}",
             {
-                **model_settings(grid, seed, [*gold(grid, seed, grid.web / GOLD), true_boxes]),
+                **model_settings(grid, seed, [*gold(grid, seed, half_of=grid.web), true_boxes]),
                 **init,
                 "train.pseudo": False,
             },
@@ -140,9 +144,11 @@ def cells_of(grid: Grid, work: Path) -> list[Cell]:
     return list(cells.values())
 
 
-def gold(grid: Grid, seed: int, weight: float = 1.0) -> list[dict[str, Any]]:
-    seed = 0 if grid.start else seed
-    return [{"source": "scenes", "split": "gold", "count": GOLD, "seed": 7 + seed, "detection": 0.5, "weight": weight}]
+def gold(grid: Grid, seed: int, half_of: int | None = None) -> list[dict[str, Any]]:
+    """The gold set; as many of its samples as of `half_of` others, where that is given."""
+    count, seed = (START_GOLD, 7) if grid.start else (GOLD, 7 + seed)
+    weight = 1.0 if half_of is None else half_of / count
+    return [{"source": "scenes", "split": "gold", "count": count, "seed": seed, "detection": 0.5, "weight": weight}]
 
 
 def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -165,8 +171,8 @@ def web_settings(seed: int, count: int) -> dict[str, Any]:
     return {"ingest.seed": seed, "ingest.count": count}
 
 
-def taught_by(work: Path, teacher: Cell) -> dict[str, Any]:
-    return {"label.weights": str(work / teacher.name / WEIGHTS)}
+def taught_by(teacher: Cell) -> dict[str, Any]:
+    return {"label.weights": f"{WORK}/{teacher.name}/{WEIGHTS}"}
 
 
 # -- running -------------------------------------------------------------------------------------------------------
@@ -235,7 +241,8 @@ class Runner:
         """Runs it; False where it was stopped because the time is over. Raises RuntimeError where it fails."""
         name, *rest = command.split()
         config = [CONFIG] if name == "run" else ["--config", CONFIG]
-        settings = [f"--set={key}={json.dumps(value)}" for key, value in cell.settings.items()]
+        given = {key: json.dumps(value).replace(WORK, str(self.work)) for key, value in cell.settings.items()}
+        settings = [f"--set={key}={value}" for key, value in given.items()]
         line = [sys.executable, "-m", "pipeline.cli", name, *config, "--run", str(folder), *rest, "--inline", *settings]
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         with open(folder / "log.txt", "a") as log:
@@ -309,20 +316,20 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=default.lr)
     parser.add_argument("--crop-steps", type=int, default=default.crop_steps)
     parser.add_argument("--start-steps", type=int, default=default.start_steps)
-    parser.add_argument("--start", type=resolved, default=None, help="weights that all models begin with")
+    parser.add_argument("--start", type=from_root, default=None, help="weights that all models begin with")
     parser.add_argument("--web", type=int, default=default.web)
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
     parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
+    parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)
     parser.add_argument("--pictures", type=int, default=default.pictures)
     parser.add_argument("--device", default=default.device)
     for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 3.5), ("crops", 1.8)):
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help="per second, for `plan` [one CPU core]")
     options = parser.parse_args()
     grid = Grid(**{name: getattr(options, name) for name in vars(default) if name in options})
-    work = options.work.resolve()
-    cells = chosen(cells_of(grid, work), options.only)
-    runner = Runner(work, options.cells, options.minutes)
+    cells = chosen(cells_of(grid), options.only)
+    runner = Runner(options.work.resolve(), options.cells, options.minutes)
     if options.what == "plan":
         rates = {name: getattr(options, f"{name}_rate") for name in ("train", "label", "evaluate", "crops")}
         sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
@@ -343,8 +350,10 @@ def run(cells: list[Cell], runner: Runner) -> None:
         sys.stdout.flush()
 
 
-def resolved(path: str) -> str:
-    return str(Path(path).resolve(strict=True))
+def from_root(path: str) -> str:
+    """Relative to the repository where it lies in there, as commands are run from its root."""
+    whole = Path(path).resolve(strict=True)
+    return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole)
 
 
 def numbers(kind: type) -> Any:

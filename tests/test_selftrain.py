@@ -17,7 +17,7 @@ GRID = Grid(seeds=(0, 1), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
 
 
 def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_path: Path) -> None:
-    cells = {cell.name: cell for cell in cells_of(GRID, tmp_path)}
+    cells = {cell.name: cell for cell in cells_of(GRID)}
     assert set(cells) == {
         *("start-s0", "teacher-s0", "labels-s0", "student-s0-t0.5-n4000", "upper-s0"),
         *("start-s1", "teacher-s1", "labels-s1", "student-s1-t0.5-n4000", "upper-s1"),
@@ -30,17 +30,17 @@ def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_p
     roles = [configs[name].train for name in ("teacher-s1", "student-s1-t0.5-n4000", "upper-s1")]
     changing = {"gold", "pseudo"}
     same = [train.model_dump(exclude=changing) for train in roles]
-    assert same[0] == same[1] == same[2] and same[0]["init"] == str(tmp_path / "start-s1/student/weights.safetensors")
+    assert same[0] == same[1] == same[2] and same[0]["init"] == "$WORK/start-s1/student/weights.safetensors"
     teacher, student, upper = roles
     assert [gold.split for gold in upper.gold] == ["gold", "web"] and not upper.pseudo and student.pseudo
     assert student.gold[0].weight * 2000 == configs["student-s1-t0.5-n4000"].ingest.count == upper.gold[1].count == 4000
     assert upper.gold[1].seed == configs["labels-s1"].ingest.seed == 1
     assert upper.gold[0] == student.gold[0] and teacher.gold[0].seed == student.gold[0].seed
-    assert configs["labels-s1"].label.weights == str(tmp_path / "teacher-s1/student/weights.safetensors")
+    assert configs["labels-s1"].label.weights == "$WORK/teacher-s1/student/weights.safetensors"
 
 
 def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
-    cells = cells_of(GRID, tmp_path / "work")
+    cells = cells_of(GRID)
     runner = Runner(tmp_path / "work", tmp_path / "results", None)
     assert [cell.name for cell in runner.pending(cells)] == [cell.name for cell in cells]
     (tmp_path / "results").mkdir()
@@ -52,13 +52,13 @@ def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
     (tmp_path / "results" / "student-s0-t0.7-n4000.json").unlink()
     again = {"start-s0", "teacher-s0", "labels-s0", "student-s0-t0.7-n4000", "start-s1", "upper-s1"}
     assert {cell.name for cell in runner.pending(cells)} == again
-    other = cells_of(Grid(**{**vars(GRID), "steps": 7}), tmp_path / "work")
+    other = cells_of(Grid(**{**vars(GRID), "steps": 7}))
     assert len(runner.pending(other)) == len(other)
     assert [cell.name for cell in chosen(cells, "upper-s0")] == ["start-s0", "upper-s0"]
 
 
 def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path) -> None:
-    cells = cells_of(Grid(**{**vars(GRID), "start": "/weights/teacher.safetensors"}), tmp_path)
+    cells = cells_of(Grid(**{**vars(GRID), "start": "/weights/teacher.safetensors"}))
     trained = [cell for cell in cells if "train" in cell.commands]
     assert not any(cell.name.startswith("start") for cell in cells) and len(trained) == 8
     assert {cell.settings["train.init"] for cell in trained} == {"/weights/teacher.safetensors"}
