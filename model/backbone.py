@@ -29,7 +29,7 @@ class Backbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised pixels -> [P3 .. P7], each (B, channels, ceil(H / stride), ceil(W / stride))."""
-        _, c3, c4, c5 = self.body(pixels)
+        _, c3, c4, c5 = self.body(pixels)  # (B, width, h, w) at strides 8, 16, 32
         return self.fpn([c3, c4, c5])
 
 
@@ -112,9 +112,10 @@ class SwinBlock(nn.Module):
         return x + self._drop(self.mlp(self.norm2(x)))
 
     def _attend(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C), each position from those of its window."""
         batch, height, width, channels = x.shape
         size, shift = self.window, self.shift
-        x = F.pad(x, (0, 0, 0, -width % size, 0, -height % size))
+        x = F.pad(x, (0, 0, 0, -width % size, 0, -height % size))  # (B, rows * size, cols * size, C)
         rows, cols = x.shape[1] // size, x.shape[2] // size
         if shift:
             x = x.roll((-shift, -shift), dims=(1, 2))
@@ -122,10 +123,10 @@ class SwinBlock(nn.Module):
         x = x.reshape(batch, rows * cols, size * size, channels)  # (B, windows, positions, C)
         x = self.attn(x, shift_mask(rows, cols, size, shift, x.device) if shift else None)
         x = x.view(batch, rows, cols, size, size, channels).transpose(2, 3)
-        x = x.reshape(batch, rows * size, cols * size, channels)
+        x = x.reshape(batch, rows * size, cols * size, channels)  # (B, rows * size, cols * size, C)
         if shift:
             x = x.roll((shift, shift), dims=(1, 2))
-        return x[:, :height, :width]
+        return x[:, :height, :width]  # (B, H, W, C)
 
     def _drop(self, branch: Tensor) -> Tensor:
         """Stochastic depth: the whole branch is left out for some samples."""
@@ -136,7 +137,7 @@ class SwinBlock(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside each window with a learned bias per relative position."""
+    """Multi-head attention inside each window with a learned bias per relative position (Swin, eq. 4)."""
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
@@ -156,7 +157,7 @@ class WindowAttention(nn.Module):
         if mask is not None:
             bias = bias + mask[:, None].to(query.dtype)  # (windows, heads, positions, positions)
             bias = bias.repeat(batch, 1, 1, 1)
-        x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)  # as query
         return self.proj(x.transpose(1, 2).reshape(batch, windows, positions, channels))
 
 
@@ -169,6 +170,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C)."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -228,9 +230,9 @@ class FeaturePyramid(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """[C3, C4, C5] -> [P3, P4, P5, P6, P7], each (B, channels, h, w)."""
         c3, c4, c5 = maps
-        top = self.fpn_inner4(c5)
-        middle = merge(self.fpn_inner3(c4), top)
-        bottom = merge(self.fpn_inner2(c3), middle)
+        top = self.fpn_inner4(c5)  # (B, channels, H/32, W/32)
+        middle = merge(self.fpn_inner3(c4), top)  # (B, channels, H/16, W/16)
+        bottom = merge(self.fpn_inner2(c3), middle)  # (B, channels, H/8, W/8)
         p5 = self.fpn_layer4(top)
         if self.training and self.drop_block > 0:
             middle, bottom = drop_block(middle, self.drop_block), drop_block(bottom, self.drop_block)

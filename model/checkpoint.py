@@ -83,12 +83,15 @@ def _first_line(error: Exception) -> str:
 
 
 def write_weights(state: Mapping[str, Tensor], path: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Writes a state dict as safetensors, floating point values as `dtype` where one is given."""
+    """Writes a state dict as safetensors, floating point values as `dtype` where one is given. Raises WeightsError."""
     tensors = {
         key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
         for key, value in state.items()
     }
-    save_file(tensors, path)
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: cannot be written ({error})") from error
 
 
 def sha256(path: str | Path) -> str:

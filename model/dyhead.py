@@ -12,7 +12,11 @@ GROUPS = 16  # of every GroupNorm in the head
 
 
 class DyConv(nn.Module):
-    """Each level gathers from the level above, itself and the level below by deformable convolutions."""
+    """Each level gathers from the level above, itself and the level below by deformable convolutions.
+
+    Of the paper's three attentions the sampling is the spatial one (its eq. 4), the weights with which the levels are
+    mixed are the one for scale (eq. 3), and DyReLU is the one for the task (eq. 5).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -78,12 +78,12 @@ class Head(nn.Module):
         for block in self.dyhead_tower:
             run = partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
             if isinstance(block, Fusion):
-                visual, states = run(flatten_levels(maps), states, attention_mask)  # (B, N, C), (B, L, hidden)
+                visual, states = run(flatten_levels(maps), states, attention_mask)  # eq. 4: (B, N, C), (B, L, hidden)
                 maps = split_levels(visual, [x.shape[-2:] for x in maps])
             elif isinstance(block, BertLayer):
-                states = run(states, attention_mask)
+                states = run(states, attention_mask)  # eq. 6
             else:
-                maps = run(maps)
+                maps = run(maps)  # eq. 5
         if not self.fused:
             states = states * attention_mask[..., None].to(states.dtype)
         with torch.autocast(states.device.type, enabled=False):  # cheap, and boxes need the digits

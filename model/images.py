@@ -32,8 +32,13 @@ def preprocess(
 
 
 def resized_size(shape: Sequence[int], sides: Sides) -> Size:
-    """(h, w) of an image (H, W, ...) whose short side becomes `sides[0]`, unless the long one would pass `sides[1]`."""
+    """(h, w) of an image (H, W, ...) whose short side becomes `sides[0]`, unless the long one would pass `sides[1]`.
+
+    Raises ValueError for an image without pixels.
+    """
     height, width = shape[:2]
+    if min(height, width) < 1:
+        raise ValueError(f"a picture of {height} x {width} (height x width) has no pixels")
     short, long = sides
     if short is None:
         return height, width
@@ -54,7 +59,9 @@ def padded_size(size: Size) -> Size:
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 -> (h, w, 3) uint8, bilinear with antialiasing."""
+    """(H, W, 3) uint8 -> (h, w, 3) uint8, bilinear with antialiasing. Raises ValueError for any other kind of array."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"pictures are uint8 RGB arrays (H, W, 3), not {image.dtype} {image.shape}")
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))

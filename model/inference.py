@@ -7,7 +7,7 @@ samples to come, and the host selects the boxes of the step before.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,7 +19,8 @@ from torch import Tensor
 
 from model.device import send
 from model.images import Sides, Size, normalise, padded_size, resize, resized_size, stack
-from model.outputs import Grounding
+from model.language import LIMIT
+from model.outputs import Grounding, HeadOutput
 from model.postprocess import OFFICIAL, Candidates, Settings, rank, select
 from model.prompt import Prompt, pad
 
@@ -189,8 +190,7 @@ class Grounder:
             with model.autocast():
                 outputs = model.head_from(own, *pad([prompt.ids for prompt in prompts], model.device))
             candidates = rank(outputs, [prompt.tokens for prompt in prompts], self.settings)
-            finite = torch.stack([x.isfinite().flatten(1).all(1) for out in outputs for x in out]).all(0)  # (B,)
-            *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, finite))
+            *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, all_finite(outputs)))
             arrived = torch.cuda.Event() if self._on_gpu else None
             if arrived is not None:
                 arrived.record()
@@ -261,9 +261,19 @@ def merge(one: Pending) -> Grounding:
     return Grounding(boxes[order], scores[order], phrase[order], list(dropped))
 
 
+def all_finite(outputs: Sequence[HeadOutput]) -> Tensor:
+    """(B,) whether all predictions for an image are finite. A logit at its clamp was infinite, or as good as that."""
+    checks = [
+        check.flatten(1).all(1)
+        for out in outputs
+        for check in (out.token_logits.abs() < LIMIT, out.box_regression.isfinite(), out.centerness.isfinite())
+    ]
+    return torch.stack(checks).all(0)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has a class for it; the CPU allocator and cuBLAS only have words."""
-    words = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    """There is a class for it, but the CPU allocator, cuBLAS and CUDA's own calls only have words."""
+    words = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 

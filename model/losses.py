@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 
 
 def assign(boxes: Tensor, padded_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Which anchors are positive for which box, by ATSS.
+    """Which anchors are positive for which box, by ATSS (algorithm 1 of its paper).
 
     boxes (N, 4): legacy corners in the padded image of (h, w) = padded_size. Returns (P,) indices of anchors, counted
     over P3..P7 joined and rising, and (P,) the index of the box that each belongs to. A box may end without an anchor.
@@ -114,7 +114,7 @@ def head_losses(
     overlap_loss = giou_loss(decode(deltas[image, :, place], anchor), target)  # (P,)
     center_loss = F.binary_cross_entropy_with_logits(centerness[image, place], quality, reduction="none")  # (P,)
     labels = torch.cat([own.to(logits) for own in token_labels])[owner, : logits.shape[2]]  # (P, L)
-    losses = {
+    losses = {  # eq. 1: alignment, which replaces classification, and localisation
         "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, place, weight) / positives,
         "loss_reg": REGRESSION_WEIGHT * (overlap_loss * quality * trained * weight).sum() / total.clamp(min=1e-6),
         "loss_centerness": (center_loss * weight).sum() / positives,
@@ -168,8 +168,8 @@ def token_loss(
     """
     labels = torch.zeros_like(logits)  # (B, A, L)
     labels[image, place] = positive
-    real = attention_mask[:, None, : logits.shape[2]].to(logits)  # (B, 1, L)
-    per_anchor = (focal_loss(logits, labels) * real).sum(2)  # (B, A)
+    padding = ~attention_mask[:, None, : logits.shape[2]].bool()  # (B, 1, L)
+    per_anchor = focal_loss(logits, labels).masked_fill(padding, 0).sum(2)  # (B, A)
     weights = torch.ones_like(per_anchor)
     weights[image, place] = weight
     return (per_anchor * weights).sum()

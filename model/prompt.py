@@ -135,8 +135,11 @@ def _border_ranks(encoding: Encoding, extents: dict[int, list[int]]) -> list[int
 
 
 def clean_category(name: str) -> str:
-    """A category name as official prompts carry it: no parenthesised part, `_` and double spaces as one space."""
-    return re.sub(r"\([^)]*\)", "", name).replace("_", " ").replace("  ", " ")
+    """A category name as official prompts carry it: `_` and double spaces as one space, no parenthesised part.
+
+    Of a name with two such parts, what lies between them goes too, as published.
+    """
+    return re.sub(r"\(.*\)", "", name).replace("_", " ").replace("  ", " ")
 
 
 def category_caption(categories: Sequence[str]) -> tuple[str, list[list[Span]]]:
@@ -165,9 +168,11 @@ def category_prompts(
             prompts.append(Prompt(prompt.ids, [taken[phrase] for phrase in prompt.phrases], prompt.tokens))
 
     for index, name in enumerate(categories):
-        size = len(encode(clean_category(name)).ids) - 2
-        if size == 0 or size > MAX_TOKENS - 2:
-            dropped.append((index, OVER_LIMIT if size else NO_TOKENS))
+        clean = clean_category(name)
+        encoding = encode(clean)
+        size = len(encoding) - 2
+        if size > MAX_TOKENS - 2 or not token_positions(encoding, [(0, len(clean))]):
+            dropped.append((index, OVER_LIMIT if size > MAX_TOKENS - 2 else NO_TOKENS))
             continue
         cost = size + (1 if taken else 0)  # the separator's full stop
         if cost > room or len(taken) == per_prompt:

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from model.checkpoint import WeightsError, packaged_weights, read_weights, sha256, write_weights
+from benchmarks.official_weights import PARITY
+from model.checkpoint import WeightsError, load_official, packaged_weights, read_weights, sha256, write_weights
 from model.glip import Glip
+from model.variants import get_variant
+
+OFFICIAL = {  # variant: its recorded layout, and how many entries that has
+    "glip-t-a": ("glip_t_a", 542),
+    "glip-t-b": ("glip_t_b", 746),
+    "glip-t-c": ("glip_t_c", 746),
+    "glip-t": ("glip_t_c", 746),
+    "glip-l": ("glip_l", 1022),
+}
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -27,6 +39,48 @@ def test_the_ddp_prefix_and_computed_entries_are_accepted() -> None:
         "backbone.body.layers.0.blocks.0.attn.relative_position_index": torch.zeros(49, 49).long(),
     }
     assert_same(Glip.from_official("glip-nano", {f"module.{name}": x for name, x in (given | computed).items()}), given)
+
+
+def layout(file: str) -> tuple[dict[str, torch.Tensor], set[str]]:
+    """The official entries of a variant, without data, and the names of those that hold no learned value."""
+    if not PARITY.is_dir():
+        pytest.skip(f"the official key layouts are not at hand ({PARITY})")
+    entries = json.loads((PARITY / f"state_dict_{file}.json").read_text())
+    state = {x["name"]: torch.empty(x["shape"], dtype=getattr(torch, x["dtype"]), device="meta") for x in entries}
+    return state, {x["name"] for x in entries if x["fill"]["kind"] == "computed"}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_official_layout_of_every_variant_is_its_own(name: str) -> None:
+    """Strictly: loads with and without what is computed and the prefix of DDP, and not with one entry changed."""
+    file, count = OFFICIAL[name]
+    whole, computed = layout(file)
+    assert len(whole) == count
+    learned = {key: value for key, value in whole.items() if key not in computed}
+    with torch.device("meta"):
+        glip = Glip(get_variant(name))
+    assert learned.keys() == glip.state_dict().keys()
+    for state in (whole, learned):
+        load_official(glip, state)
+        load_official(glip, {f"module.{key}": value for key, value in state.items()})
+
+    last = list(learned)[-1]
+    longer = (*learned[last].shape, 1)
+    for changed, message in (
+        ({key: value for key, value in whole.items() if key != last}, f"1 missing: {last}"),
+        ({**whole, "rpn.head.surplus": whole[last]}, "1 unexpected: rpn.head.surplus"),
+        ({**whole, last: torch.empty(longer, device="meta")}, f"1 of another shape: {last} {longer}"),
+    ):
+        with pytest.raises(WeightsError, match=re.escape(message)):
+            load_official(glip, changed)
+
+
+def test_weights_of_another_variant_do_not_load() -> None:
+    for name, file in (("glip-t-a", "glip_t_c"), ("glip-t", "glip_t_a"), ("glip-l", "glip_t_c")):
+        with torch.device("meta"):
+            glip = Glip(get_variant(name))
+        with pytest.raises(WeightsError, match="do not fit this variant"):
+            load_official(glip, layout(file)[0])
 
 
 def test_weights_are_copied() -> None:
@@ -123,6 +177,8 @@ def test_files_that_are_not_what_they_claim(tmp_path: Path) -> None:
     write_weights({"a": torch.zeros(2)}, tmp_path / "small.safetensors")
     with pytest.raises(WeightsError, match="missing"):
         Glip.from_file("glip-nano", tmp_path / "small.safetensors")
+    with pytest.raises(WeightsError, match=r"nowhere.*cannot be written"):
+        write_weights({"a": torch.zeros(2)}, tmp_path / "nowhere" / "small.safetensors")
 
 
 def test_a_variant_without_packaged_weights_says_so() -> None:

@@ -231,6 +231,39 @@ def test_nothing_to_look_for(nano: Glip, images: list[np.ndarray]) -> None:
     assert nano.ground([], [], []) == []
 
 
+def test_pictures_of_odd_sizes_and_captions_of_odd_characters(nano: Glip) -> None:
+    sizes = [(1, 1), (1, 300), (300, 1), (33, 31), (2, 2), (31, 500)]
+    images = [np.full((height, width, 3), 90, dtype=np.uint8) for height, width in sizes]
+    captions = ["\U0001f436 dog", "a\u0301 cat", "\u72d7 \u2014 dog", "\ud800dog", "DOG\x00\ufeff", "[SEP] dog [MASK]"]
+    spans = [[[(0, len(caption))], [(caption.lower().find("dog"), len(caption))]] for caption in captions]
+    spans[1] = [[(3, 6)], [(0, 2)]]
+    for resize_to in ("variant", None):
+        found = nano.ground(images, captions, spans, FLOOR, resize_to=resize_to)
+        for one, (height, width) in zip(found, sizes, strict=True):
+            assert one.failed is None and one.dropped == []
+            assert (one.boxes[:, 2:] > one.boxes[:, :2]).all() and (one.boxes >= 0).all()
+            assert (one.boxes[:, 2] <= width).all() and (one.boxes[:, 3] <= height).all()
+        assert len(found[3].boxes) and len(found[5].boxes)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((0, 40, 3), dtype=np.uint8), "a picture of 0 x 40 .* has no pixels"),
+        (np.zeros((40, 40, 3), dtype=np.float32), r"uint8 RGB arrays \(H, W, 3\), not float32 \(40, 40, 3\)"),
+        (np.zeros((40, 40), dtype=np.uint8), r"not uint8 \(40, 40\)"),
+        (np.zeros((40, 40, 4), dtype=np.uint8), r"not uint8 \(40, 40, 4\)"),
+    ],
+)
+def test_what_is_no_picture_is_an_error(nano: Glip, image: np.ndarray, message: str) -> None:
+    for resize_to in ("variant", None):
+        with pytest.raises(ValueError, match=message):
+            nano.ground([image], CAPTIONS[:1], SPANS[:1], resize_to=resize_to)
+    for sides in ((40, 60), (None, None)):
+        with pytest.raises(ValueError, match=message):
+            preprocess([image], *sides)
+
+
 def test_detect_takes_any_number_of_categories(nano: Glip, pictures: Callable) -> None:
     images = pictures(9, [(96, 96), (96, 96)])
     names = [f"thing {i}" for i in range(1200)] + ["dining_table", "", "cup (ceramic)"]
@@ -266,7 +299,35 @@ def test_non_finite_scores_never_leave(
     assert len(found[1].boxes) == len(found[1].scores) == 0
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["bias0", "dot_product_projection_text.bias", "bbox_pred.bias", "centerness.bias"])
+def test_what_is_infinite_before_a_clamp_is_reported_too(
+    nano: Glip, images: list[np.ndarray], name: str, value: float
+) -> None:
+    """Logits are clamped, as published: an infinite one must not pass for a score of 1."""
+    weight = nano.rpn.head.get_parameter(name)
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight[0] = value
+    try:
+        (found,) = nano.ground(images[:1], CAPTIONS[:1], SPANS[:1], FLOOR)
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+    assert found.failed == inference.NON_FINITE and not len(found.boxes)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("CUDA error: out of memory"),  # of pinned memory, and of libraries beside torch's allocator
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_out_of_memory_halves_the_batch(
     nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch, error: BaseException
 ) -> None:

@@ -13,6 +13,7 @@ from model.prompt import (
     Prompt,
     caption_prompts,
     category_prompts,
+    clean_category,
     encode,
     token_positions,
     tokenizer,
@@ -170,6 +171,30 @@ def test_categories_in_prompts_of_the_official_form() -> None:
     assert prompt.ids == encode("person. dining table. cup ").ids
     assert [words_of(prompt, i) for i in range(3)] == [["person"], ["dining", "table"], ["cup"]]
     assert dropped == []
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("cup (ceramic)", "cup "),
+        ("stop_sign", "stop sign"),
+        ("monitor_(computer_equipment) computer_monitor", "monitor computer monitor"),
+        ("nut (hazel) or bolt (steel)", "nut "),  # from the first to the last bracket
+        ("a (b (c))", "a "),
+        ("open (end", "open (end"),
+    ],
+)
+def test_names_are_cleaned_as_published(name: str, clean: str) -> None:
+    assert clean_category(name) == clean
+
+
+def test_names_whose_span_has_no_token_are_dropped_and_the_others_stay() -> None:
+    """The three characters that a span may begin or end with have none: as for a phrase of a caption."""
+    names = ["dog", " " * 6 + "cat", "\u200b\u200b\u200bcow", "hen\u200b\u200b\u200b"]
+    prompts, dropped = category_prompts(names)
+    assert [prompt.phrases for prompt in prompts] == [[0]]
+    assert dropped == [(1, NO_TOKENS), (2, NO_TOKENS), (3, NO_TOKENS)]
+    assert category_prompts(names[1:2]) == ([], [(0, NO_TOKENS)])
 
 
 def test_any_number_of_categories_is_split() -> None:
