@@ -16,6 +16,7 @@ from model.glip import Glip, preprocess
 from model.head import HeadOutput, postprocess, split_levels
 from model.losses import assign, centerness_target, head_losses
 from model.prompt import category_caption, encode, pad, token_positions
+from tests.model.test_ground import assert_same
 
 if TYPE_CHECKING:
     from tests.model.conftest import Case
@@ -61,11 +62,11 @@ def matched(found, case: Case, image: int, pixels: float, score: float) -> int:
     return count
 
 
-@pytest.mark.parametrize("name", ["c_ground", "c_detect", "a_ground", "l_ground"])
+@pytest.mark.parametrize("name", ["c_ground", "c_detect", "a_ground", "l_ground", "c_train"])
 def test_preprocessing(parity: Callable[[str], Case], name: str) -> None:
     case = parity(name)
     images = [case.arrays[f"image_{i}"] for i in range(len(case))]
-    pixels, sizes = preprocess(images, *(case.meta["resize"] or (None, None)))
+    pixels, sizes = preprocess(images, *(case.meta.get("resize") or (None, None)))
     assert sizes == case.image_sizes
     assert worst(pixels, case["padded"]) < 1e-5
 
@@ -189,8 +190,7 @@ def assert_losses(found: dict[str, Tensor], case: Case, tolerance: float) -> Non
 def test_losses_of_recorded_outputs(parity: Callable[[str], Case]) -> None:
     case = parity("c_train")
     case.meta["valid_tokens"] = [case.arrays[f"dot_logits_{i}_P3"].shape[1] for i in range(len(case))]
-    outputs = [HeadOutput(x.token_logits.nan_to_num(3.0), *x[1:]) for x in recorded_outputs(case)]
-    assert_losses(head_losses(outputs, *training_targets(case), case["attention_mask"]), case, 1e-5)
+    assert_losses(head_losses(recorded_outputs(case), *training_targets(case), case["attention_mask"]), case, 1e-5)
 
 
 def test_losses_and_gradients(parity: Callable[[str], Case], official: Callable[..., Glip]) -> None:
@@ -215,6 +215,27 @@ def test_losses_and_gradients(parity: Callable[[str], Case], official: Callable[
             assert worst(gradients[name.removeprefix("grad::")], expected) < 2e-2 * float(expected.abs().max())
     glip.zero_grad(set_to_none=True)
     glip.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["c_ground", "a_ground"])
+def test_big_models_give_the_same_alone_and_in_a_batch(
+    parity: Callable[[str], Case], official: Callable[..., Glip], name: str
+) -> None:
+    """Three pictures of one padded shape with captions of different lengths, together and one by one."""
+    case = parity(name)
+    glip = official(case.meta["variant"], case.meta["seed"])
+    first, other = case.arrays["image_0"], case.arrays[f"image_{len(case) - 1}"]
+    images = [first, first[::-1].copy(), other]
+    captions = [case.meta["captions"][0], "two dogs on a bench", case.meta["captions"][-1]]
+    spans = [case.meta["spans"][0], [[(0, 8)], [(12, 19)]], case.meta["spans"][-1]]
+    floor, sides = 0.1, case.meta["resize"]
+    together = glip.ground(images, captions, spans, floor, sides)
+    assert [len(batch) for batch in glip.batches] == [3]
+    for i, found in enumerate(together):
+        (alone,) = glip.ground(images[i : i + 1], captions[i : i + 1], spans[i : i + 1], floor, sides)
+        assert len(alone.boxes) > 20
+        assert_same(found, alone, floor)
 
 
 def test_ground_returns_the_recorded_boxes_half_open(
