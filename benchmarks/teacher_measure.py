@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from stages.images import decode_rgb
 from stages.label import HOLD
 from stages.phrases import NounPhraseExtractor
 from stages.sources.scenes import draw_scene
+from stages.training.flops import peak_flops
 
 PHOTOS = SHARED / "data" / "coco-mini"
 FLOOR = 0.1  # the label stage's score floor
@@ -89,10 +90,13 @@ def scenes(count: int) -> list[Pair]:
 def measure(case: Case) -> dict[str, Any]:
     """The row: the case and its figures."""
     torch.set_num_threads(case.threads)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, of every model
     pairs = scenes(case.count) if case.model == "glip-nano" else photos(case.count)
     run, watched = prepare(case)
-    cuda = case.device.startswith("cuda")
+    cuda, glip = case.device.startswith("cuda"), case.model != "grounding-dino-t"
+    peak = peak_flops(torch.device(case.device), case.precision)  # with the threads of the case
     consume(run(pairs[: case.warm_up]))
+    forget_peak()
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -101,18 +105,21 @@ def measure(case: Case) -> dict[str, Any]:
     boxes = consume(run(pairs))
     seconds = time.perf_counter() - start  # boxes are on the host: nothing is left to wait for
     inside = clock.seconds()
+    looked_at = sum(bool(pair.spans) for pair in pairs) if glip else len(pairs)  # ours runs no batch for the others
     row = {
         **asdict(case),
         "images_per_second": round(len(pairs) / seconds, 3),
         "seconds": round(seconds, 3),
         "share_of_time_outside_the_model": round(1 - inside / seconds, 4),
-        "images_per_batch": round(len(pairs) * len(watched) / len(clock.spans), 2),
+        "images_per_batch": round(looked_at * len(watched) / len(clock.spans), 2),
         "boxes_per_image": round(boxes / len(pairs), 1),
         "peak_memory_mib": torch.cuda.max_memory_allocated() >> 20 if cuda else resident(),
     }
-    if case.model != "grounding-dino-t":
+    if glip:
         row["gflop_per_image"] = round(sum(gflop(case, pair) for pair in pairs) / len(pairs), 2)
         row["tflop_per_second"] = round(row["gflop_per_image"] * row["images_per_second"] / 1000, 4)
+        if peak:
+            row["peak_tflop_per_second"] = round(peak / 1e12, 3)
     if cuda:
         row["device_idle_share"] = round(idle_share(partial(run, pairs[: case.batch_size * PROFILED])), 4)
         row["waits_for_the_device_per_batch"] = waits(partial(run, pairs[: case.batch_size]))
@@ -123,9 +130,18 @@ def consume(results: Iterable[int]) -> int:
     return sum(results)
 
 
+def forget_peak() -> None:
+    """Lets the kernel count the largest resident set anew: making up weights takes more memory than using them."""
+    with suppress(OSError):  # where it cannot, the peak is that of the whole process
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def resident() -> int:
-    """Largest resident set of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """Largest resident set of this process since `forget_peak`, MiB."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peak = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)  # KiB
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if peak is None else peak) // 1024
 
 
 def prepare(case: Case) -> tuple[Callable[[Sequence[Pair]], Iterator[int]], list[nn.Module]]:

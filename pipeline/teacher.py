@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from pathlib import Path
@@ -18,6 +19,9 @@ RELEASED = {
     "glip-l": "glip_large_model.pth",
 }
 SHA256: dict[str, str] = {}  # by file name, once known; until then what the hub says
+OF_THIS_MACHINE = {  # errors that no other network would mend
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+}  # fmt: skip
 
 
 def convert(variant: str, source: str, target: str) -> None:
@@ -46,6 +50,8 @@ def pull(variant: str, folder: str) -> None:
     try:
         path = _download(name, Path(folder))
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
+            raise UserError(f"teacher pull: {name} cannot be kept in {folder}: {error}") from None
         if not _is_network(error):
             raise
         text = f"the hub cannot be reached or does not give the file ({type(error).__name__})"

@@ -173,6 +173,7 @@ def load_teacher(config: Any) -> Glip:
     from model.glip import Glip
 
     torch.set_num_threads(config.threads)
+    torch.backends.cudnn.allow_tf32 = False  # on by default, for convolutions: fp32 would not be fp32
     device = resolve_device(config.device)
     try:
         glip = Glip.from_file(config.teacher, config.weights) if config.weights else Glip.pretrained(config.teacher)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
+import numpy as np
 import pytest
 
-from benchmarks.teacher import best, measured, ratios, without_out
+from benchmarks.teacher import best, measured, ratios, with_fractions, without_out
 from benchmarks.teacher_flops import count, estimate
-from benchmarks.teacher_measure import Case
+from benchmarks.teacher_measure import Case, forget_peak, resident
 
 
 @pytest.mark.slow
@@ -31,12 +34,37 @@ def test_estimates_lie_near_counts() -> None:
 
 @pytest.mark.slow
 def test_a_row_is_measured_in_a_process_of_its_own() -> None:
-    row = measured(Case("glip-nano", "cpu", "fp32", batch_size=2, count=4, warm_up=2))
+    (row,) = with_fractions([measured(Case("glip-nano", "cpu", "fp32", batch_size=2, count=4, warm_up=2))])
     assert "failed" not in row, row
     assert row["images_per_second"] > 0 and 0 < row["share_of_time_outside_the_model"] < 1
     assert 0.5 < row["gflop_per_image"] < 2 and row["peak_memory_mib"] > 100 and 0 < row["fraction_of_peak"] < 1
+    assert 1 <= row["images_per_batch"] <= 2
     broken = measured(Case("glip-nano", "nowhere", "fp32", batch_size=2, count=4, warm_up=2))
     assert "nowhere" in broken["failed"]
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system counts no peak anew")
+def test_memory_is_counted_from_the_warm_up_on() -> None:
+    block = np.ones(40_000_000)  # 305 MiB
+    with_block = resident()
+    del block
+    assert resident() > with_block - 50  # a peak stays
+    forget_peak()
+    assert resident() < with_block - 250
+
+
+def test_the_highest_peak_of_equal_rows_counts() -> None:
+    """Each row measured its own, beside whatever else the machine did."""
+
+    def row(rate: float, peak: float, **other: object) -> dict[str, object]:
+        same = {"device": "cpu", "precision": "fp32", "threads": 1}
+        return {**same, **other, "tflop_per_second": rate, "peak_tflop_per_second": peak}
+
+    failed = {"device": "cpu", "precision": "fp32", "threads": 1, "failed": "out of memory"}
+    rows = [row(0.05, 0.08), failed, row(0.02, 0.1), row(0.06, 0.2, threads=2), row(0.01, 0.04, precision="bf16")]
+    found = with_fractions(rows)
+    assert [one.get("fraction_of_peak") for one in found] == [0.5, None, 0.2, 0.3, 0.25]
+    assert [one.get("peak_tflop_per_second") for one in found] == [0.1, None, 0.1, 0.2, 0.04]
 
 
 def test_ratios_compare_the_best_rows() -> None:

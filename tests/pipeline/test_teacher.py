@@ -92,10 +92,10 @@ def hub() -> Iterator[Hub]:
     thread.join()
 
 
-def start(endpoint: str, folder: Path) -> subprocess.Popen[str]:
+def start(endpoint: str, folder: Path, out: str = "") -> subprocess.Popen[str]:
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home")}
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "teacher", "pull", "glip-t-b", "--out", str(folder)],
+        [sys.executable, "-m", "pipeline.cli", "teacher", "pull", "glip-t-b", "--out", str(folder / out)],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -142,6 +142,15 @@ def test_without_a_network_one_line_names_the_file_to_provide(tmp_path: Path) ->
     assert teacher.RELEASED["glip-t-b"] in line and "label.weights" in line
 
 
+def test_a_folder_that_cannot_be_written_is_not_blamed_on_the_network(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path, out="taken")
+    _, said = done.communicate(timeout=300)
+    assert done.returncode == 2
+    (line,) = [line for line in said.splitlines() if line.strip()]
+    assert "cannot be kept in" in line and "taken" in line and "hub" not in line
+
+
 def test_an_unknown_release_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"no released 'glip-x'; there are glip-t-a, glip-t-b, glip-t-c, glip-t, glip-l"
@@ -170,6 +179,9 @@ def test_what_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
         teacher.convert("glip-nano", str(source), str(tmp_path / "a.bin"))
     with pytest.raises(UserError, match=r"do not fit this variant; \d+ missing: .*1 unexpected: weight"):
         teacher.convert("glip-nano", str(source), target)
+    torch.save({"model": Glip.from_variant("glip-nano").state_dict()}, source)
+    with pytest.raises(UserError, match=r"nowhere.*cannot be written"):
+        teacher.convert("glip-nano", str(source), str(tmp_path / "nowhere" / "a.safetensors"))
     with pytest.raises(UserError, match="no such weights file"):
         teacher.convert("glip-nano", str(tmp_path / "none.pth"), target)
     assert not Path(target).exists()

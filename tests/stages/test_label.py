@@ -102,6 +102,30 @@ def test_where_memory_ran_out_the_batches_are_recorded(
         stage.run_part(run.io())
 
 
+def test_scores_that_are_not_finite_reject_the_row(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes(run, 4)
+    pairs = run.rows("pairs")
+    stage = LabelStage(resolved(run, weights))
+    backbone = stage.teacher.backbone
+    forward = backbone.forward
+    seen = []
+
+    def poisoned(pixels: torch.Tensor) -> list[torch.Tensor]:
+        maps = forward(pixels)
+        if not seen:
+            maps[0][0, 0, 0, 0] = float("inf")
+        seen.append(len(pixels))
+        return maps
+
+    monkeypatch.setattr(backbone, "forward", poisoned)
+    counts = stage.run_part(run.io()).counts
+    assert (counts.out, counts.rejected) == (3, 1) and counts.balanced
+    ((source, reason),) = run.rejects("label").items()
+    assert reason == "non_finite_scores"
+    kept = {row["key"] for row in run.rows("labels")}
+    assert {pair["source_id"] for pair in pairs if pair["key"] not in kept} == {source}
+
+
 def test_a_caption_without_a_picture_is_set_aside(run: Run, weights: Path) -> None:
     scenes(run, 3)
     pairs = run.rows("pairs")
@@ -109,6 +133,13 @@ def test_a_caption_without_a_picture_is_set_aside(run: Run, weights: Path) -> No
     run.io().write("pairs", pa.Table.from_pylist(pairs))
     result = label(run, weights)
     assert result.counts.set_aside == {"no_image": 1} and result.counts.out == 2 and result.counts.balanced
+
+
+def test_fp32_is_fp32(run: Run, weights: Path) -> None:
+    """cuDNN would take TF32 for convolutions, with 10 bits behind the point."""
+    torch.backends.cudnn.allow_tf32 = True
+    assert LabelStage(resolved(run, weights)).teacher.precision == "fp32"
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_what_is_wrong_with_the_teacher_is_one_line(run: Run, weights: Path, tmp_path: Path) -> None:
