@@ -89,10 +89,14 @@ def watched(folder: Path, stage: str) -> dict[str, Any]:
         arguments = command(folder, stage, "--workers", str(WORKERS))
         driver = subprocess.Popen(arguments, cwd=ROOT, stderr=errors, stdout=subprocess.DEVNULL)
         peaks: dict[int, float] = {}
-        while driver.poll() is None:
-            for pid in [driver.pid, *workers_of(driver.pid)]:
-                peaks[pid] = peak_mib(pid) or peaks.get(pid, 0.0)
-            time.sleep(0.2)
+        try:
+            while driver.poll() is None:
+                for pid in [driver.pid, *workers_of(driver.pid)]:
+                    peaks[pid] = peak_mib(pid) or peaks.get(pid, 0.0)
+                time.sleep(0.2)
+        finally:
+            driver.terminate()  # nothing, where it has ended
+            driver.wait()
         errors.seek(0)
         if driver.returncode:
             sys.exit(errors.read())
