@@ -62,6 +62,7 @@ class Grid:
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
     novel_words: float = 0.0  # of all three models
     ungrounded: str = "absent"  # of the student
+    phrase_prompts: float = 0.0  # of the student, and detection prompts of the upper bound's web pairs
     pictures: int = 500  # of the evaluation
     device: str = "cpu"
 
@@ -120,6 +121,7 @@ def cells_of(grid: Grid) -> list[Cell]:
                     **init,
                     "filter.min_score": threshold,
                     "train.ungrounded": grid.ungrounded,
+                    "train.phrase_prompts": grid.phrase_prompts,
                 },
                 ("run --until shard", "train", "evaluate"),
                 (*begins, labels),
@@ -128,6 +130,7 @@ def cells_of(grid: Grid) -> list[Cell]:
             )
             cells[student.name] = student
         true_boxes = {"source": "scenes", "split": "web", "seed": seed, "count": grid.web}
+        true_boxes |= {"detection": grid.phrase_prompts}
         upper = Cell(
             f"upper-s{seed}",
             {
@@ -321,6 +324,7 @@ def main() -> None:
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
     parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
     parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)
+    parser.add_argument("--phrase-prompts", type=float, default=default.phrase_prompts)
     parser.add_argument("--pictures", type=int, default=default.pictures)
     parser.add_argument("--device", default=default.device)
     for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 3.5), ("crops", 1.8)):

@@ -151,11 +151,14 @@ class TrainConfig(Section):
     """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
     negative_captions: Probability = 0.0
     """Probability of packing captions of other samples as negatives."""
+    phrase_prompts: Probability = 0.0
+    """Probability of asking a pseudo sample for a list: its grounded phrases among up to `negative_categories` of other
+    samples, as detection prompts do with categories."""
     novel_words: Probability = 0.0
     """Probability of calling a noun of a gold caption by a random word, so that unknown words are learned to be
     grounded by what else is said."""
     negative_categories: Annotated[int, Field(ge=0)] = 85
-    """Detection prompts: at most so many categories that are not in the picture."""
+    """Detection and phrase prompts: at most so many names that are not in the picture, or not in its caption."""
     min_score: Probability = 0.0
     """Pseudo boxes under it are left out at load time."""
     pseudo_regression: bool = True

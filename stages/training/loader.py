@@ -16,7 +16,7 @@ from stages.stage import RowError
 from stages.training import transforms
 from stages.training.order import Draw, MixedOrder
 from stages.training.samples import Example, Sample
-from stages.training.sets import SampleSet
+from stages.training.sets import SampleSet, ShardSet
 from stages.training.wording import rename
 
 AHEAD = 2  # batches that lie ready, beside those that the threads are at
@@ -83,10 +83,13 @@ class BatchMaker:
         vocabulary = self.vocabularies[draw.set]
         if vocabulary and sample.objects and (not sample.caption or rng.random() < self.detection[draw.set]):
             return transforms.detection_prompt(sample, vocabulary, self.config.negative_categories, rng)
+        samples = self.sets[draw.set]
+        if isinstance(samples, ShardSet) and samples.pseudo and rng.random() < self.config.phrase_prompts:
+            others = samples.phrases_near(draw.index)
+            return transforms.phrase_prompt(sample, others, self.config.negative_categories, rng)
         if self.config.novel_words and not sample.pseudo:
             sample = rename(sample, self.config.novel_words, rng)
         if sample.caption and rng.random() < self.config.negative_captions:
-            samples = self.sets[draw.set]
             others = [samples.sample(int(i)).caption for i in rng.integers(0, len(samples), int(rng.integers(1, 4)))]
             return transforms.pack_captions(sample, [text for text in others if text != sample.caption], rng)
         return sample

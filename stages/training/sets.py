@@ -120,6 +120,10 @@ class ShardSet:
     def vocabulary(self) -> list[str]:
         return []
 
+    def phrases_near(self, index: int) -> list[str]:
+        """Those with boxes of all samples in the same shard, which is open anyway."""
+        return self._locate(index)[0].phrases
+
     def _locate(self, index: int) -> tuple[OpenShard, int]:
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
         if number in self._open:
@@ -147,6 +151,11 @@ class OpenShard:
             raise ValueError(
                 f"{path} holds {len(self.records)} samples, its index says {samples}: run phrasebox verify"
             )
+        self.phrases: list[str] = [
+            record["phrases"][phrase]["text"]
+            for record in self.records
+            for phrase in sorted({box["phrase"] for box in record["boxes"]})
+        ]
 
     def sample(self, row: int, min_score: float, pseudo: bool) -> Sample:
         record = self.records[row]

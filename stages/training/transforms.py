@@ -11,7 +11,7 @@ from model.images import resize, resized_size
 from model.prompt import MAX_TOKENS, encode
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
-from stages.training.wording import exchange
+from stages.training.wording import exchange, last_word
 
 # "left" and "right" as words of their own, in any case.
 SIDE = re.compile(r"(?<![\w-])(?:left|right)(?![\w-])", re.IGNORECASE)
@@ -108,6 +108,39 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
         phrase=np.asarray([place[category] for category, _ in sample.objects], dtype=np.int64),
         scores=np.ones(len(sample.objects), dtype=np.float32),
     )
+
+
+def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.random.Generator) -> Sample:
+    """The sample with phrases for a text: its own that have boxes, among up to `negatives` of `others`, shuffled.
+
+    What detection prompts are to categories, for captions whose boxes a teacher has made (DetCLIP, Yao et al. 2022,
+    section 3.2): one region is told from dozens of names at a time, not only from those of its caption. No other phrase
+    shares its last word with one of the sample, nor with another one. As many as `detection_prompt` asks for, and as
+    the token limit has room for.
+    """
+    grounded = sorted(set(sample.phrase.tolist()))
+    if not grounded:
+        return sample
+    own = [" ".join(sample.caption[start:end] for start, end in sample.spans[phrase]) for phrase in grounded]
+    taken = {last_word(sample.caption, phrase) for phrase in sample.spans}
+    room = MAX_TOKENS - 2 - sum(len(encode(text)) - 1 for text in own)
+    wanted = negatives if rng.random() < 0.5 else int(rng.integers(1, negatives + 1)) if negatives else 0
+    drawn: list[str] = []
+    for i in rng.permutation(len(others)):
+        if len(drawn) == wanted:
+            break
+        text = others[i]
+        word, cost = last_word(text, ((0, len(text)),)), len(encode(text)) - 1  # less [CLS] and [SEP], and a full stop
+        if word and word not in taken and cost <= room:
+            drawn.append(text)
+            taken.add(word)
+            room -= cost
+    names = own + drawn
+    order = rng.permutation(len(names))
+    caption, spans = join_names([names[i] for i in order])
+    place = {grounded[i]: at for at, i in enumerate(order) if i < len(own)}
+    phrase = np.asarray([place[phrase] for phrase in sample.phrase.tolist()], dtype=np.int64)
+    return replace(sample, caption=caption, spans=spans, phrase=phrase)
 
 
 def join_names(names: list[str]) -> tuple[str, tuple[Spans, ...]]:

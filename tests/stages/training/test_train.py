@@ -151,6 +151,19 @@ def test_a_phrase_without_a_pseudo_box_may_teach_nothing(sharded: Path) -> None:
     assert losses([boxed], "unknown") == losses([boxed], "absent")
 
 
+def test_pseudo_samples_are_asked_for_lists_with_phrases_of_their_shard(sharded: Path) -> None:
+    _, captions = make_batches(RunDisk(sharded), small_training(flip=0.0))
+    _, lists = make_batches(RunDisk(sharded), small_training(flip=0.0, phrase_prompts=1.0))
+    texts = {text for index in range(16) for text in ShardSet(RunDisk(sharded)).phrases_near(index)}
+    for caption, prompt in zip(captions.make(0).examples, lists.make(0).examples, strict=True):
+        names = prompt.caption.split(". ")
+        own = [caption.caption[start:end] for ((start, end),) in caption.spans]
+        grounded = [own[phrase] for phrase in caption.phrase]
+        assert [names[phrase] for phrase in prompt.phrase] == grounded and set(names) <= texts
+        assert len(names) > len(set(grounded))
+        np.testing.assert_array_equal(prompt.boxes, caption.boxes)
+
+
 def test_tokens_of_unknown_phrases_alone_are_left_out() -> None:
     rows = torch.zeros(3, 256)
     rows[0, [1, 2]] = rows[1, [2, 3]] = rows[2, [5]] = 1

@@ -9,7 +9,7 @@ from model.prompt import encode
 from stages.sources.scenes import draw_scene
 from stages.training.samples import Example, Sample
 from stages.training.sets import SceneSet
-from stages.training.transforms import decode, detection_prompt, flip, join_names, pack_captions
+from stages.training.transforms import decode, detection_prompt, flip, join_names, pack_captions, phrase_prompt
 
 
 def scene_sample(index: int) -> Sample:
@@ -114,6 +114,29 @@ def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None
         names = prompt.caption.split(". ")
         assert present <= set(names) <= set(vocabulary) and len(names) == len(set(names)) <= len(present) + 30
         assert sorted(named(prompt)) == sorted((name, tuple(map(float, box))) for name, box in sample.objects)
+
+
+def test_a_phrase_prompt_asks_for_what_was_grounded_among_phrases_of_others() -> None:
+    others = ["two dogs", "A Dog", "an old car", "one more cat", "the", "350", "a long " * 200 + "road"]
+    seen: set[str] = set()
+    for seed in range(60):
+        sample = scene_sample(seed % 20)
+        sample = sample.keep(sample.phrase != 0)  # the first phrase lost its boxes
+        prompt = phrase_prompt(sample, others, 4, np.random.default_rng(seed))
+        if not len(sample.boxes):
+            assert prompt is sample
+            continue
+        assert named(prompt) == named(sample)  # the same words, each with the same boxes
+        names = prompt.caption.split(". ")
+        own = {name for name, _ in named(sample)}
+        added = [name for name in names if name not in own]
+        assert [prompt.caption[start:end] for ((start, end),) in prompt.spans] == names and own <= set(names)
+        assert len(added) <= 4 and set(added) <= {"two dogs", "A Dog", "an old car", "one more cat", "the"}
+        assert len({name.split()[-1].lower() for name in added}) == len(added)
+        ends = {sample.caption[start:end].split()[-1].lower() for ((start, end),) in sample.spans}
+        assert not ends & {name.split()[-1].lower() for name in added}  # nor a word of the phrase that has no box
+        seen |= set(added)
+    assert seen == {"two dogs", "A Dog", "an old car", "one more cat", "the"}
 
 
 def test_packed_captions_keep_the_phrases_of_their_own() -> None:
