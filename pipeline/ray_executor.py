@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -160,10 +160,12 @@ class RayExecutor:
             "log_to_driver": self._verbose,
             "logging_level": logging.INFO if self._verbose else logging.ERROR,
         }
-        if self._address:
-            self._join(options)
-        else:
-            self._start_locally(options)
+        # Ray has workers import from the folder that the driver is in before all else; this one holds no packages.
+        with chdir(Path(sys.executable).parent):
+            if self._address:
+                self._join(options)
+            else:
+                self._start_locally(options)
         signal.signal(signal.SIGTERM, on_term)
         if not self._verbose:
             hush()
@@ -173,8 +175,10 @@ class RayExecutor:
         import ray
 
         assert self._address is not None
-        reach(self._address)
+        where = reach(self._address)
         try:
+            if where:
+                greet(where)
             ray.init(address=self._address, runtime_env=_shipped_code(), **options)
         except Exception as error:  # noqa: BLE001 - Ray has many kinds for a cluster that does not take a driver
             raise UserError(f"--address {self._address}: {refusal(error)}") from None
@@ -203,14 +207,18 @@ def hush() -> None:
         worker.print_to_stdstream = lambda *_, **__: None
 
 
-def reach(address: str) -> None:
-    """Raises UserError where nobody listens: Ray itself would try for minutes."""
-    if address == "auto" and not os.environ.get("RAY_ADDRESS"):
+def reach(address: str) -> str:
+    """`host:port` of the cluster, empty where it is for Ray to find, or a proxy's.
+
+    Raises UserError where nobody listens: Ray itself would try for minutes.
+    """
+    if address == "auto":
         known = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
-        address = known.read_text().strip() if known.is_file() else ""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+        address = os.environ.get("RAY_ADDRESS") or (known.read_text().strip() if known.is_file() else "")
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
     if not host or not port.isdigit():
-        return
+        return ""
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
     except OSError as error:
@@ -218,13 +226,25 @@ def reach(address: str) -> None:
             f"--address {address}: no Ray cluster answers there ({error.strerror or error}); "
             "start one with `ray start --head`, or leave --address out"
         ) from None
+    return "" if scheme else place
+
+
+def greet(place: str) -> None:
+    """Raises what Ray has to say where a cluster wants another token, or what listens is none.
+
+    `ray.init` would try twenty times, and keep the reason to itself.
+    """
+    from ray import _raylet
+
+    raylet: Any = _raylet
+    raylet.GcsClient(address=place)
 
 
 def refusal(error: Exception) -> str:
-    """Why a cluster that listens did not take this driver, as far as it can be told: Ray itself only says that."""
+    """Why a cluster that listens did not take this driver, as far as it can be told."""
     import ray
 
-    said = " ".join(str(error).split())[:300]
+    said = " ".join(str(error).split()).partition(". ")[0][:300]
     return (
         f"somebody listens there, but no Ray cluster that takes this driver ({said}); a cluster with a token wants "
         f"RAY_AUTH_MODE=token and RAY_AUTH_TOKEN in the environment, and every machine Ray {ray.__version__}"
@@ -243,4 +263,5 @@ def _resources() -> dict[str, float]:
 def _shipped_code() -> dict[str, Any]:
     """A cluster's nodes run the code of this checkout, whatever is installed there."""
     home = Path(__file__).resolve().parent.parent
-    return {"py_modules": [str(home / name) for name in ("schemas", "model", "stages", "pipeline")]}
+    modules = [str(home / name) for name in ("schemas", "model", "stages", "pipeline")]
+    return {"py_modules": modules, "excludes": ["__pycache__"]}
