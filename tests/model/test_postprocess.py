@@ -105,6 +105,7 @@ def iou(a: Box, b: Box) -> float:
 
 CASES = {
     "official": OFFICIAL,
+    "high threshold": Settings(threshold=0.3, limit=1000),  # on the mean, before centerness
     "few candidates": Settings(per_level=30),
     "few boxes": Settings(limit=25),
     "ground": Settings(threshold=0.01, score_floor=0.1, limits_per_phrase=True),
