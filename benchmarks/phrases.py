@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("modes", nargs="*", choices=[*MODES, []], help="all, where none is named")
     parser.add_argument("--captions", type=int, default=30_000, help="captions to time")
     parser.add_argument("--memory", type=int, default=1_000_000, help="captions to pass for the memory figure")
-    parser.add_argument("--parts", type=int, default=40, help="parts of 10,000 captions for the workers")
+    parser.add_argument("--parts", type=int, default=100, help="parts of 10,000 captions for the workers")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "phrases.json")
     args = parser.parse_args()
     captions, source = real_captions(args.captions)
