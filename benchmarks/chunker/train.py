@@ -19,7 +19,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TEACHERS = 3  # first chunkers: what one gets wrong the others mostly do not
-FIRST_HIDDEN = 96  # units of their layers: as good for labels as the 160 of the shipped one, and faster
 WEIGHTS = HERE.parents[1] / "stages" / "chunking" / "weights.npz"
 
 
@@ -51,7 +50,7 @@ def main() -> None:
     voters = ("--model", args.md, "--model", args.sm, "--captions", *args.captions, "--without", args.without)
     silver = step(work / "silver.jsonl", "silver.py", *voters)
     vectors = step(work / "vectors.npz", "vectors.py", "--model", args.md, "--silver", silver)
-    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4, "--hidden", FIRST_HIDDEN)
+    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
     firsts = [step(work / f"first{i}.npz", "fit.py", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
     refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", *firsts)
     taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)
