@@ -149,7 +149,11 @@ def _walk(folder: Path, name: str) -> Iterator[tuple[str, os.stat_result]]:
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(Path(entry.path), path)
             elif not entry.name.startswith("."):
-                yield path, entry.stat()
+                try:
+                    stat = entry.stat()
+                except FileNotFoundError:
+                    continue  # gone since the listing, as the heartbeat of an attempt that has ended
+                yield path, stat
 
 
 class ObjectStorage(Storage):

@@ -104,7 +104,7 @@ def test_it_is_what_loops_over_regions_and_phrases_give() -> None:
     for own in ([torch.ones_like(x) for x in weights], weights):
         expected = by_hand(module, maps, states, boxes, choices, texts, own)
         found = module(maps, states, boxes, choices, texts, own)
-        assert float(found) == pytest.approx(expected, rel=1e-5)
+        assert found.item() == pytest.approx(expected, rel=1e-5)
     assert float(module(maps, states, boxes, choices, texts)) != pytest.approx(expected)
 
 

@@ -20,6 +20,7 @@ from toy_runs import data_files, make_config, run_toys, write_source
 from toys import PROJECT
 
 from pipeline import drafts, lock, store_errors
+from pipeline import storage as storage_module
 from pipeline.drafts import Draft
 from pipeline.files import PartFiles, SourceFiles, sha256_of
 from pipeline.ledger import Ledger
@@ -390,6 +391,18 @@ def test_a_run_on_another_machine_is_seen_respected_and_followed(
     run_toys(make_config(tmp_path / "local", source, train__steps=20))
     for path, sha256 in data_files(tmp_path / "local").items():
         assert hashlib.sha256(storage.read(path)).hexdigest() == sha256
+
+
+def test_a_file_that_goes_while_its_folder_is_listed_is_not_there(tmp_path: Path) -> None:
+    """As heartbeats do, which the driver lists while workers end."""
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    walk = storage_module._walk(tmp_path, "state/attempts")
+    first, _ = next(walk)
+    for path in tmp_path.iterdir():
+        if path.name != first[-1]:
+            path.unlink()
+    assert list(walk) == []
 
 
 def test_of_two_runs_that_begin_at_the_same_moment_the_first_one_has_the_store(
