@@ -105,7 +105,7 @@ def test_it_is_what_loops_over_regions_and_phrases_give() -> None:
         expected = by_hand(module, maps, states, boxes, choices, texts, own)
         found = module(maps, states, boxes, choices, texts, own)
         assert found.item() == pytest.approx(expected, rel=1e-5)
-    assert float(module(maps, states, boxes, choices, texts)) != pytest.approx(expected)
+    assert module(maps, states, boxes, choices, texts).item() != pytest.approx(expected)
 
 
 def test_phrases_of_other_images_are_negatives() -> None:
