@@ -130,7 +130,7 @@ def test_a_batch_without_boxes_adds_nothing_and_keeps_its_graph() -> None:
     none = [own[:0] for own in boxes]
     loss = module(maps, states, none, [Choice(c.tokens, c.phrase[:0]) for c in choices], texts)
     loss.backward()
-    assert float(loss) == 0 and all(x.grad is not None and not x.grad.any() for x in module.parameters())
+    assert loss.item() == 0 and all(x.grad is not None and not x.grad.any() for x in module.parameters())
 
 
 def test_the_model_gives_it_its_features_from_before_the_fusion() -> None:
