@@ -121,7 +121,7 @@ def test_equal_words_are_one_class() -> None:
     assert class_numbers(["a dog", "A  Dog", "dog", "a dog"], torch.device("cpu")).tolist() == [0, 0, 1, 0]
     scores = torch.tensor([[9.0, 9.0, -9.0], [-9.0, -9.0, 9.0]])
     same = torch.tensor([[True, True, False], [False, False, True]])  # two answers that the first cannot tell apart
-    assert float(contrast(scores, same, torch.ones(2))) == pytest.approx(math.log(2) / 4, abs=1e-3)
+    assert contrast(scores, same, torch.ones(2)).item() == pytest.approx(math.log(2) / 4, abs=1e-3)
 
 
 def test_a_batch_without_boxes_adds_nothing_and_keeps_its_graph() -> None:
@@ -147,7 +147,7 @@ def test_the_model_gives_it_its_features_from_before_the_fusion() -> None:
     ]
     plain = glip.losses(images, captions, spans, targets)
     losses = glip.losses(images, captions, spans, targets, contrast=module)
-    assert {name: float(losses[name]) for name in plain} == {name: float(value) for name, value in plain.items()}
+    assert {name: losses[name].item() for name in plain} == {name: value.item() for name, value in plain.items()}
     losses["loss_contrastive"].backward()
     touched = {name.split(".")[0] for name, x in glip.named_parameters() if x.grad is not None and x.grad.any()}
     assert touched == {"backbone", "language_backbone"}
@@ -173,5 +173,5 @@ def test_padding_a_share_to_its_batch_gives_the_losses_of_the_batch() -> None:
         for image, target in zip(images, targets)
     ]
     for name, value in whole.items():
-        assert float(value) == pytest.approx(sum(float(own[name]) for own in apart), rel=1e-4)
+        assert value.item() == pytest.approx(sum(own[name].item() for own in apart), rel=1e-4)
     torch.testing.assert_close(seen[0], seen[1] + seen[2])
