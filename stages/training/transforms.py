@@ -94,7 +94,7 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
     """
     present = sorted({category for category, _ in sample.objects})
     absent = [name for name in vocabulary if name not in set(present)]
-    wanted = negatives if rng.random() < 0.5 else int(rng.integers(1, negatives + 1)) if negatives else 0
+    wanted = how_many(negatives, rng)
     drawn = list(rng.permutation(len(absent))[:wanted])
     names = present + [absent[i] for i in drawn]
     order = rng.permutation(len(names))
@@ -113,8 +113,8 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
 def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.random.Generator) -> Sample:
     """The sample with phrases for a text: its own that have boxes, among up to `negatives` of `others`, shuffled.
 
-    What detection prompts are to categories, for captions whose boxes a teacher has made (DetCLIP, Yao et al. 2022,
-    section 3.2): one region is told from dozens of names at a time, not only from those of its caption. No other phrase
+    What detection prompts are to categories, for captions whose boxes a teacher has made (after DetCLIP, Yao et al.
+    2022): one region is told from dozens of names at a time, not only from those of its caption. No other phrase
     shares its last word with one of the sample, nor with another one. As many as `detection_prompt` asks for, and as
     the token limit has room for.
     """
@@ -124,14 +124,17 @@ def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.ran
     own = [" ".join(sample.caption[start:end] for start, end in sample.spans[phrase]) for phrase in grounded]
     taken = {last_word(sample.caption, phrase) for phrase in sample.spans}
     room = MAX_TOKENS - 2 - sum(len(encode(text)) - 1 for text in own)
-    wanted = negatives if rng.random() < 0.5 else int(rng.integers(1, negatives + 1)) if negatives else 0
+    wanted = how_many(negatives, rng)
     drawn: list[str] = []
     for i in rng.permutation(len(others)):
         if len(drawn) == wanted:
             break
         text = others[i]
-        word, cost = last_word(text, ((0, len(text)),)), len(encode(text)) - 1  # less [CLS] and [SEP], and a full stop
-        if word and word not in taken and cost <= room:
+        word = last_word(text, ((0, len(text)),))
+        if not word or word in taken:
+            continue
+        cost = len(encode(text)) - 1  # less [CLS] and [SEP], and a full stop
+        if cost <= room:
             drawn.append(text)
             taken.add(word)
             room -= cost
@@ -141,6 +144,11 @@ def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.ran
     place = {grounded[i]: at for at, i in enumerate(order) if i < len(own)}
     phrase = np.asarray([place[phrase] for phrase in sample.phrase.tolist()], dtype=np.int64)
     return replace(sample, caption=caption, spans=spans, phrase=phrase)
+
+
+def how_many(negatives: int, rng: np.random.Generator) -> int:
+    """All of them with probability 0.5, else a uniform number from 1 on; as GLIP's detection data."""
+    return negatives if rng.random() < 0.5 else int(rng.integers(1, negatives + 1)) if negatives else 0
 
 
 def join_names(names: list[str]) -> tuple[str, tuple[Spans, ...]]:

@@ -12,12 +12,11 @@ from torch import Tensor
 from model.glip import Glip
 from model.head import HeadOutput
 from model.losses import assign, head_losses
+from tests.model.boxes import Box, iou
 
 PADDED = (96, 128)
 SIZES = [(12, 16), (6, 8), (3, 4), (2, 2), (1, 1)]  # P6 and P7: rounded up
 TOKENS = 10
-
-Box = tuple[float, float, float, float]
 
 
 def anchors() -> list[list[Box]]:
@@ -32,13 +31,6 @@ def anchors() -> list[list[Box]]:
                 level.append((x - reach, y - reach, x + reach, y + reach))
         levels.append(level)
     return levels
-
-
-def iou(a: Box, b: Box) -> float:
-    width = max(min(a[2], b[2]) - max(a[0], b[0]) + 1, 0)
-    height = max(min(a[3], b[3]) - max(a[1], b[1]) + 1, 0)
-    area = [(x[2] - x[0] + 1) * (x[3] - x[1] + 1) for x in (a, b)]
-    return width * height / (area[0] + area[1] - width * height)
 
 
 def centre(a: Box) -> tuple[float, float]:

@@ -10,13 +10,12 @@ import torch
 
 from model.head import OFFICIAL, HeadOutput, postprocess
 from model.postprocess import Settings
+from tests.model.boxes import Box, iou
 
 SIZES = [(20, 24), (10, 12), (5, 6), (3, 3), (2, 2)]  # maps of P3 .. P7 for a padded image of 160 x 192
 IMAGES = [(160, 192), (121, 141)]  # (h, w) of the resized images: the second one is smaller than its padding
 TOKENS, UNREAD = 7, 6  # the last token belongs to no phrase
 PHRASES = [[[1], [2, 3], [], [4, 5, 1]], [[3]]]  # tokens of every phrase, by image
-
-Box = tuple[float, float, float, float]
 
 
 class Found(NamedTuple):
@@ -94,13 +93,6 @@ def suppressed(found: list[Found], most: float) -> list[Found]:
         if all(one.phrase != other.phrase or iou(one.box, other.box) <= most for other in kept):
             kept.append(one)
     return kept
-
-
-def iou(a: Box, b: Box) -> float:
-    width = max(min(a[2], b[2]) - max(a[0], b[0]) + 1, 0)
-    height = max(min(a[3], b[3]) - max(a[1], b[1]) + 1, 0)
-    areas = [(x[2] - x[0] + 1) * (x[3] - x[1] + 1) for x in (a, b)]
-    return width * height / (sum(areas) - width * height)
 
 
 CASES = {
