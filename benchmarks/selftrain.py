@@ -63,6 +63,7 @@ class Grid:
     novel_words: float = 0.0  # of all three models
     ungrounded: str = "absent"  # of the student
     phrase_prompts: float = 0.0  # of the student, and detection prompts of the upper bound's web pairs
+    repeat_below: float = 0.0  # of all three models
     pictures: int = 500  # of the evaluation
     device: str = "cpu"
 
@@ -157,6 +158,7 @@ def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[st
     return {
         **{"train.seed": seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size, "train.crop_steps": 0},
         **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.novel_words": grid.novel_words},
+        "train.repeat_below": grid.repeat_below,
         **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
         **{"evaluate.count": grid.pictures, "evaluate.models": ["student"]},
     }
@@ -325,6 +327,7 @@ def main() -> None:
     parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
     parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)
     parser.add_argument("--phrase-prompts", type=float, default=default.phrase_prompts)
+    parser.add_argument("--repeat-below", type=float, default=default.repeat_below)
     parser.add_argument("--pictures", type=int, default=default.pictures)
     parser.add_argument("--device", default=default.device)
     for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 3.5), ("crops", 1.8)):

@@ -90,7 +90,7 @@ def members(at: int) -> list[tuple[str, bytes]]:
 def ours(files: RunFiles, sides: tuple[int, int] | None) -> Iterator[Any]:
     """Every sample of the shards once, in a training's order, as an example."""
     shards = ShardSet(files)
-    for index in shards.order(0, 0, 0).tolist():
+    for index in shards.order(np.ones(len(shards), dtype=np.int64), 0, 0, 0).tolist():
         example = transforms.decode(shards.sample(index), MAX_PIXELS)
         yield transforms.resized(example, sides) if sides else example
 
@@ -101,7 +101,7 @@ def bare(files: RunFiles, sides: tuple[int, int] | None) -> Iterator[Any]:
 
     root = Path(files.storage.root) / "shards"
     names = [entry["file"] for entry in json.loads((root / "index.json").read_text())["shards"]]
-    order = shuffled_in_blocks([1] * len(names), len(names), 0, 0, 0)
+    order = shuffled_in_blocks(np.ones(len(names), dtype=np.int64), [1] * len(names), len(names), 0, 0, 0)
     urls = [str(root / names[i]) for i in order]
     for image, record in webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8").to_tuple("jpg", "json"):
         yield (resize(image, resized_size(image.shape, sides)) if sides else image), record

@@ -154,6 +154,8 @@ class TrainConfig(Section):
     phrase_prompts: Probability = 0.0
     """Probability of asking a pseudo sample for a list: its grounded phrases among up to `negative_categories` of other
     samples, as detection prompts do with categories."""
+    repeat_below: Probability = 0.0
+    """Repeat-factor sampling: what a smaller share of a set's samples show comes more often, the rarer the more."""
     novel_words: Probability = 0.0
     """Probability of calling a noun of a gold caption by a random word, so that unknown words are learned to be
     grounded by what else is said."""

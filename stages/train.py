@@ -10,6 +10,9 @@ from stages.label import resolve_device, weights_sha256
 from stages.stage import Input, RunIO, UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from model.glip import Glip
     from stages.training.loader import BatchMaker
     from stages.training.sets import SampleSet
@@ -155,6 +158,7 @@ def start_model(config: Any) -> Glip:
 def make_batches(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], BatchMaker]:
     """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn."""
     from model.variants import get_variant
+    from stages.training.balance import repeats
     from stages.training.loader import BatchMaker
     from stages.training.order import MixedOrder
 
@@ -165,17 +169,32 @@ def make_batches(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], BatchMak
             "is empty; lower filter.min_score or name a gold set"
         )
     values = list(sets.values())
+    factors = [factors_of(samples, config.train.repeat_below) for samples in values]  # per set (n,)
+    seed = config.train.seed
     order = MixedOrder(
         sizes=[len(samples) for samples in values],
         weights=weights,
-        seed=config.train.seed,
-        shuffle=lambda number, epoch: values[number].order(config.train.seed, number, epoch),
+        seed=seed,
+        shuffle=lambda number, epoch: values[number].order(
+            repeats(factors[number], seed, number, epoch), seed, number, epoch
+        ),
         shape=lambda number, index: values[number].shape(index),
         batch_size=config.train.batch_size,
     )
     variant = get_variant(config.train.variant)
     sides = (variant.short, variant.long)
     return sets, BatchMaker(values, detection, order, config.train, config.ingest.max_pixels, sides)
+
+
+def factors_of(samples: SampleSet, below: float) -> NDArray[np.float64]:
+    """(n,): how often each sample comes in an epoch of its set."""
+    import numpy as np
+
+    from stages.training.balance import repeat_factors
+
+    if not below:
+        return np.ones(len(samples))
+    return repeat_factors([samples.names(index) for index in range(len(samples))], below)
 
 
 def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float], list[float]]:

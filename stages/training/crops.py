@@ -108,7 +108,8 @@ class CropStream:
 
     def _next(self) -> int:
         if not self.order:
-            self.order = self.gold.order(self.seed, 99, self.epoch).tolist()[::-1]
+            once = np.ones(len(self.gold), dtype=np.int64)
+            self.order = self.gold.order(once, self.seed, 99, self.epoch).tolist()[::-1]
             self.epoch += 1
         return self.order.pop()
 

@@ -1,7 +1,8 @@
 """Which sample comes when: a pure function of the seed and the position, so that resuming needs no state.
 
 Sets are mixed by weight: one epoch of the mixture holds each sample of set i `weight_i` times (GLIP's "copies"; a
-fraction draws that share of it). Positions are cut into windows of some batches; within a window samples are sorted by
+fraction draws that share of it); within that, a set's own order may hold some of its samples more often than others
+(stages/training/balance.py). Positions are cut into windows of some batches; within a window samples are sorted by
 shape, so that a batch pads little (GLIP groups wide and tall images), and the batches of the window are shuffled again.
 """
 
@@ -28,7 +29,8 @@ class Draw:
 class MixedOrder:
     """Positions 0, 1, 2, ... of an endless training to samples.
 
-    `shuffle(set, epoch)` gives the order of one set in one epoch, as an array of indices (n,).
+    `shuffle(set, epoch)` gives the order of one set in one epoch, as an array of indices; all epochs of a set are
+    equally long.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MixedOrder:
         self.rates = np.asarray(sizes, dtype=np.float64) * np.asarray(weights, dtype=np.float64)
         self.epoch_size = max(1, round(float(self.rates.sum())))
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._lengths: dict[int, int] = {}  # of an epoch of each set
         self._window: tuple[int, list[list[Draw]]] | None = None
 
     def batch(self, step: int) -> list[Draw]:
@@ -71,7 +74,7 @@ class MixedOrder:
         epoch, place = divmod(position, self.epoch_size)
         chosen, ordinal = self._places(epoch)[place]
         count = self._count(int(chosen)) * epoch + int(ordinal)  # so many of this set were drawn before
-        set_epoch, index = divmod(count, self.sizes[chosen])
+        set_epoch, index = divmod(count, self._length(int(chosen)))
         return Draw(position, int(chosen), int(self._order(int(chosen), set_epoch)[index]))
 
     def _count(self, chosen: int) -> int:
@@ -95,6 +98,11 @@ class MixedOrder:
         self._orders[-1] = (epoch, places)
         return places
 
+    def _length(self, chosen: int) -> int:
+        if chosen not in self._lengths:
+            self._lengths[chosen] = len(self._order(chosen, 0))
+        return self._lengths[chosen]
+
     def _order(self, chosen: int, epoch: int) -> NDArray[np.int64]:
         cached = self._orders.get(chosen)
         if cached is None or cached[0] != epoch:
@@ -103,21 +111,23 @@ class MixedOrder:
         return cached[1]
 
 
-def shuffled(size: int, seed: int, chosen: int, epoch: int) -> NDArray[np.int64]:
-    """A plain permutation (size,)."""
-    return np.random.default_rng([seed, 1, chosen, epoch]).permutation(size)
+def shuffled(counts: NDArray[np.int64], seed: int, chosen: int, epoch: int) -> NDArray[np.int64]:
+    """A plain permutation in which each index (n,) occurs as often as `counts` says."""
+    return np.random.default_rng([seed, 1, chosen, epoch]).permutation(np.repeat(np.arange(len(counts)), counts))
 
 
-def shuffled_in_blocks(blocks: list[int], group: int, seed: int, chosen: int, epoch: int) -> NDArray[np.int64]:
+def shuffled_in_blocks(
+    counts: NDArray[np.int64], blocks: list[int], group: int, seed: int, chosen: int, epoch: int
+) -> NDArray[np.int64]:
     """A permutation that stays within `group` shuffled blocks (shards) at a time, so that few files are open at once.
 
-    `blocks` are the sizes of consecutive index ranges; every index occurs exactly once.
+    `blocks` are the sizes of consecutive index ranges; every index (n,) occurs as often as `counts` says.
     """
     rng = np.random.default_rng([seed, 1, chosen, epoch])
-    starts = np.concatenate([[0], np.cumsum(blocks)])[:-1]
+    starts = np.concatenate([[0], np.cumsum(blocks)])
     parts = []
     order = rng.permutation(len(blocks))
     for at in range(0, len(order), group):
-        indices = np.concatenate([starts[b] + np.arange(blocks[b]) for b in order[at : at + group]])
-        parts.append(rng.permutation(indices))
+        indices = np.concatenate([np.arange(starts[b], starts[b + 1]) for b in order[at : at + group]])
+        parts.append(rng.permutation(np.repeat(indices, counts[indices])))
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from stages.stage import Files, ImageRef, RowError, RunIO, UserError
 from stages.training.order import shuffled, shuffled_in_blocks
-from stages.training.samples import Sample, box_array
+from stages.training.samples import Sample, Spans, box_array
+from stages.training.wording import last_words
 
 OPEN_SHARDS = 16
 
@@ -32,8 +33,12 @@ class SampleSet(Protocol):
         """(height, width), upright."""
         ...
 
-    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        """The order of one epoch: every index once."""
+    def names(self, index: int) -> frozenset[str]:
+        """What sample i shows: its categories, or the last words of its phrases that have boxes; without its pixels."""
+        ...
+
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        """The order of one epoch: each index (n,) as often as `counts` says."""
         ...
 
     def vocabulary(self) -> list[str]:
@@ -74,8 +79,13 @@ class SceneSet:
         width, height = scene_size(self.split, self.seed, index)
         return height, width
 
-    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled(self.count, seed, number, epoch)
+    def names(self, index: int) -> frozenset[str]:
+        from stages.sources.scenes import scene_nouns
+
+        return scene_nouns(self.split, self.seed, index)
+
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
         """The nouns that may occur in this split."""
@@ -114,8 +124,13 @@ class ShardSet:
         shard, row = self._locate(index)
         return int(shard.records[row]["height"]), int(shard.records[row]["width"])
 
-    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled_in_blocks([samples for _, samples in self.shards], OPEN_SHARDS // 2, seed, number, epoch)
+    def names(self, index: int) -> frozenset[str]:
+        shard, row = self._locate(index)
+        return shard.names(row, self.min_score)
+
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        blocks = [samples for _, samples in self.shards]
+        return shuffled_in_blocks(counts, blocks, OPEN_SHARDS // 2, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
         return []
@@ -174,6 +189,12 @@ class OpenShard:
         )
         return sample.keep(scores >= min_score)
 
+    def names(self, row: int, min_score: float) -> frozenset[str]:
+        record = self.records[row]
+        shown = {box["phrase"] for box in record["boxes"] if box["score"] >= min_score}
+        phrases = [record["phrases"][phrase] for phrase in shown]
+        return last_words(record["caption"], [((phrase["start"], phrase["end"]),) for phrase in phrases])
+
     def close(self) -> None:
         self._stack.close()
 
@@ -231,8 +252,11 @@ class RunGoldSet:
     def shape(self, index: int) -> tuple[int, int]:
         return self.rows[index][1]["height"], self.rows[index][1]["width"]
 
-    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled(len(self), seed, number, epoch)
+    def names(self, index: int) -> frozenset[str]:
+        return frozenset(box["category"] for box in self.rows[index][2]["boxes"])
+
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
         return sorted({box["category"] for _, _, gold in self.rows for box in gold["boxes"]})
@@ -286,8 +310,11 @@ class CocoSet:
     def shape(self, index: int) -> tuple[int, int]:
         return int(self.rows[index][0]["height"]), int(self.rows[index][0]["width"])
 
-    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled(len(self), seed, number, epoch)
+    def names(self, index: int) -> frozenset[str]:
+        return frozenset(category for category, _ in self.rows[index][1])
+
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
         return self._names
@@ -313,13 +340,12 @@ class MdetrSet:
 
     def sample(self, index: int) -> Sample:
         row = self.rows[index]
-        spans: dict[tuple[tuple[int, int], ...], int] = {}
+        spans: dict[Spans, int] = {}
         boxes, phrase = [], []
         for annotation in self.boxes[row["id"]]:
             x, y, width, height = annotation["bbox"]
-            key = tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
             boxes.append((float(x), float(y), float(x + width), float(y + height)))
-            phrase.append(spans.setdefault(key, len(spans)))
+            phrase.append(spans.setdefault(phrase_spans(annotation), len(spans)))
         return Sample(
             key=str(row["id"]),
             image=read_image(
@@ -337,11 +363,20 @@ class MdetrSet:
     def shape(self, index: int) -> tuple[int, int]:
         return int(self.rows[index]["height"]), int(self.rows[index]["width"])
 
-    def order(self, seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled(len(self), seed, number, epoch)
+    def names(self, index: int) -> frozenset[str]:
+        row = self.rows[index]
+        return last_words(row["caption"], [phrase_spans(box) for box in self.boxes[row["id"]]])
+
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
         return []
+
+
+def phrase_spans(annotation: dict[str, Any]) -> Spans:
+    """The characters of the caption that an annotation of MDETR's names."""
+    return tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
 
 
 def safe_name(name: str) -> str:

@@ -117,19 +117,26 @@ def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.ran
     2022): one region is told from dozens of names at a time, not only from those of its caption. No other phrase
     shares its last word with one of the sample, nor with another one. As many as `detection_prompt` asks for, and as
     the token limit has room for.
+
+    A phrase comes without its first words, as many as chance says, so that "my yellow scooter" is at times asked for as
+    "scooter", where no colour helps to find it; those of one sample that share their last word stay whole.
     """
     grounded = sorted(set(sample.phrase.tolist()))
     if not grounded:
         return sample
-    own = [" ".join(sample.caption[start:end] for start, end in sample.spans[phrase]) for phrase in grounded]
-    taken = {last_word(sample.caption, phrase) for phrase in sample.spans}
+    ends = [last_word(sample.caption, phrase) for phrase in sample.spans]
+    own = []
+    for phrase in grounded:
+        text = " ".join(sample.caption[start:end] for start, end in sample.spans[phrase])
+        own.append(shortened(text, rng) if ends.count(ends[phrase]) == 1 else text)
+    taken = set(ends)
     room = MAX_TOKENS - 2 - sum(len(encode(text)) - 1 for text in own)
     wanted = how_many(negatives, rng)
     drawn: list[str] = []
     for i in rng.permutation(len(others)):
         if len(drawn) == wanted:
             break
-        text = others[i]
+        text = shortened(others[i], rng)
         word = last_word(text, ((0, len(text)),))
         if not word or word in taken:
             continue
@@ -144,6 +151,12 @@ def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.ran
     place = {grounded[i]: at for at, i in enumerate(order) if i < len(own)}
     phrase = np.asarray([place[phrase] for phrase in sample.phrase.tolist()], dtype=np.int64)
     return replace(sample, caption=caption, spans=spans, phrase=phrase)
+
+
+def shortened(phrase: str, rng: np.random.Generator) -> str:
+    """The phrase without its first words: from none to all but the last, each as likely."""
+    words = phrase.split()
+    return " ".join(words[int(rng.integers(len(words))) :]) if words else phrase
 
 
 def how_many(negatives: int, rng: np.random.Generator) -> int:

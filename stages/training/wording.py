@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -61,6 +62,11 @@ def last_word(caption: str, phrase: Spans) -> str:
     start, end = phrase[-1]
     words = WORD.findall(caption[start:end])
     return words[-1].lower() if words else ""
+
+
+def last_words(caption: str, phrases: Iterable[Spans]) -> frozenset[str]:
+    """Of all phrases that have a word."""
+    return frozenset(word for phrase in phrases if (word := last_word(caption, phrase)))
 
 
 @lru_cache(maxsize=1)

@@ -61,6 +61,14 @@ def draw_scene(split: str, seed: int, index: int) -> Scene:
     return Scene(jpeg, width, height, caption.text, caption.spans, caption.nouns, boxes, objects)
 
 
+def scene_nouns(split: str, seed: int, index: int) -> frozenset[str]:
+    """The names of everything in the picture of a scene, without drawing it."""
+    stream = Stream.of_scene(split, seed, index)
+    width, height = choose_size(stream)
+    groups = choose_groups(split, seed, index, stream)
+    return frozenset(groups[thing.group].noun.name for thing in place(groups, width, height, stream))
+
+
 def scene_size(split: str, seed: int, index: int) -> tuple[int, int]:
     """(width, height) of a scene without drawing it."""
     return choose_size(Stream.of_scene(split, seed, index))

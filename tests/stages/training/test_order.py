@@ -15,7 +15,7 @@ def make(sizes: list[int], weights: list[float], batch_size: int = 4, seed: int 
         sizes,
         weights,
         seed,
-        shuffle=lambda number, epoch: shuffled(sizes[number], seed, number, epoch),
+        shuffle=lambda number, epoch: shuffled(np.ones(sizes[number], dtype=np.int64), seed, number, epoch),
         shape=lambda number, index: (100 + index % 7, 100),
         batch_size=batch_size,
     )
@@ -52,7 +52,7 @@ def test_batches_hold_samples_of_like_shape() -> None:
 
 def test_blocks_are_shuffled_without_loss_and_few_are_open_at_once() -> None:
     blocks = [5, 1, 7, 3, 8, 2]
-    order = shuffled_in_blocks(blocks, group=2, seed=1, chosen=0, epoch=0)
+    order = shuffled_in_blocks(np.ones(sum(blocks), dtype=np.int64), blocks, group=2, seed=1, chosen=0, epoch=0)
     assert sorted(order) == list(range(sum(blocks)))
     owner = np.repeat(np.arange(len(blocks)), blocks)[order]
     changes = [set(owner[max(0, at - 1) : at + 1]) for at in range(len(owner))]
@@ -67,3 +67,19 @@ def test_blocks_are_shuffled_without_loss_and_few_are_open_at_once() -> None:
 def test_an_empty_set_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         make([3, 0], [1.0, 1.0])
+
+
+def test_a_set_whose_order_is_longer_than_the_set_goes_on_where_it_was() -> None:
+    counts = np.array([1, 3, 1, 2])
+    order = MixedOrder(
+        [4],
+        [1.0],
+        0,
+        shuffle=lambda number, epoch: shuffled(counts, 0, number, epoch),
+        shape=lambda number, index: (100, 100),
+        batch_size=1,
+    )
+    draws = sorted((draw.position, draw.index) for step in range(56) for draw in order.batch(step))
+    for epoch in range(8):
+        drawn = Counter(index for position, index in draws[7 * epoch : 7 * (epoch + 1)])
+        assert [drawn[index] for index in range(4)] == counts.tolist()

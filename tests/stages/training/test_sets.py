@@ -53,6 +53,7 @@ def test_coco_instances_become_objects_for_detection_prompts(pictures: Path) -> 
     sample = gold.sample(0)
     assert sample.objects == (("hot dog", (5.0, 6.0, 15.0, 26.0)),) and sample.caption == "" and not sample.pseudo
     assert sample.image == (pictures / "images" / "a.png").read_bytes() and gold.shape(0) == (30, 40)
+    assert gold.names(0) == {"hot dog"}
 
 
 def test_grounding_json_keeps_its_spans_and_leaves_out_what_has_no_box(pictures: Path) -> None:
@@ -70,6 +71,7 @@ def test_grounding_json_keeps_its_spans_and_leaves_out_what_has_no_box(pictures:
     sample = gold.sample(0)
     words = [[sample.caption[start:end] for start, end in phrase] for phrase in sample.spans]
     assert words == [["A man"], ["his dog", "dog bed"]] and sample.phrase.tolist() == [0, 1, 0]
+    assert gold.names(0) == {"man", "bed"}
     example = decode(sample, 10**6)
     np.testing.assert_array_equal(
         example.boxes, [[1, 2, 11, 12], [20, 10, 40, 30], [2, 2, 10, 10]]

@@ -48,6 +48,36 @@ def test_boxes_under_the_load_threshold_are_left_out_with_their_phrases(sharded:
         np.testing.assert_array_equal(kept.phrase, whole.phrase[mask])
 
 
+def test_shards_say_what_they_show_by_the_last_words_of_phrases_with_boxes(sharded: Path) -> None:
+    for min_score in (0.0, 0.65):
+        shards = ShardSet(RunDisk(sharded), min_score=min_score)
+        for index in range(len(shards)):
+            sample = shards.sample(index)
+            texts = [sample.caption[start:end] for i in set(sample.phrase.tolist()) for start, end in sample.spans[i]]
+            assert shards.names(index) == {text.split()[-1].lower() for text in texts}
+
+
+def test_what_few_samples_show_comes_more_often_and_the_mixture_stays(sharded: Path) -> None:
+    gold = ({**GOLD[0], "count": 48},)
+    draws: dict[float, Counter[tuple[int, int]]] = {}
+    for below in (0.0, 1.0):
+        config = small_training(gold=gold, repeat_below=below)
+        sets, maker = make_batches(RunDisk(sharded), config)
+        assert [len(samples) for samples in sets.values()] == [16, 48]
+        steps = 16 * 64 // config.train.batch_size  # sixteen epochs
+        draws[below] = Counter((draw.set, draw.index) for step in range(steps) for draw in maker.order.batch(step))
+    assert set(draws[0.0].values()) == {16}
+    for number, samples in enumerate(sets.values()):
+        total = [sum(count for (which, _), count in each.items() if which == number) for each in draws.values()]
+        assert total[0] == total[1]  # as much of each set as without
+        names = [samples.names(index) for index in range(len(samples))]
+        shown = Counter(name for each in names for name in each)
+        rarest = [min((shown[name] for name in each), default=len(samples)) for each in names]
+        factors = np.sqrt(len(samples) / np.asarray(rarest))
+        drawn = [draws[1.0][number, index] for index in range(len(samples))]
+        np.testing.assert_allclose(drawn, total[0] * factors / factors.sum(), atol=np.ceil(factors.max()))
+
+
 def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path, tmp_path: Path) -> None:
     config = small_training(gold=GOLD)
     train(RunDisk(sharded), config)
