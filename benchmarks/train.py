@@ -6,9 +6,10 @@
 Shards: those of --run (a run folder that `phrasebox shard` has been through), else scenes that are drawn here, with
 their true boxes for labels. Training: `stages.training.loop.Trainer` as `phrasebox train` runs it, in a temporary
 folder, without checkpoints; the first --warm-up steps are left out. Loader: one thread, images per second of processor
-time, which is images/s per core: `decoded` to RGB with their records, and `resized` for the network as well; beside
-each, webdataset's own pipeline doing the same, `decode("rgb8")` and then the same resize. Each is run --repeats times
-in turn, the best counts. A result joins those in --out; the same command on the same device replaces its former one.
+time, which is images/s per core: `decoded` to RGB with their records, `resized` for the network as well, and `batched`,
+as many with all that the training's loader does (mixed order, like shapes together, flips, threads); beside each,
+webdataset's own pipeline, `decode("rgb8")` and for the last two the same resize. Each is run --repeats times in turn,
+the best counts. A result joins those in --out; the same command on the same device replaces its former one.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from schemas.config import Config
 from stages.sources.scenes import draw_scene
 from stages.train import make_batches
 from stages.training import transforms
+from stages.training.loader import prefetch
 from stages.training.loop import Trainer
 from stages.training.order import shuffled_in_blocks
 from stages.training.ranks import Ranks
@@ -78,7 +80,7 @@ def members(at: int) -> list[tuple[str, bytes]]:
         "key": f"{at:012d}",
         "caption": scene.caption,
         **{"width": scene.width, "height": scene.height},
-        "phrases": [{"start": start, "end": end} for start, end in scene.spans],
+        "phrases": [{"start": a, "end": b, "text": scene.caption[a:b]} for a, b in scene.spans],
         "boxes": boxes,
     }
     return [("jpg", scene.jpeg), ("json", json.dumps(record).encode())]
@@ -93,6 +95,14 @@ def ours(files: RunFiles, sides: tuple[int, int] | None) -> Iterator[Any]:
     for index in shards.order(np.ones(len(shards), dtype=np.int64), 0, 0, 0).tolist():
         example = transforms.decode(shards.sample(index), MAX_PIXELS)
         yield transforms.resized(example, sides) if sides else example
+
+
+def batched(files: RunFiles, config: Config) -> Iterator[Any]:
+    """As many samples as the shards hold, as the batches of a training, by its loader."""
+    sets, maker = make_batches(files, config)
+    steps = len(sets["pseudo"]) // config.train.batch_size
+    for batch in prefetch(maker.make, 0, steps, config.train.loaders):
+        yield from batch.examples
 
 
 def bare(files: RunFiles, sides: tuple[int, int] | None) -> Iterator[Any]:
@@ -114,13 +124,18 @@ def images_per_second(samples: Callable[[], Iterator[Any]]) -> float:
     return count / (time.process_time() - start)
 
 
-def loader_figures(files: RunFiles, sides: tuple[int, int], repeats: int) -> dict[str, dict[str, float]]:
+def loader_figures(files: RunFiles, variant: str, repeats: int) -> dict[str, dict[str, float]]:
+    sides = get_variant(variant).short, get_variant(variant).long
+    settings = {"variant": variant, "batch_size": 8, "loaders": 1, "device": "cpu"}
+    config = Config.model_validate({"run": files.storage.root, "train": settings})
+    kinds: dict[str, tuple[Callable[[], Iterator[Any]], Callable[[], Iterator[Any]]]] = {
+        "decoded": (lambda: ours(files, None), lambda: bare(files, None)),
+        "resized": (lambda: ours(files, sides), lambda: bare(files, sides)),
+        "batched": (lambda: batched(files, config), lambda: bare(files, sides)),
+    }
     figures = {}
-    for name, size in (("decoded", None), ("resized", sides)):
-        rates = [
-            (images_per_second(lambda s=size: ours(files, s)), images_per_second(lambda s=size: bare(files, s)))  # type: ignore[misc]
-            for _ in range(repeats)
-        ]
+    for name, pair in kinds.items():
+        rates = [[images_per_second(samples) for samples in pair] for _ in range(repeats)]
         best = [max(column) for column in zip(*rates, strict=True)]
         figures[name] = {"phrasebox": best[0], "webdataset": best[1], "ratio": best[0] / best[1]}
     return figures
@@ -191,7 +206,6 @@ def main() -> None:
 
 
 def measure(files: RunFiles, options: argparse.Namespace) -> dict[str, Any]:
-    variant = get_variant(options.variant)
     result: dict[str, Any] = {
         "command": " ".join(["python", "benchmarks/train.py", *sys.argv[1:]]),
         "shards": str(options.run) if options.run else f"{options.scenes} scenes, split web, seed 0",
@@ -200,7 +214,7 @@ def measure(files: RunFiles, options: argparse.Namespace) -> dict[str, Any]:
         result["training"] = train_figures(files, options)
     if options.only != "training":
         torch.set_num_threads(1)
-        result["loader"] = loader_figures(files, (variant.short, variant.long), options.repeats)
+        result["loader"] = loader_figures(files, options.variant, options.repeats)
     cuda = options.device.startswith("cuda")
     return {
         **result,

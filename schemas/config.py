@@ -147,7 +147,7 @@ class TrainConfig(Section):
     loaders: Annotated[int, Field(ge=1)] = 2
     """Threads of each rank that read and decode pictures ahead."""
     flip: Probability = 0.5
-    scales: tuple[int, ...] = ()
+    scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
     """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
     negative_captions: Probability = 0.0
     """Probability of packing captions of other samples as negatives."""

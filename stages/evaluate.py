@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.label import load_teacher, weights_sha256
+from stages.sources import absolute
 from stages.stage import Input, RunIO, UserError
 from stages.train import WEIGHTS
 
@@ -33,9 +34,10 @@ class EvaluateStage:
     kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("student", optional=True),
-        Input("labels", optional=True),  # for the benchmark `labels`, with the two that follow
+        Input("labels", optional=True),  # for the benchmark `labels`, with what follows
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), optional=True),
         Input("gold", optional=True),
+        Input("rejects/label", optional=True),
     )
     outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
     device_of: ClassVar[str] = "label"  # the section whose device its models run on
@@ -56,7 +58,7 @@ class EvaluateStage:
             raise UserError(
                 f"evaluate: {evaluate.benchmark} needs `data` ({data}) and `images` (the folder of its pictures)"
             )
-        return {}
+        return {name: absolute(path) for name in ("data", "images") if (path := getattr(evaluate, name))}
 
     @classmethod
     def settings(cls, config: Any) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class EvaluateStage:
         kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
         kept["short"], kept["long"] = config.label.short, config.label.long
         kept["backend"] = config.phrases.backend
-        data = Path(config.evaluate.data or "")
+        data = Path((config.evaluate.data or "").removeprefix("file://"))
         kept["data_sha256"] = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None
         return kept
 
@@ -77,6 +79,8 @@ class EvaluateStage:
             return {"labels": self._measure_labels(io)}
         summary: dict[str, Any] = {}
         models = [name for name in self.config.models if name == "teacher" or WEIGHTS in io.files("student")]
+        if not models:
+            raise UserError("evaluate.models: no model is left (the run has no student); train one, or name teacher")
         for number, name in enumerate(models):
             glip, description = self._open_model(io, name)
             torch.set_num_threads(self.whole.train.threads)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.label import resolve_device, weights_sha256
+from stages.sources import absolute
 from stages.stage import Input, RunIO, UserError
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ class NothingToTrainOn(RuntimeError):
 
 class TrainStage:
     name: ClassVar[str] = "train"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kind: ClassVar[Literal["job"]] = "job"
-    inputs: ClassVar[tuple[Input, ...]] = (Input("shards", optional=True), Input("gold", optional=True))
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("shards", optional=True),
+        Input("gold", optional=True),  # for the gold set `run`, with what follows
+        Input("pairs", ("key", "caption", "sha256"), optional=True),
+    )
     outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
 
     def __init__(self, config: Any) -> None:
@@ -45,7 +50,10 @@ class TrainStage:
             raise UserError(
                 f"train.variant: no variant {config.train.variant!r}; there are {', '.join(sorted(VARIANTS))}"
             )
-        return {"device": resolve_device("auto") if config.train.device == "auto" else config.train.device}
+        return {
+            "device": resolve_device("auto") if config.train.device == "auto" else config.train.device,
+            "gold": tuple(with_absolute_paths(gold) for gold in config.train.gold),
+        }
 
     @classmethod
     def settings(cls, config: Any) -> dict[str, Any]:
@@ -74,9 +82,18 @@ class TrainStage:
         return train(io, self.whole, rank, world)
 
 
+def with_absolute_paths(gold: Any) -> Any:
+    """A `train.gold` entry, so that reading and hashing speak of the same file wherever they take place."""
+    if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run"):
+        return gold
+    paths = {name: absolute(path) for name in ("source", "images") if (path := getattr(gold, name))}
+    return gold.model_copy(update=paths)
+
+
 def gold_sha256(source: str) -> str | None:
     """Of an annotation file, or of the list of a folder of shards; None for what is not a local file."""
-    file = next((path for path in (Path(source), Path(source) / "index.json") if path.is_file()), None)
+    local = Path(source.removeprefix("file://"))
+    file = next((path for path in (local, local / "index.json") if path.is_file()), None)
     return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -198,7 +215,10 @@ def factors_of(samples: SampleSet, below: float) -> NDArray[np.float64]:
 
 
 def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float], list[float]]:
-    """The sets that are not empty, with their weights and their shares of detection prompts."""
+    """The sets, with their weights and their shares of detection prompts.
+
+    Shards may hold nothing, and are then no set; a gold set that comes out empty is a UserError.
+    """
     from stages.training.sets import ShardSet
 
     sets: dict[str, SampleSet] = {}
@@ -211,10 +231,14 @@ def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float]
             detection.append(0.0)
     for number, gold in enumerate(config.train.gold):
         samples = open_gold(io, gold)
-        if len(samples):
-            sets[f"gold {number}: {gold.source}"] = samples
-            weights.append(gold.weight)
-            detection.append(gold.detection)
+        if not len(samples):
+            raise UserError(
+                f"train.gold: {gold.source} holds no picture with a box to train on (crowds and boxes of a pixel do not"
+                " count); leave it out, or name another"
+            )
+        sets[f"gold {number}: {gold.source}"] = samples
+        weights.append(gold.weight)
+        detection.append(gold.detection)
     return sets, weights, detection
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.annotations import read_json, reading
 from stages.evaluation.coco_ap import precision_at_recalls, xywh
-from stages.evaluation.inputs import data_name, in_chunks, read_json, read_picture, reading
+from stages.evaluation.inputs import DATA, data_name, in_chunks, read_picture
 
 if TYPE_CHECKING:
     from model.glip import Glip, Grounding
@@ -65,8 +66,8 @@ def evaluate_coco(
 
 def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
     """The part of an instances JSON that the first `count` pictures need, categories by rising id. Raises UserError."""
-    data = read_json(files, uri)
-    with reading(uri, "COCO instances file"):
+    data = read_json(files, uri, DATA)
+    with reading(uri, "COCO instances file", DATA):
         rows = [
             {"id": row["id"], "file_name": row["file_name"], "height": int(row["height"]), "width": int(row["width"])}
             for row in data["images"][:count]

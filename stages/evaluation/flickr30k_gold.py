@@ -20,7 +20,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluation.inputs import read_json, reading
+from stages.annotations import read_json, reading
+from stages.evaluation.inputs import DATA
 from stages.stage import UserError
 from stages.training.samples import box_array
 
@@ -149,7 +150,7 @@ def read_boxes(xml: str, uri: str) -> tuple[tuple[int, int] | None, dict[str, li
     except ValueError as error:
         raise UserError(f"evaluate.data: {uri}: {error}") from None
     boxes: dict[str, list[Corners]] = {}
-    with reading(uri, "annotation of Flickr30k Entities"):
+    with reading(uri, "annotation of Flickr30k Entities", DATA):
         for thing in root.findall("object"):
             corners = thing.find("bndbox")
             if corners is not None and len(corners):
@@ -173,8 +174,8 @@ def number(parent: ElementTree.Element, tag: str) -> float:
 
 def from_json(files: Files, uri: str, count: int) -> Iterator[Picture]:
     """Rows of the same picture become one Picture, in the file's order."""
-    data = read_json(files, uri)
-    with reading(uri, "MDETR-style JSON"):
+    data = read_json(files, uri, DATA)
+    with reading(uri, "MDETR-style JSON", DATA):
         by_row: dict[Any, list[dict[str, Any]]] = {}
         for annotation in data["annotations"]:
             by_row.setdefault(annotation["image_id"], []).append(annotation)

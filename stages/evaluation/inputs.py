@@ -1,4 +1,4 @@
-"""Annotation files and pictures of a benchmark on disk. Whatever is wrong with them is a UserError that names the file.
+"""The pictures of a benchmark on disk. Whatever is wrong with one is a UserError that names the file.
 
 A benchmark is a fixed set: a picture that cannot be read stops the evaluation, since a figure over fewer pictures would
 be another figure under the same name.
@@ -6,11 +6,9 @@ be another figure under the same name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from stages.images import decode_rgb
 from stages.stage import ImageRef, RowError, UserError
@@ -22,38 +20,9 @@ if TYPE_CHECKING:
 
     from stages.stage import Files
 
+DATA = "evaluate.data"  # the key of the annotation file
 MAX_PIXELS = 100_000_000
 Item = TypeVar("Item")
-
-
-def read_json(files: Files, uri: str) -> dict[str, Any]:
-    """An annotation file of COCO's kind, without its segmentations, which are most of its bytes."""
-    try:
-        with files.open_source(uri) as stream:
-            data = json.load(stream, object_hook=without_segmentation)
-    except FileNotFoundError:
-        raise UserError(f"evaluate.data: {uri}: no such file") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"evaluate.data: {uri} is not a JSON file ({error})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"evaluate.data: {uri} holds no object with `images` and `annotations`")
-    return data
-
-
-def without_segmentation(row: dict[str, Any]) -> dict[str, Any]:
-    row.pop("segmentation", None)
-    return row
-
-
-@contextmanager
-def reading(uri: str, kind: str) -> Iterator[None]:
-    """What goes wrong while rows of an annotation file are taken apart, as a UserError."""
-    try:
-        yield
-    except KeyError as error:
-        raise UserError(f"evaluate.data: {uri} is no {kind}: it has no {error.args[0]!r} where one belongs") from None
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(f"evaluate.data: {uri} is no {kind}: {error}") from None
 
 
 def read_picture(

@@ -21,13 +21,16 @@ BANDS = (("1", 1, 1), ("2-9", 2, 9), ("10-99", 10, 99), ("100+", 100, None))  # 
 
 
 def evaluate_labels(io: RunIO, threshold: float, progress: Callable[[int], None]) -> dict[str, Any]:
-    """The figures over all parts; `progress` gets the number of pictures done. Raises UserError without gold."""
+    """The figures over all parts; `progress` gets the number of pictures done. Raises UserError without gold.
+
+    `failed`: how many pictures with true boxes the label stage rejected, by reason; they are in no figure.
+    """
     parts = [part for part in io.parts() if io.has_part("labels", part) and io.has_part("gold", part)]
     if not parts:
         raise UserError("evaluate.benchmark: labels needs labels/ and gold/ in the run, and a part that has both")
     frequency = norm_counts(io, parts)
     tallies = {"all": Tally(), **{name: Tally() for name, _, _ in BANDS}}
-    done = 0
+    failed, done = Counter[str](), 0
     for part in parts:
         phrases = {row["key"]: row["phrases"] for row in io.read_part("phrases", part, ["key", "phrases"]).to_pylist()}
         gold = {row["key"]: row for row in io.read_part("gold", part).to_pylist()}
@@ -36,6 +39,7 @@ def evaluate_labels(io: RunIO, threshold: float, progress: Callable[[int], None]
                 own = [(p["start"], p["end"], band_of(frequency[p["norm"]])) for p in phrases[row["key"]]]
                 judge_row(row["boxes"], own, gold[row["key"]], tallies)
                 done += 1
+        failed.update(reason for key, reason in rejected(io, part) if key in gold)
         progress(done)
     if not tallies["all"].gold:
         raise UserError(
@@ -47,8 +51,18 @@ def evaluate_labels(io: RunIO, threshold: float, progress: Callable[[int], None]
             for name, tally in tallies.items()
         },
         "pictures": done,
+        "failed": dict(failed),
+        "data": {"annotations": "gold/", "parts": len(parts)},
         "protocol": " ".join((__doc__ or "").split()),
     }
+
+
+def rejected(io: RunIO, part: int) -> list[tuple[str, str]]:
+    """(key, reason) of the rows that the label stage has not labelled."""
+    if not io.has_part("rejects/label", part):
+        return []
+    rows = io.read_part("rejects/label", part, ["key", "reason"]).to_pylist()
+    return [(row["key"], row["reason"]) for row in rows]
 
 
 def norm_counts(io: RunIO, parts: list[int]) -> Counter[str]:

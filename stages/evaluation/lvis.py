@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.annotations import read_json, reading
 from stages.evaluation.coco_ap import Detections
-from stages.evaluation.inputs import data_name, in_chunks, read_json, read_picture, reading
+from stages.evaluation.inputs import DATA, data_name, in_chunks, read_picture
 from stages.evaluation.lvis_ap import Pool, Truth, precision_at_recalls
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def evaluate_lvis(
 
 def read_lvis(files: Files, uri: str, count: int) -> Lvis:
     """Raises UserError for a file that is not LVIS's."""
-    data = read_json(files, uri)
-    with reading(uri, "LVIS annotation file"):
+    data = read_json(files, uri, DATA)
+    with reading(uri, "LVIS annotation file", DATA):
         categories = sorted(data["categories"], key=lambda category: int(category["id"]))
         index = {category["id"]: number for number, category in enumerate(categories)}
         truths = [Truth() for _ in categories]

@@ -10,6 +10,7 @@ is right. `seen` leaves out phrases and gold boxes of unseen nouns; boxes on phr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from stages.evaluation.coco_ap import Detections, average_precision
 from stages.images import decode_rgb
 
 if TYPE_CHECKING:
-    from model.glip import Glip
+    from model.glip import Glip, Grounding
     from stages.phrases import NounPhraseExtractor
     from stages.sources.scenes import Scene
 
@@ -40,7 +41,10 @@ def evaluate_scenes(
     progress: Callable[[int], None],
     split: str = SPLIT,
 ) -> dict[str, Any]:
-    """Both measures on `count` pictures; `progress` gets the number of pictures done."""
+    """Both measures on `count` pictures; `progress` gets the number of pictures done.
+
+    `failed`: how many pictures the model failed on in either measure, by reason; nothing was found in them.
+    """
     from stages.sources.scenes import NOUNS
 
     names = [noun.name for noun in NOUNS]
@@ -49,13 +53,17 @@ def evaluate_scenes(
     gold: list[list[tuple[str, tuple[float, float, float, float]]]] = []
     sizes: list[tuple[int, int]] = []
     tallies = {"all": Tally(), "seen": Tally(), **{name: Tally() for name in TIERS}}
+    failed = Counter[str]()
     for scenes in chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in scenes]
-        for scene, result in zip(scenes, glip.detect(images, names, score_floor=FLOOR), strict=True):
+        detected = glip.detect(images, names, score_floor=FLOOR)
+        for scene, result in zip(scenes, detected, strict=True):
             found.append(best(Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy())))
             gold.append(list(scene.objects))
             sizes.append((scene.height, scene.width))
-        judge_scenes(glip, extractor, scenes, images, tier, tallies)
+        grounded = judge_scenes(glip, extractor, scenes, images, tier, tallies)
+        both = (first.failed or second.failed for first, second in zip(detected, grounded, strict=True))
+        failed.update(reason for reason in both if reason)
         progress(len(found))
     by_noun = average_precision(gold, found, names, sizes)
     return {
@@ -65,6 +73,8 @@ def evaluate_scenes(
             for name, tally in tallies.items()
         },
         "pictures": count,
+        "failed": dict(failed),
+        "data": {"split": split, "seed": seed, "count": count},
         "protocol": " ".join((__doc__ or "").split()),
     }
 
@@ -96,12 +106,13 @@ def judge_scenes(
     images: list[Any],
     tier: dict[str, str],
     tallies: dict[str, Tally],
-) -> None:
-    """Ground the captions' phrases and add every box to the tallies of its tier."""
+) -> list[Grounding]:
+    """Ground the captions' phrases, add every box to the tallies of its tier, and return the boxes of each scene."""
     captions = [scene.caption for scene in scenes]
     phrases = extractor.extract(captions)
     spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
-    for scene, own, result in zip(scenes, phrases, glip.ground(images, captions, spans, score_floor=0.1), strict=True):
+    grounded = glip.ground(images, captions, spans, score_floor=0.1)
+    for scene, own, result in zip(scenes, phrases, grounded, strict=True):
         scores = result.scores.numpy()
         named = np.asarray([span_named((own[p].start, own[p].end), scene.spans) for p in result.phrase.tolist()], int)
         gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
@@ -116,6 +127,7 @@ def judge_scenes(
             tally.right += right[mask].tolist()
             tally.ious += ious[mask].tolist()
             tally.gold += sum(span_tier[span] in wanted for span in gold_span.tolist())
+    return grounded
 
 
 def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:

@@ -59,13 +59,14 @@ def resolve(config: Any) -> dict[str, Any]:
         return {"format": "scenes"}
     if config.format == "scenes":
         raise UserError(f"ingest.source: the format is scenes, but the source is {config.source!r}; set it to scenes")
-    paths = {name: _absolute(path) for name in ("source", "images", "instances") if (path := getattr(config, name))}
+    paths = {name: absolute(path) for name in ("source", "images", "instances") if (path := getattr(config, name))}
     if config.format == "auto" and (format := _by_name(config.source)) and not is_json_lines(config.source):
         return {**paths, "format": format}
     return paths  # of a folder, or a .jsonl, only the content tells
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """Of a local path, by the working directory; URIs stay."""
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 

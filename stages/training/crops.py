@@ -9,7 +9,7 @@ fraction of the cost; only categories and boxes of the gold set are used. The cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from torch.nn import functional as F
 
 from model.glip import Glip
 from model.images import normalise, resize, resized_size
-from stages.images import decode_rgb
+from stages.stage import RowError, UserError
 from stages.training.optimizer import rate_factor, set_rates
+from stages.training.samples import Example, box_array
 from stages.training.sets import SampleSet
+from stages.training.transforms import decode
 
 SIDE = 96  # pixels of a crop, after the picture was resized for the network
 JITTER = 8  # pixels that an object's centre may lie off the crop's
@@ -62,7 +64,10 @@ def pretrain_backbone(
     max_pixels: int,
     progress: Callable[[int, float], None],
 ) -> float:
-    """Trains `glip.backbone` in place on crops of `gold`; returns the share of crops named right in the last steps."""
+    """Trains `glip.backbone` in place on crops of `gold`; returns the share of crops named right in the last steps.
+
+    Raises UserError where no picture of `gold` can be read and has an object.
+    """
     names = gold.vocabulary()
     number = {name: i for i, name in enumerate(names)}
     sides = (glip.variant.short, glip.variant.long)
@@ -90,7 +95,10 @@ def pretrain_backbone(
 
 
 class CropStream:
-    """Crops around every object of the gold pictures, in a seeded order, endlessly."""
+    """Crops around every object of the gold pictures, in a seeded order, endlessly; less pictures that cannot be read.
+
+    Raises UserError after an epoch without a crop.
+    """
 
     def __init__(
         self, gold: SampleSet, number: dict[str, int], sides: tuple[int, int], seed: int, max_pixels: int
@@ -99,31 +107,54 @@ class CropStream:
         self.epoch = 0
         self.order: list[int] = []
         self.waiting: list[Crop] = []
+        self.fruitful = False  # whether a picture of this epoch gave a crop
+        self.error: RowError | None = None  # of the last picture that could not be read
 
     def take(self, count: int) -> list[Crop]:
         while len(self.waiting) < 4 * count:  # a pool to draw from, so that crops of one picture are spread
-            self.waiting += self._picture(self._next())
+            crops = self._picture(self._next())
+            self.fruitful = self.fruitful or bool(crops)
+            self.waiting += crops
         chosen, self.waiting = self.waiting[:count], self.waiting[count:]
         return chosen
 
     def _next(self) -> int:
         if not self.order:
+            if self.epoch and not self.fruitful:
+                why = f"; the last error was {self.error}" if self.error else ""
+                raise UserError(f"train.crop_steps: no gold picture can be read and shows an object{why}")
+            self.fruitful = False
             once = np.ones(len(self.gold), dtype=np.int64)
             self.order = self.gold.order(once, self.seed, 99, self.epoch).tolist()[::-1]
             self.epoch += 1
         return self.order.pop()
 
     def _picture(self, index: int) -> list[Crop]:
-        sample = self.gold.sample(index)
+        try:
+            example = self._objects(index)
+        except RowError as error:
+            self.error = error
+            return []
         rng = np.random.default_rng([self.seed, 4, self.epoch, index])
-        image = decode_rgb(sample.image, self.max_pixels)
-        size = resized_size(image.shape, self.sides)
-        ratio = size[0] / image.shape[0]
-        framed = np.pad(resize(image, size), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
+        size = resized_size(example.image.shape, self.sides)
+        ratio = size[0] / example.image.shape[0]
+        framed = np.pad(resize(example.image, size), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
         crops = []
-        for name, (x1, y1, x2, y2) in sample.objects:
-            centre = np.array([(x1 + x2) / 2, (y1 + y2) / 2]) * ratio + rng.uniform(-JITTER, JITTER, 2)
+        for (x1, y1, x2, y2), category in zip(example.boxes.tolist(), example.phrase.tolist(), strict=True):
+            centre = np.minimum(np.array([(x1 + x2) / 2, (y1 + y2) / 2]) * ratio, size[::-1])  # (x, y)
+            centre += rng.uniform(-JITTER, JITTER, 2)
             left, top = (centre + SIDE / 2).astype(int)  # in the frame
             pixels = framed[top : top + SIDE, left : left + SIDE]
-            crops.append(Crop(pixels[:, ::-1] if rng.random() < 0.5 else pixels, self.number[name]))
+            crops.append(Crop(pixels[:, ::-1] if rng.random() < 0.5 else pixels, category))
         return [crops[i] for i in rng.permutation(len(crops))]
+
+    def _objects(self, index: int) -> Example:
+        """The picture with the boxes of all its objects, cut at its borders; `phrase` is their category."""
+        sample = self.gold.sample(index)
+        objects = replace(
+            sample,
+            boxes=box_array([box for _, box in sample.objects]),
+            phrase=np.asarray([self.number[name] for name, _ in sample.objects], dtype=np.int64),
+            scores=np.ones(len(sample.objects), dtype=np.float32),
+        )
+        return decode(objects, self.max_pixels)

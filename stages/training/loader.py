@@ -87,11 +87,13 @@ class BatchMaker:
         if isinstance(samples, ShardSet) and samples.pseudo and rng.random() < self.config.phrase_prompts:
             others = samples.phrases_near(draw.index)
             return transforms.phrase_prompt(sample, others, self.config.negative_categories, rng)
+        own = sample.caption
         if self.config.novel_words and not sample.pseudo:
             sample = rename(sample, self.config.novel_words, rng)
-        if sample.caption and rng.random() < self.config.negative_captions:
-            others = [samples.sample(int(i)).caption for i in rng.integers(0, len(samples), int(rng.integers(1, 4)))]
-            return transforms.pack_captions(sample, [text for text in others if text != sample.caption], rng)
+        if own and rng.random() < self.config.negative_captions:
+            near = samples.captions_near(draw.index)
+            others = [near[int(i)] for i in rng.integers(0, len(near), int(rng.integers(1, 4)))]
+            return transforms.pack_captions(sample, [text for text in others if text != own], rng)
         return sample
 
 

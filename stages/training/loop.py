@@ -27,7 +27,7 @@ Report = Callable[[int, Entry], None]
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss is not a number; the message names the step and the keys of its samples."""
+    """The loss or its gradient is not a number; the message names the step and the keys of its samples."""
 
 
 BLANK = Example(
@@ -149,6 +149,8 @@ class Trainer:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
+        if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out
+            raise self._non_finite(batch, f"the norm of the gradient is {norm:g}", True)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema:
@@ -160,11 +162,14 @@ class Trainer:
         local = torch.stack([loss, *losses.values(), loss.new_tensor(float(len(batch.skipped)))]).detach()
         total, *parts, skipped = self.ranks.average(local).tolist()
         if not np.isfinite(total):
-            keys = ", ".join(example.key for example in batch.examples)
-            whose = f"samples of the batch: {keys}" if not torch.isfinite(loss) else "another rank names its samples"
-            raise NonFiniteLoss(f"step {batch.step}: the loss is {total}; {whose}")
+            raise self._non_finite(batch, f"the loss is {total}", not bool(torch.isfinite(loss)))
         self.skipped += round(skipped * self.ranks.world)
         return {"loss": total, **dict(zip(losses, parts, strict=True))}
+
+    def _non_finite(self, batch: Batch, what: str, mine: bool) -> NonFiniteLoss:
+        """Names the samples of all ranks whose share is to blame; every rank has to come here."""
+        keys = self.ranks.gather([example.key for example in batch.examples] if mine else [])
+        return NonFiniteLoss(f"step {batch.step}: {what}; samples of the batch: {', '.join(keys)}")
 
     def _log(self, figures: dict[str, float], clock: Clock, progress: Report) -> None:
         config, seconds = self.config, clock.seconds

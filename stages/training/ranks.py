@@ -30,6 +30,14 @@ class Ranks:
             value /= self.world
         return value
 
+    def gather(self, words: list[str]) -> list[str]:
+        """Those of all ranks, by rank."""
+        if self.world == 1:
+            return words
+        found: list[list[str]] = [[]] * self.world
+        torch.distributed.all_gather_object(found, words)
+        return [word for each in found for word in each]
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with its gradients averaged over the ranks, and the first rank's weights to begin with."""
         if self.world == 1:

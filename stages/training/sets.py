@@ -14,12 +14,15 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.annotations import read_json, reading
 from stages.stage import Files, ImageRef, RowError, RunIO, UserError
 from stages.training.order import shuffled, shuffled_in_blocks
 from stages.training.samples import Sample, Spans, box_array
 from stages.training.wording import last_words
 
+GOLD = "train.gold"  # the key of the files
 OPEN_SHARDS = 16
+NEIGHBOURS = 4  # scenes whose captions are written for one that wants others beside its own
 
 
 class SampleSet(Protocol):
@@ -35,6 +38,13 @@ class SampleSet(Protocol):
 
     def names(self, index: int) -> frozenset[str]:
         """What sample i shows: its categories, or the last words of its phrases that have boxes; without its pixels."""
+        ...
+
+    def captions_near(self, index: int) -> list[str]:
+        """Captions that are at hand without opening a file or a picture: of all samples, or of some near sample i.
+
+        Its own may be among them; none where samples have no captions.
+        """
         ...
 
     def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
@@ -84,6 +94,13 @@ class SceneSet:
 
         return scene_nouns(self.split, self.seed, index)
 
+    def captions_near(self, index: int) -> list[str]:
+        """Of the next scenes, around the end."""
+        from stages.sources.scenes import scene_caption
+
+        following = [(index + step) % self.count for step in range(1, NEIGHBOURS + 1)]
+        return [scene_caption(self.split, self.seed, other) for other in following]
+
     def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
         return shuffled(counts, seed, number, epoch)
 
@@ -128,6 +145,10 @@ class ShardSet:
         shard, row = self._locate(index)
         return shard.names(row, self.min_score)
 
+    def captions_near(self, index: int) -> list[str]:
+        """Of all samples in the same shard, which is open anyway."""
+        return self._locate(index)[0].captions
+
     def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
         blocks = [samples for _, samples in self.shards]
         return shuffled_in_blocks(counts, blocks, OPEN_SHARDS // 2, seed, number, epoch)
@@ -166,6 +187,7 @@ class OpenShard:
             raise ValueError(
                 f"{path} holds {len(self.records)} samples, its index says {samples}: run phrasebox verify"
             )
+        self.captions: list[str] = [record["caption"] for record in self.records]
         self.phrases: list[str] = [
             record["phrases"][phrase]["text"]
             for record in self.records
@@ -230,6 +252,7 @@ class RunGoldSet:
             pairs = {row["key"]: row for row in io.read_part("pairs", part).to_pylist()}
             for gold in io.read_part("gold", part).to_pylist():
                 self.rows.append((part, pairs[gold["key"]], gold))
+        self._captions: list[str] = [pair["caption"] for _, pair, _ in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -253,13 +276,19 @@ class RunGoldSet:
         return self.rows[index][1]["height"], self.rows[index][1]["width"]
 
     def names(self, index: int) -> frozenset[str]:
-        return frozenset(box["category"] for box in self.rows[index][2]["boxes"])
+        _, pair, gold = self.rows[index]
+        spans = [gold["spans"][box["span"]] for box in gold["boxes"] if not box["category"] and box["span"] >= 0]
+        unnamed = last_words(pair["caption"], [((span["start"], span["end"]),) for span in spans])
+        return unnamed.union(box["category"] for box in gold["boxes"] if box["category"])
+
+    def captions_near(self, index: int) -> list[str]:
+        return self._captions
 
     def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
         return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
-        return sorted({box["category"] for _, _, gold in self.rows for box in gold["boxes"]})
+        return sorted({box["category"] for _, _, gold in self.rows for box in gold["boxes"] if box["category"]})
 
 
 def read_image(files: Files, image: dict[str, Any]) -> bytes:
@@ -271,22 +300,25 @@ def read_image(files: Files, image: dict[str, Any]) -> bytes:
 
 
 class CocoSet:
-    """COCO instances: pictures with boxes of categories and no captions, for detection prompts."""
+    """COCO instances: pictures with boxes of categories and no captions, for detection prompts.
+
+    Raises UserError for a file that is not there or holds something else.
+    """
 
     pseudo = False
 
     def __init__(self, files: Files, annotations: str, images: str) -> None:
-        with files.open_source(annotations) as stream:
-            data = json.load(stream)
-        names = {category["id"]: category["name"] for category in data["categories"]}
-        boxes: dict[int, list[tuple[str, tuple[float, float, float, float]]]] = {}
-        for annotation in data["annotations"]:
-            x, y, width, height = annotation["bbox"]
-            if not annotation.get("iscrowd") and width > 1 and height > 1:
-                box = (float(x), float(y), float(x + width), float(y + height))
-                boxes.setdefault(annotation["image_id"], []).append((names[annotation["category_id"]], box))
+        data = read_json(files, annotations, GOLD)
+        with reading(annotations, "COCO instances file", GOLD):
+            names = {category["id"]: str(category["name"]) for category in data["categories"]}
+            boxes: dict[int, list[tuple[str, tuple[float, float, float, float]]]] = {}
+            for annotation in data["annotations"]:
+                x, y, width, height = (float(value) for value in annotation["bbox"])
+                if not annotation.get("iscrowd") and width > 1 and height > 1:
+                    box = (x, y, x + width, y + height)
+                    boxes.setdefault(annotation["image_id"], []).append((names[annotation["category_id"]], box))
+            self.rows = [(picture_of(row), boxes[row["id"]]) for row in data["images"] if row["id"] in boxes]
         self.files, self.images = files, images
-        self.rows = [(image, boxes[image["id"]]) for image in data["images"] if image["id"] in boxes]
         self._names = sorted(names.values())
 
     def __len__(self) -> int:
@@ -313,6 +345,9 @@ class CocoSet:
     def names(self, index: int) -> frozenset[str]:
         return frozenset(category for category, _ in self.rows[index][1])
 
+    def captions_near(self, index: int) -> list[str]:
+        return []
+
     def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
         return shuffled(counts, seed, number, epoch)
 
@@ -321,19 +356,27 @@ class CocoSet:
 
 
 class MdetrSet:
-    """Flickr30k Entities and GoldG in MDETR's COCO-like JSON: a caption per image row, spans per box."""
+    """Flickr30k Entities and GoldG in MDETR's COCO-like JSON: a caption per image row, spans per box.
+
+    Raises UserError for a file that is not there or holds something else.
+    """
 
     pseudo = False
 
     def __init__(self, files: Files, annotations: str, images: str) -> None:
-        with files.open_source(annotations) as stream:
-            data = json.load(stream)
+        data = read_json(files, annotations, GOLD)
         self.files, self.images = files, images
         self.boxes: dict[int, list[dict[str, Any]]] = {}
-        for annotation in data["annotations"]:
-            if annotation["tokens_positive"] and annotation["bbox"][2] > 1 and annotation["bbox"][3] > 1:
-                self.boxes.setdefault(annotation["image_id"], []).append(annotation)
-        self.rows: list[dict[str, Any]] = [row for row in data["images"] if row["id"] in self.boxes]
+        with reading(annotations, "MDETR-style JSON", GOLD):
+            for annotation in data["annotations"]:
+                box, spans = tuple(float(value) for value in annotation["bbox"]), phrase_spans(annotation)
+                if spans and box[2] > 1 and box[3] > 1:
+                    own = self.boxes.setdefault(annotation["image_id"], [])
+                    own.append({"bbox": box, "tokens_positive": spans})
+            self.rows: list[dict[str, Any]] = [
+                {**picture_of(row), "caption": row["caption"]} for row in data["images"] if row["id"] in self.boxes
+            ]
+        self._captions: list[str] = [row["caption"] for row in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -367,11 +410,20 @@ class MdetrSet:
         row = self.rows[index]
         return last_words(row["caption"], [phrase_spans(box) for box in self.boxes[row["id"]]])
 
+    def captions_near(self, index: int) -> list[str]:
+        return self._captions
+
     def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
         return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
         return []
+
+
+def picture_of(row: dict[str, Any]) -> dict[str, Any]:
+    """What is needed of an image row. Raises as `reading` expects."""
+    sides = {"height": int(row["height"]), "width": int(row["width"])}
+    return {"id": row["id"], "file_name": str(row["file_name"]), **sides}
 
 
 def phrase_spans(annotation: dict[str, Any]) -> Spans:

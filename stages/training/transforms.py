@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.images import resize, resized_size
-from model.prompt import MAX_TOKENS, encode
+from model.prompt import MAX_TOKENS, clean_category, encode
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
 from stages.training.wording import exchange, last_word
@@ -64,7 +68,8 @@ def flip(example: Example) -> Example:
     width = example.image.shape[1]
     boxes = example.boxes.copy()  # (N, 4)
     boxes[:, [0, 2]] = width - example.boxes[:, [2, 0]]
-    image = np.ascontiguousarray(example.image[:, ::-1])
+    pixels = np.ascontiguousarray(example.image).view("V3")  # (H, W, 1): whole pixels are moved much faster than bytes
+    image = np.ascontiguousarray(pixels[:, ::-1]).view(np.uint8)  # (H, W, 3)
     return replace(example, image=image, boxes=boxes, caption=caption, spans=spans)
 
 
@@ -90,22 +95,19 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
     """The sample with category names for a text: those in the picture and sampled others, shuffled, joined by ". ".
 
     As GLIP's detection data (Section 3.1 of the paper): with probability 0.5 all `negatives` are asked for, else a
-    uniform number of them. What does not fit into the token limit has no positive tokens, as in `Glip.losses`.
+    uniform number of them. Names are those that inference asks for (`clean_category`); categories whose names become
+    equal are one. Others are added while the token limit has room beside what is in the picture. If that alone does
+    not fit, what lies past the limit has no positive tokens, as in `Glip.losses`.
     """
-    present = sorted({category for category, _ in sample.objects})
-    absent = [name for name in vocabulary if name not in set(present)]
+    categories = [clean_category(name) for name, _ in sample.objects]
+    present = sorted(set(categories))
+    absent = [name for name in dict.fromkeys(map(clean_category, vocabulary)) if name not in present]
     wanted = how_many(negatives, rng)
-    drawn = list(rng.permutation(len(absent))[:wanted])
-    names = present + [absent[i] for i in drawn]
-    order = rng.permutation(len(names))
-    caption, spans = join_names([names[i] for i in order])
-    place = {names[i]: at for at, i in enumerate(order)}
+    listed, places = list_prompt(sample, present, (absent[i] for i in rng.permutation(len(absent))), wanted, rng)
     return replace(
-        sample,
-        caption=caption,
-        spans=spans,
+        listed,
         boxes=box_array([box for _, box in sample.objects]),
-        phrase=np.asarray([place[category] for category, _ in sample.objects], dtype=np.int64),
+        phrase=places[[present.index(category) for category in categories]],
         scores=np.ones(len(sample.objects), dtype=np.float32),
     )
 
@@ -121,36 +123,56 @@ def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.ran
     A phrase comes without its first words, as many as chance says, so that "my yellow scooter" is at times asked for as
     "scooter", where no colour helps to find it; those of one sample that share their last word stay whole.
     """
-    grounded = sorted(set(sample.phrase.tolist()))
-    if not grounded:
+    grounded, phrase = np.unique(sample.phrase, return_inverse=True)
+    if not len(grounded):
         return sample
-    ends = [last_word(sample.caption, phrase) for phrase in sample.spans]
+    ends = [last_word(sample.caption, spans) for spans in sample.spans]
     own = []
-    for phrase in grounded:
-        text = " ".join(sample.caption[start:end] for start, end in sample.spans[phrase])
-        own.append(shortened(text, rng) if ends.count(ends[phrase]) == 1 else text)
-    taken = set(ends)
-    room = MAX_TOKENS - 2 - sum(len(encode(text)) - 1 for text in own)
+    for at in grounded.tolist():
+        text = " ".join(sample.caption[start:end] for start, end in sample.spans[at])
+        own.append(shortened(text, rng) if ends.count(ends[at]) == 1 else text)
     wanted = how_many(negatives, rng)
-    drawn: list[str] = []
-    for i in rng.permutation(len(others)):
-        if len(drawn) == wanted:
-            break
-        text = shortened(others[i], rng)
+    drawn = (others[i] for i in rng.permutation(len(others)))
+    listed, places = list_prompt(sample, own, told_apart(drawn, set(ends), rng), wanted, rng)
+    return replace(listed, phrase=places[phrase])
+
+
+def told_apart(phrases: Iterable[str], taken: set[str], rng: np.random.Generator) -> Iterator[str]:
+    """The phrases without their first words (`shortened`), less those whose last word is taken, here by one before."""
+    for phrase in phrases:
+        text = shortened(phrase, rng)
         word = last_word(text, ((0, len(text)),))
-        if not word or word in taken:
-            continue
-        cost = len(encode(text)) - 1  # less [CLS] and [SEP], and a full stop
-        if cost <= room:
-            drawn.append(text)
-            taken.add(word)
-            room -= cost
-    names = own + drawn
+        if word and word not in taken:
+            taken = taken | {word}
+            yield text
+
+
+def list_prompt(
+    sample: Sample, own: list[str], others: Iterable[str], wanted: int, rng: np.random.Generator
+) -> tuple[Sample, NDArray[np.int64]]:
+    """The sample with names for a text: `own` and the first `wanted` of `others` that fit beside them, shuffled.
+
+    Also the place of each of `own` among the sample's spans (len(own),).
+    """
+    names = own + list(islice(fitting(own, others), wanted))
     order = rng.permutation(len(names))
     caption, spans = join_names([names[i] for i in order])
-    place = {grounded[i]: at for at, i in enumerate(order) if i < len(own)}
-    phrase = np.asarray([place[phrase] for phrase in sample.phrase.tolist()], dtype=np.int64)
-    return replace(sample, caption=caption, spans=spans, phrase=phrase)
+    return replace(sample, caption=caption, spans=spans), np.argsort(order)[: len(own)]
+
+
+def fitting(own: list[str], others: Iterable[str]) -> Iterator[str]:
+    """Those of `others` for which the token limit has room beside `own` and the ones before."""
+    room = MAX_TOKENS - 1 - sum(map(tokens, own))  # less [CLS] and [SEP]; after the last name stands no full stop
+    for name in others:
+        if tokens(name) <= room:
+            room -= tokens(name)
+            yield name
+
+
+@lru_cache(maxsize=1 << 16)
+def tokens(text: str) -> int:
+    """How many a text takes in a list: its own, and a full stop."""
+    return len(encode(text)) - 1  # it comes with [CLS] and [SEP]
 
 
 def shortened(phrase: str, rng: np.random.Generator) -> str:
@@ -181,13 +203,7 @@ def pack_captions(sample: Sample, others: list[str], rng: np.random.Generator) -
     packing, `PACK_RANDOM_CAPTION_NUMBER`); the spans move with their caption. Others are added while the text fits into
     the text encoder, so that the sample's own words do (`SAFEGUARD_POSITIVE_CAPTION`).
     """
-    texts = [sample.caption]
-    room = MAX_TOKENS - len(encode(sample.caption))
-    for text in others:
-        cost = len(encode(text)) - 1  # less [CLS] and [SEP], and a full stop
-        if cost <= room:
-            texts.append(text)
-            room -= cost
+    texts = [sample.caption, *fitting([sample.caption], others)]
     packed, shift = [], 0
     at = 0
     for i in rng.permutation(len(texts)):

@@ -69,6 +69,14 @@ def scene_nouns(split: str, seed: int, index: int) -> frozenset[str]:
     return frozenset(groups[thing.group].noun.name for thing in place(groups, width, height, stream))
 
 
+def scene_caption(split: str, seed: int, index: int) -> str:
+    """The caption of a scene, without drawing it."""
+    stream = Stream.of_scene(split, seed, index)
+    width, height = choose_size(stream)
+    groups = choose_groups(split, seed, index, stream)
+    return write_caption(split, groups, place(groups, width, height, stream), stream).text
+
+
 def scene_size(split: str, seed: int, index: int) -> tuple[int, int]:
     """(width, height) of a scene without drawing it."""
     return choose_size(Stream.of_scene(split, seed, index))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import stages.evaluate
+from pipeline.config import resolve
 from schemas.config import Config
 from stages.evaluate import EvaluateStage
 from stages.stage import UserError
@@ -55,7 +56,7 @@ def test_a_benchmark_from_config_to_file(
     (tmp_path / "data.json").write_text(json.dumps(data))
     settings = {"data": str(tmp_path / "data.json"), "images": paint({"a.png": 7}), "per_prompt": 3}
     config = Config.model_validate({"evaluate": {"benchmark": benchmark, "models": ["teacher"], **settings}})
-    assert EvaluateStage.resolve(config) == {}
+    assert EvaluateStage.resolve(config) == {name: settings[name] for name in ("data", "images")}
     assert EvaluateStage(config).run_job(io) == {"teacher": {k: pytest.approx(v) for k, v in headline.items()}}
     with io.open(f"evaluation/{benchmark}-teacher.json") as stream:
         result = json.load(stream)
@@ -77,3 +78,33 @@ def test_what_a_benchmark_lacks_is_said_before_it_runs(settings: dict[str, Any],
     with pytest.raises(UserError, match=words):
         EvaluateStage.resolve(Config.model_validate({"evaluate": settings}))
     assert EvaluateStage.resolve(Config()) == {}
+
+
+def test_relative_paths_are_those_of_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path
+) -> None:
+    paint({"a.png": 7})
+    (tmp_path / "data.json").write_text(json.dumps(DETECTION))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stages.evaluate, "load_teacher", lambda label: scripted({7: [(CUP, 0.9, 0)]}))
+    monkeypatch.setattr(stages.evaluate, "weights_sha256", lambda name, path: "feed")
+    settings = {"benchmark": "coco", "models": ["teacher"], "data": "data.json", "images": "pictures"}
+    config = resolve(Config.model_validate({"evaluate": settings}), [EvaluateStage], [EvaluateStage])
+    assert (config.evaluate.data, config.evaluate.images) == (f"{tmp_path}/data.json", f"{tmp_path}/pictures")
+    assert EvaluateStage(config).run_job(io)["teacher"]["AP"] == pytest.approx(100)  # the run lies in another folder
+    before = EvaluateStage.settings(config)
+    (tmp_path / "data.json").write_text(json.dumps({**DETECTION, "annotations": []}))
+    assert EvaluateStage.settings(config) != before
+
+
+def test_data_in_a_store_stays_there() -> None:
+    settings = {"benchmark": "coco", "data": "s3://bucket/data.json", "images": "s3://bucket/pictures"}
+    config = Config.model_validate({"evaluate": settings})
+    assert resolve(config, [EvaluateStage], [EvaluateStage]) == config
+
+
+@pytest.mark.parametrize("models", [["student"], []])
+def test_an_evaluation_of_no_model_is_refused(io: Any, models: list[str]) -> None:
+    config = Config.model_validate({"evaluate": {"models": models}})
+    with pytest.raises(UserError, match=r"evaluate\.models: no model is left"):
+        EvaluateStage(config).run_job(io)

@@ -13,7 +13,7 @@ import pytest
 from pipeline.files import RunFiles
 from pipeline.storage import LocalStorage
 from schemas.config import Config
-from schemas.records import GOLD, LABELS, PHRASES, part_name
+from schemas.records import GOLD, LABELS, PHRASES, REJECTS, part_name
 from stages.evaluate import EvaluateStage
 from stages.evaluation.labels import band_of, evaluate_labels
 from stages.stage import UserError
@@ -95,6 +95,19 @@ def test_every_box_is_judged_as_by_hand(run: RunFiles) -> None:
         (0.5, 1, 0.0), (0.6, 1, 0.0), (0.7, 1, 1.0), (0.8, 1, 1.0), (0.9, 1, 1.0),
     ]  # fmt: skip
     assert done == [1, 2] and result["pictures"] == 2
+    assert result["failed"] == {} and result["data"] == {"annotations": "gold/", "parts": 2}
+
+
+def test_pictures_that_the_teacher_failed_on_are_counted(run: RunFiles, tmp_path: Path) -> None:
+    """Of those that have true boxes; a picture that is not there is none that was labelled badly."""
+    rows = [
+        {"key": key, "source_id": "a", "stage": "label", "reason": reason, "detail": ""}
+        for key, reason in (("000000000000", "non_finite_scores"), ("000000000009", "non_finite_scores"))
+    ]
+    path = tmp_path / "rejects" / "label" / part_name(0)
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=REJECTS), path)
+    assert evaluate_labels(run, 0.5, lambda done: None)["failed"] == {"non_finite_scores": 1}
 
 
 def test_the_stage_asks_no_model(run: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:

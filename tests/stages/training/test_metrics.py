@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.glip import Glip
 from stages.train import make_batches, train
+from stages.training import loop
 from stages.training.events import checksum, event_file
 from stages.training.flops import COUNTED, FlopMeter, measured_peak, peak_flops
-from stages.training.loop import Student
+from stages.training.loader import Batch, prefetch
+from stages.training.loop import Student, Trainer
 from stages.training.ranks import Ranks
 from tests.stages.training.conftest import RunDisk, small_training
 
@@ -73,24 +77,63 @@ def test_a_training_logs_the_same_figures_in_both_forms_and_goes_on_after_a_kill
     ]
 
 
+class Attic(RunDisk):
+    """What is deleted moves to attic/."""
+
+    def delete(self, path: str) -> None:
+        (self.root / "attic").mkdir(exist_ok=True)
+        (self.root / path).rename(self.root / "attic" / Path(path).name)
+
+
 def test_the_last_checkpoints_and_the_best_weights_are_kept(sharded: Path) -> None:
-    config = small_training(steps=4, checkpoint_every=1, keep_checkpoints=2, ema=0.0)
-    train(RunDisk(sharded), config)
+    config = small_training(steps=5, checkpoint_every=1, keep_checkpoints=2, ema=0.0)
+    train(Attic(sharded), config)
     student = sharded / "student"
     assert {path.name for path in student.iterdir()} == {
-        *("checkpoint-00000002.pt", "checkpoint-00000003.pt"),
+        *("checkpoint-00000003.pt", "checkpoint-00000004.pt"),
         *("best.safetensors", "weights.safetensors", "metrics.jsonl"),
     }
     losses = [json.loads(line)["loss"] for line in (student / "metrics.jsonl").read_text().splitlines()]
     best = losses.index(min(losses)) + 1
     kept = load_file(student / "best.safetensors")
-    source = load_file(student / "weights.safetensors") if best == 4 else None
-    if best in (2, 3):
-        state = torch.load(student / f"checkpoint-{best:08d}.pt", weights_only=True)["student"]
+    if best == 5:
+        source = load_file(student / "weights.safetensors")
+    else:
+        (file,) = sharded.rglob(f"checkpoint-{best:08d}.pt")
+        state = torch.load(file, weights_only=True)["student"]
         source = {name.removeprefix("glip."): value for name, value in state.items()}
-    if source is not None:
-        assert all(torch.equal(kept[name], source[name]) for name in kept)
+    assert all(torch.equal(kept[name], source[name]) for name in kept)
     Glip.from_file("glip-nano", student / "best.safetensors")  # a teacher as it is
+
+
+def test_the_clock_counts_steps_and_the_share_of_waiting(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes only where a batch is waited for, 3 s each, and where a batch is trained on, 1 s each."""
+    now = [100.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+
+    def slow_batches(*given: Any) -> Iterator[Batch]:
+        for batch in prefetch(*given):
+            now[0] += 3.0
+            yield batch
+
+    step = Trainer._train_step
+
+    def slow_step(self: Trainer, batch: Batch) -> dict[str, float]:
+        now[0] += 1.0
+        return step(self, batch)
+
+    monkeypatch.setattr(loop, "prefetch", slow_batches)
+    monkeypatch.setattr(Trainer, "_train_step", slow_step)
+    disk = RunDisk(sharded)
+    train(disk, small_training(steps=4, log_every=2))
+    entries = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["samples_per_second"] for entry in entries] == [1.0, 1.0]  # two batches of 4 in 8 s
+    assert [entry["data_wait_share"] for entry in entries] == [0.75, 0.75]
+    said = [
+        (done, total, f"loss {entry['loss']:.3f}, 1.0 samples/s")
+        for done, total, entry in zip((2, 4), (4, 4), entries, strict=True)
+    ]
+    assert disk.messages == said
 
 
 @pytest.mark.slow

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.prompt import encode
+from model.prompt import MAX_TOKENS, clean_category, encode, truncated
 from stages.sources.scenes import draw_scene
 from stages.training.samples import Example, Sample
 from stages.training.sets import SceneSet
 from stages.training.transforms import decode, detection_prompt, flip, join_names, pack_captions, phrase_prompt
+from stages.training.wording import novel_words
 
 
 def scene_sample(index: int) -> Sample:
@@ -117,6 +118,55 @@ def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None
         names = prompt.caption.split(". ")
         assert present <= set(names) <= set(vocabulary) and len(names) == len(set(names)) <= len(present) + 30
         assert sorted(named(prompt)) == sorted((name, tuple(map(float, box))) for name, box in sample.objects)
+
+
+def shown(*categories: str) -> Sample:
+    """A sample without a caption, with an object of each category."""
+    sample = SceneSet("web", 0, 1).sample(0)
+    return replace(
+        sample, caption="", spans=(), objects=tuple((name, (i, 0, i + 9, 9)) for i, name in enumerate(categories))
+    )
+
+
+LONG = [f"wide_{i}_handled (big {i}) serving__spoon" for i in range(100)]  # of seven tokens and more each
+
+
+def test_detection_prompt_has_the_names_of_inference_and_room_for_what_is_in_the_picture() -> None:
+    clean = {clean_category(name) for name in LONG}
+    assert len(clean) == 100 and not any("_" in name or "(" in name for name in clean)
+    fullest = 0
+    for seed in range(20):
+        sample = shown(*(LONG[i] for i in np.random.default_rng(seed).integers(100, size=12)))
+        prompt = detection_prompt(sample, LONG, 85, np.random.default_rng(seed))
+        assert [text for text, _ in named(prompt)] == [clean_category(name) for name, _ in sample.objects]
+        assert prompt.boxes.tolist() == [list(map(float, box)) for _, box in sample.objects]
+        ids, tokens = truncated(prompt.caption, prompt.spans)
+        assert len(ids) == len(encode(prompt.caption)) <= MAX_TOKENS and all(tokens)
+        names = prompt.caption.split(". ")
+        assert len(set(names)) == len(names) and set(names) <= clean
+        fullest = max(fullest, len(ids))
+    assert fullest > MAX_TOKENS - 16  # a name more would not fit
+
+
+def test_categories_whose_names_become_equal_are_one() -> None:
+    vocabulary = ["bow_(weapon)", "bow_(ribbon)", "hot_dog", "hot dog", "cup"]
+    prompt = detection_prompt(shown("bow_(ribbon)", "hot_dog", "bow_(weapon)"), vocabulary, 5, np.random.default_rng(0))
+    assert sorted(prompt.caption.split(". ")) in (["bow ", "cup", "hot dog"], ["bow ", "hot dog"])
+    assert [text for text, _ in named(prompt)] == ["bow ", "hot dog", "bow "]
+    assert detection_prompt(shown("hot_dog"), ["hot_dog", "hot dog"], 5, np.random.default_rng(0)).caption == "hot dog"
+
+
+def test_a_prompt_may_be_full_to_the_last_token_and_more_objects_than_fit_leave_no_room() -> None:
+    """127 names of one token, with full stops between them, [CLS] and [SEP]: 127 + 126 + 2 = 255."""
+    words = list(novel_words()[:139])
+    for own, length in ((words[0], 255), ("two words", 256)):
+        prompts = [detection_prompt(shown(own), words, 139, np.random.default_rng(seed)) for seed in range(8)]
+        assert max(len(encode(prompt.caption)) for prompt in prompts) == length
+        assert max(len(prompt.spans) for prompt in prompts) == 127
+    crowded = detection_prompt(shown(*words[:130]), words, 139, np.random.default_rng(1))
+    _, tokens = truncated(crowded.caption, crowded.spans)
+    assert len(crowded.spans) == 130 and sum(map(bool, tokens)) == 127
+    assert [text for text, _ in named(crowded)] == words[:130]
 
 
 def test_a_phrase_prompt_asks_for_what_was_grounded_among_phrases_of_others() -> None:

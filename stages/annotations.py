@@ -1,0 +1,48 @@
+"""Annotation files of COCO's kind, of gold sets and of benchmarks. Whatever is wrong with one is a UserError.
+
+`key`, in its message, is the place in the config that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stages.stage import UserError
+
+if TYPE_CHECKING:
+    from stages.stage import Files
+
+
+def read_json(files: Files, uri: str, key: str) -> dict[str, Any]:
+    """The file without its segmentations, which are most of its bytes."""
+    try:
+        with files.open_source(uri) as stream:
+            data = json.load(stream, object_hook=without_segmentation)
+    except FileNotFoundError:
+        raise UserError(f"{key}: {uri}: no such file") from None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise UserError(f"{key}: {uri}: cannot be read as a file ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{key}: {uri} is not a JSON file ({error})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{key}: {uri} holds no object with `images` and `annotations`")
+    return data
+
+
+def without_segmentation(row: dict[str, Any]) -> dict[str, Any]:
+    row.pop("segmentation", None)
+    return row
+
+
+@contextmanager
+def reading(uri: str, kind: str, key: str) -> Iterator[None]:
+    """What goes wrong while rows of an annotation file are taken apart, as a UserError."""
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(f"{key}: {uri} is no {kind}: it has no {error.args[0]!r} where one belongs") from None
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UserError(f"{key}: {uri} is no {kind}: {error}") from None
