@@ -9,6 +9,7 @@ from pipeline.ledger import Ledger
 from schemas.reasons import REJECTED
 
 SHARES = {"precision", "recall", "mean_iou"}  # all else that is measured is percent
+FAILED = "pictures failed"
 
 
 def summary(ledger: Ledger) -> list[str]:
@@ -66,4 +67,5 @@ def rejected_by_reason(ledger: Ledger) -> Counter[str]:
 
 
 def _headline(figures: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.{3 if name in SHARES else 1}f}" for name, value in figures.items())
+    words = [f"{name} {value:.{3 if name in SHARES else 1}f}" for name, value in figures.items() if name != FAILED]
+    return ", ".join([*words, *([f"{figures[FAILED]:,} {FAILED}"] if FAILED in figures else [])])

@@ -163,7 +163,13 @@ class EvaluateStage:
 
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:
-    """The figures for the summary of a run: APs and R@k in percent, but for classes that no picture shows; shares."""
+    """For the summary of a run: `figures`, and on how many pictures the model failed, if on any."""
+    failed = sum(result["failed"].values())
+    return {**figures(result), **({"pictures failed": failed} if failed else {})}
+
+
+def figures(result: dict[str, Any]) -> dict[str, float]:
+    """APs and R@k in percent, but for classes that no picture shows; shares."""
     if result["benchmark"] in ("coco", "lvis"):
         return {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if result.get(name) is not None}
     if result["benchmark"] == "flickr30k":

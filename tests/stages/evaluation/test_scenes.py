@@ -156,7 +156,7 @@ def test_from_config_to_file(monkeypatch: pytest.MonkeyPatch, io: Any, scripted:
     assert EvaluateStage(config).run_job(io) == {
         "teacher": {
             **{"AP": pytest.approx(50), "AP common": pytest.approx(100), "AP rare": 0, "AP unseen": 0},
-            **{"precision": 1 / 3, "recall": 1 / 4},
+            **{"precision": 1 / 3, "recall": 1 / 4, "pictures failed": 1},
         }
     }
     with io.open("evaluation/scenes-teacher.json") as stream:
