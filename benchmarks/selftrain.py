@@ -25,19 +25,22 @@ import fnmatch
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.selftrain_results import collect  # noqa: E402 - after the path to it
+from benchmarks.record import processor_name  # noqa: E402 - after the path to it
+from benchmarks.selftrain_results import collect  # noqa: E402
 
 CONFIG = "configs/selftrain.yaml"
 GOLD = 2000  # gold pictures: all in which rare nouns occur
@@ -50,20 +53,20 @@ class Grid:
     """The sizes of the measurement. The default is the reduced one, for two cores."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    steps: int = 1000
+    steps: int = 1200
     batch_size: int = 8
-    lr: float = 1e-3
+    lr: float = 5e-4
     crop_steps: int = 1500
     start_steps: int = 2000
     start: str | None = None  # a weights file instead of `start` cells
-    web: int = 4000  # pairs of the main comparison
-    sizes: tuple[int, ...] = (500, 1000, 2000, 4000)
+    web: int = 8000  # pairs of the main comparison
+    sizes: tuple[int, ...] = (1000, 2000, 4000, 8000)
     threshold: float = 0.5
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
-    novel_words: float = 0.0  # of all three models
-    ungrounded: str = "absent"  # of the student
-    phrase_prompts: float = 0.0  # of the student, and detection prompts of the upper bound's web pairs
-    repeat_below: float = 0.0  # of all three models
+    novel_words: float = 0.5  # of all three models
+    ungrounded: str = "unknown"  # of the student
+    phrase_prompts: float = 1.0  # of the student, and detection prompts of the upper bound's web pairs
+    repeat_below: float = 0.1  # of all three models
     pictures: int = 500  # of the evaluation
     device: str = "cpu"
 
@@ -218,6 +221,8 @@ class Runner:
                 path.parent.name: record(path)["seconds"] for path in folder.glob("commits/*/*0000.json")
             },
             "date": datetime.date.today().isoformat(),
+            "processor": processor_name(),
+            "versions": {"python": platform.python_version(), "torch": version("torch")},
         }
         if "evaluate" in cell.commands:
             figures = json.loads((folder / "evaluation" / "scenes-student.json").read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -37,7 +36,12 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
         "samples_seen": sorted({cell["samples_seen"] for own in main.values() for cell in own}),
-        "device": grid["device"] if grid["device"] != "cpu" else f"cpu ({platform.machine()}, 1 thread a training)",
+        "device": grid["device"] if grid["device"] != "cpu" else "cpu, 1 thread a training",
+        "processors": sorted({cell["processor"] for cell in cells if "processor" in cell}),
+        "versions": {
+            name: sorted({cell["versions"][name] for cell in cells if "versions" in cell})
+            for name in ("python", "torch")
+        },
         "date": max((cell["date"] for cell in cells), default=None),
     }
     out.write_text(json.dumps(result, indent=1) + "\n")

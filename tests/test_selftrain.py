@@ -28,13 +28,14 @@ def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_p
         settings = [f"{key}={json.dumps(value)}" for key, value in cell.settings.items()]
         configs[name] = load_config("configs/selftrain.yaml", settings, str(tmp_path / name))
     roles = [configs[name].train for name in ("teacher-s1", "student-s1-t0.5-n4000", "upper-s1")]
-    changing = {"gold", "pseudo"}
+    changing = {"gold", "pseudo", "ungrounded", "phrase_prompts"}
     same = [train.model_dump(exclude=changing) for train in roles]
     assert same[0] == same[1] == same[2] and same[0]["init"] == "$WORK/start-s1/student/weights.safetensors"
     teacher, student, upper = roles
     assert [gold.split for gold in upper.gold] == ["gold", "web"] and not upper.pseudo and student.pseudo
     assert student.gold[0].weight * 2000 == configs["student-s1-t0.5-n4000"].ingest.count == upper.gold[1].count == 4000
     assert upper.gold[1].seed == configs["labels-s1"].ingest.seed == 1
+    assert student.phrase_prompts == upper.gold[1].detection == 1.0  # the web pairs of both are lists
     assert upper.gold[0] == student.gold[0] and teacher.gold[0].seed == student.gold[0].seed
     assert configs["labels-s1"].label.weights == "$WORK/teacher-s1/student/weights.safetensors"
 
@@ -73,6 +74,7 @@ def cell(
     curve = [{"threshold": 0.5, "precision": 0.9, "recall": 0.1 * seed}]
     return {
         **{"role": role, "seed": seed, "threshold": threshold, "web": web, "samples_seen": 12000, "date": "2026-01-01"},
+        **{"processor": "a CPU", "versions": {"python": "3.12.1", "torch": "2.13.0"}},
         "sets": {"pseudo": 1234},
         "detection": {tier: {"AP": value} for tier, value in zip(tiers, aps, strict=True)},
         "agreement": {tier: {"curve": curve} for tier in ("all", *tiers)},
@@ -98,7 +100,8 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert [(point["threshold"], point["rare"]) for point in result["by_threshold"]] == [(0.5, 9.0), (0.7, 6.0)]
     assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
     assert result["teacher_labels"]["rare"] == [{"threshold": 0.5, "precision": 0.9, "recall": 0.05}]
-    assert result["samples_seen"] == [12000]
+    assert result["samples_seen"] == [12000] and result["processors"] == ["a CPU"]
+    assert result["versions"] == {"python": ["3.12.1"], "torch": ["2.13.0"]}
     drawing = ElementTree.parse(tmp_path / "selftrain_threshold.svg").getroot()
     lines = [line.get("points", "").split() for line in drawing.iter("{http://www.w3.org/2000/svg}polyline")]
     assert [len(points) for points in lines] == [2, 2, 2]
