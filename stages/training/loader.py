@@ -85,8 +85,8 @@ class BatchMaker:
             return transforms.detection_prompt(sample, vocabulary, self.config.negative_categories, rng)
         samples = self.sets[draw.set]
         if isinstance(samples, ShardSet) and samples.pseudo and rng.random() < self.config.phrase_prompts:
-            others = samples.phrases_near(draw.index)
-            return transforms.phrase_prompt(sample, others, self.config.negative_categories, rng)
+            phrases = samples.phrases_near(draw.index)
+            return transforms.phrase_prompt(sample, phrases, self.config.negative_categories, rng)
         own = sample.caption
         if self.config.novel_words and not sample.pseudo:
             sample = rename(sample, self.config.novel_words, rng)

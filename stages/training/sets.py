@@ -18,7 +18,7 @@ from stages.annotations import read_json, reading
 from stages.stage import Files, ImageRef, RowError, RunIO, UserError
 from stages.training.order import shuffled, shuffled_in_blocks
 from stages.training.samples import Sample, Spans, box_array
-from stages.training.wording import last_words
+from stages.training.wording import last_word, last_words
 
 GOLD = "train.gold"  # the key of the files
 OPEN_SHARDS = 16
@@ -156,8 +156,8 @@ class ShardSet:
     def vocabulary(self) -> list[str]:
         return []
 
-    def phrases_near(self, index: int) -> list[str]:
-        """Those with boxes of all samples in the same shard, which is open anyway."""
+    def phrases_near(self, index: int) -> dict[str, list[str]]:
+        """Those with boxes of all samples in the same shard, which is open anyway, by their last word."""
         return self._locate(index)[0].phrases
 
     def _locate(self, index: int) -> tuple[OpenShard, int]:
@@ -188,11 +188,12 @@ class OpenShard:
                 f"{path} holds {len(self.records)} samples, its index says {samples}: run phrasebox verify"
             )
         self.captions: list[str] = [record["caption"] for record in self.records]
-        self.phrases: list[str] = [
-            record["phrases"][phrase]["text"]
-            for record in self.records
-            for phrase in sorted({box["phrase"] for box in record["boxes"]})
-        ]
+        self.phrases: dict[str, list[str]] = {}
+        for record in self.records:
+            for phrase in sorted({box["phrase"] for box in record["boxes"]}):
+                text: str = record["phrases"][phrase]["text"]
+                if word := last_word(text, ((0, len(text)),)):
+                    self.phrases.setdefault(word, []).append(text)
 
     def sample(self, row: int, min_score: float, pseudo: bool) -> Sample:
         record = self.records[row]

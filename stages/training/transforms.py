@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -112,13 +112,16 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
     )
 
 
-def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.random.Generator) -> Sample:
+def phrase_prompt(
+    sample: Sample, others: Mapping[str, Sequence[str]], negatives: int, rng: np.random.Generator
+) -> Sample:
     """The sample with phrases for a text: its own that have boxes, among up to `negatives` of `others`, shuffled.
 
     What detection prompts are to categories, for captions whose boxes a teacher has made (after DetCLIP, Yao et al.
-    2022): one region is told from dozens of names at a time, not only from those of its caption. No other phrase
-    shares its last word with one of the sample, nor with another one. As many as `detection_prompt` asks for, and as
-    the token limit has room for.
+    2022): one region is told from dozens of names at a time, not only from those of its caption. `others` are phrases
+    of other samples by their last word; each word is as likely as any other, so that what few captions name is a
+    negative as often as what many do. None is the last word of one of the sample's own. As many as `detection_prompt`
+    asks for, and as the token limit has room for.
 
     A phrase comes without its first words, as many as chance says, so that "my yellow scooter" is at times asked for as
     "scooter", where no colour helps to find it; those of one sample that share their last word stay whole.
@@ -132,19 +135,11 @@ def phrase_prompt(sample: Sample, others: list[str], negatives: int, rng: np.ran
         text = " ".join(sample.caption[start:end] for start, end in sample.spans[at])
         own.append(shortened(text, rng) if ends.count(ends[at]) == 1 else text)
     wanted = how_many(negatives, rng)
-    drawn = (others[i] for i in rng.permutation(len(others)))
-    listed, places = list_prompt(sample, own, told_apart(drawn, set(ends), rng), wanted, rng)
+    words = [word for word in others if word not in ends]
+    drawn = (others[words[i]] for i in rng.permutation(len(words)))
+    texts = (shortened(phrases[int(rng.integers(len(phrases)))], rng) for phrases in drawn)
+    listed, places = list_prompt(sample, own, texts, wanted, rng)
     return replace(listed, phrase=places[phrase])
-
-
-def told_apart(phrases: Iterable[str], taken: set[str], rng: np.random.Generator) -> Iterator[str]:
-    """The phrases without their first words (`shortened`), less those whose last word is taken, here by one before."""
-    for phrase in phrases:
-        text = shortened(phrase, rng)
-        word = last_word(text, ((0, len(text)),))
-        if word and word not in taken:
-            taken = taken | {word}
-            yield text
 
 
 def list_prompt(

@@ -209,7 +209,8 @@ def test_a_phrase_without_a_pseudo_box_may_teach_nothing(sharded: Path) -> None:
 def test_pseudo_samples_are_asked_for_lists_with_phrases_of_their_shard(sharded: Path) -> None:
     _, captions = make_batches(RunDisk(sharded), small_training(flip=0.0))
     _, lists = make_batches(RunDisk(sharded), small_training(flip=0.0, phrase_prompts=1.0))
-    texts = [text for index in range(16) for text in ShardSet(RunDisk(sharded)).phrases_near(index)]
+    shards = ShardSet(RunDisk(sharded))
+    texts = [text for index in range(16) for texts in shards.phrases_near(index).values() for text in texts]
     for caption, prompt in zip(captions.make(0).examples, lists.make(0).examples, strict=True):
         names = prompt.caption.split(". ")
         own = [caption.caption[start:end] for ((start, end),) in caption.spans]
