@@ -238,6 +238,6 @@ def loss_target(example: Any, config: Any) -> dict[str, Any]:
         target["weight"] = torch.from_numpy(example.scores)  # (N,)
     if example.pseudo and not config.pseudo_regression:
         target["regression"] = torch.zeros(len(boxes), dtype=torch.bool)  # (N,)
-    if example.pseudo and config.ungrounded == "unknown":
+    if example.pseudo and not example.listed and config.ungrounded == "unknown":
         target["unknown"] = torch.from_numpy(np.setdiff1d(np.arange(len(example.spans)), example.phrase))
     return target

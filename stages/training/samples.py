@@ -23,6 +23,7 @@ class Sample:
     scores: NDArray[np.float32]  # (N,) the teacher's; 1 for gold
     pseudo: bool
     objects: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()  # every object of the picture, if known
+    listed: bool = False  # the text is a list of names: one without a box is a negative, nothing that was not found
 
     def keep(self, mask: NDArray[np.bool_]) -> Sample:
         """The sample with only the boxes where `mask` (N,) is true."""
@@ -41,6 +42,7 @@ class Example:
     phrase: NDArray[np.int64]  # (N,)
     scores: NDArray[np.float32]  # (N,)
     pseudo: bool
+    listed: bool = False
 
 
 def box_array(boxes: list[tuple[float, float, float, float]]) -> NDArray[np.float32]:

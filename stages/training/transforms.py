@@ -44,6 +44,7 @@ def decode(sample: Sample, max_pixels: int) -> Example:
         phrase=sample.phrase,
         scores=sample.scores,
         pseudo=sample.pseudo,
+        listed=sample.listed,
     )
 
 
@@ -152,7 +153,7 @@ def list_prompt(
     names = own + list(islice(fitting(own, others), wanted))
     order = rng.permutation(len(names))
     caption, spans = join_names([names[i] for i in order])
-    return replace(sample, caption=caption, spans=spans), np.argsort(order)[: len(own)]
+    return replace(sample, caption=caption, spans=spans, listed=True), np.argsort(order)[: len(own)]
 
 
 def fitting(own: list[str], others: Iterable[str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from model.glip import Glip, known_tokens
 from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, start_model, train
 from stages.training.crops import pretrain_backbone
 from stages.training.loader import Batch, prefetch
-from stages.training.loop import NonFiniteLoss, Student
+from stages.training.loop import NonFiniteLoss, Student, loss_target
 from stages.training.ranks import Ranks
 from stages.training.samples import Example
 from stages.training.sets import SceneSet, ShardSet
@@ -220,6 +220,20 @@ def test_pseudo_samples_are_asked_for_lists_with_phrases_of_their_shard(sharded:
         assert all(any(f" {text}".endswith(f" {name}") for text in texts) for name in names)
         assert len(names) > len(set(grounded))
         np.testing.assert_array_equal(prompt.boxes, caption.boxes)
+
+
+def test_names_of_others_in_a_list_are_negatives_and_not_unknown(sharded: Path) -> None:
+    """What the teacher did not find is not in the list at all, so whatever has no box there is not in the picture."""
+    losses = []
+    for ungrounded in ("absent", "unknown"):
+        config = small_training(flip=0.0, phrase_prompts=1.0, ungrounded=ungrounded)
+        _, maker = make_batches(RunDisk(sharded), config)
+        batch = maker.make(0)
+        assert all(len(example.spans) > len(set(example.phrase.tolist())) for example in batch.examples)
+        assert all("unknown" not in loss_target(example, config.train) for example in batch.examples)
+        student = Student(start_model(config).eval(), config.train)
+        losses.append({name: value.item() for name, value in student(batch, Ranks().average).items()})
+    assert losses[0] == losses[1]
 
 
 def test_tokens_of_unknown_phrases_alone_are_left_out() -> None:
