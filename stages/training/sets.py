@@ -270,7 +270,9 @@ class RunGoldSet:
             phrase=np.asarray([box["span"] for box in gold["boxes"]], dtype=np.int64),
             scores=np.ones(len(boxes), dtype=np.float32),
             pseudo=False,
-            objects=tuple((box["category"], at) for box, at in zip(gold["boxes"], boxes, strict=True)),
+            objects=tuple(
+                (box["category"], at) for box, at in zip(gold["boxes"], boxes, strict=True) if box["category"]
+            ),
         ).keep(np.asarray([box["span"] >= 0 for box in gold["boxes"]], dtype=bool))
 
     def shape(self, index: int) -> tuple[int, int]:
@@ -373,7 +375,7 @@ class MdetrSet:
                 box, spans = tuple(float(value) for value in annotation["bbox"]), phrase_spans(annotation)
                 if spans and box[2] > 1 and box[3] > 1:
                     own = self.boxes.setdefault(annotation["image_id"], [])
-                    own.append({"bbox": box, "tokens_positive": spans})
+                    own.append({"bbox": box, "spans": spans})
             self.rows: list[dict[str, Any]] = [
                 {**picture_of(row), "caption": row["caption"]} for row in data["images"] if row["id"] in self.boxes
             ]
@@ -388,8 +390,8 @@ class MdetrSet:
         boxes, phrase = [], []
         for annotation in self.boxes[row["id"]]:
             x, y, width, height = annotation["bbox"]
-            boxes.append((float(x), float(y), float(x + width), float(y + height)))
-            phrase.append(spans.setdefault(phrase_spans(annotation), len(spans)))
+            boxes.append((x, y, x + width, y + height))
+            phrase.append(spans.setdefault(annotation["spans"], len(spans)))
         return Sample(
             key=str(row["id"]),
             image=read_image(
@@ -409,7 +411,7 @@ class MdetrSet:
 
     def names(self, index: int) -> frozenset[str]:
         row = self.rows[index]
-        return last_words(row["caption"], [phrase_spans(box) for box in self.boxes[row["id"]]])
+        return last_words(row["caption"], [box["spans"] for box in self.boxes[row["id"]]])
 
     def captions_near(self, index: int) -> list[str]:
         return self._captions

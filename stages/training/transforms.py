@@ -15,7 +15,7 @@ from model.images import resize, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
-from stages.training.wording import exchange, last_word
+from stages.training.wording import WORD, exchange, last_word
 
 # "left" and "right" as words of their own, in any case.
 SIDE = re.compile(r"(?<![\w-])(?:left|right)(?![\w-])", re.IGNORECASE)
@@ -172,9 +172,13 @@ def tokens(text: str) -> int:
 
 
 def shortened(phrase: str, rng: np.random.Generator) -> str:
-    """The phrase without its first words: from none to all but the last, each as likely."""
+    """The phrase without its first words: from none to all but the last, each as likely.
+
+    The last one is the last with letters: a number behind it ("car 350") is no name.
+    """
     words = phrase.split()
-    return " ".join(words[int(rng.integers(len(words))) :]) if words else phrase
+    named = [at for at, word in enumerate(words) if WORD.search(word)]
+    return " ".join(words[int(rng.integers(named[-1] + 1)) :]) if named else phrase
 
 
 def how_many(negatives: int, rng: np.random.Generator) -> int:

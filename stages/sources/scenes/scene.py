@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stages.sources.scenes.captions import write_caption
 from stages.sources.scenes.drawing import choose_size, draw_picture
-from stages.sources.scenes.layout import choose_groups, place
+from stages.sources.scenes.layout import Group, Placed, choose_groups, place
 from stages.sources.scenes.randomness import Stream
 
 BoxTuple = tuple[float, float, float, float]
@@ -45,10 +45,7 @@ def draw_scene(split: str, seed: int, index: int) -> Scene:
 
     Raises ValueError for an unknown split, a negative seed or a negative index.
     """
-    stream = Stream.of_scene(split, seed, index)
-    width, height = choose_size(stream)
-    groups = choose_groups(split, seed, index, stream)
-    placed = place(groups, width, height, stream)
+    stream, (width, height), groups, placed = _laid_out(split, seed, index)
     caption = write_caption(split, groups, placed, stream)
     objects = [(groups[thing.group].noun.name, _floats(thing.box)) for thing in placed]
     boxes = [
@@ -63,23 +60,27 @@ def draw_scene(split: str, seed: int, index: int) -> Scene:
 
 def scene_nouns(split: str, seed: int, index: int) -> frozenset[str]:
     """The names of everything in the picture of a scene, without drawing it."""
-    stream = Stream.of_scene(split, seed, index)
-    width, height = choose_size(stream)
-    groups = choose_groups(split, seed, index, stream)
-    return frozenset(groups[thing.group].noun.name for thing in place(groups, width, height, stream))
+    _, _, groups, placed = _laid_out(split, seed, index)
+    return frozenset(groups[thing.group].noun.name for thing in placed)
 
 
 def scene_caption(split: str, seed: int, index: int) -> str:
     """The caption of a scene, without drawing it."""
-    stream = Stream.of_scene(split, seed, index)
-    width, height = choose_size(stream)
-    groups = choose_groups(split, seed, index, stream)
-    return write_caption(split, groups, place(groups, width, height, stream), stream).text
+    stream, _, groups, placed = _laid_out(split, seed, index)
+    return write_caption(split, groups, placed, stream).text
 
 
 def scene_size(split: str, seed: int, index: int) -> tuple[int, int]:
     """(width, height) of a scene without drawing it."""
     return choose_size(Stream.of_scene(split, seed, index))
+
+
+def _laid_out(split: str, seed: int, index: int) -> tuple[Stream, tuple[int, int], list[Group], list[Placed]]:
+    """The scene's stream as the caption finds it, its (width, height), and what lies where."""
+    stream = Stream.of_scene(split, seed, index)
+    width, height = choose_size(stream)
+    groups = choose_groups(split, seed, index, stream)
+    return stream, (width, height), groups, place(groups, width, height, stream)
 
 
 def _floats(box: tuple[int, int, int, int]) -> BoxTuple:

@@ -12,7 +12,15 @@ from model.prompt import MAX_TOKENS, clean_category, encode, truncated
 from stages.sources.scenes import draw_scene
 from stages.training.samples import Example, Sample
 from stages.training.sets import SceneSet
-from stages.training.transforms import decode, detection_prompt, flip, join_names, pack_captions, phrase_prompt
+from stages.training.transforms import (
+    decode,
+    detection_prompt,
+    flip,
+    join_names,
+    pack_captions,
+    phrase_prompt,
+    shortened,
+)
 from stages.training.wording import novel_words
 
 
@@ -172,6 +180,9 @@ def test_a_prompt_may_be_full_to_the_last_token_and_more_objects_than_fit_leave_
 def test_a_phrase_prompt_asks_for_what_was_grounded_among_phrases_of_others() -> None:
     others = {"dogs": ["two dogs"], "dog": ["A Dog"] * 40 + ["the dog"], "car": ["an old car"], "cat": ["one more cat"]}
     others |= {"road": ["a long " * 200 + "road"]}
+    assert {shortened("an old car 350", np.random.default_rng(seed)) for seed in range(40)} == {
+        *("an old car 350", "old car 350", "car 350"),  # never the number alone
+    }
     seen: Counter[str] = Counter()
     for seed in range(400):
         sample = scene_sample(seed % 20)
