@@ -63,6 +63,7 @@ class Grid:
     sizes: tuple[int, ...] = (1000, 2000, 4000, 8000)
     threshold: float = 0.5
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
+    phrase_nms_iou: float = 0.6  # of the student's filter
     novel_words: float = 0.5  # of all three models
     ungrounded: str = "unknown"  # of the student
     phrase_prompts: float = 1.0  # of the student, and detection prompts of the upper bound's web pairs
@@ -124,6 +125,7 @@ def cells_of(grid: Grid) -> list[Cell]:
                     **model_settings(grid, seed, gold(grid, seed, half_of=size)),
                     **init,
                     "filter.min_score": threshold,
+                    "filter.phrase_nms_iou": grid.phrase_nms_iou,
                     "train.ungrounded": grid.ungrounded,
                     "train.phrase_prompts": grid.phrase_prompts,
                 },
@@ -330,6 +332,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
     parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
+    parser.add_argument("--phrase-nms-iou", type=float, default=default.phrase_nms_iou)
     parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)
     parser.add_argument("--phrase-prompts", type=float, default=default.phrase_prompts)
     parser.add_argument("--repeat-below", type=float, default=default.repeat_below)

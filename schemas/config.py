@@ -77,6 +77,8 @@ class FilterConfig(Section):
     """Boxes are kept when score > min_score."""
     nms_iou: Probability = 0.6
     """Per phrase; 1.0 turns it off."""
+    phrase_nms_iou: Probability = 1.0
+    """Of two boxes of different phrases that overlap more, the better one is kept; 1.0 keeps both."""
     min_box_side: Annotated[float, Field(ge=0.0)] = 2.0
     max_boxes: Annotated[int, Field(ge=1)] = 100
     """The best so many of an image."""

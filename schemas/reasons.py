@@ -53,6 +53,7 @@ DROPPED_PHRASE: dict[str, str] = {
 DROPPED_BOX: dict[str, str] = {
     "low_score": "score not above filter.min_score",
     "nms": "overlaps a better box of the same phrase by more than filter.nms_iou",
+    "other_phrase": "overlaps a better box of another phrase by more than filter.phrase_nms_iou",
     "box_too_small": "a side shorter than filter.min_box_side pixels",
     "too_many_boxes": "beyond the filter.max_boxes best of its image",
     "image_too_small": "the image's short side is under filter.min_image_side pixels",

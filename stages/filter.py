@@ -7,7 +7,9 @@ The rules act in this order, and a box is recorded under the first one that take
 3. box_too_small: after clipping to the image, a side under filter.min_box_side, or none left at all;
 4. nms: within a phrase, by falling score (the lower index first among equals), a box that overlaps a kept one by IoU
    above filter.nms_iou;
-5. too_many_boxes: beyond the filter.max_boxes best of the image.
+5. other_phrase: the same among the boxes of different phrases, above filter.phrase_nms_iou: a region goes to the phrase
+   that claims it most. Off by default, as in GLIP;
+6. too_many_boxes: beyond the filter.max_boxes best of the image.
 
 Kept boxes stay in the order of labels.
 """
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from stages.stage import Counts, Input, PartIO, PartResult, reject_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -31,6 +35,7 @@ RULES = (
     "low_score",
     "box_too_small",
     "nms",
+    "other_phrase",
     "too_many_boxes",
 )
 CODE = {reason: code for code, reason in enumerate(RULES)}
@@ -56,6 +61,7 @@ class FilterStage:
         return {
             "min_score": rules.min_score,
             "nms_iou": rules.nms_iou,
+            "phrase_nms_iou": rules.phrase_nms_iou,
             "min_box_side": rules.min_box_side,
             "max_boxes": rules.max_boxes,
             "min_image_side": rules.min_image_side,
@@ -96,6 +102,7 @@ def filter_labels(labels: pa.Table, caption_chars: NDArray[np.int64], rules: Any
     flat = ~((boxes.x2 > boxes.x1) & (boxes.y2 > boxes.y1))
     code[(code == 0) & (small | flat)] = CODE["box_too_small"]
     code[suppressed(boxes, np.flatnonzero(code == 0), rules.nms_iou)] = CODE["nms"]
+    code[claimed(boxes, np.flatnonzero(code == 0), rules.phrase_nms_iou)] = CODE["other_phrase"]
     code[beyond_best(boxes, np.flatnonzero(code == 0), rules.max_boxes)] = CODE["too_many_boxes"]
     return pseudo_table(labels, boxes, code)
 
@@ -140,31 +147,45 @@ def image_rules(labels: pa.Table, caption_chars: NDArray[np.int64], rules: Any) 
 
 def suppressed(boxes: Boxes, among: NDArray[np.int64], nms_iou: float) -> list[int]:
     """Greedy non-maximum suppression within each phrase of each image; which of the boxes `among` it takes out."""
+    if nms_iou >= 1.0:
+        return []
+    groups = best_first(boxes, among, [boxes.phrase, boxes.row])
+    return [lost for group in groups for lost in overlapping(boxes, group, nms_iou)]
+
+
+def claimed(boxes: Boxes, among: NDArray[np.int64], limit: float) -> list[int]:
+    """The same between the phrases of each image: boxes that overlap a better one of another phrase."""
+    if limit >= 1.0:
+        return []
+    groups = best_first(boxes, among, [boxes.row])
+    return [lost for group in groups for lost in overlapping(boxes, group, limit, boxes.phrase)]
+
+
+def best_first(
+    boxes: Boxes, among: NDArray[np.int64], keys: list[NDArray[np.int32] | NDArray[np.int64]]
+) -> Iterator[list[int]]:
+    """Boxes that are alike in all `keys` (the last one counts first), by falling score; only where there are two."""
     import numpy as np
 
-    if nms_iou >= 1.0 or not len(among):
-        return []
-    order = among[np.lexsort((among, -boxes.score[among], boxes.phrase[among], boxes.row[among]))]
-    same = (np.diff(boxes.row[order]) == 0) & (np.diff(boxes.phrase[order]) == 0)
+    order = among[np.lexsort((among, -boxes.score[among], *(key[among] for key in keys)))]
+    same = np.all([np.diff(key[order]) == 0 for key in keys], axis=0)
     starts = np.flatnonzero(np.concatenate([[True], ~same]))
     ends = np.append(starts[1:], len(order))
-    lost: list[int] = []
     for start, end in zip(starts[ends - starts > 1], ends[ends - starts > 1]):
-        lost.extend(_suppressed_in_group(boxes, order[start:end], nms_iou))
-    return lost
+        yield order[start:end].tolist()
 
 
-def _suppressed_in_group(boxes: Boxes, group: NDArray[np.int64], nms_iou: float) -> list[int]:
-    """`group`: the boxes of one phrase, best first."""
-    corners = [(float(boxes.x1[i]), float(boxes.y1[i]), float(boxes.x2[i]), float(boxes.y2[i])) for i in group.tolist()]
-    kept: list[tuple[float, float, float, float]] = []
-    lost = []
-    for index, box in zip(group.tolist(), corners):
-        if any(iou(box, better) > nms_iou for better in kept):
-            lost.append(index)
+def overlapping(boxes: Boxes, group: list[int], limit: float, unlike: NDArray[np.int32] | None = None) -> Iterator[int]:
+    """Those of the group, best first, that overlap a kept one by more than the limit; one that differs in `unlike`."""
+    kept: list[tuple[int, tuple[float, float, float, float]]] = []
+    for index in group:
+        box = (float(boxes.x1[index]), float(boxes.y1[index]), float(boxes.x2[index]), float(boxes.y2[index]))
+        if any(
+            (unlike is None or unlike[other] != unlike[index]) and iou(box, better) > limit for other, better in kept
+        ):
+            yield index
         else:
-            kept.append(box)
-    return lost
+            kept.append((index, box))
 
 
 def iou(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:

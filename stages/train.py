@@ -29,7 +29,7 @@ class NothingToTrainOn(RuntimeError):
 
 class TrainStage:
     name: ClassVar[str] = "train"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("shards", optional=True),

@@ -51,6 +51,8 @@ def card(stats: dict[str, Any], config: Any, found: Counter[str]) -> str:
     rejected = sum(count for by_reason in stats["rejected"].values() for count in by_reason.values())
     unique = stats["unique_phrases"]
     exact = "" if stats["exactness"]["unique_phrases"]["exact"] else " (estimated)"
+    limit = config.filter.phrase_nms_iou
+    across = f", across phrases at {limit:g}" if limit < 1.0 else ""
     return f"""---
 pretty_name: {json.dumps(name)}
 language: [en]
@@ -86,7 +88,7 @@ labels for pre-training, not ground truth.
 | teacher | {_code(config.label.teacher)} |
 | teacher's weights | {_code(config.label.weights or "those of the package")} |
 | labels kept from score | {config.label.score_floor:g} |
-| filter | score > {config.filter.min_score:g}, NMS per phrase at IoU {config.filter.nms_iou:g} |
+| filter | score > {config.filter.min_score:g}, NMS per phrase at IoU {config.filter.nms_iou:g}{across} |
 {_agreement(stats)}
 ## Records
 

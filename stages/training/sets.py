@@ -18,7 +18,7 @@ from stages.annotations import read_json, reading
 from stages.stage import Files, ImageRef, RowError, RunIO, UserError
 from stages.training.order import shuffled, shuffled_in_blocks
 from stages.training.samples import Sample, Spans, box_array
-from stages.training.wording import last_word, last_words
+from stages.training.wording import noun, nouns
 
 GOLD = "train.gold"  # the key of the files
 OPEN_SHARDS = 16
@@ -37,7 +37,7 @@ class SampleSet(Protocol):
         ...
 
     def names(self, index: int) -> frozenset[str]:
-        """What sample i shows: its categories, or the last words of its phrases that have boxes; without its pixels."""
+        """What sample i shows: its categories, or the nouns of its phrases that have boxes; without its pixels."""
         ...
 
     def captions_near(self, index: int) -> list[str]:
@@ -157,7 +157,7 @@ class ShardSet:
         return []
 
     def phrases_near(self, index: int) -> dict[str, list[str]]:
-        """Those with boxes of all samples in the same shard, which is open anyway, by their last word."""
+        """Those with boxes of all samples in the same shard, which is open anyway, by their noun."""
         return self._locate(index)[0].phrases
 
     def _locate(self, index: int) -> tuple[OpenShard, int]:
@@ -192,7 +192,7 @@ class OpenShard:
         for record in self.records:
             for phrase in sorted({box["phrase"] for box in record["boxes"]}):
                 text: str = record["phrases"][phrase]["text"]
-                if word := last_word(text, ((0, len(text)),)):
+                if word := noun(text, ((0, len(text)),)):
                     self.phrases.setdefault(word, []).append(text)
 
     def sample(self, row: int, min_score: float, pseudo: bool) -> Sample:
@@ -216,7 +216,7 @@ class OpenShard:
         record = self.records[row]
         shown = {box["phrase"] for box in record["boxes"] if box["score"] >= min_score}
         phrases = [record["phrases"][phrase] for phrase in shown]
-        return last_words(record["caption"], [((phrase["start"], phrase["end"]),) for phrase in phrases])
+        return nouns(record["caption"], [((phrase["start"], phrase["end"]),) for phrase in phrases])
 
     def close(self) -> None:
         self._stack.close()
@@ -281,7 +281,7 @@ class RunGoldSet:
     def names(self, index: int) -> frozenset[str]:
         _, pair, gold = self.rows[index]
         spans = [gold["spans"][box["span"]] for box in gold["boxes"] if not box["category"] and box["span"] >= 0]
-        unnamed = last_words(pair["caption"], [((span["start"], span["end"]),) for span in spans])
+        unnamed = nouns(pair["caption"], [((span["start"], span["end"]),) for span in spans])
         return unnamed.union(box["category"] for box in gold["boxes"] if box["category"])
 
     def captions_near(self, index: int) -> list[str]:
@@ -411,7 +411,7 @@ class MdetrSet:
 
     def names(self, index: int) -> frozenset[str]:
         row = self.rows[index]
-        return last_words(row["caption"], [box["spans"] for box in self.boxes[row["id"]]])
+        return nouns(row["caption"], [box["spans"] for box in self.boxes[row["id"]]])
 
     def captions_near(self, index: int) -> list[str]:
         return self._captions

@@ -15,7 +15,7 @@ from model.images import resize, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode
 from stages.images import decode_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
-from stages.training.wording import WORD, exchange, last_word
+from stages.training.wording import WORD, exchange, noun
 
 # "left" and "right" as words of their own, in any case.
 SIDE = re.compile(r"(?<![\w-])(?:left|right)(?![\w-])", re.IGNORECASE)
@@ -120,25 +120,24 @@ def phrase_prompt(
 
     What detection prompts are to categories, for captions whose boxes a teacher has made (after DetCLIP, Yao et al.
     2022): one region is told from dozens of names at a time, not only from those of its caption. `others` are phrases
-    of other samples by their last word; each word is as likely as any other, so that what few captions name is a
-    negative as often as what many do. None is the last word of one of the sample's own. As many as `detection_prompt`
-    asks for, and as the token limit has room for.
+    of other samples by their noun; each noun is as likely as any other, so that what few captions name is a negative
+    as often as what many do. None is the noun of one of the sample's own. As many as `detection_prompt` asks for, and
+    as the token limit has room for.
 
-    A phrase comes without its first words, as many as chance says, so that "my yellow scooter" is at times asked for as
-    "scooter", where no colour helps to find it; those of one sample that share their last word stay whole.
+    Phrases are called as `called` says; those of one sample that share their noun stay whole.
     """
     grounded, phrase = np.unique(sample.phrase, return_inverse=True)
     if not len(grounded):
         return sample
-    ends = [last_word(sample.caption, spans) for spans in sample.spans]
+    nouns = [noun(sample.caption, spans) for spans in sample.spans]
     own = []
     for at in grounded.tolist():
         text = " ".join(sample.caption[start:end] for start, end in sample.spans[at])
-        own.append(shortened(text, rng) if ends.count(ends[at]) == 1 else text)
+        own.append(called(text, rng) if nouns.count(nouns[at]) == 1 else text)
     wanted = how_many(negatives, rng)
-    words = [word for word in others if word not in ends]
+    words = [word for word in others if word not in nouns]
     drawn = (others[words[i]] for i in rng.permutation(len(words)))
-    texts = (shortened(phrases[int(rng.integers(len(phrases)))], rng) for phrases in drawn)
+    texts = (called(phrases[int(rng.integers(len(phrases)))], rng) for phrases in drawn)
     listed, places = list_prompt(sample, own, texts, wanted, rng)
     return replace(listed, phrase=places[phrase])
 
@@ -169,6 +168,15 @@ def fitting(own: list[str], others: Iterable[str]) -> Iterator[str]:
 def tokens(text: str) -> int:
     """How many a text takes in a list: its own, and a full stop."""
     return len(encode(text)) - 1  # it comes with [CLS] and [SEP]
+
+
+def called(phrase: str, rng: np.random.Generator) -> str:
+    """The phrase as a list may have it: as often as not its noun alone, as categories are called; else `shortened`.
+
+    So "two yellow scooters" is at times asked for as "scooter", where neither number nor colour helps to find them.
+    """
+    alone = noun(phrase, ((0, len(phrase)),))
+    return alone if alone and rng.random() < 0.5 else shortened(phrase, rng)
 
 
 def shortened(phrase: str, rng: np.random.Generator) -> str:

@@ -14,6 +14,9 @@ from stages.training.samples import Sample, Spans
 
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 SHORTEST = 4  # letters of a novel word
+SINGULARS = (("men", ("man",)), ("ies", ("y",)), ("ves", ("f", "fe")), ("s", ("",)), ("es", ("",)))  # by ending
+HISSING = ("ches", "shes", "xes", "sses", "zes")  # plurals in -es
+NO_PLURALS = frozenset(("lens", "news", "series", "shorts", "species"))  # though what is left without the s is a word
 
 Change = tuple[int, int, str]  # characters [start, end) of the caption, and the words that take their place
 
@@ -64,9 +67,38 @@ def last_word(caption: str, phrase: Spans) -> str:
     return words[-1].lower() if words else ""
 
 
-def last_words(caption: str, phrases: Iterable[Spans]) -> frozenset[str]:
+def noun(caption: str, phrase: Spans) -> str:
+    """What a list of categories would call it: its last word, in the singular; empty where it has no word."""
+    return singular(last_word(caption, phrase))
+
+
+def nouns(caption: str, phrases: Iterable[Spans]) -> frozenset[str]:
     """Of all phrases that have a word."""
-    return frozenset(word for phrase in phrases if (word := last_word(caption, phrase)))
+    return frozenset(word for phrase in phrases if (word := noun(caption, phrase)))
+
+
+@lru_cache(maxsize=1 << 16)
+def singular(word: str) -> str:
+    """The singular of an English noun in lower case, by its ending: the first form that the text encoder knows.
+
+    A word that is known while none of its singulars is, stays ("headphones"), and so do irregular plurals but those in
+    -men. What is not known at all is taken for a regular plural if it ends like one.
+    """
+    if not word.endswith(("s", "men")) or word.endswith(("ss", "us", "'s", "\u2019s")) or word in NO_PLURALS:
+        return word
+    candidates = [word[: -len(end)] + other for end, others in SINGULARS if word.endswith(end) for other in others]
+    for candidate in candidates:
+        if len(candidate) > 2 and candidate in vocabulary():
+            return candidate
+    if word in vocabulary() or len(word) < 4:
+        return word
+    return word[:-2] if word.endswith(HISSING) else word[:-1] if word.endswith("ves") else candidates[0]
+
+
+@lru_cache(maxsize=1)
+def vocabulary() -> frozenset[str]:
+    """Of the text encoder: words, and pieces that begin with ##."""
+    return frozenset(VOCABULARY.read_text(encoding="utf-8").split("\n"))
 
 
 @lru_cache(maxsize=1)

@@ -74,6 +74,19 @@ def test_a_suppressed_box_suppresses_none():
     assert dropped(apply(rows, nms_iou=0.6)[0]) == {1: "nms"}
 
 
+def test_a_region_goes_to_the_phrase_that_claims_it_most():
+    box, near, other = (10, 10, 60, 60), (12, 10, 62, 60), (40, 40, 90, 90)
+    rows = [
+        (100, 100, [(0, *box, 0.6), (1, *near, 0.9), (0, *other, 0.7)]),
+        (100, 100, [(0, *box, 0.6), (0, *near, 0.9)]),  # one phrase: left to nms_iou
+        (100, 100, [(1, *box, 0.6), (0, *near, 0.6)]),  # equals: the lower index
+        (100, 100, [(0, *box, 0.8), (1, *near, 0.4)]),  # not sure enough to claim anything
+    ]
+    found = [dropped(row) for row in apply(rows, phrase_nms_iou=0.6, nms_iou=1.0)]
+    assert found == [{0: "other_phrase"}, {}, {1: "other_phrase"}, {1: "low_score"}]
+    assert [len(row["boxes"]) for row in apply(rows, nms_iou=1.0)] == [3, 2, 2, 1]  # off by default
+
+
 def test_boxes_are_clipped_and_never_flat():
     (row,) = apply(
         [
@@ -134,24 +147,30 @@ def plain_filter(boxes, width, height, rules):
             out[i] = "box_too_small"
         else:
             alive.append((-score, i, phrase, (x1, y1, x2, y2)))
-    kept = []
-    for entry in sorted(alive):
-        _, i, phrase, (ax1, ay1, ax2, ay2) = entry
-        for _, _, other, (bx1, by1, bx2, by2) in kept:
-            inter = max(0, min(ax2, bx2) - max(ax1, bx1)) * max(0, min(ay2, by2) - max(ay1, by1))
-            union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
-            if other == phrase and inter / union > rules.nms_iou:
-                out[i] = "nms"
-                break
-        else:
-            kept.append(entry)
+    for reason, limit, rivals in (
+        ("nms", rules.nms_iou, lambda one, other: one == other),
+        ("other_phrase", rules.phrase_nms_iou, lambda one, other: one != other),
+    ):
+        kept = []
+        for entry in sorted(alive):
+            _, i, phrase, (ax1, ay1, ax2, ay2) = entry
+            for _, _, other, (bx1, by1, bx2, by2) in kept:
+                inter = max(0, min(ax2, bx2) - max(ax1, bx1)) * max(0, min(ay2, by2) - max(ay1, by1))
+                union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
+                if rivals(phrase, other) and inter / union > limit:
+                    out[i] = reason
+                    break
+            else:
+                kept.append(entry)
+        alive = kept
     return {**out, **{entry[1]: "too_many_boxes" for entry in kept[rules.max_boxes :]}}
 
 
+@pytest.mark.parametrize("phrase_nms_iou", [1.0, 0.3])
 @pytest.mark.parametrize("seed", range(5))
-def test_agrees_with_the_rules_applied_one_by_one(seed):
+def test_agrees_with_the_rules_applied_one_by_one(seed, phrase_nms_iou):
     random = np.random.default_rng(seed)
-    rules = FilterConfig(max_boxes=6, nms_iou=0.4, min_box_side=4)
+    rules = FilterConfig(max_boxes=6, nms_iou=0.4, min_box_side=4, phrase_nms_iou=phrase_nms_iou)
     rows = []
     for _ in range(60):
         count = random.integers(0, 25)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.training.samples import Sample
 from stages.training.sets import SceneSet
-from stages.training.wording import novel_words, rename
+from stages.training.wording import novel_words, rename, singular
 
 SCENES = SceneSet("gold", 0, 300)
 
@@ -67,3 +67,14 @@ def test_a_phrase_without_a_word_has_no_noun() -> None:
     sample = replace(SCENES.sample(0), caption="350 & a cat", spans=(((0, 3),), ((6, 11),)))
     renamed = rename(sample, 1.0, np.random.default_rng(0))
     assert renamed.caption.startswith("350 & a ") and not renamed.caption.endswith("cat")
+
+
+def test_singulars() -> None:
+    known = {"dogs": "dog", "boxes": "box", "horses": "horse", "planes": "plane", "leaves": "leaf", "knives": "knife"}
+    known |= {"gloves": "glove", "buses": "bus", "cherries": "cherry", "movies": "movie", "women": "woman"}
+    unknown = {"wugs": "wug", "blickes": "blicke", "glorxes": "glorx", "zibbies": "zibby", "wugves": "wugve"}
+    unknown |= {"wugmen": "wugman"}
+    for plural, one in {**known, **unknown}.items():
+        assert singular(plural) == one and singular(one) == one, plural
+    for word in ("glass", "bus", "gas", "lens", "tennis", "scissors", "cactus", "men's", "", "s", "children"):
+        assert singular(word) == word
