@@ -13,8 +13,9 @@ which all three models of the seed begin: the crop naming that stands for a pret
 training on gold (with --start FILE there is none: all seeds begin with these weights, which saves a third of the time,
 and their gold is that of configs/teacher.yaml); `teacher`, on gold alone;
 `labels`, the teacher's boxes on the web pairs; `student`, on gold and pseudo labels; `upper`, on gold and the true
-boxes of the same web pairs. All see the same number of samples. Seeds differ in gold, web pairs and initial weights;
-evaluation pictures are the same for all. The curves (threshold, number of web pairs) are of the first seed.
+boxes of the same web pairs; `mentioned`, as `upper`, with the boxes of what the captions mention alone. All see the
+same number of samples. Seeds differ in gold, web pairs and initial weights; evaluation pictures are the same for all.
+The curves (threshold, number of web pairs) and `mentioned` are of the first seed.
 """
 
 from __future__ import annotations
@@ -93,63 +94,80 @@ class Cell:
 
 def cells_of(grid: Grid) -> list[Cell]:
     """Every cell after those that it needs."""
-    cells: dict[str, Cell] = {}
-    for seed in grid.seeds:
-        start = Cell(f"start-s{seed}", start_settings(grid, seed), ("train",))
-        begins = () if grid.start else (start,)
-        init = {"train.init": grid.start or f"{WORK}/{start.name}/{WEIGHTS}"}
-        teacher = Cell(
-            f"teacher-s{seed}",
-            {**model_settings(grid, seed, gold(grid, seed)), **init, "train.pseudo": False},
-            ("train", "evaluate"),
-            begins,
-            facts={"role": "teacher", "seed": seed},
-        )
-        labels = Cell(
-            f"labels-s{seed}",
-            {**web_settings(seed, max(grid.web, *grid.sizes)), **taught_by(teacher), "label.device": grid.device},
-            ("run --until label",),
-            (teacher,),
-        )
-        cells |= {cell.name: cell for cell in (*begins, teacher, labels)}
-        first = seed == grid.seeds[0]
-        wanted = {(grid.threshold, grid.web)}
-        if first:
-            wanted |= {(value, grid.web) for value in grid.thresholds} | {(grid.threshold, size) for size in grid.sizes}
-        for threshold, size in sorted(wanted):
-            student = Cell(
-                f"student-s{seed}-t{threshold}-n{size}",
-                {
-                    **web_settings(seed, size),
-                    **taught_by(teacher),
-                    **model_settings(grid, seed, gold(grid, seed, half_of=size)),
-                    **init,
-                    "filter.min_score": threshold,
-                    "filter.phrase_nms_iou": grid.phrase_nms_iou,
-                    "train.ungrounded": grid.ungrounded,
-                    "train.phrase_prompts": grid.phrase_prompts,
-                },
-                ("run --until shard", "train", "evaluate"),
-                (*begins, labels),
-                labels,
-                {"role": "student", "seed": seed, "threshold": threshold, "web": size},
-            )
-            cells[student.name] = student
-        true_boxes = {"source": "scenes", "split": "web", "seed": seed, "count": grid.web}
-        true_boxes |= {"detection": grid.phrase_prompts}
-        upper = Cell(
-            f"upper-s{seed}",
+    return [cell for seed in grid.seeds for cell in cells_of_seed(grid, seed)]
+
+
+def cells_of_seed(grid: Grid, seed: int) -> list[Cell]:
+    start = Cell(f"start-s{seed}", start_settings(grid, seed), ("train",))
+    begins = () if grid.start else (start,)
+    init = {"train.init": grid.start or f"{WORK}/{start.name}/{WEIGHTS}"}
+    teacher = Cell(
+        f"teacher-s{seed}",
+        {**model_settings(grid, seed, gold(grid, seed)), **init, "train.pseudo": False},
+        ("train", "evaluate"),
+        begins,
+        facts={"role": "teacher", "seed": seed},
+    )
+    labels = Cell(
+        f"labels-s{seed}",
+        {**web_settings(seed, max(grid.web, *grid.sizes)), **taught_by(teacher), "label.device": grid.device},
+        ("run --until label",),
+        (teacher,),
+    )
+    first = seed == grid.seeds[0]
+    wanted = {(grid.threshold, grid.web)}
+    if first:
+        wanted |= {(value, grid.web) for value in grid.thresholds} | {(grid.threshold, size) for size in grid.sizes}
+    students = [
+        Cell(
+            f"student-s{seed}-t{threshold}-n{size}",
             {
-                **model_settings(grid, seed, [*gold(grid, seed, half_of=grid.web), true_boxes]),
+                **web_settings(seed, size),
+                **taught_by(teacher),
+                **student_settings(grid, seed, threshold, size),
                 **init,
-                "train.pseudo": False,
             },
-            ("train", "evaluate"),
-            begins,
-            facts={"role": "upper_bound", "seed": seed, "web": grid.web},
+            ("run --until shard", "train", "evaluate"),
+            (*begins, labels),
+            labels,
+            {"role": "student", "seed": seed, "threshold": threshold, "web": size},
         )
-        cells[upper.name] = upper
-    return list(cells.values())
+        for threshold, size in sorted(wanted)
+    ]
+    upper = Cell(
+        f"upper-s{seed}",
+        {**true_settings(grid, seed, scenes_of_web(grid, seed)), **init},
+        ("train", "evaluate"),
+        begins,
+        facts={"role": "upper_bound", "seed": seed, "web": grid.web},
+    )
+    mentioned = Cell(
+        f"mentioned-s{seed}",
+        {**labels.settings, **true_settings(grid, seed, {"source": "run", "detection": grid.phrase_prompts}), **init},
+        ("train", "evaluate"),
+        (*begins, labels),
+        labels,
+        {"role": "mentioned", "seed": seed, "web": grid.web},
+    )
+    return [*begins, teacher, labels, *students, upper, *([mentioned] if first else [])]
+
+
+def student_settings(grid: Grid, seed: int, threshold: float, size: int) -> dict[str, Any]:
+    return {
+        **model_settings(grid, seed, gold(grid, seed, half_of=size)),
+        **{"filter.min_score": threshold, "filter.phrase_nms_iou": grid.phrase_nms_iou},
+        **{"train.ungrounded": grid.ungrounded, "train.phrase_prompts": grid.phrase_prompts},
+    }
+
+
+def true_settings(grid: Grid, seed: int, web: dict[str, Any]) -> dict[str, Any]:
+    """Of a model that is trained on gold and on true boxes of the web pairs, as lists of their categories."""
+    return {**model_settings(grid, seed, [*gold(grid, seed, half_of=grid.web), web]), "train.pseudo": False}
+
+
+def scenes_of_web(grid: Grid, seed: int) -> dict[str, Any]:
+    """The scenes that the web pairs are, with every object that they show."""
+    return {"source": "scenes", "split": "web", "seed": seed, "count": grid.web, "detection": grid.phrase_prompts}
 
 
 def gold(grid: Grid, seed: int, half_of: int | None = None) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         "command": "python benchmarks/selftrain.py run; python benchmarks/selftrain.py collect",
         **{role: figures(own) for role, own in main.items()},
         "verdict": verdict(main),
+        "mentioned": figures([cell for cell in cells if cell["role"] == "mentioned"]),
         "by_threshold": [curve_point(cell) for cell in sorted(by_threshold, key=lambda cell: cell["threshold"])],
         "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
         "teacher_labels": label_quality(main["teacher"]),

@@ -21,7 +21,7 @@ def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_p
     assert set(cells) == {
         *("start-s0", "teacher-s0", "labels-s0", "student-s0-t0.5-n4000", "upper-s0"),
         *("start-s1", "teacher-s1", "labels-s1", "student-s1-t0.5-n4000", "upper-s1"),
-        *("student-s0-t0.7-n4000", "student-s0-t0.5-n1000"),
+        *("student-s0-t0.7-n4000", "student-s0-t0.5-n1000", "mentioned-s0"),
     }
     configs = {}
     for name, cell in cells.items():
@@ -36,6 +36,10 @@ def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_p
     assert student.gold[0].weight * 2000 == configs["student-s1-t0.5-n4000"].ingest.count == upper.gold[1].count == 4000
     assert upper.gold[1].seed == configs["labels-s1"].ingest.seed == 1
     assert student.phrase_prompts == upper.gold[1].detection == 1.0  # the web pairs of both are lists
+    mentioned = configs["mentioned-s0"].train
+    assert [gold.source for gold in mentioned.gold] == ["scenes", "run"] and not mentioned.pseudo
+    assert configs["mentioned-s0"].ingest == configs["labels-s0"].ingest and mentioned.gold[1].detection == 1.0
+    assert mentioned.model_dump(exclude=changing) == configs["upper-s0"].train.model_dump(exclude=changing)
     assert upper.gold[0] == student.gold[0] and teacher.gold[0].seed == student.gold[0].seed
     assert configs["labels-s1"].label.weights == "$WORK/teacher-s1/student/weights.safetensors"
 
@@ -61,7 +65,7 @@ def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
 def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path) -> None:
     cells = cells_of(Grid(**{**vars(GRID), "start": "/weights/teacher.safetensors"}))
     trained = [cell for cell in cells if "train" in cell.commands]
-    assert not any(cell.name.startswith("start") for cell in cells) and len(trained) == 8
+    assert not any(cell.name.startswith("start") for cell in cells) and len(trained) == 9
     assert {cell.settings["train.init"] for cell in trained} == {"/weights/teacher.safetensors"}
     assert {cell.settings["train.gold"][0]["seed"] for cell in trained} == {7}
     assert {cell.settings["train.seed"] for cell in trained} == {0, 1}
@@ -86,6 +90,7 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
         *(cell("teacher", 0, (30.0, 2.0, 0.0)), cell("teacher", 1, (32.0, 4.0, 1.0))),
         *(cell("student", 0, (31.0, 9.0, 2.0)), cell("student", 1, (30.0, 8.0, 3.0))),
         *(cell("upper_bound", 0, (33.0, 11.0, 20.0)), cell("upper_bound", 1, (33.0, 15.0, 22.0))),
+        cell("mentioned", 0, (32.0, 10.0, 9.0)),
         *(cell("student", 0, (29.0, 6.0, 1.0), threshold=0.7), cell("student", 0, (28.0, 5.0, None), web=1000)),
     ]
     collect(cells, vars(GRID), tmp_path / "out.json", tmp_path)
@@ -100,6 +105,10 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert [(point["threshold"], point["rare"]) for point in result["by_threshold"]] == [(0.5, 9.0), (0.7, 6.0)]
     assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
     assert result["teacher_labels"]["rare"] == [{"threshold": 0.5, "precision": 0.9, "recall": 0.05}]
+    assert result["mentioned"] == {
+        **{"common": 32.0, "rare": 10.0, "unseen": 9.0},
+        "seeds": [{"seed": 0, "common": 32.0, "rare": 10.0, "unseen": 9.0}],
+    }
     assert result["samples_seen"] == [12000] and result["processors"] == ["a CPU"]
     assert result["versions"] == {"python": ["3.12.1"], "torch": ["2.13.0"]}
     drawing = ElementTree.parse(tmp_path / "selftrain_threshold.svg").getroot()
