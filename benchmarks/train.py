@@ -48,7 +48,7 @@ from stages.training.loader import prefetch
 from stages.training.loop import Trainer
 from stages.training.order import shuffled_in_blocks
 from stages.training.ranks import Ranks
-from stages.training.sets import ShardSet
+from stages.training.shards import ShardSet
 
 PER_SHARD = 250
 MAX_PIXELS = 100_000_000

@@ -219,7 +219,7 @@ def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float]
 
     Shards may hold nothing, and are then no set; a gold set that comes out empty is a UserError.
     """
-    from stages.training.sets import ShardSet
+    from stages.training.shards import ShardSet
 
     sets: dict[str, SampleSet] = {}
     weights, detection = [], []
@@ -244,7 +244,9 @@ def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float]
 
 def open_gold(io: RunIO, gold: Any) -> SampleSet:
     """The set that a `train.gold` entry names. Raises UserError where something is missing."""
-    from stages.training.sets import CocoSet, MdetrSet, RunGoldSet, SceneSet, ShardSet
+    from stages.training.annotated import CocoSet, MdetrSet
+    from stages.training.sets import RunGoldSet, SceneSet
+    from stages.training.shards import ShardSet
 
     kind = gold.format if gold.format != "auto" else guess_format(gold.source)
     if kind == "scenes":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from stages.images import decode_rgb
 from stages.stage import ImageRef, RowError, UserError
-from stages.training.sets import safe_name
+from stages.training.annotated import safe_name
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,8 @@ from stages.stage import RowError
 from stages.training import transforms
 from stages.training.order import Draw, MixedOrder
 from stages.training.samples import Example, Sample
-from stages.training.sets import SampleSet, ShardSet
+from stages.training.sets import SampleSet
+from stages.training.shards import ShardSet
 from stages.training.wording import rename
 
 AHEAD = 2  # batches that lie ready, beside those that the threads are at

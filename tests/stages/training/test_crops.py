@@ -12,8 +12,8 @@ from PIL import Image
 
 from stages.stage import UserError
 from stages.train import start_model
+from stages.training.annotated import CocoSet
 from stages.training.crops import BATCH, SIDE, CropStream, pretrain_backbone
-from stages.training.sets import CocoSet
 from tests.stages.conftest import DiskIO
 from tests.stages.training.conftest import small_training
 

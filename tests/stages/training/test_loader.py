@@ -15,10 +15,11 @@ from PIL import Image
 from schemas.records import part_name
 from stages.sources.scenes import draw_scene
 from stages.train import make_batches
-from stages.training import sets
+from stages.training import sets, shards
 from stages.training.loader import Batch
 from stages.training.samples import Example
 from stages.training.sets import RunGoldSet
+from stages.training.wording import singular
 from tests.stages.conftest import DiskIO, Run
 from tests.stages.training.conftest import RunDisk, small_training
 
@@ -155,7 +156,7 @@ def test_gold_without_categories_is_no_set_for_detection_prompts(run: Run) -> No
     for index in range(3):
         scene = draw_scene("web", 4, index)
         phrases = [scene.caption[slice(*scene.spans[box.span])] for box in scene.boxes]
-        assert gold.names(index) == {phrase.split()[-1].lower() for phrase in phrases}
+        assert gold.names(index) == {singular(phrase.split()[-1].lower()) for phrase in phrases}
 
 
 def assert_asked(example: Example, texts: list[str], boxes: list[Any], ratio: Any) -> None:
@@ -205,7 +206,7 @@ def test_a_missing_picture_costs_no_other_sample_its_negative_captions(pictures:
 
 
 def test_negative_captions_open_no_shard_of_their_own(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sets, "OPEN_SHARDS", 2)
+    monkeypatch.setattr(shards, "OPEN_SHARDS", 2)
     opened, texts = [], []
     for share in (0.0, 1.0):
         disk = CountingDisk(sharded)

@@ -13,7 +13,8 @@ from PIL import Image
 from schemas.config import GoldSet
 from stages.stage import RowError, UserError
 from stages.train import open_gold
-from stages.training.sets import CocoSet, MdetrSet, ShardSet
+from stages.training.annotated import CocoSet, MdetrSet
+from stages.training.shards import ShardSet
 from stages.training.transforms import decode
 from tests.stages.training.conftest import RunDisk
 

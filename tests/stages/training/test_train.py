@@ -23,7 +23,8 @@ from stages.training.loader import Batch, prefetch
 from stages.training.loop import NonFiniteLoss, Student, loss_target
 from stages.training.ranks import Ranks
 from stages.training.samples import Example
-from stages.training.sets import SceneSet, ShardSet
+from stages.training.sets import SceneSet
+from stages.training.shards import ShardSet
 from stages.training.wording import singular
 from tests.stages.training.conftest import RunDisk, small_training
 
