@@ -3,6 +3,7 @@
     python benchmarks/selftrain.py plan                       # the cells, what is done, and what is left in hours
     python benchmarks/selftrain.py run --minutes 50           # goes on where it stopped, as far as the time allows
     python benchmarks/selftrain.py run --only '*-s1*'         # some cells (and what they need); one shell for each core
+    python benchmarks/selftrain.py evaluate --pictures 1000   # the models that are there, on more pictures
     python benchmarks/selftrain.py collect                    # benchmarks/results/selftrain.json and the plots
 
 Every cell is `phrasebox` commands on configs/selftrain.yaml with some keys set, in a run folder of its own under
@@ -46,6 +47,7 @@ from benchmarks.selftrain_results import collect  # noqa: E402
 CONFIG = "configs/selftrain.yaml"
 GOLD = 2000  # gold pictures: all in which rare nouns occur
 WEIGHTS = "student/weights.safetensors"
+PICTURES = "evaluate.count"
 WORK = "$WORK"  # stands for --work in settings, which are recorded and compared on other machines
 
 
@@ -69,7 +71,7 @@ class Grid:
     ungrounded: str = "unknown"  # of the student
     phrase_prompts: float = 1.0  # of the student, and detection prompts of the upper bound's web pairs
     repeat_below: float = 0.1  # of all three models
-    pictures: int = 500  # of the evaluation
+    pictures: int = 1000  # of the evaluation
     device: str = "cpu"
 
     @property
@@ -87,8 +89,9 @@ class Cell:
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the results are sorted by
 
     def key(self) -> str:
-        """Changes with every setting of the cell and of those it needs."""
-        parts = [self.name, sorted(self.settings.items()), self.commands, [cell.key() for cell in self.needs]]
+        """Changes with every setting of the cell and of those it needs, but for the number of evaluation pictures."""
+        settings = sorted(item for item in self.settings.items() if item[0] != PICTURES)
+        parts = [self.name, settings, self.commands, [cell.key() for cell in self.needs]]
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
 
@@ -183,7 +186,7 @@ def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[st
         **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.novel_words": grid.novel_words},
         "train.repeat_below": grid.repeat_below,
         **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
-        **{"evaluate.count": grid.pictures, "evaluate.models": ["student"]},
+        **{PICTURES: grid.pictures, "evaluate.models": ["student"]},
     }
 
 
@@ -251,6 +254,27 @@ class Runner:
             result |= {"samples_seen": notes["samples_seen"], "sets": notes["sets"]}
         self.results.mkdir(parents=True, exist_ok=True)
         (self.results / f"{cell.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        return True
+
+    def evaluate(self, cell: Cell) -> bool:
+        """Evaluates the cell's model on as many pictures as its settings say, where its figures are of others.
+
+        False where the time is over. Raises FileNotFoundError without the weights.
+        """
+        file = self.results / f"{cell.name}.json"
+        result = record(file)
+        if result["settings"][PICTURES] == cell.settings[PICTURES]:
+            return True
+        weights = (self.work / cell.name / WEIGHTS).resolve(strict=True)
+        folder = self.work / "evaluations" / cell.name
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {key: cell.settings[key] for key in (PICTURES, "label.device")}
+        settings |= {"label.weights": str(weights), "evaluate.models": ["teacher"]}
+        if not self._phrasebox("evaluate", Cell(cell.name, settings, ("evaluate",)), folder):
+            return False
+        figures = record(folder / "evaluation" / "scenes-teacher.json")
+        result |= {name: figures[name] for name in ("detection", "agreement")}
+        file.write_text(json.dumps({**result, "settings": dict(cell.settings)}, indent=1) + "\n")
         return True
 
     def _begin(self, cell: Cell, folder: Path) -> None:
@@ -329,7 +353,7 @@ def cost(cell: Cell, grid: Grid, rates: Mapping[str, float]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("plan", "run", "collect"))
+    parser.add_argument("what", choices=("plan", "run", "evaluate", "collect"))
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "selftrain-grid", help="run folders of the cells")
     parser.add_argument(
         "--cells", type=Path, default=ROOT / "benchmarks" / "results" / "selftrain", help="their results"
@@ -367,6 +391,8 @@ def main() -> None:
         sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
     elif options.what == "run":
         run(cells, runner)
+    elif options.what == "evaluate":
+        evaluate([cell for cell in cells if cell.facts and runner.done(cell)], runner)
     else:
         found = [record(options.cells / f"{cell.name}.json") for cell in cells if cell.facts and runner.done(cell)]
         collect(found, vars(grid), options.out, options.plots)
@@ -379,6 +405,15 @@ def run(cells: list[Cell], runner: Runner) -> None:
             sys.stdout.write(f"stopped in {cell.name}; {len(pending) - number} cells are left\n")
             return
         sys.stdout.write(f"{cell.name}; {len(pending) - number - 1} cells are left\n")
+        sys.stdout.flush()
+
+
+def evaluate(cells: list[Cell], runner: Runner) -> None:
+    for number, cell in enumerate(cells):
+        if not runner.evaluate(cell):
+            sys.stdout.write(f"stopped in {cell.name}; {len(cells) - number} cells are left\n")
+            return
+        sys.stdout.write(f"{cell.name}; {len(cells) - number - 1} cells are left\n")
         sys.stdout.flush()
 
 

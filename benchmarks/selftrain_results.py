@@ -36,6 +36,7 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
+        "pictures": sorted({cell["settings"]["evaluate.count"] for cell in cells}),
         "samples_seen": sorted({cell["samples_seen"] for own in main.values() for cell in own}),
         "device": grid["device"] if grid["device"] != "cpu" else "cpu, 1 thread a training",
         "processors": sorted({cell["processor"] for cell in cells if "processor" in cell}),

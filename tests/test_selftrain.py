@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,7 +13,9 @@ import pytest
 
 from benchmarks.selftrain import Grid, Runner, cells_of, chosen
 from benchmarks.selftrain_results import collect
+from model.checkpoint import packaged_weights
 from pipeline.config import load_config
+from stages.sources.scenes import draw_scene
 
 GRID = Grid(seeds=(0, 1), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
 
@@ -57,9 +61,30 @@ def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
     (tmp_path / "results" / "student-s0-t0.7-n4000.json").unlink()
     again = {"start-s0", "teacher-s0", "labels-s0", "student-s0-t0.7-n4000", "start-s1", "upper-s1"}
     assert {cell.name for cell in runner.pending(cells)} == again
+    assert {cell.name for cell in runner.pending(cells_of(replace(GRID, pictures=7)))} == again  # evaluated, not made
     other = cells_of(Grid(**{**vars(GRID), "steps": 7}))
     assert len(runner.pending(other)) == len(other)
     assert [cell.name for cell in chosen(cells, "upper-s0")] == ["start-s0", "upper-s0"]
+
+
+def test_a_model_is_evaluated_on_other_pictures_without_being_made_again(tmp_path: Path) -> None:
+    teacher = next(cell for cell in cells_of(replace(GRID, pictures=3)) if cell.name == "teacher-s0")
+    runner = Runner(tmp_path / "work", tmp_path, None)
+    result = tmp_path / "teacher-s0.json"
+    before = {"key": teacher.key(), "seconds": 4.0, "detection": None, "agreement": None}
+    result.write_text(json.dumps({**before, "settings": {**teacher.settings, "evaluate.count": 2}}))
+    with pytest.raises(FileNotFoundError):
+        runner.evaluate(teacher)
+    weights = tmp_path / "work" / "teacher-s0" / "student" / "weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.symlink_to(packaged_weights("glip-nano"))
+    assert runner.evaluate(teacher)
+    after = json.loads(result.read_text())
+    assert after["settings"] == teacher.settings and {**after, **before}.keys() == after.keys()
+    objects = Counter(name for index in range(3) for name, _ in draw_scene("eval", 1, index).objects)
+    assert after["detection"]["all"]["objects"] == objects.total() and after["seconds"] == 4.0
+    weights.unlink()
+    assert runner.evaluate(teacher)  # nothing to do
 
 
 def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path) -> None:
@@ -80,6 +105,7 @@ def cell(
         **{"role": role, "seed": seed, "threshold": threshold, "web": web, "samples_seen": 12000, "date": "2026-01-01"},
         **{"processor": "a CPU", "versions": {"python": "3.12.1", "torch": "2.13.0"}},
         "sets": {"pseudo": 1234},
+        "settings": {"evaluate.count": 500},
         "detection": {tier: {"AP": value} for tier, value in zip(tiers, aps, strict=True)},
         "agreement": {tier: {"curve": curve} for tier in ("all", *tiers)},
     }
@@ -109,6 +135,7 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
         **{"common": 32.0, "rare": 10.0, "unseen": 9.0},
         "seeds": [{"seed": 0, "common": 32.0, "rare": 10.0, "unseen": 9.0}],
     }
+    assert result["pictures"] == [500]
     assert result["samples_seen"] == [12000] and result["processors"] == ["a CPU"]
     assert result["versions"] == {"python": ["3.12.1"], "torch": ["2.13.0"]}
     drawing = ElementTree.parse(tmp_path / "selftrain_threshold.svg").getroot()
