@@ -3,7 +3,7 @@
     python benchmarks/selftrain.py plan                       # the cells, what is done, and what is left in hours
     python benchmarks/selftrain.py run --minutes 50           # goes on where it stopped, as far as the time allows
     python benchmarks/selftrain.py run --only '*-s1*'         # some cells (and what they need); one shell for each core
-    python benchmarks/selftrain.py evaluate --pictures 1000   # the models that are there, on more pictures
+    python benchmarks/selftrain.py evaluate --pictures 1500   # the models that are there, on more pictures
     python benchmarks/selftrain.py collect                    # benchmarks/results/selftrain.json and the plots
 
 Every cell is `phrasebox` commands on configs/selftrain.yaml with some keys set, in a run folder of its own under
@@ -71,7 +71,7 @@ class Grid:
     ungrounded: str = "unknown"  # of the student
     phrase_prompts: float = 1.0  # of the student, and detection prompts of the upper bound's web pairs
     repeat_below: float = 0.1  # of all three models
-    pictures: int = 1000  # of the evaluation
+    pictures: int = 1500  # of the evaluation
     device: str = "cpu"
 
     @property
@@ -380,7 +380,7 @@ def main() -> None:
     parser.add_argument("--repeat-below", type=float, default=default.repeat_below)
     parser.add_argument("--pictures", type=int, default=default.pictures)
     parser.add_argument("--device", default=default.device)
-    for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 3.5), ("crops", 1.8)):
+    for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 4.5), ("crops", 1.8)):
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help="per second, for `plan` [one CPU core]")
     options = parser.parse_args()
     grid = Grid(**{name: getattr(options, name) for name in vars(default) if name in options})

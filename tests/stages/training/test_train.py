@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 from itertools import count
@@ -15,6 +16,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 import webdataset
 from safetensors.torch import load_file
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from model.glip import Glip, known_tokens
 from stages.train import WEIGHTS, NothingToTrainOn, make_batches, open_sets, start_model, train
@@ -82,8 +84,9 @@ def test_what_few_samples_show_comes_more_often_and_the_mixture_stays(sharded: P
         np.testing.assert_allclose(drawn, total[0] * factors / factors.sum(), atol=np.ceil(factors.max()))
 
 
-def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path) -> None:
-    config = small_training(gold=GOLD)
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
+def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path, precision: str) -> None:
+    config = small_training(gold=GOLD, precision=precision)  # fp16: the scale of the loss goes on, too
     train(RunDisk(sharded), config)
     whole = load_file(sharded / WEIGHTS)
     for path in (sharded / "student").iterdir():
@@ -97,6 +100,30 @@ def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path) ->
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     metrics = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics] == [1, 2, 3, 4]
+
+
+def mortal_worker(rank: int, root: Path, port: int, dies: bool) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    try:
+        train(RunDisk(root, fail_before=WEIGHTS if dies else None), small_training(gold=GOLD), rank, 2)
+    except KeyboardInterrupt:
+        os._exit(3)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_ranks_go_on_from_their_checkpoint_as_if_undisturbed(sharded: Path) -> None:
+    multiprocessing.spawn(mortal_worker, (sharded, free_port(), False), nprocs=2)
+    whole = load_file(sharded / WEIGHTS)
+    for path in (sharded / "student").iterdir():
+        path.unlink()
+    with pytest.raises(ProcessExitedException):
+        multiprocessing.spawn(mortal_worker, (sharded, free_port(), True), nprocs=2)
+    assert {path.name for path in (sharded / "student").glob("checkpoint*")} == {"checkpoint-00000002.pt"}
+    multiprocessing.spawn(mortal_worker, (sharded, free_port(), False), nprocs=2)
+    resumed = load_file(sharded / WEIGHTS)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def worker(rank: int, root: Path, port: int) -> None:
