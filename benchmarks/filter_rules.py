@@ -14,7 +14,6 @@ import datetime
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks.record import processor_name, publish
 from schemas.config import FilterConfig
 from stages.evaluation import agreement
+from stages.evaluation.scenes import judge_scene
 from stages.filter import filter_labels
 from stages.sources.scenes import NOUNS, Scene, draw_scene
 
@@ -38,50 +38,40 @@ RULES: tuple[dict[str, float], ...] = tuple(
 
 def measure(run: Path) -> list[dict[str, Any]]:
     """A row for each of RULES: its settings, and per tier what is kept, how much of it is right, and of how much."""
-    rows = []
     parts = sorted((run / "labels").glob("part-*.parquet"))
     if not parts:
         raise SystemExit(f"{run}: no labels here; run phrasebox run {CONFIG} --until label first")
-    for rules in RULES:
-        tallies = {name: agreement.Tally() for name in TIERS}
-        for labels in parts:
-            judge_part(labels, FilterConfig(**rules), tallies)
-        figures = {name: tally.at(0.0) for name, tally in tallies.items()}  # all that the filter has kept
-        rows.append(
-            {
-                "rules": rules,
-                **{name: {k: v for k, v in at.items() if k != "threshold"} for name, at in figures.items()},
-            }
-        )
+    tallies = [{name: agreement.Tally() for name in TIERS} for _ in RULES]
+    for labels in parts:
+        judge_part(labels, tallies)
+    rows = []
+    for rules, own in zip(RULES, tallies, strict=True):
+        figures = {name: tally.at(0.0) for name, tally in own.items()}  # all that the filter has kept
+        tiers = {name: {k: v for k, v in at.items() if k != "threshold"} for name, at in figures.items()}
+        rows.append({"rules": rules, **tiers})
     return rows
 
 
-def judge_part(labels: Path, rules: FilterConfig, tallies: dict[str, agreement.Tally]) -> None:
+def judge_part(labels: Path, tallies: list[dict[str, agreement.Tally]]) -> None:
+    """Adds what each of RULES keeps of one part of labels to its tallies."""
     tier = {noun.name: noun.tier for noun in NOUNS}
     table = pq.read_table(labels)
     captions = {row["key"]: row for row in rows_beside(labels, "phrases", ["key", "caption", "phrases"])}
     scenes = {row["key"]: scene_of(row["source_id"]) for row in rows_beside(labels, "pairs", ["key", "source_id"])}
     lengths = np.asarray([len(captions[key]["caption"]) for key in table["key"].to_pylist()])
-    for row in filter_labels(table, lengths, rules).to_pylist():
-        scene, phrases = scenes[row["key"]], captions[row["key"]]["phrases"]
-        boxes = np.asarray([[box[side] for side in ("x1", "y1", "x2", "y2")] for box in row["boxes"]], np.float32)
-        scores = np.asarray([box["score"] for box in row["boxes"]], np.float32)
-        texts = [phrases[box["phrase"]] for box in row["boxes"]]
-        named = np.asarray([agreement.span_named((text["start"], text["end"]), scene.spans) for text in texts], int)
-        gold = np.asarray([(box.x1, box.y1, box.x2, box.y2) for box in scene.boxes], np.float32).reshape(-1, 4)
-        owner = np.asarray([box.span for box in scene.boxes], int)
-        right, ious = agreement.judge(boxes.reshape(-1, 4), scores, named, gold, owner)
-        of_span = [tier[noun] for noun in scene.span_nouns]
-        of_box = np.asarray([of_span[span] if span >= 0 else "none" for span in named.tolist()], object)
-        for name, tally in tallies.items():
-            tally.scores += scores[of_box == name].tolist()
-            tally.right += right[of_box == name].tolist()
-            tally.ious += ious[of_box == name].tolist()
-            tally.gold += sum(of_span[span] == name for span in owner.tolist())
+    for rules, own in zip(RULES, tallies, strict=True):
+        for row in filter_labels(table, lengths, FilterConfig(**rules)).to_pylist():
+            phrases = [captions[row["key"]]["phrases"][box["phrase"]] for box in row["boxes"]]
+            texts = [(phrase["start"], phrase["end"]) for phrase in phrases]
+            corners = [[box[side] for side in ("x1", "y1", "x2", "y2")] for box in row["boxes"]]
+            boxes = np.asarray(corners, np.float32).reshape(-1, 4)
+            scores = np.asarray([box["score"] for box in row["boxes"]], np.float32)
+            judge_scene(scenes[row["key"]], texts, boxes, scores, tier, own)
 
 
-def rows_beside(labels: Path, stage: str, columns: list[str]) -> Iterator[dict[str, Any]]:
-    return iter(pq.read_table(labels.parents[1] / stage / labels.name, columns=columns).to_pylist())
+def rows_beside(labels: Path, stage: str, columns: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(labels.parents[1] / stage / labels.name, columns=columns).to_pylist()
+    return rows
 
 
 def scene_of(source_id: str) -> Scene:
@@ -109,8 +99,8 @@ def main() -> None:
         pairs = sum(pq.read_metadata(part).num_rows for part in (run / "labels").glob("part-*.parquet"))
     result = {
         "what": "what the filter keeps of the labels of scenes, by rule: boxes, and how much of them is right",
-        "command": f"python benchmarks/filter_rules.py --count {pairs}",
-        "teacher": "glip-nano, the packaged weights" if options.run is None else "that of the run",
+        "command": "python benchmarks/filter_rules.py " + (f"--run {run.name}" if options.run else f"--count {pairs}"),
+        "teacher": "that of the run" if options.run else "glip-nano, the packaged weights",
         "protocol": " ".join((agreement.__doc__ or "").split()),
         "pairs": pairs,
         "rows": rows,

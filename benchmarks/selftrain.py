@@ -32,7 +32,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -390,27 +390,18 @@ def main() -> None:
         rates = {name: getattr(options, f"{name}_rate") for name in ("train", "label", "evaluate", "crops")}
         sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
     elif options.what == "run":
-        run(cells, runner)
+        each(runner.pending(cells), runner.make)
     elif options.what == "evaluate":
-        evaluate([cell for cell in cells if cell.facts and runner.done(cell)], runner)
+        each([cell for cell in cells if cell.facts and runner.done(cell)], runner.evaluate)
     else:
         found = [record(options.cells / f"{cell.name}.json") for cell in cells if cell.facts and runner.done(cell)]
         collect(found, vars(grid), options.out, options.plots)
 
 
-def run(cells: list[Cell], runner: Runner) -> None:
-    pending = runner.pending(cells)
-    for number, cell in enumerate(pending):
-        if not runner.make(cell):
-            sys.stdout.write(f"stopped in {cell.name}; {len(pending) - number} cells are left\n")
-            return
-        sys.stdout.write(f"{cell.name}; {len(pending) - number - 1} cells are left\n")
-        sys.stdout.flush()
-
-
-def evaluate(cells: list[Cell], runner: Runner) -> None:
+def each(cells: list[Cell], make: Callable[[Cell], bool]) -> None:
+    """One after the other, a line for each, until the time is over."""
     for number, cell in enumerate(cells):
-        if not runner.evaluate(cell):
+        if not make(cell):
             sys.stdout.write(f"stopped in {cell.name}; {len(cells) - number} cells are left\n")
             return
         sys.stdout.write(f"{cell.name}; {len(cells) - number - 1} cells are left\n")

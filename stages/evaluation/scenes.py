@@ -21,6 +21,8 @@ from stages.evaluation.coco_ap import Detections, average_precision
 from stages.images import decode_rgb
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from model.glip import Glip, Grounding
     from stages.phrases import NounPhraseExtractor
     from stages.sources.scenes import Scene
@@ -30,6 +32,10 @@ CHUNK = 64  # pictures in memory
 FLOOR = 0.15  # of detections: below it lies what the prior probability of a token gives any position
 BEST = 100  # detections of a picture that count, over all nouns
 TIERS = ("common", "rare", "unseen")
+CLASSES = {  # of phrases, by the tier of what they name; "": they name no thing
+    **{"all": {*TIERS, ""}, "seen": {"common", "rare", ""}, "none": {""}},
+    **{name: {name} for name in TIERS},
+}
 
 
 def evaluate_scenes(
@@ -113,21 +119,32 @@ def judge_scenes(
     spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
     grounded = glip.ground(images, captions, spans, score_floor=0.1)
     for scene, own, result in zip(scenes, phrases, grounded, strict=True):
-        scores = result.scores.numpy()
-        named = np.asarray([span_named((own[p].start, own[p].end), scene.spans) for p in result.phrase.tolist()], int)
-        gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
-        gold_span = np.asarray([box.span for box in scene.boxes], int)
-        right, ious = judge(result.boxes.numpy(), scores, named, gold_boxes, gold_span)
-        span_tier = [tier[noun] for noun in scene.span_nouns]
-        box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]  # "": names no thing
-        for name, tally in tallies.items():
-            wanted = {"all": {*TIERS, ""}, "seen": {"common", "rare", ""}}.get(name, {name})
-            mask = np.asarray([one in wanted for one in box_tier], dtype=bool)
-            tally.scores += scores[mask].tolist()
-            tally.right += right[mask].tolist()
-            tally.ious += ious[mask].tolist()
-            tally.gold += sum(span_tier[span] in wanted for span in gold_span.tolist())
+        texts = [(own[phrase].start, own[phrase].end) for phrase in result.phrase.tolist()]
+        judge_scene(scene, texts, result.boxes.numpy(), result.scores.numpy(), tier, tallies)
     return grounded
+
+
+def judge_scene(
+    scene: Scene,
+    texts: list[tuple[int, int]],
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    tier: dict[str, str],
+    tallies: dict[str, Tally],
+) -> None:
+    """Add the boxes (N, 4) of one scene, each for the characters of its phrase (N,), to the tallies of CLASSES."""
+    named = np.asarray([span_named(text, scene.spans) for text in texts], int)
+    gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
+    gold_span = np.asarray([box.span for box in scene.boxes], int)
+    right, ious = judge(boxes, scores, named, gold_boxes, gold_span)
+    span_tier = [tier[noun] for noun in scene.span_nouns]
+    box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]
+    for name, tally in tallies.items():
+        mask = np.asarray([one in CLASSES[name] for one in box_tier], dtype=bool)
+        tally.scores += scores[mask].tolist()
+        tally.right += right[mask].tolist()
+        tally.ious += ious[mask].tolist()
+        tally.gold += sum(span_tier[span] in CLASSES[name] for span in gold_span.tolist())
 
 
 def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:

@@ -96,13 +96,12 @@ def singular(word: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def vocabulary() -> frozenset[str]:
-    """Of the text encoder: words, and pieces that begin with ##."""
-    return frozenset(VOCABULARY.read_text(encoding="utf-8").split("\n"))
+def vocabulary() -> dict[str, None]:
+    """Of the text encoder, in its order: words, and pieces that begin with ##."""
+    return dict.fromkeys(VOCABULARY.read_text(encoding="utf-8").split("\n"))
 
 
 @lru_cache(maxsize=1)
 def novel_words() -> tuple[str, ...]:
     """Whole words of the vocabulary: some 20,000."""
-    words = VOCABULARY.read_text(encoding="utf-8").split("\n")
-    return tuple(word for word in words if word.isascii() and word.isalpha() and len(word) >= SHORTEST)
+    return tuple(word for word in vocabulary() if word.isascii() and word.isalpha() and len(word) >= SHORTEST)
