@@ -93,8 +93,7 @@ def ours(files: RunFiles, sides: tuple[int, int] | None) -> Iterator[Any]:
     """Every sample of the shards once, in a training's order, as an example."""
     shards = ShardSet(files)
     for index in shards.order(np.ones(len(shards), dtype=np.int64), 0, 0, 0).tolist():
-        example = transforms.decode(shards.sample(index), MAX_PIXELS)
-        yield transforms.resized(example, sides) if sides else example
+        yield transforms.decode(shards.sample(index), MAX_PIXELS, sides or (None, None))
 
 
 def batched(files: RunFiles, config: Config) -> Iterator[Any]:

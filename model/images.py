@@ -62,9 +62,14 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 -> (h, w, 3) uint8, bilinear with antialiasing. Raises ValueError for any other kind of array."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"pictures are uint8 RGB arrays (H, W, 3), not {image.dtype} {image.shape}")
-    if image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.asarray(resize_picture(Image.fromarray(image), size)) if image.shape[:2] != size else image
+
+
+def resize_picture(picture: Image.Image, size: Size) -> Image.Image:
+    """A picture of (h, w) = `size`: bilinear with antialiasing."""
+    height, width = size
+    same = picture.size == (width, height)
+    return picture if same else picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def stack(images: Sequence[np.ndarray]) -> Tensor:

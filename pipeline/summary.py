@@ -7,9 +7,9 @@ from typing import Any
 
 from pipeline.ledger import Ledger
 from schemas.reasons import REJECTED
+from stages.evaluate import FAILED
 
 SHARES = {"precision", "recall", "mean_iou"}  # all else that is measured is percent
-FAILED = "pictures failed"
 
 
 def summary(ledger: Ledger) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from model.glip import Glip
 
 FOLDER = "evaluation"
+FAILED = "pictures failed"  # in the headline of a result
 BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
     "scenes": "",
     "labels": "",
@@ -165,7 +166,7 @@ class EvaluateStage:
 def headline(result: dict[str, Any]) -> dict[str, Any]:
     """For the summary of a run: `figures`, and on how many pictures the model failed, if on any."""
     failed = sum(result["failed"].values())
-    return {**figures(result), **({"pictures failed": failed} if failed else {})}
+    return {**figures(result), **({FAILED: failed} if failed else {})}
 
 
 def figures(result: dict[str, Any]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Images from anywhere to upright RGB arrays, without trust in what they claim.
 
 Three formats are carried, by their content and never by their name: JPEG, PNG and WebP. `inspect` reads headers only;
-`decode_rgb` decodes. Both apply the same checks, so that a size or orientation recorded at ingest is what is decoded.
+`open_rgb` and `decode_rgb` decode. All apply the same checks, so that a size or orientation recorded at ingest is what
+is decoded.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["ImageInfo", "check_sha256", "decode_rgb", "inspect", "sniff"]
+__all__ = ["ImageInfo", "check_sha256", "decode_rgb", "inspect", "open_rgb", "sniff"]
 
 # What Pillow raises for damaged data.
 _DAMAGED = (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, LookupError, OverflowError)
@@ -58,23 +59,28 @@ def check_sha256(data: bytes | RowError, expected: str) -> bytes:
 
 
 def decode_rgb(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """The picture as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+    """The picture as (H, W, 3) uint8 RGB; all else as `open_rgb`."""
+    import numpy as np
+
+    return np.asarray(open_rgb(data, max_pixels))
+
+
+def open_rgb(data: bytes, max_pixels: int) -> Image:
+    """The decoded picture in RGB, upright by its EXIF orientation.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits keep their high byte); transparency is laid over white.
     Raises RowError: empty_image, not_an_image, unsupported_format, animated_image, image_too_large, truncated_image.
     """
-    import numpy as np
-
     header = _checked_header(data, max_pixels)
     try:
         with _open(data, header) as image:
             image.load()
-            pixels = np.asarray(_to_rgb(image))  # (h, w, 3)
+            picture = _to_rgb(image)
     except _DAMAGED as error:
         raise RowError("truncated_image", f"{type(error).__name__}: {error}") from error
-    if pixels.shape != (header.height, header.width, 3):
+    if picture.size != (header.width, header.height):
         raise RowError("truncated_image", f"the header says {header.width} x {header.height} pixels, decoding differs")
-    return np.ascontiguousarray(_upright(pixels, header.orientation))
+    return _upright(picture, header.orientation)
 
 
 def _checked_header(data: bytes, max_pixels: int) -> Header:
@@ -110,15 +116,20 @@ def _to_rgb(image: Image) -> Image:
         with_alpha = image.convert("RGBA")
         white = pillow.new("RGBA", image.size, "white")
         return pillow.alpha_composite(white, with_alpha).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Apply an EXIF orientation to (h, w, 3): 5..8 swap the sides, the rest only mirrors."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
+def _upright(picture: Image, orientation: int) -> Image:
+    """Apply an EXIF orientation, 1 to 8."""
+    from PIL.Image import Transpose
+
+    turned = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return picture.transpose(turned[orientation]) if orientation in turned else picture

@@ -57,7 +57,7 @@ class BatchMaker:
         examples, skipped = [], []
         for draw in draws[rank::world]:
             try:
-                examples.append(transforms.resized(self._example(draw), sides))
+                examples.append(self._example(draw, sides))
             except RowError as error:
                 skipped.append((f"set {draw.set}, sample {draw.index}", error))
         sizes = [resized_size(shape, sides) for shape in shapes]
@@ -71,14 +71,11 @@ class BatchMaker:
         drawn = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
         return drawn, round(drawn * long / short)
 
-    def _example(self, draw: Draw) -> Example:
+    def _example(self, draw: Draw, sides: tuple[int, int]) -> Example:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])
         with self._reading:
             sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
-        example = transforms.decode(sample, self.max_pixels)
-        if rng.random() < self.config.flip:
-            example = transforms.flip(example)
-        return example
+        return transforms.decode(sample, self.max_pixels, sides, mirrored=rng.random() < self.config.flip)
 
     def _with_text(self, sample: Sample, draw: Draw, rng: np.random.Generator) -> Sample:
         vocabulary = self.vocabularies[draw.set]

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.annotations import reading
 from stages.stage import Files, UserError
 from stages.training.order import shuffled_in_blocks
 from stages.training.samples import Sample, box_array
@@ -22,19 +23,20 @@ OPEN_SHARDS = 16
 class ShardSet:
     """WebDataset shards that phrasebox made, read by their member offsets; samples stay where they are.
 
-    `folder`: a local path or URI, or relative to the run: its own shards.
+    `folder`: a local path or URI, or relative to the run: its own shards. Raises UserError where its index is not.
     """
 
     pseudo = True
 
     def __init__(self, files: Files, folder: str = "shards", min_score: float = 0.0, pseudo: bool = True) -> None:
         self.files, self.folder, self.min_score, self.pseudo = files, folder.rstrip("/"), min_score, pseudo
+        index = f"{self.folder}/index.json"
         try:
-            with files.open_source(f"{self.folder}/index.json") as stream:
-                index = json.load(stream)
+            with reading(index, "list of phrasebox shards", "train"), files.open_source(index) as stream:
+                entries = json.load(stream)["shards"]
+                self.shards = [(str(entry["file"]), int(entry["samples"])) for entry in entries if entry["samples"]]
         except FileNotFoundError:
             raise UserError(f"{folder}: no shards here (there is no index.json)") from None
-        self.shards = [(entry["file"], int(entry["samples"])) for entry in index["shards"] if entry["samples"]]
         self.starts = np.concatenate([[0], np.cumsum([samples for _, samples in self.shards])]).astype(np.int64)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
 

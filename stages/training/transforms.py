@@ -1,4 +1,4 @@
-"""From a stored sample to what the model sees: decoding, flipping, text made of categories or of several captions."""
+"""From a stored sample to what the model sees: decoding, mirroring, text made of categories or of several captions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image, Transpose
 
-from model.images import resize, resized_size
+from model.images import Sides, resize_picture, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode
-from stages.images import decode_rgb
+from stages.images import open_rgb
 from stages.training.samples import Example, Sample, Spans, box_array
 from stages.training.wording import WORD, exchange, noun
 
@@ -26,18 +27,24 @@ OTHER_SIDE = re.compile(
 )
 
 
-def decode(sample: Sample, max_pixels: int) -> Example:
-    """The picture in RGB, its boxes cut at its borders; those left with no area are dropped.
+def decode(sample: Sample, max_pixels: int, sides: Sides = (None, None), mirrored: bool = False) -> Example:
+    """The picture in RGB at the network's size (`model.images.resized_size`), its boxes with it.
 
-    Raises RowError for an image that cannot be decoded.
+    Boxes are cut at the picture's borders; those left with no area are dropped. `mirrored` as `mirror` does. Raises
+    RowError for an image that cannot be decoded.
     """
-    image = decode_rgb(sample.image, max_pixels)
-    height, width = image.shape[:2]
+    picture = open_rgb(sample.image, max_pixels)
+    width, height = picture.size
     boxes = sample.boxes.clip(0, np.array([width, height, width, height], dtype=np.float32))
     sample = replace(sample, boxes=boxes).keep(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
+    h, w = resized_size((height, width), sides)
+    sample = replace(sample, boxes=sample.boxes * np.array([w / width, h / height] * 2, dtype=np.float32))
+    picture = resize_picture(picture, (h, w))
+    if mirrored:
+        sample, picture = mirror(sample, picture)
     return Example(
         key=sample.key,
-        image=image,
+        image=np.asarray(picture),
         caption=sample.caption,
         spans=sample.spans,
         boxes=sample.boxes,
@@ -48,30 +55,19 @@ def decode(sample: Sample, max_pixels: int) -> Example:
     )
 
 
-def resized(example: Example, sides: tuple[int, int]) -> Example:
-    """The picture at the network's size (`model.images.resized_size`), its boxes with it."""
-    height, width = example.image.shape[:2]
-    size = resized_size(example.image.shape, sides)
-    ratio = np.array([size[1] / width, size[0] / height] * 2, dtype=np.float32)
-    return replace(example, image=resize(example.image, size), boxes=example.boxes * ratio)
-
-
-def flip(example: Example) -> Example:
-    """Mirror left and right: pixels, boxes, and the words "left" and "right" of the caption.
+def mirror(sample: Sample, picture: Image) -> tuple[Sample, Image]:
+    """Left and right exchanged: pixels, boxes (in pixels of `picture`), and "left" and "right" in the caption.
 
     A caption that names a side in a form that has no such simple opposite (`OTHER_SIDE`) stays as it is, picture and
     all.
     """
-    mirrored = swap_sides(example.caption, example.spans)
-    if mirrored is None:
-        return example
-    caption, spans = mirrored
-    width = example.image.shape[1]
-    boxes = example.boxes.copy()  # (N, 4)
-    boxes[:, [0, 2]] = width - example.boxes[:, [2, 0]]
-    pixels = np.ascontiguousarray(example.image).view("V3")  # (H, W, 1): whole pixels are moved much faster than bytes
-    image = np.ascontiguousarray(pixels[:, ::-1]).view(np.uint8)  # (H, W, 3)
-    return replace(example, image=image, boxes=boxes, caption=caption, spans=spans)
+    exchanged = swap_sides(sample.caption, sample.spans)
+    if exchanged is None:
+        return sample, picture
+    caption, spans = exchanged
+    boxes = sample.boxes.copy()  # (N, 4)
+    boxes[:, [0, 2]] = picture.width - sample.boxes[:, [2, 0]]
+    return replace(sample, caption=caption, spans=spans, boxes=boxes), picture.transpose(Transpose.FLIP_LEFT_RIGHT)
 
 
 def swap_sides(caption: str, spans: tuple[Spans, ...]) -> tuple[str, tuple[Spans, ...]] | None:

@@ -119,3 +119,10 @@ def test_shards_of_another_run_are_gold(sharded: Path, tmp_path_factory: pytest.
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path, gold: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         open_gold(RunDisk(tmp_path), GoldSet(**gold))
+
+
+@pytest.mark.parametrize("index", ["", "[]", '{"shards": [{"samples": 3}]}', '{"shards": 7}'])
+def test_an_index_that_lists_no_shards_is_said_in_one_line(tmp_path: Path, index: str) -> None:
+    (tmp_path / "index.json").write_text(index)
+    with pytest.raises(UserError, match=r"train: .*/index\.json is no list of phrasebox shards: "):
+        open_gold(RunDisk(tmp_path), GoldSet(source=str(tmp_path)))

@@ -7,16 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from model.images import resize, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode, truncated
 from stages.sources.scenes import draw_scene
-from stages.training.samples import Example, Sample
+from stages.training.samples import Sample
 from stages.training.sets import SceneSet
 from stages.training.transforms import (
     decode,
     detection_prompt,
-    flip,
     join_names,
+    mirror,
     pack_captions,
     phrase_prompt,
     shortened,
@@ -36,22 +38,37 @@ def named(sample: Sample) -> list[tuple[str, tuple[float, ...]]]:
     ]
 
 
-def test_flip_mirrors_pixels_and_boxes_together() -> None:
+@pytest.mark.parametrize("sides", [(None, None), (96, 160)])
+def test_mirroring_moves_pixels_and_boxes_together(sides: tuple[int | None, int | None]) -> None:
     index = next(i for i in range(50) if not {"left", "right"} & set(draw_scene("web", 0, i).caption.lower().split()))
-    example = decode(scene_sample(index), 10**7)
-    mirrored = flip(example)
-    for before, after in zip(example.boxes.astype(int), mirrored.boxes.astype(int), strict=True):
-        x1, y1, x2, y2 = before
-        u1, v1, u2, v2 = after
-        np.testing.assert_array_equal(example.image[y1:y2, x1:x2], mirrored.image[v1:v2, u1:u2][:, ::-1])
+    sample = scene_sample(index)
+    plain, mirrored = (decode(sample, 10**7, sides, mirrored=mirrored) for mirrored in (False, True))
+    np.testing.assert_array_equal(mirrored.image, plain.image[:, ::-1])
+    width = plain.image.shape[1]
+    for (x1, y1, x2, y2), after in zip(plain.boxes, mirrored.boxes, strict=True):
+        np.testing.assert_array_equal(after, [width - x2, y1, width - x1, y2])
 
 
-def captioned(caption: str, *phrases: str) -> Example:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_decoding_to_the_networks_size_is_the_resize_of_the_whole_picture(mirrored: bool) -> None:
+    """The pixels that inference would make of the stored picture, and boxes at the same share of both sides."""
+    sample = scene_sample(3)
+    whole = decode(sample, 10**7, mirrored=mirrored)
+    small = decode(sample, 10**7, (96, 160), mirrored=mirrored)
+    size = resized_size(whole.image.shape, (96, 160))
+    assert small.image.shape[:2] == size != whole.image.shape[:2]
+    np.testing.assert_allclose(small.image, resize(whole.image, size).astype(int), atol=1)  # mirrored after or before
+    share = np.array([small.image.shape[i] / whole.image.shape[i] for i in (1, 0, 1, 0)])
+    np.testing.assert_allclose(small.boxes, whole.boxes * share, rtol=1e-5)
+    assert (small.caption, small.spans, small.key) == (whole.caption, whole.spans, whole.key)
+
+
+def captioned(caption: str, *phrases: str) -> tuple[Sample, Image.Image]:
     """A 10 x 4 picture with a box at its left for every phrase, each found in the caption by its first place."""
     starts = [caption.index(phrase) for phrase in phrases]
-    return Example(
+    sample = Sample(
         key="0",
-        image=np.arange(10 * 4 * 3, dtype=np.uint8).reshape(4, 10, 3),
+        image=b"",
         caption=caption,
         spans=tuple(((start, start + len(phrase)),) for start, phrase in zip(starts, phrases, strict=True)),
         boxes=np.tile(np.array([[1, 0, 4, 3]], np.float32), (len(phrases), 1)),
@@ -59,6 +76,7 @@ def captioned(caption: str, *phrases: str) -> Example:
         scores=np.ones(len(phrases), np.float32),
         pseudo=False,
     )
+    return sample, Image.fromarray(np.arange(10 * 4 * 3, dtype=np.uint8).reshape(4, 10, 3))
 
 
 @pytest.mark.parametrize(
@@ -77,17 +95,18 @@ def captioned(caption: str, *phrases: str) -> Example:
         ("leftovers upright on a copyright sign",) * 2 + (["a copyright sign"],) * 2,
     ],
 )  # fmt: skip
-def test_a_flip_swaps_the_sides_in_the_caption_and_keeps_its_spans(
+def test_mirroring_swaps_the_sides_in_the_caption_and_keeps_its_spans(
     caption: str, swapped: str, phrases: list[str], expected: list[str]
 ) -> None:
-    example = captioned(caption, *phrases)
-    mirrored = flip(example)
+    sample, picture = captioned(caption, *phrases)
+    mirrored, pixels = mirror(sample, picture)
     assert mirrored.caption == swapped
     assert [mirrored.caption[start:end] for ((start, end),) in mirrored.spans] == expected
     assert mirrored.boxes.tolist() == [[6, 0, 9, 3]] * len(phrases)
-    again = flip(mirrored)
-    assert again.caption == caption and again.spans == example.spans
-    np.testing.assert_array_equal(again.image, example.image)
+    again, same = mirror(mirrored, pixels)
+    assert again.caption == caption and again.spans == sample.spans
+    np.testing.assert_array_equal(pixels, np.asarray(picture)[:, ::-1])
+    np.testing.assert_array_equal(same, picture)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +126,13 @@ def test_a_flip_swaps_the_sides_in_the_caption_and_keeps_its_spans(
     ],
 )
 def test_a_caption_that_names_a_side_in_another_form_is_not_flipped(caption: str) -> None:
-    example = captioned(caption, caption[:3])
-    assert flip(example) is example
+    given = captioned(caption, caption[:3])
+    assert all(after is before for after, before in zip(mirror(*given), given, strict=True))
 
 
 def test_a_span_that_cuts_a_side_is_not_moved() -> None:
-    example = captioned("a cup on the left", "the le")
-    assert flip(example) is example
+    given = captioned("a cup on the left", "the le")
+    assert all(after is before for after, before in zip(mirror(*given), given, strict=True))
 
 
 def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None:
