@@ -16,7 +16,7 @@ and their gold is that of configs/teacher.yaml); `teacher`, on gold alone;
 `labels`, the teacher's boxes on the web pairs; `student`, on gold and pseudo labels; `upper`, on gold and the true
 boxes of the same web pairs; `mentioned`, as `upper`, with the boxes of what the captions mention alone. All see the
 same number of samples. Seeds differ in gold, web pairs and initial weights; evaluation pictures are the same for all.
-The curves (threshold, number of web pairs) and `mentioned` are of the first seed.
+The curves (threshold, number of web pairs, length of the training) and `mentioned` are of the first seed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Grid:
     sizes: tuple[int, ...] = (1000, 2000, 4000, 8000)
     threshold: float = 0.5
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
+    lengths: tuple[int, ...] = (600, 1200)  # steps of teacher and student; the labels are always of --steps
     phrase_nms_iou: float = 0.6  # of the student's filter
     novel_words: float = 0.5  # of all three models
     ungrounded: str = "unknown"  # of the student
@@ -144,6 +145,14 @@ def cells_of_seed(grid: Grid, seed: int) -> list[Cell]:
         begins,
         facts={"role": "upper_bound", "seed": seed, "web": grid.web},
     )
+    (student,) = (
+        cell for cell in students if (cell.facts["threshold"], cell.facts["web"]) == (grid.threshold, grid.web)
+    )
+    shorter = [
+        replace(cell, name=f"{cell.name}-k{steps}", settings={**cell.settings, "train.steps": steps})
+        for cell in (teacher, student)
+        for steps in sorted(set(grid.lengths) - {grid.steps})
+    ]
     mentioned = Cell(
         f"mentioned-s{seed}",
         {**labels.settings, **true_settings(grid, seed, {"source": "run", "detection": grid.phrase_prompts}), **init},
@@ -152,7 +161,7 @@ def cells_of_seed(grid: Grid, seed: int) -> list[Cell]:
         labels,
         {"role": "mentioned", "seed": seed, "web": grid.web},
     )
-    return [*begins, teacher, labels, *students, upper, *([mentioned] if first else [])]
+    return [*begins, teacher, labels, *students, upper, *([*shorter, mentioned] if first else [])]
 
 
 def student_settings(grid: Grid, seed: int, threshold: float, size: int) -> dict[str, Any]:
@@ -348,7 +357,7 @@ def cost(cell: Cell, grid: Grid, rates: Mapping[str, float]) -> float:
         return grid.crop_steps / rates["crops"] + grid.start_steps * grid.batch_size / rates["train"]
     if cell.name.startswith("labels"):
         return float(cell.settings["ingest.count"]) * (1 / rates["label"] + 1 / 100)
-    return grid.samples / rates["train"] + grid.pictures / rates["evaluate"] + 60
+    return cell.settings["train.steps"] * grid.batch_size / rates["train"] + grid.pictures / rates["evaluate"] + 60
 
 
 def main() -> None:
@@ -373,6 +382,7 @@ def main() -> None:
     parser.add_argument("--web", type=int, default=default.web)
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
+    parser.add_argument("--lengths", type=numbers(int), default=default.lengths, help="in steps")
     parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
     parser.add_argument("--phrase-nms-iou", type=float, default=default.phrase_nms_iou)
     parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)

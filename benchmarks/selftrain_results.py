@@ -18,7 +18,8 @@ Cell = dict[str, Any]
 
 def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) -> None:
     """Writes the result and the plots of what is there; a role without a cell is null."""
-    main = {role: [cell for cell in cells if cell["role"] == role] for role in ROLES}
+    whole = [cell for cell in cells if steps_of(cell) == grid["steps"]]
+    main = {role: [cell for cell in whole if cell["role"] == role] for role in ROLES}
     students = main["student"]
     first = grid["seeds"][0]
     main["student"] = [
@@ -34,6 +35,7 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         "mentioned": figures([cell for cell in cells if cell["role"] == "mentioned"]),
         "by_threshold": [curve_point(cell) for cell in sorted(by_threshold, key=lambda cell: cell["threshold"])],
         "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
+        "by_steps": by_steps(cells, grid),
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
         "pictures": sorted({cell["settings"]["evaluate.count"] for cell in cells}),
@@ -110,6 +112,31 @@ def curve_point(cell: Cell) -> dict[str, Any]:
         "samples_with_pseudo_boxes": cell["sets"].get("pseudo", 0),
         **{tier: ap(cell, tier) for tier in TIERS},
     }
+
+
+def by_steps(cells: Sequence[Cell], grid: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Teacher and student of the first seed at each length of training that both have."""
+    first = [cell for cell in cells if cell["seed"] == grid["seeds"][0]]
+    teachers = {steps_of(cell): cell for cell in first if cell["role"] == "teacher"}
+    wanted = ("student", grid["threshold"], grid["web"])
+    students = {
+        steps_of(cell): cell for cell in first if (cell["role"], cell.get("threshold"), cell.get("web")) == wanted
+    }
+    return [
+        {
+            **{"steps": steps, "samples_seen": students[steps]["samples_seen"]},
+            **{
+                role: {tier: ap(own[steps], tier) for tier in TIERS}
+                for role, own in (("teacher", teachers), ("student", students))
+            },
+        }
+        for steps in sorted(teachers.keys() & students.keys())
+    ]
+
+
+def steps_of(cell: Cell) -> int:
+    steps: int = cell["settings"]["train.steps"]
+    return steps
 
 
 def label_quality(cells: Sequence[Cell]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_p
         *("start-s0", "teacher-s0", "labels-s0", "student-s0-t0.5-n4000", "upper-s0"),
         *("start-s1", "teacher-s1", "labels-s1", "student-s1-t0.5-n4000", "upper-s1"),
         *("student-s0-t0.7-n4000", "student-s0-t0.5-n1000", "mentioned-s0"),
+        *("teacher-s0-k600", "student-s0-t0.5-n4000-k600"),
     }
     configs = {}
     for name, cell in cells.items():
@@ -44,6 +45,9 @@ def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_p
     assert [gold.source for gold in mentioned.gold] == ["scenes", "run"] and not mentioned.pseudo
     assert configs["mentioned-s0"].ingest == configs["labels-s0"].ingest and mentioned.gold[1].detection == 1.0
     assert mentioned.model_dump(exclude=changing) == configs["upper-s0"].train.model_dump(exclude=changing)
+    for name in ("teacher-s0", "student-s0-t0.5-n4000"):
+        assert configs[f"{name}-k600"].train == configs[name].train.model_copy(update={"steps": 600})
+        assert configs[f"{name}-k600"].label == configs[name].label
     assert upper.gold[0] == student.gold[0] and teacher.gold[0].seed == student.gold[0].seed
     assert configs["labels-s1"].label.weights == "$WORK/teacher-s1/student/weights.safetensors"
 
@@ -62,7 +66,7 @@ def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
     again = {"start-s0", "teacher-s0", "labels-s0", "student-s0-t0.7-n4000", "start-s1", "upper-s1"}
     assert {cell.name for cell in runner.pending(cells)} == again
     assert {cell.name for cell in runner.pending(cells_of(replace(GRID, pictures=7)))} == again  # evaluated, not made
-    other = cells_of(Grid(**{**vars(GRID), "steps": 7}))
+    other = cells_of(replace(GRID, steps=7, lengths=()))
     assert len(runner.pending(other)) == len(other)
     assert [cell.name for cell in chosen(cells, "upper-s0")] == ["start-s0", "upper-s0"]
 
@@ -90,22 +94,29 @@ def test_a_model_is_evaluated_on_other_pictures_without_being_made_again(tmp_pat
 def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path) -> None:
     cells = cells_of(Grid(**{**vars(GRID), "start": "/weights/teacher.safetensors"}))
     trained = [cell for cell in cells if "train" in cell.commands]
-    assert not any(cell.name.startswith("start") for cell in cells) and len(trained) == 9
+    assert not any(cell.name.startswith("start") for cell in cells) and len(trained) == 11
     assert {cell.settings["train.init"] for cell in trained} == {"/weights/teacher.safetensors"}
     assert {cell.settings["train.gold"][0]["seed"] for cell in trained} == {7}
     assert {cell.settings["train.seed"] for cell in trained} == {0, 1}
 
 
 def cell(
-    role: str, seed: int, aps: tuple[float | None, ...], threshold: float = 0.5, web: int = 4000
+    role: str, seed: int, aps: tuple[float | None, ...], threshold: float = 0.5, web: int = 4000, steps: int = 1200
 ) -> dict[str, Any]:
     tiers = ("common", "rare", "unseen")
     curve = [{"threshold": 0.5, "precision": 0.9, "recall": 0.1 * seed}]
     return {
-        **{"role": role, "seed": seed, "threshold": threshold, "web": web, "samples_seen": 12000, "date": "2026-01-01"},
+        **{
+            "role": role,
+            "seed": seed,
+            "threshold": threshold,
+            "web": web,
+            "samples_seen": 8 * steps,
+            "date": "2026-01-01",
+        },
         **{"processor": "a CPU", "versions": {"python": "3.12.1", "torch": "2.13.0"}},
         "sets": {"pseudo": 1234},
-        "settings": {"evaluate.count": 500},
+        "settings": {"evaluate.count": 500, "train.steps": steps},
         "detection": {tier: {"AP": value} for tier, value in zip(tiers, aps, strict=True)},
         "agreement": {tier: {"curve": curve} for tier in ("all", *tiers)},
     }
@@ -118,6 +129,8 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
         *(cell("upper_bound", 0, (33.0, 11.0, 20.0)), cell("upper_bound", 1, (33.0, 15.0, 22.0))),
         cell("mentioned", 0, (32.0, 10.0, 9.0)),
         *(cell("student", 0, (29.0, 6.0, 1.0), threshold=0.7), cell("student", 0, (28.0, 5.0, None), web=1000)),
+        *(cell("teacher", 0, (29.0, 1.0, 0.0), steps=600), cell("student", 0, (30.0, 3.0, 1.0), steps=600)),
+        cell("student", 0, (30.0, 3.0, 1.0), steps=300),  # its teacher is not there
     ]
     collect(cells, vars(GRID), tmp_path / "out.json", tmp_path)
     result = json.loads((tmp_path / "out.json").read_text())
@@ -130,13 +143,15 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert all(verdict["met"].values()) and len(verdict["met"]) == 3
     assert [(point["threshold"], point["rare"]) for point in result["by_threshold"]] == [(0.5, 9.0), (0.7, 6.0)]
     assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
+    assert [(point["steps"], point["samples_seen"]) for point in result["by_steps"]] == [(600, 4800), (1200, 9600)]
+    assert [(point["teacher"]["rare"], point["student"]["rare"]) for point in result["by_steps"]] == [(1, 3), (2, 9)]
     assert result["teacher_labels"]["rare"] == [{"threshold": 0.5, "precision": 0.9, "recall": 0.05}]
     assert result["mentioned"] == {
         **{"common": 32.0, "rare": 10.0, "unseen": 9.0},
         "seeds": [{"seed": 0, "common": 32.0, "rare": 10.0, "unseen": 9.0}],
     }
     assert result["pictures"] == [500]
-    assert result["samples_seen"] == [12000] and result["processors"] == ["a CPU"]
+    assert result["samples_seen"] == [9600] and result["processors"] == ["a CPU"]
     assert result["versions"] == {"python": ["3.12.1"], "torch": ["2.13.0"]}
     drawing = ElementTree.parse(tmp_path / "selftrain_threshold.svg").getroot()
     lines = [line.get("points", "").split() for line in drawing.iter("{http://www.w3.org/2000/svg}polyline")]
