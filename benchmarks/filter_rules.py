@@ -5,6 +5,7 @@
 Runs the chain up to the labels on `--count` scenes of the split `web` (or takes the labels of `--run`, a run of
 configs/selftrain.yaml, as it is), filters them with some thresholds, with and without `filter.phrase_nms_iou`, and
 judges what is kept by the rule of `stages/evaluation/agreement.py`, by tier of the noun. The first row is the default.
+`captions` says how many of the objects in the pictures the captions mention at all, and by the name of their category.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import datetime
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,43 +23,65 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from benchmarks.record import processor_name, publish
 from schemas.config import FilterConfig
 from stages.evaluation import agreement
 from stages.evaluation.scenes import judge_scene
 from stages.filter import filter_labels
 from stages.sources.scenes import NOUNS, Scene, draw_scene
+from stages.training.wording import noun
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selftrain.yaml"
+TIER = {thing.name: thing.tier for thing in NOUNS}
 TIERS = ("common", "rare", "unseen", "none")  # none: phrases that name no thing
 RULES: tuple[dict[str, float], ...] = tuple(
     {"min_score": score, "phrase_nms_iou": limit} for score in (0.5, 0.4, 0.6, 0.7) for limit in (1.0, 0.6)
 )
 
 
-def measure(run: Path) -> list[dict[str, Any]]:
-    """A row for each of RULES: its settings, and per tier what is kept, how much of it is right, and of how much."""
+def measure(run: Path) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
+    """A row for each of RULES: its settings, and per tier what is kept, how much of it is right, and of how much.
+
+    Also what the captions of these pairs say of the objects in their pictures (`said`), per tier.
+    """
     parts = sorted((run / "labels").glob("part-*.parquet"))
     if not parts:
         raise SystemExit(f"{run}: no labels here; run phrasebox run {CONFIG} --until label first")
     tallies = [{name: agreement.Tally() for name in TIERS} for _ in RULES]
+    captions = {tier: Counter[str]() for tier in ("common", "rare", "unseen")}
     for labels in parts:
-        judge_part(labels, tallies)
+        scenes = {row["key"]: scene_of(row["source_id"]) for row in rows_beside(labels, "pairs", ["key", "source_id"])}
+        judge_part(labels, scenes, tallies)
+        for scene in scenes.values():
+            said(scene, captions)
     rows = []
     for rules, own in zip(RULES, tallies, strict=True):
         figures = {name: tally.at(0.0) for name, tally in own.items()}  # all that the filter has kept
         tiers = {name: {k: v for k, v in at.items() if k != "threshold"} for name, at in figures.items()}
         rows.append({"rules": rules, **tiers})
-    return rows
+    return rows, {tier: dict(counts) for tier, counts in captions.items()}
 
 
-def judge_part(labels: Path, tallies: list[dict[str, agreement.Tally]]) -> None:
+def said(scene: Scene, captions: dict[str, Counter[str]]) -> None:
+    """Adds, per tier: objects in the picture, those that the caption mentions, and those of them by their name.
+
+    By their name: the noun of the phrase (`stages.training.wording.noun`) is that of the category.
+    """
+    for category, _ in scene.objects:
+        captions[TIER[category]]["objects"] += 1
+    for box in scene.boxes:
+        name = noun(box.category, ((0, len(box.category)),))
+        by_name = noun(scene.caption, (scene.spans[box.span],)) == name
+        captions[TIER[box.category]].update({"mentioned": 1, "by_name": int(by_name)})
+
+
+def judge_part(labels: Path, scenes: dict[str, Scene], tallies: list[dict[str, agreement.Tally]]) -> None:
     """Adds what each of RULES keeps of one part of labels to its tallies."""
-    tier = {noun.name: noun.tier for noun in NOUNS}
     table = pq.read_table(labels)
     captions = {row["key"]: row for row in rows_beside(labels, "phrases", ["key", "caption", "phrases"])}
-    scenes = {row["key"]: scene_of(row["source_id"]) for row in rows_beside(labels, "pairs", ["key", "source_id"])}
     lengths = np.asarray([len(captions[key]["caption"]) for key in table["key"].to_pylist()])
     for rules, own in zip(RULES, tallies, strict=True):
         for row in filter_labels(table, lengths, FilterConfig(**rules)).to_pylist():
@@ -66,7 +90,7 @@ def judge_part(labels: Path, tallies: list[dict[str, agreement.Tally]]) -> None:
             corners = [[box[side] for side in ("x1", "y1", "x2", "y2")] for box in row["boxes"]]
             boxes = np.asarray(corners, np.float32).reshape(-1, 4)
             scores = np.asarray([box["score"] for box in row["boxes"]], np.float32)
-            judge_scene(scenes[row["key"]], texts, boxes, scores, tier, own)
+            judge_scene(scenes[row["key"]], texts, boxes, scores, TIER, own)
 
 
 def rows_beside(labels: Path, stage: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -95,7 +119,7 @@ def main() -> None:
         run = options.run or Path(draft)
         if options.run is None:
             labelled(run, options.count)
-        rows = measure(run)
+        rows, captions = measure(run)
         pairs = sum(pq.read_metadata(part).num_rows for part in (run / "labels").glob("part-*.parquet"))
     result = {
         "what": "what the filter keeps of the labels of scenes, by rule: boxes, and how much of them is right",
@@ -103,6 +127,7 @@ def main() -> None:
         "teacher": "that of the run" if options.run else "glip-nano, the packaged weights",
         "protocol": " ".join((agreement.__doc__ or "").split()),
         "pairs": pairs,
+        "captions": captions,
         "rows": rows,
         "processor": processor_name(),
         "versions": {name: version(name) for name in ("torch", "pyarrow", "numpy")},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,15 @@ def test_names_on_a_page_are_in_the_code(page: Path) -> None:
 def test_pictures_of_the_docs_are_shown() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [path.name for path in (ROOT / "docs" / "pictures").iterdir() if f"pictures/{path.name}" not in text] == []
+
+
+SCRIPTS = sorted(
+    {script for page in PAGES for script in re.findall(r"python (benchmarks/[\w/]+\.py)", page.read_text())}
+)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_benchmark_starts_as_a_person_types_it(script: str) -> None:
+    """In a process of its own, whose path is the script's folder and not the repository."""
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith("usage:"), done.stderr

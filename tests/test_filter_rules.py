@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.filter_rules import RULES, measure
+from benchmarks.filter_rules import RULES, measure, said
 from schemas.records import LABELS, PAIRS, PHRASES
-from stages.sources.scenes import NOUNS, draw_scene
+from stages.sources.scenes import NOUNS, Scene, SceneBox, draw_scene
 
 SCENES = 40
+WHERE = (0.0, 0.0, 5.0, 5.0)
+SCOOTER = "kick scooter"
 
 
 def phrase_of(caption: str, span: tuple[int, int]) -> dict[str, object]:
@@ -49,7 +52,7 @@ def test_what_is_right_is_counted_by_tier_and_rule(run: Path) -> None:
         for span, noun in enumerate(scene.span_nouns)
         if scene.boxes and span not in {box.span for box in scene.boxes}
     ]
-    rows = {(row["rules"]["min_score"], row["rules"]["phrase_nms_iou"]): row for row in measure(run)}
+    rows = {(row["rules"]["min_score"], row["rules"]["phrase_nms_iou"]): row for row in measure(run)[0]}
     assert list(rows) == [tuple(rules.values()) for rules in RULES] and next(iter(rows)) == (0.5, 1.0)
     assert len(absent) >= 5
     for (score, limit), row in rows.items():
@@ -58,6 +61,27 @@ def test_what_is_right_is_counted_by_tier_and_rule(run: Path) -> None:
             assert row[name]["gold"] == row[name]["right"] == gold.count(name)
             assert row[name]["boxes"] == gold.count(name) + wrong, (score, limit, name)
             assert row[name]["recall"] == 1.0
+
+
+def test_objects_that_captions_mention_are_counted(run: Path) -> None:
+    """By hand: two are mentioned by a name that ends like theirs, one by another name, one not at all."""
+    captions = measure(run)[1]
+    assert list(captions) == ["common", "rare", "unseen"]
+    for own in captions.values():
+        assert own["objects"] >= own["mentioned"] >= own["by_name"] > 0
+    scene = Scene(
+        **{"jpeg": b"", "width": 9, "height": 9, "caption": "two red Scooters, my bullhorn, and two fire engines"},
+        **{"spans": [(0, 16), (18, 29), (35, 51)], "span_nouns": [SCOOTER, "megaphone", "fire engine"]},
+        boxes=[SceneBox(span, *WHERE, name) for span, name in ((0, SCOOTER), (0, SCOOTER), (1, "megaphone"))],
+        objects=[(name, WHERE) for name in (SCOOTER, SCOOTER, "megaphone", "banana")],
+    )
+    counts = {tier: Counter[str]() for tier in captions}
+    said(scene, counts)
+    assert counts == {
+        "common": {"objects": 1},
+        "rare": {"objects": 2, "mentioned": 2, "by_name": 2},
+        "unseen": {"objects": 1, "mentioned": 1, "by_name": 0},
+    }
 
 
 def test_a_run_without_labels_is_told_so(tmp_path: Path) -> None:
