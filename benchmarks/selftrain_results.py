@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from stages.sources.scenes import NOUNS
+
 TIERS = ("common", "rare", "unseen")
 ROLES = ("teacher", "student", "upper_bound")
 COLOURS = {"common": "#1b7f79", "rare": "#c2410c", "unseen": "#6d4fc2"}
@@ -36,6 +38,7 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         "by_threshold": [curve_point(cell) for cell in sorted(by_threshold, key=lambda cell: cell["threshold"])],
         "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
         "by_steps": by_steps(cells, grid),
+        "rare_by_words": {role: by_words(own) for role, own in main.items()},
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
         "pictures": sorted({cell["settings"]["evaluate.count"] for cell in cells}),
@@ -132,6 +135,17 @@ def by_steps(cells: Sequence[Cell], grid: Mapping[str, Any]) -> list[dict[str, A
         }
         for steps in sorted(teachers.keys() & students.keys())
     ]
+
+
+def by_words(cells: Sequence[Cell]) -> dict[str, float | None]:
+    """AP of rare nouns whose names are one word ("screwdriver"), and of those whose names are two ("fire engine")."""
+    rare = {thing.name for thing in NOUNS if thing.tier == "rare"}
+    found: dict[str, list[float]] = {"one_word": [], "two_words": []}
+    for cell in cells:
+        for name, figures in cell["detection"]["by_noun"].items():
+            if name in rare:
+                found["two_words" if " " in name else "one_word"].append(100 * figures["AP"])
+    return {words: mean(values) for words, values in found.items()}
 
 
 def steps_of(cell: Cell) -> int:

@@ -117,7 +117,15 @@ def cell(
         **{"processor": "a CPU", "versions": {"python": "3.12.1", "torch": "2.13.0"}},
         "sets": {"pseudo": 1234},
         "settings": {"evaluate.count": 500, "train.steps": steps},
-        "detection": {tier: {"AP": value} for tier, value in zip(tiers, aps, strict=True)},
+        "detection": {
+            **{tier: {"AP": value} for tier, value in zip(tiers, aps, strict=True)},
+            "by_noun": {
+                "fire engine": {"AP": 0.02},
+                "corn": {"AP": 0.01 * seed},
+                "fox": {"AP": 0.05},
+                "dog": {"AP": 0.5},
+            },
+        },
         "agreement": {tier: {"curve": curve} for tier in ("all", *tiers)},
     }
 
@@ -145,6 +153,7 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
     assert [(point["steps"], point["samples_seen"]) for point in result["by_steps"]] == [(600, 4800), (1200, 9600)]
     assert [(point["teacher"]["rare"], point["student"]["rare"]) for point in result["by_steps"]] == [(1, 3), (2, 9)]
+    assert result["rare_by_words"]["teacher"] == {"one_word": 2.75, "two_words": 2.0}  # "dog" is a common noun
     assert result["teacher_labels"]["rare"] == [{"threshold": 0.5, "precision": 0.9, "recall": 0.05}]
     assert result["mentioned"] == {
         **{"common": 32.0, "rare": 10.0, "unseen": 9.0},
