@@ -369,6 +369,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "selftrain.json")
     parser.add_argument("--plots", type=Path, default=ROOT / "docs" / "pictures")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="`collect`: results at other --steps")
     parser.add_argument("--minutes", type=float, default=None, help="stop after so long; the next call goes on")
     parser.add_argument("--only", default="*", help="cells by name, as in a shell: '*-s0*'")
     default = Grid()
@@ -405,7 +406,7 @@ def main() -> None:
         each([cell for cell in cells if cell.facts and runner.done(cell)], runner.evaluate)
     else:
         found = [record(options.cells / f"{cell.name}.json") for cell in cells if cell.facts and runner.done(cell)]
-        collect(found, vars(grid), options.out, options.plots)
+        collect(found, vars(grid), options.out, options.plots, [record(path) for path in options.beside])
 
 
 def each(cells: list[Cell], make: Callable[[Cell], bool]) -> None:

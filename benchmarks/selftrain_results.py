@@ -1,35 +1,48 @@
-"""From the cells of benchmarks/selftrain.py to one result, and its plots as SVG."""
+"""From the cells of benchmarks/selftrain.py to one result and its plots."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.line_plot import Curve, line_plot
 from stages.sources.scenes import NOUNS
 
 TIERS = ("common", "rare", "unseen")
 ROLES = ("teacher", "student", "upper_bound")
 COLOURS = {"common": "#1b7f79", "rare": "#c2410c", "unseen": "#6d4fc2"}
+ROLE_COLOURS = {"teacher": "#666666", "student": "#c2410c", "upper_bound": "#1d4ed8"}
 GOALS = {"rare_gain": 5.0, "common_loss": -0.5, "gap_closed": 0.5}
 
 Cell = dict[str, Any]
 
 
-def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) -> None:
-    """Writes the result and the plots of what is there; a role without a cell is null."""
+def collect(
+    cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path, beside: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Writes the result and the plots of what is there; a role without a cell is null.
+
+    `beside`: results of the same grid at other lengths of training, for the curve over the length.
+    """
+    result = result_of(cells, grid, beside)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    plots.mkdir(parents=True, exist_ok=True)
+    for name, drawing in drawings(result):
+        (plots / f"selftrain_{name}.svg").write_text(drawing)
+
+
+def result_of(cells: list[Cell], grid: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     whole = [cell for cell in cells if steps_of(cell) == grid["steps"]]
     main = {role: [cell for cell in whole if cell["role"] == role] for role in ROLES}
-    students = main["student"]
-    first = grid["seeds"][0]
-    main["student"] = [
-        cell for cell in students if (cell["threshold"], cell["web"]) == (grid["threshold"], grid["web"])
-    ]
-    by_threshold = [cell for cell in students if cell["seed"] == first and cell["web"] == grid["web"]]
-    by_size = [cell for cell in students if cell["seed"] == first and cell["threshold"] == grid["threshold"]]
-    result = {
+    students = [cell for cell in main["student"] if cell["seed"] == grid["seeds"][0]]
+    main["student"] = [cell for cell in main["student"] if pairs_of(cell) == (grid["threshold"], grid["web"])]
+    by_threshold = [cell for cell in students if cell["web"] == grid["web"]]
+    by_size = [cell for cell in students if cell["threshold"] == grid["threshold"]]
+    lengths = [*by_steps(cells, grid), *(length for other in beside for length in other["by_steps"])]
+    return {
         "what": "AP in percent on held-out scenes, mean over seeds; docs/selftraining.md defines it",
         "command": "python benchmarks/selftrain.py run; python benchmarks/selftrain.py collect",
         **{role: figures(own) for role, own in main.items()},
@@ -37,7 +50,7 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         "mentioned": figures([cell for cell in cells if cell["role"] == "mentioned"]),
         "by_threshold": [curve_point(cell) for cell in sorted(by_threshold, key=lambda cell: cell["threshold"])],
         "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
-        "by_steps": by_steps(cells, grid),
+        "by_steps": sorted(lengths, key=lambda length: length["steps"]),
         "rare_by_words": {role: by_words(own) for role, own in main.items()},
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
@@ -51,16 +64,27 @@ def collect(cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path) 
         },
         "date": max((cell["date"] for cell in cells), default=None),
     }
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    teachers = [cell for cell in main["teacher"] if cell["seed"] == first]
-    level = {tier: ap(teachers[0], tier) for tier in TIERS} if teachers else {}
-    plots.mkdir(parents=True, exist_ok=True)
-    for name, title, rows, x in (
-        ("threshold", "Student AP by the score above which pseudo labels are kept", by_threshold, "threshold"),
-        ("web_pairs", "Student AP by the number of web pairs", by_size, "web"),
+
+
+def drawings(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The name and the SVG of each curve that has two points or more; dashed: the teacher of the first seed."""
+    level = result["teacher"]["seeds"][0] if result["teacher"] else {}
+    for name, title, below in (
+        ("threshold", "Student AP by the score above which pseudo labels are kept", "score threshold"),
+        ("web_pairs", "Student AP by the number of web pairs", "web pairs"),
     ):
-        if len(rows) > 1:
-            (plots / f"selftrain_{name}.svg").write_text(plot(title, rows, x, level))
+        points = result[f"by_{name}"]
+        curves = [Curve(tier, COLOURS[tier], [point[tier] for point in points], level.get(tier)) for tier in TIERS]
+        if len(points) > 1:
+            yield name, line_plot(title, below, [f"{point[name]:,}" for point in points], curves)
+    lengths = result["by_steps"]
+    curves = [
+        Curve(role.replace("_", " "), colour, [length[role] and length[role]["rare"] for length in lengths])
+        for role, colour in ROLE_COLOURS.items()
+    ]
+    if len(lengths) > 1:
+        ticks = [f"{length['samples_seen']:,}" for length in lengths]
+        yield "steps", line_plot("AP of rare nouns by the length of the training", "samples seen", ticks, curves)
 
 
 def figures(cells: Sequence[Cell]) -> dict[str, Any] | None:
@@ -118,23 +142,28 @@ def curve_point(cell: Cell) -> dict[str, Any]:
 
 
 def by_steps(cells: Sequence[Cell], grid: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Teacher and student of the first seed at each length of training that both have."""
-    first = [cell for cell in cells if cell["seed"] == grid["seeds"][0]]
-    teachers = {steps_of(cell): cell for cell in first if cell["role"] == "teacher"}
-    wanted = ("student", grid["threshold"], grid["web"])
-    students = {
-        steps_of(cell): cell for cell in first if (cell["role"], cell.get("threshold"), cell.get("web")) == wanted
-    }
-    return [
-        {
-            **{"steps": steps, "samples_seen": students[steps]["samples_seen"]},
-            **{
-                role: {tier: ap(own[steps], tier) for tier in TIERS}
-                for role, own in (("teacher", teachers), ("student", students))
-            },
+    """Each length of training at which a teacher and its student are there, mean over the seeds that have both.
+
+    The upper bound is null where one of these seeds has none.
+    """
+    wanted = (grid["threshold"], grid["web"])
+    own = [cell for cell in cells if cell["role"] != "student" or pairs_of(cell) == wanted]
+    found = []
+    for steps in sorted({steps_of(cell) for cell in own}):
+        models = {
+            role: {cell["seed"]: cell for cell in own if (cell["role"], steps_of(cell)) == (role, steps)}
+            for role in ROLES
         }
-        for steps in sorted(teachers.keys() & students.keys())
-    ]
+        if seeds := sorted(models["teacher"].keys() & models["student"].keys()):
+            means = {
+                role: {tier: mean(ap(of_seed[seed], tier) for seed in seeds) for tier in TIERS}
+                if of_seed.keys() >= set(seeds)
+                else None
+                for role, of_seed in models.items()
+            }
+            samples = models["student"][seeds[0]]["samples_seen"]
+            found.append({"steps": steps, "samples_seen": samples, "seeds": seeds, **means})
+    return found
 
 
 def by_words(cells: Sequence[Cell]) -> dict[str, float | None]:
@@ -146,6 +175,11 @@ def by_words(cells: Sequence[Cell]) -> dict[str, float | None]:
             if name in rare:
                 found["two_words" if " " in name else "one_word"].append(100 * figures["AP"])
     return {words: mean(values) for words, values in found.items()}
+
+
+def pairs_of(student: Cell) -> tuple[float, int]:
+    """The threshold of its labels, and the number of its web pairs."""
+    return student["threshold"], student["web"]
 
 
 def steps_of(cell: Cell) -> int:
@@ -171,62 +205,3 @@ def label_quality(cells: Sequence[Cell]) -> dict[str, Any]:
         ]
         for tier in TIERS
     }
-
-
-# -- a line plot ---------------------------------------------------------------------------------------------------
-
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 340, 56, 96, 44, 48
-
-
-def plot(title: str, rows: Sequence[Cell], x: str, level: Mapping[str, float | None]) -> str:
-    """AP of each tier over the values of `x`, equally spaced; dashed: the teacher."""
-    rows = sorted(rows, key=lambda cell: cell[x])
-    values = [value for cell in rows for tier in TIERS if (value := ap(cell, tier)) is not None]
-    highest = max([*values, *(value for value in level.values() if value is not None), 1.0])
-    top = next(step for step in (5, 10, 20, 30, 40, 50, 60, 80, 100) if step >= highest)
-
-    def across(i: int) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (i + 0.5) / len(rows)
-
-    def up(value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
-        text(LEFT, 22, title, size=14),
-        *(axis(top * i / 5, up) for i in range(6)),
-        *(text(across(i), HEIGHT - 26, f"{cell[x]:,}", anchor="middle") for i, cell in enumerate(rows)),
-        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "score threshold" if x == "threshold" else "web pairs", "middle"),
-        text(LEFT - 40, TOP - 10, "AP"),
-    ]
-    for tier in TIERS:
-        parts += curve(tier, [(across(i), ap(cell, tier)) for i, cell in enumerate(rows)], up, level.get(tier))
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def axis(value: float, up: Callable[[float], float]) -> str:
-    y = up(value)
-    line = f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
-    return line + text(LEFT - 8, y + 4, f"{value:g}", anchor="end")
-
-
-def curve(
-    tier: str, points: Sequence[tuple[float, float | None]], up: Callable[[float], float], level: float | None
-) -> list[str]:
-    known = [(x, up(value)) for x, value in points if value is not None]
-    colour = COLOURS[tier]
-    parts = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in known]
-    if known:
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(text(WIDTH - RIGHT + 8, known[-1][1] + 4, tier, colour=colour))
-    if level is not None:
-        y = f"{up(level):.1f}"
-        ends = f'x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"'
-        parts.append(f'<line {ends} stroke="{colour}" stroke-dasharray="4 4"/>')
-    return parts
-
-
-def text(x: float, y: float, words: str, anchor: str = "start", size: int = 12, colour: str = "#222") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{words}</text>'

@@ -140,7 +140,9 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
         *(cell("teacher", 0, (29.0, 1.0, 0.0), steps=600), cell("student", 0, (30.0, 3.0, 1.0), steps=600)),
         cell("student", 0, (30.0, 3.0, 1.0), steps=300),  # its teacher is not there
     ]
-    collect(cells, vars(GRID), tmp_path / "out.json", tmp_path)
+    longer = {"steps": 2400, "samples_seen": 19200, "seeds": [0], "teacher": {"rare": 3.0}, "student": {"rare": 12.0}}
+    beside = [{"by_steps": [{**longer, "upper_bound": {"rare": 14.0}}]}]
+    collect(cells, vars(GRID), tmp_path / "out.json", tmp_path, beside)
     result = json.loads((tmp_path / "out.json").read_text())
     assert {tier: result["student"][tier] for tier in ("common", "rare", "unseen")} == {
         "common": 30.5, "rare": 8.5, "unseen": 2.5,
@@ -151,8 +153,10 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert all(verdict["met"].values()) and len(verdict["met"]) == 3
     assert [(point["threshold"], point["rare"]) for point in result["by_threshold"]] == [(0.5, 9.0), (0.7, 6.0)]
     assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
-    assert [(point["steps"], point["samples_seen"]) for point in result["by_steps"]] == [(600, 4800), (1200, 9600)]
-    assert [(point["teacher"]["rare"], point["student"]["rare"]) for point in result["by_steps"]] == [(1, 3), (2, 9)]
+    lengths = result["by_steps"]
+    assert [(point["samples_seen"], point["seeds"]) for point in lengths] == [(4800, [0]), (9600, [0, 1]), (19200, [0])]
+    assert [(point["teacher"]["rare"], point["student"]["rare"]) for point in lengths] == [(1, 3), (3, 8.5), (3, 12)]
+    assert [point["upper_bound"] and point["upper_bound"]["rare"] for point in lengths] == [None, 13, 14]
     assert result["rare_by_words"]["teacher"] == {"one_word": 2.75, "two_words": 2.0}  # "dog" is a common noun
     assert result["teacher_labels"]["rare"] == [{"threshold": 0.5, "precision": 0.9, "recall": 0.05}]
     assert result["mentioned"] == {
@@ -162,11 +166,20 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert result["pictures"] == [500]
     assert result["samples_seen"] == [9600] and result["processors"] == ["a CPU"]
     assert result["versions"] == {"python": ["3.12.1"], "torch": ["2.13.0"]}
-    drawing = ElementTree.parse(tmp_path / "selftrain_threshold.svg").getroot()
-    lines = [line.get("points", "").split() for line in drawing.iter("{http://www.w3.org/2000/svg}polyline")]
+    lines = polylines(tmp_path / "selftrain_threshold.svg")
     assert [len(points) for points in lines] == [2, 2, 2]
-    heights = [float(point.split(",")[1]) for point in lines[1]]  # rare: 9 lies above 6
-    assert heights[0] < heights[1]
+    assert lines[1][0][1] < lines[1][1][1]  # rare: 9 lies above 6
+    teacher, student, upper = polylines(tmp_path / "selftrain_steps.svg")
+    assert [len(teacher), len(student), len(upper)] == [3, 3, 2] and upper[0][0] == student[1][0]
+
+
+def polylines(plot: Path) -> list[list[tuple[float, float]]]:
+    """The points of each curve, (x, y) from the upper left."""
+    lines = ElementTree.parse(plot).getroot().iter("{http://www.w3.org/2000/svg}polyline")
+    return [
+        [(float(x), float(y)) for x, y in (point.split(",") for point in line.get("points", "").split())]
+        for line in lines
+    ]
 
 
 def test_what_is_not_there_is_null(tmp_path: Path) -> None:
