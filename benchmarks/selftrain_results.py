@@ -11,10 +11,9 @@ from typing import Any
 from benchmarks.line_plot import Curve, line_plot
 from stages.sources.scenes import NOUNS
 
-TIERS = ("common", "rare", "unseen")
-ROLES = ("teacher", "student", "upper_bound")
 COLOURS = {"common": "#1b7f79", "rare": "#c2410c", "unseen": "#6d4fc2"}
 ROLE_COLOURS = {"teacher": "#666666", "student": "#c2410c", "upper_bound": "#1d4ed8"}
+TIERS, ROLES = tuple(COLOURS), tuple(ROLE_COLOURS)
 GOALS = {"rare_gain": 5.0, "common_loss": -0.5, "gap_closed": 0.5}
 
 Cell = dict[str, Any]
@@ -41,16 +40,17 @@ def result_of(cells: list[Cell], grid: Mapping[str, Any], beside: Sequence[Mappi
     main["student"] = [cell for cell in main["student"] if pairs_of(cell) == (grid["threshold"], grid["web"])]
     by_threshold = [cell for cell in students if cell["web"] == grid["web"]]
     by_size = [cell for cell in students if cell["threshold"] == grid["threshold"]]
-    lengths = [*by_steps(cells, grid), *(length for other in beside for length in other["by_steps"])]
+    found = [length for other in beside for length in other["by_steps"]] + by_steps(cells, grid)
+    lengths = {length["steps"]: length for length in found}  # its own where another result has them, too
     return {
         "what": "AP in percent on held-out scenes, mean over seeds; docs/selftraining.md defines it",
-        "command": "python benchmarks/selftrain.py run; python benchmarks/selftrain.py collect",
+        "command": "python benchmarks/selftrain.py run, then collect, both with the options of config.grid",
         **{role: figures(own) for role, own in main.items()},
         "verdict": verdict(main),
         "mentioned": figures([cell for cell in cells if cell["role"] == "mentioned"]),
         "by_threshold": [curve_point(cell) for cell in sorted(by_threshold, key=lambda cell: cell["threshold"])],
         "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
-        "by_steps": sorted(lengths, key=lambda length: length["steps"]),
+        "by_steps": [lengths[steps] for steps in sorted(lengths)],
         "rare_by_words": {role: by_words(own) for role, own in main.items()},
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
@@ -68,7 +68,9 @@ def result_of(cells: list[Cell], grid: Mapping[str, Any], beside: Sequence[Mappi
 
 def drawings(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The name and the SVG of each curve that has two points or more; dashed: the teacher of the first seed."""
-    level = result["teacher"]["seeds"][0] if result["teacher"] else {}
+    first = result["config"]["grid"]["seeds"][0]
+    teachers = result["teacher"]["seeds"] if result["teacher"] else []
+    level = next((own for own in teachers if own["seed"] == first), {})
     for name, title, below in (
         ("threshold", "Student AP by the score above which pseudo labels are kept", "score threshold"),
         ("web_pairs", "Student AP by the number of web pairs", "web pairs"),

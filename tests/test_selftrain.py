@@ -17,6 +17,7 @@ from model.checkpoint import packaged_weights
 from pipeline.config import load_config
 from stages.sources.scenes import draw_scene
 
+SVG = "{http://www.w3.org/2000/svg}"
 GRID = Grid(seeds=(0, 1), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
 
 
@@ -141,7 +142,8 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
         cell("student", 0, (30.0, 3.0, 1.0), steps=300),  # its teacher is not there
     ]
     longer = {"steps": 2400, "samples_seen": 19200, "seeds": [0], "teacher": {"rare": 3.0}, "student": {"rare": 12.0}}
-    beside = [{"by_steps": [{**longer, "upper_bound": {"rare": 14.0}}]}]
+    known = {**longer, "steps": 600, "student": {"rare": 99.0}}  # of another result; its own cells count
+    beside = [{"by_steps": [{**longer, "upper_bound": {"rare": 14.0}}, known]}]
     collect(cells, vars(GRID), tmp_path / "out.json", tmp_path, beside)
     result = json.loads((tmp_path / "out.json").read_text())
     assert {tier: result["student"][tier] for tier in ("common", "rare", "unseen")} == {
@@ -175,7 +177,7 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
 
 def polylines(plot: Path) -> list[list[tuple[float, float]]]:
     """The points of each curve, (x, y) from the upper left."""
-    lines = ElementTree.parse(plot).getroot().iter("{http://www.w3.org/2000/svg}polyline")
+    lines = ElementTree.parse(plot).getroot().iter(f"{SVG}polyline")
     return [
         [(float(x), float(y)) for x, y in (point.split(",") for point in line.get("points", "").split())]
         for line in lines
@@ -187,3 +189,13 @@ def test_what_is_not_there_is_null(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "out.json").read_text())
     assert result["student"] is None and result["verdict"] is None and result["teacher"]["common"] == pytest.approx(30)
     assert not list(tmp_path.glob("*.svg"))
+
+
+def test_the_dashed_line_is_the_teacher_of_the_curves_seed(tmp_path: Path) -> None:
+    teachers = [cell("teacher", seed, (30.0, 2.0 + 6 * seed, 0.0)) for seed in (0, 1)]
+    students = [cell("student", 1, (29.0, 8.0, 1.0), threshold=threshold) for threshold in (0.5, 0.7)]
+    collect([*teachers, *students], {**vars(GRID), "seeds": (1, 0)}, tmp_path / "out.json", tmp_path)
+    plot = tmp_path / "selftrain_threshold.svg"
+    lines = ElementTree.parse(plot).getroot().iter(f"{SVG}line")
+    dashed = [float(line.get("y1", "")) for line in lines if line.get("stroke-dasharray")]
+    assert dashed[1] == polylines(plot)[1][0][1]  # rare: 8 and 8
