@@ -29,7 +29,7 @@ class NothingToTrainOn(RuntimeError):
 
 class TrainStage:
     name: ClassVar[str] = "train"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("shards", optional=True),
@@ -119,8 +119,11 @@ def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, An
 
     sets, maker = make_batches(io, config)
     glip = start_model(config)
-    crops = name_crops(io, glip, sets, config) if config.train.crop_steps and not checkpoints(io, FOLDER) else None
+    begins = not checkpoints(io, FOLDER)
+    crops = name_crops(io, glip, sets, config) if config.train.crop_steps and begins else None
     trainer = Trainer(glip, maker, config.train, io, FOLDER, Ranks(rank, world))
+    if begins:
+        trainer.crops_named_right = crops
 
     def report(step: int, entry: dict[str, float | None]) -> None:
         io.progress(step, config.train.steps, f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s")
@@ -133,7 +136,7 @@ def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, An
         "samples_skipped": trainer.skipped,
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
-        "crops_named_right": crops,
+        "crops_named_right": trainer.crops_named_right,
     }
 
 

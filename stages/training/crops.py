@@ -71,6 +71,7 @@ def pretrain_backbone(
     names = gold.vocabulary()
     number = {name: i for i, name in enumerate(names)}
     sides = (glip.variant.short, glip.variant.long)
+    torch.manual_seed(seed)  # of the classifier's first weights and of the dropouts
     model = Namer(glip, len(names)).to(glip.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=1e-2)
     for group in optimizer.param_groups:

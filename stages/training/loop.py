@@ -107,6 +107,7 @@ class Trainer:
         self.metrics = Metrics(io, folder)
         self.step = 0
         self.skipped = 0
+        self.crops_named_right: float | None = None  # the share, at the end of the crop naming before the first step
         self.best: float | None = None  # lowest mean loss between two checkpoints
         self.recent: list[float] = []  # losses since the last checkpoint
         self._resume()
@@ -201,6 +202,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "metrics": self.metrics.entries,
             "skipped": self.skipped,
+            "crops_named_right": self.crops_named_right,
             "best": self.best,
         }
         save_checkpoint(self.io, self.folder, self.step, state, self.config.keep_checkpoints)
@@ -226,6 +228,7 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
             self.step, self.skipped, self.best = state["step"], state["skipped"], state["best"]
+            self.crops_named_right = state["crops_named_right"]
         if self.ranks.first:
             self.metrics.resume(self.step, state["metrics"] if found else [])
 
