@@ -5,7 +5,8 @@
 Runs the chain up to the labels on `--count` scenes of the split `web` (or takes the labels of `--run`, a run of
 configs/selftrain.yaml, as it is), filters them with some thresholds, with and without `filter.phrase_nms_iou`, and
 judges what is kept by the rule of `stages/evaluation/agreement.py`, by tier of the noun. The first row is the default.
-`captions` says how many of the objects in the pictures the captions mention at all, and by the name of their category.
+`captions` says how many of the objects in the pictures the captions mention at all, and by the name of their category;
+`nouns`, noun by noun, how many of its objects the student of docs/selftraining.md is told of.
 """
 
 from __future__ import annotations
@@ -40,29 +41,40 @@ TIERS = ("common", "rare", "unseen", "none")  # none: phrases that name no thing
 RULES: tuple[dict[str, float], ...] = tuple(
     {"min_score": score, "phrase_nms_iou": limit} for score in (0.5, 0.4, 0.6, 0.7) for limit in (1.0, 0.6)
 )
+STUDENT = {"min_score": 0.5, "phrase_nms_iou": 0.6}  # the rule of configs/selftrain.yaml
+ITSELF = {name: name for name in TIER}
+
+Counts = dict[str, dict[str, int]]
 
 
-def measure(run: Path) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
+def measure(run: Path) -> tuple[list[dict[str, Any]], Counts, Counts]:
     """A row for each of RULES: its settings, and per tier what is kept, how much of it is right, and of how much.
 
-    Also what the captions of these pairs say of the objects in their pictures (`said`), per tier.
+    Also what the captions of these pairs say of the objects in their pictures (`said`), per tier; and per noun the
+    objects in the pictures, and the boxes that STUDENT keeps for it, all and right.
     """
     parts = sorted((run / "labels").glob("part-*.parquet"))
     if not parts:
         raise SystemExit(f"{run}: no labels here; run phrasebox run {CONFIG} --until label first")
     tallies = [{name: agreement.Tally() for name in TIERS} for _ in RULES]
     captions = {tier: Counter[str]() for tier in ("common", "rare", "unseen")}
+    objects, nouns = Counter[str](), {name: agreement.Tally() for name in TIER}
     for labels in parts:
         scenes = {row["key"]: scene_of(row["source_id"]) for row in rows_beside(labels, "pairs", ["key", "source_id"])}
-        judge_part(labels, scenes, tallies)
+        judge_part(labels, scenes, tallies, nouns)
         for scene in scenes.values():
             said(scene, captions)
+            objects.update(category for category, _ in scene.objects)
     rows = []
     for rules, own in zip(RULES, tallies, strict=True):
         figures = {name: tally.at(0.0) for name, tally in own.items()}  # all that the filter has kept
         tiers = {name: {k: v for k, v in at.items() if k != "threshold"} for name, at in figures.items()}
         rows.append({"rules": rules, **tiers})
-    return rows, {tier: dict(counts) for tier, counts in captions.items()}
+    by_noun = {
+        name: {"objects": objects[name], "boxes": len(tally.right), "right": sum(tally.right)}
+        for name, tally in nouns.items()
+    }
+    return rows, {tier: dict(counts) for tier, counts in captions.items()}, by_noun
 
 
 def said(scene: Scene, captions: dict[str, Counter[str]]) -> None:
@@ -78,8 +90,13 @@ def said(scene: Scene, captions: dict[str, Counter[str]]) -> None:
         captions[TIER[box.category]].update({"mentioned": 1, "by_name": int(by_name)})
 
 
-def judge_part(labels: Path, scenes: dict[str, Scene], tallies: list[dict[str, agreement.Tally]]) -> None:
-    """Adds what each of RULES keeps of one part of labels to its tallies."""
+def judge_part(
+    labels: Path,
+    scenes: dict[str, Scene],
+    tallies: list[dict[str, agreement.Tally]],
+    nouns: dict[str, agreement.Tally],
+) -> None:
+    """Adds what each of RULES keeps of one part of labels to its tallies, and what STUDENT keeps to those of nouns."""
     table = pq.read_table(labels)
     captions = {row["key"]: row for row in rows_beside(labels, "phrases", ["key", "caption", "phrases"])}
     lengths = np.asarray([len(captions[key]["caption"]) for key in table["key"].to_pylist()])
@@ -91,6 +108,8 @@ def judge_part(labels: Path, scenes: dict[str, Scene], tallies: list[dict[str, a
             boxes = np.asarray(corners, np.float32).reshape(-1, 4)
             scores = np.asarray([box["score"] for box in row["boxes"]], np.float32)
             judge_scene(scenes[row["key"]], texts, boxes, scores, TIER, own)
+            if rules == STUDENT:
+                judge_scene(scenes[row["key"]], texts, boxes, scores, ITSELF, nouns)
 
 
 def rows_beside(labels: Path, stage: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -119,7 +138,7 @@ def main() -> None:
         run = options.run or Path(draft)
         if options.run is None:
             labelled(run, options.count)
-        rows, captions = measure(run)
+        rows, captions, nouns = measure(run)
         pairs = sum(pq.read_metadata(part).num_rows for part in (run / "labels").glob("part-*.parquet"))
     result = {
         "what": "what the filter keeps of the labels of scenes, by rule: boxes, and how much of them is right",
@@ -129,6 +148,7 @@ def main() -> None:
         "pairs": pairs,
         "captions": captions,
         "rows": rows,
+        "nouns": {name: {"tier": TIER[name], **counts} for name, counts in nouns.items()},
         "processor": processor_name(),
         "versions": {name: version(name) for name in ("torch", "pyarrow", "numpy")},
         "date": datetime.date.today().isoformat(),

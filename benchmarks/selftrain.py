@@ -16,7 +16,8 @@ and their gold is that of configs/teacher.yaml); `teacher`, on gold alone;
 `labels`, the teacher's boxes on the web pairs; `student`, on gold and pseudo labels; `upper`, on gold and the true
 boxes of the same web pairs; `mentioned`, as `upper`, with the boxes of what the captions mention alone. All see the
 same number of samples. Seeds differ in gold, web pairs and initial weights; evaluation pictures are the same for all.
-The curves (threshold, number of web pairs, length of the training) and `mentioned` are of the first seed.
+The curves (threshold, number of web pairs, length of the training) and `mentioned` are of the first seed. Without
+options there is one point of each; docs/selftraining.md has the command of the grid that draws them, half as long.
 """
 
 from __future__ import annotations
@@ -56,17 +57,17 @@ class Grid:
     """The sizes of the measurement. The default is the reduced one, for two cores."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    steps: int = 1200
+    steps: int = 2400
     batch_size: int = 8
     lr: float = 5e-4
     crop_steps: int = 1500
     start_steps: int = 2000
     start: str | None = None  # a weights file instead of `start` cells
     web: int = 8000  # pairs of the main comparison
-    sizes: tuple[int, ...] = (1000, 2000, 4000, 8000)
+    sizes: tuple[int, ...] = (8000,)
     threshold: float = 0.5
-    thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
-    lengths: tuple[int, ...] = (600, 1200)  # steps of teacher and student; the labels are always of --steps
+    thresholds: tuple[float, ...] = (0.5,)
+    lengths: tuple[int, ...] = ()  # also steps of teacher and student; the labels are always of --steps
     phrase_nms_iou: float = 0.6  # of the student's filter
     novel_words: float = 0.5  # of all three models
     ungrounded: str = "unknown"  # of the student
@@ -261,6 +262,8 @@ class Runner:
             notes = record(folder / "commits" / "train" / "part-0000000.json")["notes"]
             result |= {"detection": figures["detection"], "agreement": figures["agreement"]}
             result |= {"samples_seen": notes["samples_seen"], "sets": notes["sets"]}
+            init = ROOT / cell.settings["train.init"].replace(WORK, str(self.work))
+            result["init_sha256"] = hashlib.sha256(init.read_bytes()).hexdigest()
         self.results.mkdir(parents=True, exist_ok=True)
         (self.results / f"{cell.name}.json").write_text(json.dumps(result, indent=1) + "\n")
         return True
@@ -370,6 +373,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "selftrain.json")
     parser.add_argument("--plots", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="`collect`: results at other --steps")
+    parser.add_argument("--labels", type=Path, default=None, help="`collect`: benchmarks/filter_rules.py of a student")
     parser.add_argument("--minutes", type=float, default=None, help="stop after so long; the next call goes on")
     parser.add_argument("--only", default="*", help="cells by name, as in a shell: '*-s0*'")
     default = Grid()
@@ -401,12 +405,15 @@ def main() -> None:
         rates = {name: getattr(options, f"{name}_rate") for name in ("train", "label", "evaluate", "crops")}
         sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
     elif options.what == "run":
+        if grid.start and not (ROOT / grid.start).is_file():
+            parser.error(f"--start: no weights at {grid.start}; configs/selftrain_start.yaml says how to make them")
         each(runner.pending(cells), runner.make)
     elif options.what == "evaluate":
         each([cell for cell in cells if cell.facts and runner.done(cell)], runner.evaluate)
     else:
         found = [record(options.cells / f"{cell.name}.json") for cell in cells if cell.facts and runner.done(cell)]
-        collect(found, vars(grid), options.out, options.plots, [record(path) for path in options.beside])
+        beside, labels = [record(path) for path in options.beside], options.labels and record(options.labels)
+        collect(found, vars(grid), options.out, options.plots, beside, labels)
 
 
 def each(cells: list[Cell], make: Callable[[Cell], bool]) -> None:
@@ -421,7 +428,7 @@ def each(cells: list[Cell], make: Callable[[Cell], bool]) -> None:
 
 def from_root(path: str) -> str:
     """Relative to the repository where it lies in there, as commands are run from its root."""
-    whole = Path(path).resolve(strict=True)
+    whole = Path(path).resolve()
     return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole)
 
 

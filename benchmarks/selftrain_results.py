@@ -20,26 +20,42 @@ Cell = dict[str, Any]
 
 
 def collect(
-    cells: list[Cell], grid: Mapping[str, Any], out: Path, plots: Path, beside: Sequence[Mapping[str, Any]] = ()
+    cells: list[Cell],
+    grid: Mapping[str, Any],
+    out: Path,
+    plots: Path,
+    beside: Sequence[Mapping[str, Any]] = (),
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the result and the plots of what is there; a role without a cell is null.
 
-    `beside`: results of the same grid at other lengths of training, for the curve over the length.
+    `beside`: results of the same grid at other lengths of training, for the curve over the length. A curve over the
+    threshold or the number of web pairs is theirs where they have more of it. `labels`: what benchmarks/filter_rules.py
+    found of a student's labels.
     """
-    result = result_of(cells, grid, beside)
+    result = result_of(cells, grid, beside, labels)
     out.write_text(json.dumps(result, indent=1) + "\n")
     plots.mkdir(parents=True, exist_ok=True)
     for name, drawing in drawings(result):
         (plots / f"selftrain_{name}.svg").write_text(drawing)
 
 
-def result_of(cells: list[Cell], grid: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def result_of(
+    cells: list[Cell],
+    grid: Mapping[str, Any],
+    beside: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     whole = [cell for cell in cells if steps_of(cell) == grid["steps"]]
     main = {role: [cell for cell in whole if cell["role"] == role] for role in ROLES}
-    students = [cell for cell in main["student"] if cell["seed"] == grid["seeds"][0]]
+    first = {role: [cell for cell in own if cell["seed"] == grid["seeds"][0]] for role, own in main.items()}
     main["student"] = [cell for cell in main["student"] if pairs_of(cell) == (grid["threshold"], grid["web"])]
-    by_threshold = [cell for cell in students if cell["web"] == grid["web"]]
-    by_size = [cell for cell in students if cell["threshold"] == grid["threshold"]]
+    by_threshold = [cell for cell in first["student"] if cell["web"] == grid["web"]]
+    by_size = [cell for cell in first["student"] if cell["threshold"] == grid["threshold"]]
+    curves = {
+        "by_threshold": curve(sorted(by_threshold, key=lambda cell: cell["threshold"]), first["teacher"]),
+        "by_web_pairs": curve(sorted(by_size, key=lambda cell: cell["web"]), first["teacher"]),
+    }
     found = [length for other in beside for length in other["by_steps"]] + by_steps(cells, grid)
     lengths = {length["steps"]: length for length in found}  # its own where another result has them, too
     return {
@@ -48,12 +64,16 @@ def result_of(cells: list[Cell], grid: Mapping[str, Any], beside: Sequence[Mappi
         **{role: figures(own) for role, own in main.items()},
         "verdict": verdict(main),
         "mentioned": figures([cell for cell in cells if cell["role"] == "mentioned"]),
-        "by_threshold": [curve_point(cell) for cell in sorted(by_threshold, key=lambda cell: cell["threshold"])],
-        "by_web_pairs": [curve_point(cell) for cell in sorted(by_size, key=lambda cell: cell["web"])],
+        **{
+            name: max([own, *(other[name] for other in beside)], key=lambda found: len(found["points"]))
+            for name, own in curves.items()
+        },
         "by_steps": [lengths[steps] for steps in sorted(lengths)],
         "rare_by_words": {role: by_words(own) for role, own in main.items()},
+        "by_share_labelled": by_share_labelled(main, labels["nouns"]) if labels else None,
         "teacher_labels": label_quality(main["teacher"]),
         "config": {"file": "configs/selftrain.yaml", "grid": dict(grid)},
+        "start_sha256": sorted({cell["init_sha256"] for cell in cells if "init_sha256" in cell}),
         "pictures": sorted({cell["settings"]["evaluate.count"] for cell in cells}),
         "samples_seen": sorted({cell["samples_seen"] for own in main.values() for cell in own}),
         "device": grid["device"] if grid["device"] != "cpu" else "cpu, 1 thread a training",
@@ -67,15 +87,12 @@ def result_of(cells: list[Cell], grid: Mapping[str, Any], beside: Sequence[Mappi
 
 
 def drawings(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The name and the SVG of each curve that has two points or more; dashed: the teacher of the first seed."""
-    first = result["config"]["grid"]["seeds"][0]
-    teachers = result["teacher"]["seeds"] if result["teacher"] else []
-    level = next((own for own in teachers if own["seed"] == first), {})
+    """The name and the SVG of each curve that has two points or more; dashed: the teacher of its students."""
     for name, title, below in (
         ("threshold", "Student AP by the score above which pseudo labels are kept", "score threshold"),
         ("web_pairs", "Student AP by the number of web pairs", "web pairs"),
     ):
-        points = result[f"by_{name}"]
+        points, level = result[f"by_{name}"]["points"], result[f"by_{name}"]["teacher"] or {}
         curves = [Curve(tier, COLOURS[tier], [point[tier] for point in points], level.get(tier)) for tier in TIERS]
         if len(points) > 1:
             yield name, line_plot(title, below, [f"{point[name]:,}" for point in points], curves)
@@ -134,12 +151,21 @@ def verdict(main: Mapping[str, Sequence[Cell]]) -> dict[str, Any] | None:
     return {**found, "met": met}
 
 
-def curve_point(cell: Cell) -> dict[str, Any]:
+def curve(students: Sequence[Cell], teachers: Sequence[Cell]) -> dict[str, Any]:
+    """A point for each of the students, which are of one seed and one length of training, and their teacher."""
     return {
-        "threshold": cell["threshold"],
-        "web_pairs": cell["web"],
-        "samples_with_pseudo_boxes": cell["sets"].get("pseudo", 0),
-        **{tier: ap(cell, tier) for tier in TIERS},
+        "samples_seen": students[0]["samples_seen"] if students else None,
+        "seed": students[0]["seed"] if students else None,
+        "teacher": {tier: ap(teachers[0], tier) for tier in TIERS} if teachers else None,
+        "points": [
+            {
+                "threshold": cell["threshold"],
+                "web_pairs": cell["web"],
+                "samples_with_pseudo_boxes": cell["sets"].get("pseudo", 0),
+                **{tier: ap(cell, tier) for tier in TIERS},
+            }
+            for cell in students
+        ],
     }
 
 
@@ -177,6 +203,46 @@ def by_words(cells: Sequence[Cell]) -> dict[str, float | None]:
             if name in rare:
                 found["two_words" if " " in name else "one_word"].append(100 * figures["AP"])
     return {words: mean(values) for words, values in found.items()}
+
+
+def by_share_labelled(
+    main: Mapping[str, Sequence[Cell]], nouns: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Rare and unseen nouns in halves, by the share of their objects in the web pairs with a right label; AP of each.
+
+    Of the nouns in the evaluation's pictures, mean over the seeds.
+    """
+    found = {}
+    for tier in ("rare", "unseen"):
+        aps = {role: noun_aps(own, tier) for role, own in main.items()}
+        known = [name for name in nouns if all(name in own for own in aps.values()) and nouns[name]["objects"]]
+        ordered = sorted(known, key=lambda name: nouns[name]["right"] / nouns[name]["objects"])
+        halves = (ordered[: len(ordered) // 2], ordered[len(ordered) // 2 :])
+        found[tier] = [share_labelled([nouns[name] for name in names], names, aps) for names in halves if names]
+    return found
+
+
+def share_labelled(
+    counts: Sequence[Mapping[str, Any]], names: Sequence[str], aps: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Of some nouns: their objects, how many have a right label, wrong labels for each right one, and AP by role."""
+    objects, boxes, right = (sum(own[what] for own in counts) for what in ("objects", "boxes", "right"))
+    teacher, student, upper = (fmean(aps[role][name] for name in names) for role in ROLES)
+    return {
+        "nouns": len(names),
+        "objects": objects,
+        "labelled_right": round(right / objects, 3),
+        "wrong_for_each_right": round((boxes - right) / right, 3) if right else None,
+        **{role: round(value, 3) for role, value in zip(ROLES, (teacher, student, upper), strict=True)},
+        "gap_closed": round((student - teacher) / (upper - teacher), 3) if upper > teacher else None,
+    }
+
+
+def noun_aps(cells: Sequence[Cell], tier: str) -> dict[str, float]:
+    """AP in percent of each noun of the tier in the evaluation's pictures, mean over the seeds."""
+    own = {thing.name for thing in NOUNS if thing.tier == tier}
+    names = [name for name in (cells[0]["detection"]["by_noun"] if cells else ()) if name in own]
+    return {name: fmean(100 * cell["detection"]["by_noun"][name]["AP"] for cell in cells) for name in names}
 
 
 def pairs_of(student: Cell) -> tuple[float, int]:

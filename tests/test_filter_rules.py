@@ -63,6 +63,16 @@ def test_what_is_right_is_counted_by_tier_and_rule(run: Path) -> None:
             assert row[name]["recall"] == 1.0
 
 
+def test_labels_are_counted_noun_by_noun(run: Path) -> None:
+    scenes = [draw_scene("web", 0, index) for index in range(SCENES)]
+    objects = Counter(name for scene in scenes for name, _ in scene.objects)
+    labelled = Counter(scene.span_nouns[box.span] for scene in scenes for box in scene.boxes)
+    nouns = measure(run)[2]
+    assert objects["car"] > labelled["car"] > 0
+    for name, counts in nouns.items():  # the box of what is not there gave way to another's
+        assert counts == {"objects": objects[name], "boxes": labelled[name], "right": labelled[name]}
+
+
 def test_objects_that_captions_mention_are_counted(run: Path) -> None:
     """By hand: two are mentioned by a name that ends like theirs, one by another name, one not at all."""
     captions = measure(run)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import replace
@@ -11,14 +12,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.selftrain import Grid, Runner, cells_of, chosen
-from benchmarks.selftrain_results import collect
+from benchmarks.selftrain import Grid, Runner, cells_of, chosen, main
+from benchmarks.selftrain_results import ROLES, collect
 from model.checkpoint import packaged_weights
 from pipeline.config import load_config
 from stages.sources.scenes import draw_scene
 
 SVG = "{http://www.w3.org/2000/svg}"
-GRID = Grid(seeds=(0, 1), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
+GRID = Grid(seeds=(0, 1), steps=1200, lengths=(600,), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
 
 
 def test_models_that_are_compared_see_the_same_samples_from_the_same_start(tmp_path: Path) -> None:
@@ -92,6 +93,26 @@ def test_a_model_is_evaluated_on_other_pictures_without_being_made_again(tmp_pat
     assert runner.evaluate(teacher)  # nothing to do
 
 
+@pytest.mark.slow
+def test_the_smallest_grid_from_end_to_end(tmp_path: Path) -> None:
+    """Two steps, twenty web pairs: the commands of every cell, what they leave, and the result."""
+    weights = packaged_weights("glip-nano")
+    grid = Grid(seeds=(0,), steps=2, batch_size=2, start=str(weights), web=20, sizes=(20,), pictures=2)
+    cells = [cell for cell in cells_of(grid) if cell.name != "mentioned-s0"]
+    runner = Runner(tmp_path / "work", tmp_path / "results", None)
+    assert all(runner.make(cell) for cell in runner.pending(cells)) and not runner.pending(cells)
+    found = [json.loads((tmp_path / "results" / f"{cell.name}.json").read_text()) for cell in cells if cell.facts]
+    collect(found, vars(grid), tmp_path / "out.json", tmp_path)
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["samples_seen"] == [4] and result["pictures"] == [2]
+    assert result["start_sha256"] == [hashlib.sha256(Path(weights).read_bytes()).hexdigest()]
+    pseudo = result["by_threshold"]["points"][0]["samples_with_pseudo_boxes"]
+    shards = json.loads((tmp_path / "work" / "student-s0-t0.5-n20" / "shards" / "index.json").read_text())["shards"]
+    assert 0 < pseudo == sum(shard["samples"] for shard in shards) <= 20
+    for role in ("teacher", "student", "upper_bound"):  # hardly trained, they know what the start knows
+        assert result[role]["common"] > 20
+
+
 def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path) -> None:
     cells = cells_of(Grid(**{**vars(GRID), "start": "/weights/teacher.safetensors"}))
     trained = [cell for cell in cells if "train" in cell.commands]
@@ -99,6 +120,18 @@ def test_a_grid_that_begins_with_given_weights_has_no_start_cells(tmp_path: Path
     assert {cell.settings["train.init"] for cell in trained} == {"/weights/teacher.safetensors"}
     assert {cell.settings["train.gold"][0]["seed"] for cell in trained} == {7}
     assert {cell.settings["train.seed"] for cell in trained} == {0, 1}
+
+
+def test_only_a_run_needs_the_weights_that_it_starts_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["selftrain.py", "plan", "--start", "not/there.safetensors"])
+    main()
+    assert "left on one core" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["selftrain.py", "run", "--start", "not/there.safetensors"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "not/there.safetensors; configs/selftrain_start.yaml" in capsys.readouterr().err
 
 
 def cell(
@@ -143,7 +176,9 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     ]
     longer = {"steps": 2400, "samples_seen": 19200, "seeds": [0], "teacher": {"rare": 3.0}, "student": {"rare": 12.0}}
     known = {**longer, "steps": 600, "student": {"rare": 99.0}}  # of another result; its own cells count
-    beside = [{"by_steps": [{**longer, "upper_bound": {"rare": 14.0}}, known]}]
+    none = {"points": [{"threshold": 0.5, "rare": 99.0}]}
+    lengths = [{**longer, "upper_bound": {"rare": 14.0}}, known]
+    beside = [{"by_steps": lengths, "by_threshold": none, "by_web_pairs": none}]
     collect(cells, vars(GRID), tmp_path / "out.json", tmp_path, beside)
     result = json.loads((tmp_path / "out.json").read_text())
     assert {tier: result["student"][tier] for tier in ("common", "rare", "unseen")} == {
@@ -153,8 +188,10 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     verdict = result["verdict"]
     assert (verdict["rare_gain"], verdict["common_change"], verdict["rare_gap_closed"]) == (5.5, -0.5, 0.55)
     assert all(verdict["met"].values()) and len(verdict["met"]) == 3
-    assert [(point["threshold"], point["rare"]) for point in result["by_threshold"]] == [(0.5, 9.0), (0.7, 6.0)]
-    assert [(point["web_pairs"], point["unseen"]) for point in result["by_web_pairs"]] == [(1000, None), (4000, 2.0)]
+    by_threshold, by_size = result["by_threshold"], result["by_web_pairs"]["points"]
+    assert [(point["threshold"], point["rare"]) for point in by_threshold["points"]] == [(0.5, 9.0), (0.7, 6.0)]
+    assert by_threshold["samples_seen"] == 9600 and by_threshold["teacher"]["rare"] == 2.0
+    assert [(point["web_pairs"], point["unseen"]) for point in by_size] == [(1000, None), (4000, 2.0)]
     lengths = result["by_steps"]
     assert [(point["samples_seen"], point["seeds"]) for point in lengths] == [(4800, [0]), (9600, [0, 1]), (19200, [0])]
     assert [(point["teacher"]["rare"], point["student"]["rare"]) for point in lengths] == [(1, 3), (3, 8.5), (3, 12)]
@@ -175,6 +212,32 @@ def test_the_verdict_by_hand(tmp_path: Path) -> None:
     assert [len(teacher), len(student), len(upper)] == [3, 3, 2] and upper[0][0] == student[1][0]
 
 
+def test_what_a_student_gains_on_nouns_by_how_many_of_their_objects_are_labelled(tmp_path: Path) -> None:
+    """By hand. The rare nouns are fox, corn and fire engine; the half of two is the better labelled one."""
+    cells = []
+    for role, fox, corn, engine in (("teacher", 5, 10, 0), ("student", 10, 20, 1), ("upper_bound", 15, 25, 7)):
+        own = {"fox": fox, "corn": corn, "fire engine": engine, "dog": 50, "banjo": 3}
+        cells.append(cell(role, 0, (30.0, 2.0, 0.0)))
+        cells[-1]["detection"]["by_noun"] = {name: {"AP": ap / 100} for name, ap in own.items()}
+    counts = {
+        "fire engine": (40, 10, 4),
+        "corn": (10, 10, 8),
+        "fox": (30, 20, 20),
+        "dog": (9, 9, 9),
+        "banjo": (5, 0, 0),
+    }
+    nouns = {name: dict(zip(("objects", "boxes", "right"), own, strict=True)) for name, own in counts.items()}
+    nouns["clover"] = {"objects": 7, "boxes": 0, "right": 0}  # not in the evaluation's pictures
+    collect(cells, vars(GRID), tmp_path / "out.json", tmp_path, labels={"nouns": nouns})
+    found = json.loads((tmp_path / "out.json").read_text())["by_share_labelled"]
+    names = ("nouns", "objects", "labelled_right", "wrong_for_each_right", *ROLES, "gap_closed")
+    assert [[half[name] for name in names] for half in found["rare"]] == [
+        [1, 40, 0.1, 1.5, 0.0, 1.0, 7.0, 0.143],
+        [2, 40, 0.7, 0.071, 7.5, 15.0, 20.0, 0.6],
+    ]
+    assert [half["wrong_for_each_right"] for half in found["unseen"]] == [None]
+
+
 def polylines(plot: Path) -> list[list[tuple[float, float]]]:
     """The points of each curve, (x, y) from the upper left."""
     lines = ElementTree.parse(plot).getroot().iter(f"{SVG}polyline")
@@ -189,6 +252,19 @@ def test_what_is_not_there_is_null(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "out.json").read_text())
     assert result["student"] is None and result["verdict"] is None and result["teacher"]["common"] == pytest.approx(30)
     assert not list(tmp_path.glob("*.svg"))
+
+
+def test_a_curve_comes_from_the_result_that_has_more_of_it(tmp_path: Path) -> None:
+    short = [cell("student", 0, (29.0, rare, 1.0), web=web) for web, rare in ((1000, 8.0), (4000, 9.0))]
+    collect([cell("teacher", 0, (30.0, 2.0, 0.0)), *short], vars(GRID), tmp_path / "short.json", tmp_path)
+    beside = json.loads((tmp_path / "short.json").read_text())
+    plot = (tmp_path / "selftrain_web_pairs.svg").read_text()
+    long = [cell(role, 0, (30.0, 4.0, 0.0), steps=2400) for role in ("teacher", "student")]
+    collect(long, {**vars(GRID), "steps": 2400}, tmp_path / "long.json", tmp_path, [beside])
+    result = json.loads((tmp_path / "long.json").read_text())
+    assert result["by_web_pairs"] == beside["by_web_pairs"] and result["by_web_pairs"]["samples_seen"] == 9600
+    assert result["by_threshold"]["samples_seen"] == 19200 and len(result["by_threshold"]["points"]) == 1
+    assert (tmp_path / "selftrain_web_pairs.svg").read_text() == plot
 
 
 def test_the_dashed_line_is_the_teacher_of_the_curves_seed(tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ def judge_scene(
     tier: dict[str, str],
     tallies: dict[str, Tally],
 ) -> None:
-    """Add the boxes (N, 4) of one scene, each for the characters of its phrase (N,), to the tallies of CLASSES."""
+    """Add the boxes (N, 4) of one scene, each for the characters of its phrase (N,), to the tallies.
+
+    A tally's name is one of CLASSES or one of the values of `tier`.
+    """
     named = np.asarray([span_named(text, scene.spans) for text in texts], int)
     gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
     gold_span = np.asarray([box.span for box in scene.boxes], int)
@@ -140,11 +143,12 @@ def judge_scene(
     span_tier = [tier[noun] for noun in scene.span_nouns]
     box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]
     for name, tally in tallies.items():
-        mask = np.asarray([one in CLASSES[name] for one in box_tier], dtype=bool)
+        tiers = CLASSES.get(name, (name,))
+        mask = np.asarray([one in tiers for one in box_tier], dtype=bool)
         tally.scores += scores[mask].tolist()
         tally.right += right[mask].tolist()
         tally.ious += ious[mask].tolist()
-        tally.gold += sum(span_tier[span] in CLASSES[name] for span in gold_span.tolist())
+        tally.gold += sum(span_tier[span] in tiers for span in gold_span.tolist())
 
 
 def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:
