@@ -196,13 +196,11 @@ def by_steps(cells: Sequence[Cell], grid: Mapping[str, Any]) -> list[dict[str, A
 
 def by_words(cells: Sequence[Cell]) -> dict[str, float | None]:
     """AP of rare nouns whose names are one word ("screwdriver"), and of those whose names are two ("fire engine")."""
-    rare = {thing.name for thing in NOUNS if thing.tier == "rare"}
-    found: dict[str, list[float]] = {"one_word": [], "two_words": []}
-    for cell in cells:
-        for name, figures in cell["detection"]["by_noun"].items():
-            if name in rare:
-                found["two_words" if " " in name else "one_word"].append(100 * figures["AP"])
-    return {words: mean(values) for words, values in found.items()}
+    aps = noun_aps(cells, "rare")
+    return {
+        "one_word": mean(value for name, value in aps.items() if " " not in name),
+        "two_words": mean(value for name, value in aps.items() if " " in name),
+    }
 
 
 def by_share_labelled(
