@@ -33,11 +33,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.files import PartFiles, RunFiles
-from pipeline.storage import LocalStorage
+from pipeline.storage.files import PartFiles, RunFiles
+from pipeline.storage.local import LocalStorage
 from schemas.config import Config
 from schemas.records import BOX, IMAGE, LABELS, PAIRS, PHRASE, PHRASES, PSEUDO, REJECTS, schema_of
-from stages.audit import AuditStage
+from stages.audit.stage import AuditStage
 
 PART = 10_000
 BLOCK = 100  # parts on the disk at a time
@@ -216,7 +216,7 @@ def audit_block(root: Path, block: range, workers: int, config: Config, state: d
         used = max(pool.map(audit_part, [str(root)] * len(block), [config] * len(block), block))
         seconds = time.perf_counter() - began
     for dataset in ("phrases", "labels", "pseudo", "rejects"):
-        shutil.rmtree(root / dataset)  # the merge reads summaries, and pairs for its pictures
+        shutil.rmtree(root / dataset)  # the merge reads summaries, and pairs for its images
     return {
         "pairs": state["pairs"],
         "parts": block.stop,

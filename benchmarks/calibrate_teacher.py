@@ -3,7 +3,7 @@
     python benchmarks/calibrate_teacher.py runs/teacher_second/student/weights.safetensors
 
 The loss does not know which score a user will ask for. One number of the model shifts all scores alike, the bias of the
-alignment (`bias0`, log-odds). It is lowered in steps until labels above 0.5 reach the precision asked for, on pictures
+alignment (`bias0`, log-odds). It is lowered in steps until labels above 0.5 reach the precision asked for, on images
 of the gold split that the training did not draw (another seed); the held-out split is not looked at. The weights go to
 --out, the shift and what each step gave to standard output.
 """

@@ -4,8 +4,8 @@
 
 Runs the chain up to the labels on `--count` scenes of the split `web` (or takes the labels of `--run`, a run of
 configs/selftrain.yaml, as it is), filters them with some thresholds, with and without `filter.phrase_nms_iou`, and
-judges what is kept by the rule of `stages/evaluation/agreement.py`, by tier of the noun. The first row is the default.
-`captions` says how many of the objects in the pictures the captions mention at all, and by the name of their category;
+judges what is kept by the rule of `stages/evaluate/agreement.py`, by tier of the noun. The first row is the default.
+`captions` says how many of the objects in the images the captions mention at all, and by the name of their category;
 `nouns`, noun by noun, how many of its objects the student of docs/selftraining.md is told of.
 """
 
@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import processor_name, publish
 from schemas.config import FilterConfig
-from stages.evaluation import agreement
-from stages.evaluation.scenes import judge_scene
-from stages.filter import filter_labels
-from stages.sources.scenes import NOUNS, Scene, draw_scene
-from stages.training.wording import noun
+from stages.evaluate import agreement
+from stages.evaluate.scenes import judge_scene
+from stages.filter.stage import filter_labels
+from stages.synthetic import NOUNS, Scene, draw_scene
+from stages.train.wording import noun
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selftrain.yaml"
@@ -50,8 +50,8 @@ Counts = dict[str, dict[str, int]]
 def measure(run: Path) -> tuple[list[dict[str, Any]], Counts, Counts]:
     """A row for each of RULES: its settings, and per tier what is kept, how much of it is right, and of how much.
 
-    Also what the captions of these pairs say of the objects in their pictures (`said`), per tier; and per noun the
-    objects in the pictures, and the boxes that STUDENT keeps for it, all and right.
+    Also what the captions of these pairs say of the objects in their images (`said`), per tier; and per noun the
+    objects in the images, and the boxes that STUDENT keeps for it, all and right.
     """
     parts = sorted((run / "labels").glob("part-*.parquet"))
     if not parts:
@@ -78,9 +78,9 @@ def measure(run: Path) -> tuple[list[dict[str, Any]], Counts, Counts]:
 
 
 def said(scene: Scene, captions: dict[str, Counter[str]]) -> None:
-    """Adds, per tier: objects in the picture, those that the caption mentions, and those of them by their name.
+    """Adds, per tier: objects in the image, those that the caption mentions, and those of them by their name.
 
-    By their name: the noun of the phrase (`stages.training.wording.noun`) is that of the category.
+    By their name: the noun of the phrase (`stages.train.wording.noun`) is that of the category.
     """
     for category, _ in scene.objects:
         captions[TIER[category]]["objects"] += 1
@@ -124,7 +124,18 @@ def scene_of(source_id: str) -> Scene:
 
 def labelled(folder: Path, count: int) -> None:
     """Runs the chain up to the labels, in this process' environment."""
-    line = [sys.executable, "-m", "pipeline.cli", "run", CONFIG, "--run", str(folder), "--until", "label", "--inline"]
+    line = [
+        sys.executable,
+        "-m",
+        "pipeline.cli.app",
+        "run",
+        CONFIG,
+        "--run",
+        str(folder),
+        "--until",
+        "label",
+        "--inline",
+    ]
     subprocess.run([*line, f"--set=ingest.count={count}"], cwd=ROOT, check=True)
 
 
@@ -134,8 +145,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=None, help="a run with labels of scenes, instead of one made here")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as draft:
-        run = options.run or Path(draft)
+    with tempfile.TemporaryDirectory() as staged:
+        run = options.run or Path(staged)
         if options.run is None:
             labelled(run, options.count)
         rows, captions, nouns = measure(run)

@@ -7,9 +7,9 @@
 Each mode writes its own section of benchmarks/results/memory.json and leaves the other. Two workers on a local Ray.
 Peak: VmHWM in /proc, the kernel's own high-water mark of a process's resident memory, of every worker separately; the
 largest one is given, and the driver's. A worker that has made one part has not met its peak yet (allocators keep what
-was freed), hence the size in between; `growth` is from the first size to the last. Pictures are labelled by glip-nano
+was freed), hence the size in between; `growth` is from the first size to the last. Images are labelled by glip-nano
 at a small size (64 to 96 pixels), so that 20,000 take minutes on two cores: what could grow with the corpus does not
-depend on the size of a picture.
+depend on the size of an image.
 """
 
 from __future__ import annotations

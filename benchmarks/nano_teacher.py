@@ -22,10 +22,10 @@ import torch
 
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
-from stages.evaluation import agreement, scenes
+from stages.evaluate import agreement, scenes
 from stages.images import decode_rgb
 from stages.phrases import NounPhrase, NounPhraseExtractor
-from stages.sources.scenes import NOUNS
+from stages.synthetic import NOUNS
 
 
 class GoldSpans:

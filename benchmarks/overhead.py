@@ -62,7 +62,7 @@ class PlainIO:
         pq.write_table(table, path, compression="zstd")
 
     def image_bytes(self, refs: Sequence[Any]) -> Iterator[Any]:
-        from pipeline.images import image_bytes
+        from pipeline.storage.images import image_bytes
 
         return image_bytes(lambda uri: open(self.run / uri, "rb"), refs)
 
@@ -71,7 +71,7 @@ class PlainIO:
 
 
 def plain_process(stage: str, run: Path, out: Path, parts: Sequence[int]) -> None:
-    from pipeline.config import load_config
+    from pipeline.run.config import load_config
     from stages import load_stage
 
     made: Any = load_stage(stage)(load_config(None, (), str(run)))
@@ -147,10 +147,10 @@ def timed(*arguments: str) -> dict[str, float]:
 
 def write_records(run: Path, parts: int) -> None:
     """A run as it stands after four stages: its plan and its records, without the data."""
-    from pipeline.config import load_config, resolve, write_config
-    from pipeline.files import SourceFiles
-    from pipeline.plan import extend, write_plan
-    from pipeline.storage import open_storage
+    from pipeline.run.config import load_config, resolve, write_config
+    from pipeline.run.plan import extend, write_plan
+    from pipeline.storage.files import SourceFiles
+    from pipeline.storage.open import open_storage
     from schemas.commit import CommitRecord, Counts, FileEntry
     from stages import load_stage
 
@@ -172,8 +172,8 @@ def write_records(run: Path, parts: int) -> None:
 
 def write_indexes(run: Path) -> None:
     """As a run does for itself every 5,000 commits and at the end of a stage."""
-    from pipeline.record_index import write_index
-    from pipeline.storage import open_storage
+    from pipeline.run.record_index import write_index
+    from pipeline.storage.open import open_storage
 
     for stage in sorted(path.name for path in (run / "commits").iterdir()):
         write_index(open_storage(str(run)), stage)

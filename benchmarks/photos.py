@@ -113,18 +113,18 @@ def one_by_one(source: Path, count: int) -> dict[str, float]:
 
     torch.set_num_threads(1)
     glip, extractor = Glip.pretrained("glip-nano"), NounPhraseExtractor("auto")
-    pictures: dict[str, bytes] = {}
+    images_made: dict[str, bytes] = {}
     with tarfile.open(sorted(source.glob("*.tar"))[0]) as tar:
         for member in tar:
-            if len(pictures) < 2 * count:
+            if len(images_made) < 2 * count:
                 stream = tar.extractfile(member)
-                pictures[member.name] = stream.read() if stream else b""
-    names = [name for name in pictures if name.endswith(".jpg")][:count]
+                images_made[member.name] = stream.read() if stream else b""
+    names = [name for name in images_made if name.endswith(".jpg")][:count]
     began = time.perf_counter()
     for name in names:
-        caption = pictures[name[:-4] + ".txt"].decode()
+        caption = images_made[name[:-4] + ".txt"].decode()
         phrases = extractor.extract([caption])[0]
-        image = np.asarray(Image.open(io.BytesIO(pictures[name])).convert("RGB"))
+        image = np.asarray(Image.open(io.BytesIO(images_made[name])).convert("RGB"))
         glip.ground([image], [caption], [[[(phrase.start, phrase.end)] for phrase in phrases]], 0.1)
     return {"photos": len(names), "photos_per_second": round(len(names) / (time.perf_counter() - began), 2)}
 

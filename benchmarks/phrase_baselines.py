@@ -39,7 +39,7 @@ def noun_chunks() -> System:
     """spaCy's noun chunks by the full pipeline; chunks whose root is a pronoun are left out."""
     import spacy
 
-    from stages.chunking.spacy_backend import SpacyBackend
+    from stages.phrases.spacy_backend import SpacyBackend
 
     nlp = spacy.load(SpacyBackend().model)
 
@@ -54,8 +54,8 @@ def grammar_on_tags() -> System:
     """GLIP's grammar on spaCy's tags, spans from the tokens."""
     import spacy
 
-    from stages.chunking.grammar import grammar_spans
-    from stages.chunking.spacy_backend import SpacyBackend
+    from stages.phrases.grammar import grammar_spans
+    from stages.phrases.spacy_backend import SpacyBackend
 
     nlp = spacy.load(SpacyBackend().model, exclude=["parser", "ner", "lemmatizer", "senter", "attribute_ruler"])
 

@@ -6,8 +6,8 @@
     python benchmarks/phrases.py workers    # the phrases stage on one and on two workers
     python benchmarks/phrases.py --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
 
-Each mode writes its own section and leaves the others. Quality: the gold captions of tests/stages/data (dev and test
-apart), and, where ../shared is, its worked examples and the real captions that no training has seen. Speed: real
+Each mode writes its own section and leaves the others. Quality: the gold captions of tests/stages/phrases/data (dev and
+test apart), and, where ../shared is, its worked examples and the real captions that no training has seen. Speed: real
 captions of ../shared, otherwise the gold ones over and over. A baseline that is not installed is named as such.
 Captions per second count CPU seconds of one thread; wall seconds stand beside them.
 """

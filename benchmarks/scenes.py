@@ -18,7 +18,7 @@ import PIL
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.record import processor_name, publish
-from stages.sources.scenes import draw_scene
+from stages.synthetic import draw_scene
 
 
 def measure(split: str, count: int, warm_up: int) -> dict[str, float]:

@@ -3,7 +3,7 @@
     python benchmarks/selftrain.py plan                       # the cells, what is done, and what is left in hours
     python benchmarks/selftrain.py run --minutes 50           # goes on where it stopped, as far as the time allows
     python benchmarks/selftrain.py run --only '*-s1*'         # some cells (and what they need); one shell for each core
-    python benchmarks/selftrain.py evaluate --pictures 1500   # the models that are there, on more pictures
+    python benchmarks/selftrain.py evaluate --images 1500   # the models that are there, on more images
     python benchmarks/selftrain.py collect                    # benchmarks/results/selftrain.json and the plots
 
 Every cell is `phrasebox` commands on configs/selftrain.yaml with some keys set, in a run folder of its own under
@@ -15,7 +15,7 @@ training on gold (with --start FILE there is none: all seeds begin with these we
 and their gold is that of configs/teacher.yaml); `teacher`, on gold alone;
 `labels`, the teacher's boxes on the web pairs; `student`, on gold and pseudo labels; `upper`, on gold and the true
 boxes of the same web pairs; `mentioned`, as `upper`, with the boxes of what the captions mention alone. All see the
-same number of samples. Seeds differ in gold, web pairs and initial weights; evaluation pictures are the same for all.
+same number of samples. Seeds differ in gold, web pairs and initial weights; evaluation images are the same for all.
 The curves (threshold, number of web pairs, length of the training) and `mentioned` are of the first seed. Without
 options there is one point of each; docs/selftraining.md has the command of the grid that draws them, half as long.
 """
@@ -46,9 +46,9 @@ from benchmarks.record import processor_name  # noqa: E402 - after the path to i
 from benchmarks.selftrain_results import collect  # noqa: E402
 
 CONFIG = "configs/selftrain.yaml"
-GOLD = 2000  # gold pictures: all in which rare nouns occur
+GOLD = 2000  # gold images: all in which rare nouns occur
 WEIGHTS = "student/weights.safetensors"
-PICTURES = "evaluate.count"
+IMAGES = "evaluate.count"
 WORK = "$WORK"  # stands for --work in settings, which are recorded and compared on other machines
 
 
@@ -69,11 +69,11 @@ class Grid:
     thresholds: tuple[float, ...] = (0.5,)
     lengths: tuple[int, ...] = ()  # also steps of teacher and student; the labels are always of --steps
     phrase_nms_iou: float = 0.6  # of the student's filter
-    novel_words: float = 0.5  # of all three models
+    word_substitution: float = 0.5  # of all three models
     ungrounded: str = "unknown"  # of the student
     phrase_prompts: float = 1.0  # of the student, and detection prompts of the upper bound's web pairs
     repeat_below: float = 0.1  # of all three models
-    pictures: int = 1500  # of the evaluation
+    images: int = 1500  # of the evaluation
     device: str = "cpu"
 
     @property
@@ -91,8 +91,8 @@ class Cell:
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the results are sorted by
 
     def key(self) -> str:
-        """Changes with every setting of the cell and of those it needs, but for the number of evaluation pictures."""
-        settings = sorted(item for item in self.settings.items() if item[0] != PICTURES)
+        """Changes with every setting of the cell and of those it needs, but for the number of evaluation images."""
+        settings = sorted(item for item in self.settings.items() if item[0] != IMAGES)
         parts = [self.name, settings, self.commands, [cell.key() for cell in self.needs]]
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
@@ -193,10 +193,10 @@ def gold(grid: Grid, seed: int, half_of: int | None = None) -> list[dict[str, An
 def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **{"train.seed": seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size, "train.crop_steps": 0},
-        **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.novel_words": grid.novel_words},
+        **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.novel_words": grid.word_substitution},
         "train.repeat_below": grid.repeat_below,
         **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
-        **{PICTURES: grid.pictures, "evaluate.models": ["student"]},
+        **{IMAGES: grid.pictures, "evaluate.models": ["student"]},
     }
 
 
@@ -269,18 +269,18 @@ class Runner:
         return True
 
     def evaluate(self, cell: Cell) -> bool:
-        """Evaluates the cell's model on as many pictures as its settings say, where its figures are of others.
+        """Evaluates the cell's model on as many images as its settings say, where its figures are of others.
 
         False where the time is over. Raises FileNotFoundError without the weights.
         """
         file = self.results / f"{cell.name}.json"
         result = record(file)
-        if result["settings"][PICTURES] == cell.settings[PICTURES]:
+        if result["settings"][IMAGES] == cell.settings[IMAGES]:
             return True
         weights = (self.work / cell.name / WEIGHTS).resolve(strict=True)
         folder = self.work / "evaluations" / cell.name
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {key: cell.settings[key] for key in (PICTURES, "label.device")}
+        settings = {key: cell.settings[key] for key in (IMAGES, "label.device")}
         settings |= {"label.weights": str(weights), "evaluate.models": ["teacher"]}
         if not self._phrasebox("evaluate", Cell(cell.name, settings, ("evaluate",)), folder):
             return False
@@ -293,13 +293,13 @@ class Runner:
         if cell.begins_as is None:
             folder.mkdir(parents=True)
         else:  # linked: files of a run are replaced, never written into
-            draft = self.work / f".{cell.name}"
-            shutil.rmtree(draft, ignore_errors=True)
-            shutil.copytree(self.work / cell.begins_as.name, draft, copy_function=os.link)
-            shutil.rmtree(draft / "state", ignore_errors=True)
+            staged = self.work / f".{cell.name}"
+            shutil.rmtree(staged, ignore_errors=True)
+            shutil.copytree(self.work / cell.begins_as.name, staged, copy_function=os.link)
+            shutil.rmtree(staged / "state", ignore_errors=True)
             for own in ("cell", "log.txt"):  # these are written into
-                (draft / own).unlink(missing_ok=True)
-            draft.rename(folder)
+                (staged / own).unlink(missing_ok=True)
+            staged.rename(folder)
         (folder / "cell").write_text(cell.key())
 
     def _phrasebox(self, command: str, cell: Cell, folder: Path) -> bool:
@@ -308,7 +308,18 @@ class Runner:
         config = [CONFIG] if name == "run" else ["--config", CONFIG]
         given = {key: json.dumps(value).replace(WORK, str(self.work)) for key, value in cell.settings.items()}
         settings = [f"--set={key}={value}" for key, value in given.items()]
-        line = [sys.executable, "-m", "pipeline.cli", name, *config, "--run", str(folder), *rest, "--inline", *settings]
+        line = [
+            sys.executable,
+            "-m",
+            "pipeline.cli.app",
+            name,
+            *config,
+            "--run",
+            str(folder),
+            *rest,
+            "--inline",
+            *settings,
+        ]
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         with open(folder / "log.txt", "a") as log:
             process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -388,12 +399,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
     parser.add_argument("--lengths", type=numbers(int), default=default.lengths, help="in steps")
-    parser.add_argument("--novel-words", type=float, default=default.novel_words, help="in gold captions")
+    parser.add_argument("--novel-words", type=float, default=default.word_substitution, help="in gold captions")
     parser.add_argument("--phrase-nms-iou", type=float, default=default.phrase_nms_iou)
     parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)
     parser.add_argument("--phrase-prompts", type=float, default=default.phrase_prompts)
     parser.add_argument("--repeat-below", type=float, default=default.repeat_below)
-    parser.add_argument("--pictures", type=int, default=default.pictures)
+    parser.add_argument("--pictures", type=int, default=default.images)
     parser.add_argument("--device", default=default.device)
     for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 4.5), ("crops", 1.8)):
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help="per second, for `plan` [one CPU core]")

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.line_plot import Curve, line_plot
-from stages.sources.scenes import NOUNS
+from stages.synthetic import NOUNS
 
 COLOURS = {"common": "#1b7f79", "rare": "#c2410c", "unseen": "#6d4fc2"}
 ROLE_COLOURS = {"teacher": "#666666", "student": "#c2410c", "upper_bound": "#1d4ed8"}
@@ -134,7 +134,7 @@ def verdict(main: Mapping[str, Sequence[Cell]]) -> dict[str, Any] | None:
         return None
     teacher, student, upper = ({tier: mean(ap(own[seed], tier) for seed in seeds) for tier in TIERS} for own in by_seed)
     if any(own[tier] is None for own in (teacher, student, upper) for tier in TIERS):
-        return None  # too few pictures: a tier without an object
+        return None  # too few images: a tier without an object
     gap = upper["rare"] - teacher["rare"]
     found = {
         "seeds": seeds,
@@ -208,7 +208,7 @@ def by_share_labelled(
 ) -> dict[str, list[dict[str, Any]]]:
     """Rare and unseen nouns in halves, by the share of their objects in the web pairs with a right label; AP of each.
 
-    Of the nouns in the evaluation's pictures, mean over the seeds.
+    Of the nouns in the evaluation's images, mean over the seeds.
     """
     found = {}
     for tier in ("rare", "unseen"):
@@ -237,7 +237,7 @@ def share_labelled(
 
 
 def noun_aps(cells: Sequence[Cell], tier: str) -> dict[str, float]:
-    """AP in percent of each noun of the tier in the evaluation's pictures, mean over the seeds."""
+    """AP in percent of each noun of the tier in the evaluation's images, mean over the seeds."""
     own = {thing.name for thing in NOUNS if thing.tier == tier}
     names = [name for name in (cells[0]["detection"]["by_noun"] if cells else ()) if name in own]
     return {name: fmean(100 * cell["detection"]["by_noun"][name]["AP"] for cell in cells) for name in names}
@@ -254,7 +254,7 @@ def steps_of(cell: Cell) -> int:
 
 
 def label_quality(cells: Sequence[Cell]) -> dict[str, Any]:
-    """What the teachers' labels are worth at each threshold, on the evaluation pictures, mean over seeds."""
+    """What the teachers' labels are worth at each threshold, on the evaluation images, mean over seeds."""
     if not cells:
         return {}
     points = range(len(cells[0]["agreement"]["all"]["curve"]))

@@ -7,7 +7,7 @@ Real photos of ../shared/data/coco-mini at 800 x up to 1333 pixels with their re
 default extractor finds in them. In the same run: GLIP-T (weights of the parity fill rule, with which every phrase finds
 as many boxes as it may: the worst case for post-processing), the same model as the official code runs it (nothing
 folded, text padded to 256 tokens), Grounding DINO (Swin-T, random weights) of transformers with its own processor, and
-glip-nano on scenes. Each row is measured in a process of its own, after a warm-up on pictures of the same sizes.
+glip-nano on scenes. Each row is measured in a process of its own, after a warm-up on images of the same sizes.
 
 gflop_per_image: two per multiply-add (benchmarks/teacher_flops.py), for the caption's own tokens. fraction_of_peak: of
 the device's data sheet; of a CPU, of the most that a product of two matrices reached in the process of any row.
@@ -41,7 +41,7 @@ OUT_OF_MEMORY = "out of memory"
 
 
 def cases(options: argparse.Namespace) -> list[Case]:
-    """Every combination; as many pictures as the device does in reasonable time."""
+    """Every combination; as many images as the device does in reasonable time."""
     found = []
     for device in options.devices:
         for model in options.models:
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument("--count", type=int, default=None, help="pictures of every row; 3, or 1,024 on a GPU")
+    parser.add_argument("--count", type=int, default=None, help="images of every row; 3, or 1,024 on a GPU")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, where the device is the CPU")
     parser.add_argument("--compile", action="store_true", help="GLIP-T also with a compiled head")
     parser.add_argument("--out", type=Path)

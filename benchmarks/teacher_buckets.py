@@ -1,11 +1,11 @@
-"""How full batches get when only pictures of equal padded shape share one, on the 208 COCO photos of ../shared/data.
+"""How full batches get when only images of equal padded shape share one, on the 208 COCO photos of ../shared/data.
 
     python benchmarks/teacher_buckets.py [--out benchmarks/results/teacher_buckets.json]
 
-`buckets`: what the label stage does (`model.inference.bucketed`), a picture waiting for at most `hold` later ones until
-its batch is full. `windows`: so many pictures at a time are put into buckets and all of them run before the next ones
-come. `sorted`: windows sorted by aspect ratio, cut into full batches and padded to their largest picture; fuller, but a
-picture's boxes then depend on its neighbours. fill: pictures over batches x batch size. padded_pixels: share of the
+`buckets`: what the label stage does (`model.inference.bucketed`), an image waiting for at most `hold` later ones until
+its batch is full. `windows`: so many images at a time are put into buckets and all of them run before the next ones
+come. `sorted`: windows sorted by aspect ratio, cut into full batches and padded to their largest image; fuller, but a
+image's boxes then depend on its neighbours. fill: images over batches x batch size. padded_pixels: share of the
 pixels computed that are padding. `photos`: the 208 in order of their files; `corpus`: 10,000 drawn from them with
 replacement (seed 0), a part of the default size.
 """
@@ -62,12 +62,12 @@ def by_aspect(sizes: Sequence[Size], batch_size: int, window: int) -> list[list[
 def figures(made: Iterable[Sequence[Size]], batch_size: int) -> dict[str, Any]:
     """Fill, padding and number of batches."""
     batches = list(made)
-    pictures = sum(len(batch) for batch in batches)
+    images = sum(len(batch) for batch in batches)
     computed = sum(len(batch) * np.prod(padded_size(tuple(np.max(batch, axis=0)))) for batch in batches)
     real = sum(height * width for batch in batches for height, width in batch)
     return {
         "batches": len(batches),
-        "fill": round(pictures / (len(batches) * batch_size), 3),
+        "fill": round(images / (len(batches) * batch_size), 3),
         "padded_pixels": round(1 - float(real / computed), 4),
     }
 

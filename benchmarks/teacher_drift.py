@@ -33,7 +33,7 @@ from model.glip import Glip
 from model.head import postprocess
 from model.outputs import Grounding, HeadOutput
 from stages.images import decode_rgb
-from stages.sources.scenes import draw_scene
+from stages.synthetic import draw_scene
 
 HALVES = ("bf16", "fp16")
 VARIANTS = {"c_ground": ("glip-t", "glip_t_c"), "a_ground": ("glip-t-a", "glip_t_a"), "l_ground": ("glip-l", "glip_l")}

@@ -66,7 +66,7 @@ def unfold(glip: Glip) -> None:
 
 @lru_cache(maxsize=64)
 def count(variant: str, height: int, width: int, tokens: int, plain: bool = False) -> dict[str, float]:
-    """GFLOP of each of PARTS for one picture of that padded size and that many tokens, and their `total`."""
+    """GFLOP of each of PARTS for one image of that padded size and that many tokens, and their `total`."""
     forget()
     try:
         with torch.device("meta"):
@@ -78,7 +78,7 @@ def count(variant: str, height: int, width: int, tokens: int, plain: bool = Fals
 
 
 def estimate(variant: str, height: int, width: int, tokens: int, plain: bool = False) -> float:
-    """GFLOP of one picture, from four counts: they grow with the pixels, with the tokens and with their product.
+    """GFLOP of one image, from four counts: they grow with the pixels, with the tokens and with their product.
 
     Up to 64 tokens and beyond, apart: there glip-nano no longer folds.
     """

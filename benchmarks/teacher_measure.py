@@ -26,10 +26,10 @@ from model.glip import PRECISIONS, Glip, Sample
 from model.images import padded_size, resized_size
 from model.prompt import MAX_TOKENS, caption_prompts, pad
 from stages.images import decode_rgb
-from stages.label import HOLD
+from stages.label.stage import HOLD
 from stages.phrases import NounPhraseExtractor
-from stages.sources.scenes import draw_scene
-from stages.training.flops import peak_flops
+from stages.synthetic import draw_scene
+from stages.train.flops import peak_flops
 
 PHOTOS = SHARED / "data" / "coco-mini"
 FLOOR = 0.1  # the label stage's score floor
@@ -44,7 +44,7 @@ class Case:
     device: str
     precision: str
     batch_size: int
-    count: int  # pictures
+    count: int  # images
     warm_up: int
     threads: int = 1
     compile: bool = False
@@ -145,7 +145,7 @@ def resident() -> int:
 
 
 def prepare(case: Case) -> tuple[Callable[[Sequence[Pair]], Iterator[int]], list[nn.Module]]:
-    """A function from pairs to boxes per picture, and the modules in which time counts as the model's."""
+    """A function from pairs to boxes per image, and the modules in which time counts as the model's."""
     if case.model == "grounding-dino-t":
         dino, processor = grounding_dino.make()
         dino.to(case.device)
@@ -207,7 +207,7 @@ def padded_text(on: bool) -> Iterator[None]:
 
 
 def gflop(case: Case, pair: Pair) -> float:
-    """Of one picture, alone in its batch: padding of its text to its neighbours' is not counted as work done."""
+    """Of one image, alone in its batch: padding of its text to its neighbours' is not counted as work done."""
     name = "glip-nano" if case.model == "glip-nano" else "glip-t"
     sides = (192, 320) if name == "glip-nano" else (800, 1333)
     height, width = padded_size(resized_size(pair.size, sides))

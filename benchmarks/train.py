@@ -4,7 +4,7 @@
     python benchmarks/train.py --variant glip-t --device cuda --precision bf16 --batch-size 16 --loaders 14
 
 Shards: those of --run (a run folder that `phrasebox shard` has been through), else scenes that are drawn here, with
-their true boxes for labels. Training: `stages.training.loop.Trainer` as `phrasebox train` runs it, in a temporary
+their true boxes for labels. Training: `stages.train.loop.Trainer` as `phrasebox train` runs it, in a temporary
 folder, without checkpoints; the first --warm-up steps are left out. Loader: one thread, images per second of processor
 time, which is images/s per core: `decoded` to RGB with their records, `resized` for the network as well, and `batched`,
 as many with all that the training's loader does (mixed order, like shapes together, flips, threads); beside each,
@@ -38,17 +38,17 @@ from benchmarks.record import processor_name
 from model.glip import Glip
 from model.images import resize, resized_size
 from model.variants import get_variant
-from pipeline.files import RunFiles
-from pipeline.storage import open_storage
+from pipeline.storage.files import RunFiles
+from pipeline.storage.open import open_storage
 from schemas.config import Config
-from stages.sources.scenes import draw_scene
-from stages.train import make_batches
-from stages.training import transforms
-from stages.training.loader import prefetch
-from stages.training.loop import Trainer
-from stages.training.order import shuffled_in_blocks
-from stages.training.ranks import Ranks
-from stages.training.shards import ShardSet
+from stages.synthetic import draw_scene
+from stages.train import transforms
+from stages.train.loader import prefetch
+from stages.train.loop import Trainer
+from stages.train.order import shuffled_in_blocks
+from stages.train.ranks import Ranks
+from stages.train.shards import ShardSet
+from stages.train.stage import make_batches
 
 PER_SHARD = 250
 MAX_PIXELS = 100_000_000

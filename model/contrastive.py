@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.anchors import pyramid_anchors
-from model.losses import Choice, match
+from model.losses import PhraseTargets, match
 
 TEMPERATURE = 0.07  # at the start; learned
 
@@ -36,7 +36,7 @@ class RegionWordContrast(nn.Module):
         maps: Sequence[Tensor],
         states: Tensor,
         boxes: Sequence[Tensor],
-        choices: Sequence[Choice],
+        phrase_targets: Sequence[PhraseTargets],
         texts: Sequence[Sequence[str]],
         weights: Sequence[Tensor] | None = None,
         average: Callable[[Tensor], Tensor] | None = None,
@@ -50,31 +50,39 @@ class RegionWordContrast(nn.Module):
         `head_losses`.
         """
         levels = pyramid_anchors([(x.shape[2], x.shape[3]) for x in maps], maps[0].device)
-        image, place, owner = match(boxes, levels)  # (R,) each
-        own_phrase = torch.cat([choice.phrase.to(place) for choice in choices])[owner]  # (R,), in its image
+        image, anchor_index, box_index = match(boxes, levels)  # (R,) each
+        own_phrase = torch.cat([own_targets.phrase.to(anchor_index) for own_targets in phrase_targets])[
+            box_index
+        ]  # (R,), in its image
         visual = torch.cat([x.flatten(2) for x in maps], dim=2).float()  # (B, channels, A)
         with torch.autocast(states.device.type, enabled=False):
-            words, place_of = self.phrases(states.float(), choices)  # (P, channels); {(image, phrase): row}
-            rows = [place_of.get(key, -1) for key in zip(image.tolist(), own_phrase.tolist(), strict=True)]
-            phrase = torch.tensor(rows, dtype=torch.long, device=place.device)  # (R,) row of its own phrase
+            words, row_of = self.phrases(states.float(), phrase_targets)  # (P, channels); {(image, phrase): row}
+            rows = [row_of.get(key, -1) for key in zip(image.tolist(), own_phrase.tolist(), strict=True)]
+            phrase = torch.tensor(rows, dtype=torch.long, device=anchor_index.device)  # (R,) row of its own phrase
             kept = phrase >= 0  # a phrase past the token limit has no feature
-            regions = F.normalize(self.image(visual[image[kept], :, place[kept]]), dim=-1)  # (R, channels)
+            regions = F.normalize(self.image(visual[image[kept], :, anchor_index[kept]]), dim=-1)  # (R, channels)
             scores = self.log_scale.exp() * regions @ words.t()  # (R, P)
-        classes = class_numbers([texts[i][j] for i, j in place_of], scores.device)  # (P,)
+        classes = class_numbers([texts[i][j] for i, j in row_of], scores.device)  # (P,)
         same = classes[phrase[kept]][:, None] == classes[None]  # (R, P)
-        weight = scores.new_ones(len(owner)) if weights is None else torch.cat([x.to(scores) for x in weights])[owner]
+        weight = (
+            scores.new_ones(len(box_index))
+            if weights is None
+            else torch.cat([x.to(scores) for x in weights])[box_index]
+        )
         return contrast(scores, same, weight[kept], average)
 
-    def phrases(self, states: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, dict[tuple[int, int], int]]:
+    def phrases(
+        self, states: Tensor, phrase_targets: Sequence[PhraseTargets]
+    ) -> tuple[Tensor, dict[tuple[int, int], int]]:
         """Unit features (P, channels) of all phrases that have tokens, and the row of each (image, phrase)."""
-        features, place_of = [], {}
-        for number, choice in enumerate(choices):
-            tokens = choice.tokens[:, : states.shape[1]].to(states)  # (phrases, L)
+        features, row_of = [], {}
+        for number, own_targets in enumerate(phrase_targets):
+            tokens = own_targets.tokens[:, : states.shape[1]].to(states)  # (phrases, L)
             count = tokens.sum(1)  # (phrases,)
             for own in count.nonzero()[:, 0].tolist():
-                place_of[number, own] = len(place_of)
+                row_of[number, own] = len(row_of)
             features.append((tokens @ states[number])[count > 0] / count[count > 0][:, None])  # mean over its tokens
-        return F.normalize(self.text(torch.cat(features)), dim=-1), place_of
+        return F.normalize(self.text(torch.cat(features)), dim=-1), row_of
 
 
 def class_numbers(texts: Sequence[str], device: torch.device) -> Tensor:

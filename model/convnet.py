@@ -1,4 +1,4 @@
-"""The small residual backbone of `glip-nano`: learns from few pictures and runs fast on a CPU core."""
+"""The small residual backbone of `glip-nano`: learns from few images and runs fast on a CPU core."""
 
 from __future__ import annotations
 

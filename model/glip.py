@@ -20,7 +20,7 @@ from model.images import Sides, normalise, preprocess, resize, resized_size, sta
 from model.inference import Grounder, Prompts, Sample, to_legacy
 from model.initial import initialise
 from model.language import LanguageBackbone
-from model.losses import Choice, head_losses
+from model.losses import PhraseTargets, head_losses
 from model.outputs import Grounding, HeadOutput
 from model.prompt import MAX_TOKENS, Span, caption_prompts, category_prompts, pad, truncated
 from model.variants import NONE, Regularisation, Variant, get_variant
@@ -153,9 +153,9 @@ class Glip(nn.Module):
     def stream(
         self, samples: Iterable[Sample], score_floor: float = 0.05, hold: int = 1024, resize_to: ResizeTo = "variant"
     ) -> Iterator[tuple[int, Grounding]]:
-        """As `ground`, for any number of pictures in little memory: each sample's number and result, as they come.
+        """As `ground`, for any number of images in little memory: each sample's number and result, as they come.
 
-        A sample waits for at most `hold` later ones until its batch is full. Its picture is loaded, in a thread, when
+        A sample waits for at most `hold` later ones until its batch is full. Its image is loaded, in a thread, when
         the batch is near, and given up when the result is out; samples are drawn in a thread, some ahead.
         """
         return Grounder(self, score_floor, self._sides(resize_to)).run(samples, hold)
@@ -187,7 +187,7 @@ class Glip(nn.Module):
         images, captions, spans, resize_to as for `ground`. targets: per image a mapping with `boxes` (N, 4), half-open
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
         losses, and `regression` (N,), whether they train the box regression; and `unknown`, indices of phrases that may
-        or may not be in the picture, whose tokens train nothing. A phrase past the 256th token leaves its box without
+        or may not be in the image, whose tokens train nothing. A phrase past the 256th token leaves its box without
         positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`, contrast
         `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least, for a share of a batch.
         """
@@ -208,27 +208,29 @@ class Glip(nn.Module):
             for target, image, size in zip(targets, images, sizes, strict=True)
         ]
         rows = [token_rows(own).to(self.device) for own in positions]  # (phrases, 256) each
-        choices = [Choice(own, target["phrase"].to(self.device)) for own, target in zip(rows, targets, strict=True)]
+        phrase_targets = [
+            PhraseTargets(own, target["phrase"].to(self.device)) for own, target in zip(rows, targets, strict=True)
+        ]
         weights = [target["weight"].to(self.device) for target in targets]
-        taught = torch.stack(
+        token_mask = torch.stack(
             [known_tokens(own, target["unknown"]) for own, target in zip(rows, targets, strict=True)]
         )  # (B, 256)
         losses = head_losses(
             outputs,
             boxes,
-            [choice.tokens[choice.phrase] for choice in choices],
-            attention_mask * taught[:, : attention_mask.shape[1]],
+            [own_targets.tokens[own_targets.phrase] for own_targets in phrase_targets],
+            attention_mask * token_mask[:, : attention_mask.shape[1]],
             weights,
             [target["regression"].to(self.device) for target in targets],
             average,
-            choices if phrase_softmax else None,
+            phrase_targets if phrase_softmax else None,
         )
         if contrast is not None:
             texts = [
                 [" ".join(caption[start:end] for start, end in phrase) for phrase in own]
                 for caption, own in zip(captions, spans, strict=True)
             ]
-            losses["loss_contrastive"] = contrast(maps, states, boxes, choices, texts, weights, average)
+            losses["loss_contrastive"] = contrast(maps, states, boxes, phrase_targets, texts, weights, average)
         return losses
 
     def _sides(self, resize_to: ResizeTo) -> Sides:

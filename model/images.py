@@ -38,7 +38,7 @@ def resized_size(shape: Sequence[int], sides: Sides) -> Size:
     """
     height, width = shape[:2]
     if min(height, width) < 1:
-        raise ValueError(f"a picture of {height} x {width} (height x width) has no pixels")
+        raise ValueError(f"an image of {height} x {width} (height x width) has no pixels")
     short, long = sides
     if short is None:
         return height, width
@@ -61,15 +61,15 @@ def padded_size(size: Size) -> Size:
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 -> (h, w, 3) uint8, bilinear with antialiasing. Raises ValueError for any other kind of array."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"pictures are uint8 RGB arrays (H, W, 3), not {image.dtype} {image.shape}")
-    return np.asarray(resize_picture(Image.fromarray(image), size)) if image.shape[:2] != size else image
+        raise ValueError(f"images are uint8 RGB arrays (H, W, 3), not {image.dtype} {image.shape}")
+    return np.asarray(resize_image(Image.fromarray(image), size)) if image.shape[:2] != size else image
 
 
-def resize_picture(picture: Image.Image, size: Size) -> Image.Image:
-    """A picture of (h, w) = `size`: bilinear with antialiasing."""
+def resize_image(image: Image.Image, size: Size) -> Image.Image:
+    """An image of (h, w) = `size`: bilinear with antialiasing."""
     height, width = size
-    same = picture.size == (width, height)
-    return picture if same else picture.resize((width, height), Image.Resampling.BILINEAR)
+    same = image.size == (width, height)
+    return image if same else image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def stack(images: Sequence[np.ndarray]) -> Tensor:

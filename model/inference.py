@@ -1,6 +1,6 @@
-"""Batches for `Glip.ground`, `detect` and `stream`: pictures of equal padded shape together, every prompt of each.
+"""Batches for `Glip.ground`, `detect` and `stream`: images of equal padded shape together, every prompt of each.
 
-While the device works on one step, threads load and resize the pictures of the next batches, another one draws the
+While the device works on one step, threads load and resize the images of the next batches, another one draws the
 samples to come, and the host selects the boxes of the step before.
 """
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 NON_FINITE = "non_finite_scores"
 OUT_OF_MEMORY = "out_of_memory"
-NO_PICTURE = "no_picture"
-LOADERS = 8  # threads that load and resize pictures for a GPU
-AHEAD = 2  # batches whose pictures are loaded, or being loaded, while one runs
+NO_IMAGE = "no_picture"
+LOADERS = 8  # threads that load and resize images for a GPU
+AHEAD = 2  # batches whose images are loaded, or being loaded, while one runs
 CHUNK = 64  # samples drawn ahead
 SHORT = 32  # tokens; longer texts are batched by the next power of two, so that few tokens are padding
 
 T = TypeVar("T")
-Prompts = tuple[list[Prompt], list[tuple[int, str]]]  # of one picture, and the phrases dropped
+Prompts = tuple[list[Prompt], list[tuple[int, str]]]  # of one image, and the phrases dropped
 
 
 class Sample(NamedTuple):
-    """A picture, to be loaded when its batch is near, and what is looked for in it."""
+    """An image, to be loaded when its batch is near, and what is looked for in it."""
 
-    size: Size  # (H, W) of the picture
+    size: Size  # (H, W) of the image
     load: Callable[[], np.ndarray | None]  # uint8 RGB (H, W, 3); None where it turns out that there is none
     prompts: Prompts
 
@@ -54,7 +54,7 @@ class Pending:
     number: int  # place among the samples
     sample: Sample
     size: Size  # (h, w) once resized
-    picture: Future[np.ndarray | None] | None = None  # resized
+    image: Future[np.ndarray | None] | None = None  # resized
     parts: dict[int, Grounding] = field(default_factory=dict)  # by turn
     failed: str | None = None
 
@@ -63,7 +63,7 @@ class Pending:
         return self.sample.prompts[0]
 
     def bucket(self) -> tuple[Size, int] | None:
-        """Only pictures of equal padded shape share a batch, so that none sees padding because of another; and texts of
+        """Only images of equal padded shape share a batch, so that none sees padding because of another; and texts of
         like length, so that little of it is padding. Where nothing is looked for, no batch is run."""
         if not self.prompts:
             return None
@@ -71,15 +71,15 @@ class Pending:
         return padded_size(self.size), max(SHORT, 1 << (tokens - 1).bit_length())
 
     def load(self) -> np.ndarray | None:
-        """The picture (h, w, 3)."""
-        picture = self.sample.load()
-        if picture is not None and picture.shape[:2] != self.sample.size:
-            raise ValueError(f"a picture of {picture.shape[:2]} where {self.sample.size} was announced")
-        return None if picture is None else resize(picture, self.size)
+        """The image (h, w, 3)."""
+        image = self.sample.load()
+        if image is not None and image.shape[:2] != self.sample.size:
+            raise ValueError(f"an image of {image.shape[:2]} where {self.sample.size} was announced")
+        return None if image is None else resize(image, self.size)
 
 
 class Step(NamedTuple):
-    """The same turn (first prompt, second prompt, ...) of some pictures of a batch."""
+    """The same turn (first prompt, second prompt, ...) of some images of a batch."""
 
     turn: int
     images: list[Pending]
@@ -141,7 +141,7 @@ class Grounder:
     def _steps(self, batches: Iterator[list[Pending]]) -> Iterator[Step]:
         """Every step of every batch. A batch that does not fit into memory is halved until it does."""
         for batch in batches:
-            ready = self._with_picture(batch)
+            ready = self._with_image(batch)
             left = deque([ready] if ready else [])
             while left:
                 part = left.popleft()
@@ -164,12 +164,12 @@ class Grounder:
         if self._on_gpu:
             torch.cuda.empty_cache()
 
-    def _with_picture(self, batch: list[Pending]) -> list[Pending]:
+    def _with_image(self, batch: list[Pending]) -> list[Pending]:
         """Those of a batch that there is something to do for."""
         left = []
         for one in batch:
-            if one.picture.result() is None:
-                self._finish(one, NO_PICTURE)
+            if one.image.result() is None:
+                self._finish(one, NO_IMAGE)
             elif one.prompts:
                 left.append(one)
             else:
@@ -177,10 +177,10 @@ class Grounder:
         return left
 
     def _launch(self, batch: list[Pending]) -> Iterator[Step]:
-        """The backbone sees each picture once, the head once for every prompt."""
+        """The backbone sees each image once, the head once for every prompt."""
         model = self.model
         turns = max(len(one.prompts) for one in batch)
-        pixels = send(stack([one.picture.result() for one in batch]), model.device)  # (B, H, W, 3)
+        pixels = send(stack([one.image.result() for one in batch]), model.device)  # (B, H, W, 3)
         with model.autocast():
             maps = model.backbone(normalise(pixels, [one.size for one in batch]))  # P3 .. P7
         for turn in range(turns):
@@ -236,11 +236,11 @@ def bucketed(items: Iterable[T], bucket: Callable[[T], Hashable], size: int, hol
 
 
 def loading(batches: Iterable[list[Pending]], loaders: ThreadPoolExecutor) -> Iterator[list[Pending]]:
-    """The batches, each with its pictures on the way for AHEAD batches before it comes."""
+    """The batches, each with its images on the way for AHEAD batches before it comes."""
     ahead: deque[list[Pending]] = deque()
     for batch in batches:
         for one in batch:
-            one.picture = loaders.submit(one.load)
+            one.image = loaders.submit(one.load)
         ahead.append(batch)
         if len(ahead) > AHEAD:
             yield ahead.popleft()
@@ -248,7 +248,7 @@ def loading(batches: Iterable[list[Pending]], loaders: ThreadPoolExecutor) -> It
 
 
 def merge(one: Pending) -> Grounding:
-    """The boxes of a sample's prompts as one result: half-open, in the pixels of the given picture, best first."""
+    """The boxes of a sample's prompts as one result: half-open, in the pixels of the given image, best first."""
     dropped, parts = one.sample.prompts[1], list(one.parts.values())
     if one.failed or not parts:
         return Grounding.empty(dropped, one.failed)

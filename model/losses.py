@@ -21,11 +21,11 @@ class Positives(NamedTuple):
     """The positive anchors of a batch."""
 
     image: Tensor  # (P,)
-    place: Tensor  # (P,) index of the anchor over P3..P7 joined
-    owner: Tensor  # (P,) index of the box among the boxes of all images joined
+    anchor_index: Tensor  # (P,) index of the anchor over P3..P7 joined
+    box_index: Tensor  # (P,) index of the box among the boxes of all images joined
 
 
-class Choice(NamedTuple):
+class PhraseTargets(NamedTuple):
     """What an image's positive anchors choose from in `phrase_softmax`."""
 
     tokens: Tensor  # (phrases, 256) in 0/1: the tokens of every phrase of the prompt
@@ -57,9 +57,9 @@ def _assign(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     rows, columns = ((iou >= threshold) & (margin > 0.01)).nonzero(as_tuple=True)
     claims = iou.new_full((len(anchors), len(boxes)), -1.0)
     claims[candidates[rows, columns], columns] = iou[rows, columns]
-    best, owner = claims.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
-    place = (best >= 0).nonzero()[:, 0]
-    return place, owner[place]
+    best, box_index = claims.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
+    anchor_index = (best >= 0).nonzero()[:, 0]
+    return anchor_index, box_index[anchor_index]
 
 
 def nearest_anchors(centres: Tensor, box_centres: Tensor, counts: Sequence[int]) -> Tensor:
@@ -81,7 +81,7 @@ def head_losses(
     weights: Sequence[Tensor] | None = None,
     regression: Sequence[Tensor] | None = None,
     average: Callable[[Tensor], Tensor] | None = None,
-    choices: Sequence[Choice] | None = None,
+    phrase_targets: Sequence[PhraseTargets] | None = None,
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch: `loss_dot_product_token`, `loss_reg` and `loss_centerness`.
 
@@ -100,46 +100,50 @@ def head_losses(
     deltas = torch.cat([x.box_regression.flatten(2) for x in outputs], dim=2).float()  # (B, 4, A)
     centerness = torch.cat([x.centerness.flatten(1) for x in outputs], dim=1).float()  # (B, A)
 
-    image, place, owner = match(boxes, levels)
-    anchor = anchors[place]  # (P, 4)
-    target = torch.cat([own.to(anchors) for own in boxes])[owner]
+    image, anchor_index, box_index = match(boxes, levels)
+    anchor = anchors[anchor_index]  # (P, 4)
+    target = torch.cat([own.to(anchors) for own in boxes])[box_index]
     target = decode(encode(target, anchor), anchor)  # (P, 4); through the coder and back, as published
     quality = centerness_target(anchor, target)  # (P,)
-    weight = torch.ones_like(quality) if weights is None else torch.cat([x.to(quality) for x in weights])[owner]
-    trained = torch.ones_like(quality) if regression is None else torch.cat([x.to(quality) for x in regression])[owner]
+    weight = torch.ones_like(quality) if weights is None else torch.cat([x.to(quality) for x in weights])[box_index]
+    trained = (
+        torch.ones_like(quality) if regression is None else torch.cat([x.to(quality) for x in regression])[box_index]
+    )
 
-    normalisers = torch.stack((quality.new_tensor(float(len(place))), (quality * trained).sum()))
+    normalisers = torch.stack((quality.new_tensor(float(len(anchor_index))), (quality * trained).sum()))
     positives, total = (normalisers if average is None else average(normalisers)).unbind()
     positives = positives.clamp(min=1)
-    overlap_loss = giou_loss(decode(deltas[image, :, place], anchor), target)  # (P,)
-    center_loss = F.binary_cross_entropy_with_logits(centerness[image, place], quality, reduction="none")  # (P,)
-    labels = torch.cat([own.to(logits) for own in token_labels])[owner, : logits.shape[2]]  # (P, L)
+    overlap_loss = giou_loss(decode(deltas[image, :, anchor_index], anchor), target)  # (P,)
+    center_loss = F.binary_cross_entropy_with_logits(centerness[image, anchor_index], quality, reduction="none")  # (P,)
+    labels = torch.cat([own.to(logits) for own in token_labels])[box_index, : logits.shape[2]]  # (P, L)
     losses = {  # eq. 1: alignment, which replaces classification, and localisation
-        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, place, weight) / positives,
+        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, anchor_index, weight) / positives,
         "loss_reg": REGRESSION_WEIGHT * (overlap_loss * quality * trained * weight).sum() / total.clamp(min=1e-6),
         "loss_centerness": (center_loss * weight).sum() / positives,
     }
-    if choices is not None:
-        phrase = torch.cat([choice.phrase.to(place) for choice in choices])[owner]  # (P,)
+    if phrase_targets is not None:
+        phrase = torch.cat([own_targets.phrase.to(anchor_index) for own_targets in phrase_targets])[box_index]  # (P,)
         losses["loss_phrase_softmax"] = (
-            phrase_softmax(logits, image, place, phrase, choices) * weight
+            phrase_softmax(logits, image, anchor_index, phrase, phrase_targets) * weight
         ).sum() / positives
     return losses
 
 
 def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
     """Assigns the anchors of every level to the boxes of every image, each (N, 4) legacy corners."""
-    images, places, owners, start = [], [], [], 0
+    images, anchor_indices, box_indices, start = [], [], [], 0
     for number, own in enumerate(boxes):
-        place, owner = _assign(own.to(levels[0].device), levels)
-        images.append(torch.full_like(place, number))
-        places.append(place)
-        owners.append(owner + start)
+        anchor_index, box_index = _assign(own.to(levels[0].device), levels)
+        images.append(torch.full_like(anchor_index, number))
+        anchor_indices.append(anchor_index)
+        box_indices.append(box_index + start)
         start += len(own)
-    return Positives(torch.cat(images), torch.cat(places), torch.cat(owners))
+    return Positives(torch.cat(images), torch.cat(anchor_indices), torch.cat(box_indices))
 
 
-def phrase_softmax(logits: Tensor, image: Tensor, place: Tensor, phrase: Tensor, choices: Sequence[Choice]) -> Tensor:
+def phrase_softmax(
+    logits: Tensor, image: Tensor, anchor_index: Tensor, phrase: Tensor, phrase_targets: Sequence[PhraseTargets]
+) -> Tensor:
     """Cross-entropy (P,) of each positive anchor's own phrase among all phrases of its prompt.
 
     logits (B, A, L); image, place, phrase (P,) of the positive anchors. A phrase's logit is the mean over its tokens.
@@ -147,19 +151,19 @@ def phrase_softmax(logits: Tensor, image: Tensor, place: Tensor, phrase: Tensor,
     the focal loss first learns that anything may be any noun, and then hardly tells nouns apart, because it mutes the
     negatives that it is half sure of; what a softmax over the phrases sees is only which of them it is.
     """
-    loss = logits.new_zeros(len(place))
-    for number, choice in enumerate(choices):
-        tokens = choice.tokens[:, : logits.shape[2]].to(logits)  # (phrases, L)
+    loss = logits.new_zeros(len(anchor_index))
+    for number, own_targets in enumerate(phrase_targets):
+        tokens = own_targets.tokens[:, : logits.shape[2]].to(logits)  # (phrases, L)
         count = tokens.sum(1)  # (phrases,); 0: past the token limit, cannot be chosen
         (mine,) = torch.where((image == number) & (count > 0)[phrase.clamp(max=len(count) - 1)])
-        scores = logits[number, place[mine]] @ (tokens / count.clamp(min=1)[:, None]).t()  # (own P, phrases)
+        scores = logits[number, anchor_index[mine]] @ (tokens / count.clamp(min=1)[:, None]).t()  # (own P, phrases)
         scores = scores.masked_fill(count == 0, float("-inf"))
         loss[mine] = F.cross_entropy(scores, phrase[mine], reduction="none")
     return loss
 
 
 def token_loss(
-    logits: Tensor, positive: Tensor, attention_mask: Tensor, image: Tensor, place: Tensor, weight: Tensor
+    logits: Tensor, positive: Tensor, attention_mask: Tensor, image: Tensor, anchor_index: Tensor, weight: Tensor
 ) -> Tensor:
     """Word-region alignment loss, summed: focal loss of all anchors against all real tokens.
 
@@ -167,11 +171,11 @@ def token_loss(
     have label 0 for every token. attention_mask (B, >= L).
     """
     labels = torch.zeros_like(logits)  # (B, A, L)
-    labels[image, place] = positive
+    labels[image, anchor_index] = positive
     padding = ~attention_mask[:, None, : logits.shape[2]].bool()  # (B, 1, L)
     per_anchor = focal_loss(logits, labels).masked_fill(padding, 0).sum(2)  # (B, A)
     weights = torch.ones_like(per_anchor)
-    weights[image, place] = weight
+    weights[image, anchor_index] = weight
     return (per_anchor * weights).sum()
 
 

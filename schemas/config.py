@@ -94,7 +94,7 @@ class ShardConfig(Section):
 
 class AuditConfig(Section):
     pictures: Annotated[int, Field(ge=0)] = 60
-    """Pictures in the seeded sample of the report."""
+    """Images in the seeded sample of the report."""
     seed: int = 0
     exact_phrases: Annotated[int, Field(ge=1)] = 5_000_000
     """Up to so many distinct phrases are counted exactly; beyond it a sketch with its error bound."""
@@ -147,7 +147,7 @@ class TrainConfig(Section):
     workers: Annotated[int, Field(ge=1)] = 1
     """Ranks of data-parallel training, one a device; the batch is theirs together."""
     loaders: Annotated[int, Field(ge=1)] = 2
-    """Threads of each rank that read and decode pictures ahead."""
+    """Threads of each rank that read and decode images ahead."""
     flip: Probability = 0.5
     scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
     """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
@@ -158,11 +158,11 @@ class TrainConfig(Section):
     samples, as detection prompts do with categories."""
     repeat_below: Probability = 0.0
     """Repeat-factor sampling: what a smaller share of a set's samples show comes more often, the rarer the more."""
-    novel_words: Probability = 0.0
+    word_substitution: Probability = 0.0
     """Probability of calling a noun of a gold caption by a random word, so that unknown words are learned to be
     grounded by what else is said."""
     negative_categories: Annotated[int, Field(ge=0)] = 85
-    """Detection and phrase prompts: at most so many names that are not in the picture, or not in its caption."""
+    """Detection and phrase prompts: at most so many names that are not in the image, or not in its caption."""
     min_score: Probability = 0.0
     """Pseudo boxes under it are left out at load time."""
     pseudo_regression: bool = True
@@ -173,7 +173,7 @@ class TrainConfig(Section):
     """What a phrase without a pseudo box is to the loss: absent, so that no region may match it, as in GLIP; or
     unknown: its tokens train nothing. The teacher may have seen it, but not surely enough."""
     contrastive: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of GLIPv2's inter-image contrast, in which phrases of the batch's other pictures are negatives."""
+    """Weight of GLIPv2's inter-image contrast, in which phrases of the batch's other images are negatives."""
     regularise: bool = False
     """Dropout, drop path and DropBlock as the variant was published with; glip-nano has none."""
     phrase_softmax: Annotated[float, Field(ge=0.0)] = 0.0
@@ -193,10 +193,10 @@ class EvaluateConfig(Section):
     data: str | None = None
     """The annotation file of coco, lvis or flickr30k; for flickr30k also its list of ids, or its folder."""
     images: str | None = None
-    """The folder of the benchmark's pictures, in their original size."""
+    """The folder of the benchmark's images, in their original size."""
     models: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
     count: Annotated[int, Field(ge=1)] = 300
-    """Pictures: the first of the benchmark, in its own order."""
+    """Images: the first of the benchmark, in its own order."""
     per_prompt: Annotated[int, Field(ge=1)] = 40
     """Category names in a prompt of lvis; 40 is the published protocol."""
     seed: int = 1

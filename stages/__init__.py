@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from stages.stage import Stage
 
 STAGES: dict[str, str] = {
-    "ingest": "stages.ingest:IngestStage",
-    "phrases": "stages.phrases:PhrasesStage",
-    "label": "stages.label:LabelStage",
-    "filter": "stages.filter:FilterStage",
-    "shard": "stages.shard:ShardStage",
-    "audit": "stages.audit:AuditStage",
-    "train": "stages.train:TrainStage",
-    "evaluate": "stages.evaluate:EvaluateStage",
+    "ingest": "stages.ingest.stage:IngestStage",
+    "phrases": "stages.phrases.stage:PhrasesStage",
+    "label": "stages.label.stage:LabelStage",
+    "filter": "stages.filter.stage:FilterStage",
+    "shard": "stages.shard.stage:ShardStage",
+    "audit": "stages.audit.stage:AuditStage",
+    "train": "stages.train.stage:TrainStage",
+    "evaluate": "stages.evaluate.stage:EvaluateStage",
 }
 
 

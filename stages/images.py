@@ -59,14 +59,14 @@ def check_sha256(data: bytes | RowError, expected: str) -> bytes:
 
 
 def decode_rgb(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """The picture as (H, W, 3) uint8 RGB; all else as `open_rgb`."""
+    """The image as (H, W, 3) uint8 RGB; all else as `open_rgb`."""
     import numpy as np
 
     return np.asarray(open_rgb(data, max_pixels))
 
 
 def open_rgb(data: bytes, max_pixels: int) -> Image:
-    """The decoded picture in RGB, upright by its EXIF orientation.
+    """The decoded image in RGB, upright by its EXIF orientation.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits keep their high byte); transparency is laid over white.
     Raises RowError: empty_image, not_an_image, unsupported_format, animated_image, image_too_large, truncated_image.
@@ -75,12 +75,12 @@ def open_rgb(data: bytes, max_pixels: int) -> Image:
     try:
         with _open(data, header) as image:
             image.load()
-            picture = _to_rgb(image)
+            decoded = _to_rgb(image)
     except _DAMAGED as error:
         raise RowError("truncated_image", f"{type(error).__name__}: {error}") from error
-    if picture.size != (header.width, header.height):
+    if decoded.size != (header.width, header.height):
         raise RowError("truncated_image", f"the header says {header.width} x {header.height} pixels, decoding differs")
-    return _upright(picture, header.orientation)
+    return _upright(decoded, header.orientation)
 
 
 def _checked_header(data: bytes, max_pixels: int) -> Header:
@@ -119,7 +119,7 @@ def _to_rgb(image: Image) -> Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _upright(picture: Image, orientation: int) -> Image:
+def _upright(decoded: Image, orientation: int) -> Image:
     """Apply an EXIF orientation, 1 to 8."""
     from PIL.Image import Transpose
 
@@ -132,4 +132,4 @@ def _upright(picture: Image, orientation: int) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return picture.transpose(turned[orientation]) if orientation in turned else picture
+    return decoded.transpose(turned[orientation]) if orientation in turned else decoded

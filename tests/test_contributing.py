@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import stages
-from pipeline.commands import Options, run_stages, verify_run
+from pipeline.cli.commands import Options, run_stages, verify_run
 
 PAGE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
 

@@ -1,4 +1,4 @@
-"""The pages speak of what is there: commands and their options, config keys, files, pictures, names in the code."""
+"""The pages speak of what is there: commands and their options, config keys, files, images, names in the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 from schemas.config import Config
 from schemas.records import DATASETS, schema_of
 
@@ -114,7 +114,7 @@ def test_names_on_a_page_are_in_the_code(page: Path) -> None:
     assert words - words_of_the_code() - FOREIGN == set()
 
 
-def test_pictures_of_the_docs_are_shown() -> None:
+def test_images_of_the_docs_are_shown() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [path.name for path in (ROOT / "docs" / "pictures").iterdir() if f"pictures/{path.name}" not in text] == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.filter_rules import RULES, measure, said
 from schemas.records import LABELS, PAIRS, PHRASES
-from stages.sources.scenes import NOUNS, Scene, SceneBox, draw_scene
+from stages.synthetic import NOUNS, Scene, SceneBox, draw_scene
 
 SCENES = 40
 WHERE = (0.0, 0.0, 5.0, 5.0)

@@ -16,7 +16,7 @@ import pytest
 import webdataset
 
 from schemas.records import schema_of
-from stages.sources.scenes import draw_scene
+from stages.synthetic import draw_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS, PART = 24, 8
@@ -182,7 +182,7 @@ def test_coco_photos_go_through(shared: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_web_captions_without_pictures_go_through(shared: Path, tmp_path: Path) -> None:
+def test_web_captions_without_images_go_through(shared: Path, tmp_path: Path) -> None:
     source = shared / "captions" / "conceptual_captions_val.tsv"
     done = phrasebox(
         "run", "configs/demo.yaml", "--run", str(tmp_path / "run"), "--inline", "--set=ingest.format=table",

@@ -23,9 +23,7 @@ def test_a_smaller_sample_agrees_with_the_recorded_figures() -> None:
     found = measure(Glip.pretrained("glip-nano"), SAMPLE, seed=recorded["seed"] + 1)["extracted"]["seen"]["at"]
     wanted = recorded["extracted"]["seen"]["at"]
     for figure, of in (("precision", found["boxes"]), ("recall", found["gold"])):
-        error = math.sqrt(
-            wanted[figure] * (1 - wanted[figure]) / of
-        )  # boxes of one picture are not independent: 4 of it
+        error = math.sqrt(wanted[figure] * (1 - wanted[figure]) / of)  # boxes of one image are not independent: 4 of it
         assert abs(found[figure] - wanted[figure]) <= 4 * error + 0.02, figure
 
 

@@ -15,8 +15,8 @@ import pytest
 from benchmarks.selftrain import Grid, Runner, cells_of, chosen, main
 from benchmarks.selftrain_results import ROLES, collect
 from model.checkpoint import packaged_weights
-from pipeline.config import load_config
-from stages.sources.scenes import draw_scene
+from pipeline.run.config import load_config
+from stages.synthetic import draw_scene
 
 SVG = "{http://www.w3.org/2000/svg}"
 GRID = Grid(seeds=(0, 1), steps=1200, lengths=(600,), web=4000, sizes=(1000, 4000), thresholds=(0.5, 0.7))
@@ -67,14 +67,14 @@ def test_a_cell_is_made_again_only_where_it_must(tmp_path: Path) -> None:
     (tmp_path / "results" / "student-s0-t0.7-n4000.json").unlink()
     again = {"start-s0", "teacher-s0", "labels-s0", "student-s0-t0.7-n4000", "start-s1", "upper-s1"}
     assert {cell.name for cell in runner.pending(cells)} == again
-    assert {cell.name for cell in runner.pending(cells_of(replace(GRID, pictures=7)))} == again  # evaluated, not made
+    assert {cell.name for cell in runner.pending(cells_of(replace(GRID, images=7)))} == again  # evaluated, not made
     other = cells_of(replace(GRID, steps=7, lengths=()))
     assert len(runner.pending(other)) == len(other)
     assert [cell.name for cell in chosen(cells, "upper-s0")] == ["start-s0", "upper-s0"]
 
 
-def test_a_model_is_evaluated_on_other_pictures_without_being_made_again(tmp_path: Path) -> None:
-    teacher = next(cell for cell in cells_of(replace(GRID, pictures=3)) if cell.name == "teacher-s0")
+def test_a_model_is_evaluated_on_other_images_without_being_made_again(tmp_path: Path) -> None:
+    teacher = next(cell for cell in cells_of(replace(GRID, images=3)) if cell.name == "teacher-s0")
     runner = Runner(tmp_path / "work", tmp_path, None)
     result = tmp_path / "teacher-s0.json"
     before = {"key": teacher.key(), "seconds": 4.0, "detection": None, "agreement": None}
@@ -97,7 +97,7 @@ def test_a_model_is_evaluated_on_other_pictures_without_being_made_again(tmp_pat
 def test_the_smallest_grid_from_end_to_end(tmp_path: Path) -> None:
     """Two steps, twenty web pairs: the commands of every cell, what they leave, and the result."""
     weights = packaged_weights("glip-nano")
-    grid = Grid(seeds=(0,), steps=2, batch_size=2, start=str(weights), web=20, sizes=(20,), pictures=2)
+    grid = Grid(seeds=(0,), steps=2, batch_size=2, start=str(weights), web=20, sizes=(20,), images=2)
     cells = [cell for cell in cells_of(grid) if cell.name != "mentioned-s0"]
     runner = Runner(tmp_path / "work", tmp_path / "results", None)
     assert all(runner.make(cell) for cell in runner.pending(cells)) and not runner.pending(cells)
@@ -227,7 +227,7 @@ def test_what_a_student_gains_on_nouns_by_how_many_of_their_objects_are_labelled
         "banjo": (5, 0, 0),
     }
     nouns = {name: dict(zip(("objects", "boxes", "right"), own, strict=True)) for name, own in counts.items()}
-    nouns["clover"] = {"objects": 7, "boxes": 0, "right": 0}  # not in the evaluation's pictures
+    nouns["clover"] = {"objects": 7, "boxes": 0, "right": 0}  # not in the evaluation's images
     collect(cells, vars(GRID), tmp_path / "out.json", tmp_path, labels={"nouns": nouns})
     found = json.loads((tmp_path / "out.json").read_text())["by_share_labelled"]
     names = ("nouns", "objects", "labelled_right", "wrong_for_each_right", *ROLES, "gap_closed")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.train import bare, batched, loader_figures, ours, train_figures, write_shards
-from pipeline.files import RunFiles
-from pipeline.storage import open_storage
+from pipeline.storage.files import RunFiles
+from pipeline.storage.open import open_storage
 from schemas.config import Config
 
 

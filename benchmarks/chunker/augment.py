@@ -14,7 +14,7 @@ from typing import Any
 
 from silver import tokens_of
 
-from stages.chunking.lexicon import words
+from stages.phrases.lexicon import words
 
 DETERMINERS = frozenset(["a", "an", "the"])
 

@@ -1,4 +1,4 @@
-"""Trains the network of stages/chunking/network.py in torch on captions with spans, and writes its weights.
+"""Trains the network of stages/phrases/network.py in torch on captions with spans, and writes its weights.
 
     python benchmarks/chunker/fit.py --silver /tmp/silver.jsonl --vectors /tmp/vectors.npz \\
         --captions conceptual_captions_val.tsv flickr8k_20k.tsv --out /tmp/weights.npz
@@ -33,12 +33,12 @@ from refine import average
 from silver import tokens_of
 from templates import made_up, phrase_bank
 
-from stages.chunking.distilled import Distilled
-from stages.chunking.features import PAD_ROW, ROWS
-from stages.chunking.language import KNOWN_BITS, word_hash
-from stages.chunking.network import GAP
-from stages.chunking.tokens import Kind
-from stages.chunking.vocabulary import Vocabulary
+from stages.phrases.distilled import Distilled
+from stages.phrases.features import PAD_ROW, ROWS
+from stages.phrases.language import KNOWN_BITS, word_hash
+from stages.phrases.network import GAP
+from stages.phrases.tokens import Kind
+from stages.phrases.vocabulary import Vocabulary
 
 OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 REACH = (5, 3, 3)  # tokens that each layer reads

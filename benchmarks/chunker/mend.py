@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stages.chunking.lexicon import words
+from stages.phrases.lexicon import words
 
 NOUNS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 BEFORE = frozenset({"JJ", "JJR", "JJS", "CD", "DT", "PDT", "PRP$", "WP$", "$", "POS"}) | NOUNS

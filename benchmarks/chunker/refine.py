@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from stages.chunking.distilled import Distilled
-from stages.chunking.vocabulary import TokenArrays
+from stages.phrases.distilled import Distilled
+from stages.phrases.vocabulary import TokenArrays
 
 SURE = 0.85
 STEP = 500

@@ -24,7 +24,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 from mend import Parse, Spans, mend
 
-from stages.chunking.tokens import Kind, Token, plain_spaces, tokenize
+from stages.phrases.tokens import Kind, Token, plain_spaces, tokenize
 
 
 def caption_of(line: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from augment import EMOJI, Line, Word, code, drop_determiners, name, outside, phrase, place, title, upper
 from words import DO, LIKE, THINGS, participle, third_person
 
-from stages.chunking.lexicon import words
+from stages.phrases.lexicon import words
 
 
 def choices(text: str) -> list[str]:

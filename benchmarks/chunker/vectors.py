@@ -26,8 +26,8 @@ from brackets import parse  # noqa: E402
 from silver import tokens_of  # noqa: E402
 from words import DO, LIKE, THINGS  # noqa: E402
 
-from stages.chunking.features import feature_rows  # noqa: E402
-from stages.chunking.tokens import Kind, Token  # noqa: E402
+from stages.phrases.features import feature_rows  # noqa: E402
+from stages.phrases.tokens import Kind, Token  # noqa: E402
 
 SCALE = 8.0  # an entry is then about 0.5
 VOCABULARY = HERE.parents[1] / "model" / "vocab" / "bert-base-uncased.txt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.chunking.lexicon import words
+from stages.phrases.lexicon import words
 
 THINGS = words(
     """acorn accordion aftershave airship almond aloe amulet anchor antler anvil apricot apron aquarium armchair

@@ -243,7 +243,7 @@ def test_the_nodes_run_the_code_of_the_driver(cluster: Cluster, place: Path, tmp
     copy = tmp_path / "copy"
     for name in PACKAGES:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    with open(copy / "pipeline/worker.py", "a", encoding="utf-8") as file:
+    with open(copy / "pipeline/execution/worker.py", "a", encoding="utf-8") as file:
         file.write(WITNESS)
     environment = {**cluster.environment("head"), "PYTHONPATH": str(copy)}
     smaller = ["--set", "part_size=2", "--until", "phrases"]

@@ -81,8 +81,8 @@ def nano() -> Glip:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Callable[[int, list[tuple[int, int]]], list[np.ndarray]]:
-    """Seeded pictures of some structure, of the (height, width) asked for."""
+def images_made() -> Callable[[int, list[tuple[int, int]]], list[np.ndarray]]:
+    """Seeded images of some structure, of the (height, width) asked for."""
 
     def draw(seed: int, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
         random = np.random.default_rng(seed)

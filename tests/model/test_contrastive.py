@@ -12,10 +12,10 @@ from torch import Tensor
 
 from model.contrastive import RegionWordContrast, class_numbers, contrast
 from model.glip import Glip
-from model.losses import Choice, assign
+from model.losses import PhraseTargets, assign
 
 CHANNELS, HIDDEN = 8, 6
-LEVELS = [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]  # of a 64 x 64 picture
+LEVELS = [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]  # of a 64 x 64 image
 
 
 def by_hand(
@@ -23,7 +23,7 @@ def by_hand(
     maps: list[Tensor],
     states: Tensor,
     boxes: list[Tensor],
-    choices: list[Choice],
+    phrase_targets: list[PhraseTargets],
     texts: list[list[str]],
     weights: list[Tensor],
 ) -> float:
@@ -36,25 +36,25 @@ def by_hand(
         return [x / length for x in out]
 
     phrases: list[tuple[list[float], str]] = []
-    for image, choice in enumerate(choices):
-        for j, tokens in enumerate(choice.tokens.tolist()):
+    for image, own_targets in enumerate(phrase_targets):
+        for j, tokens in enumerate(own_targets.tokens.tolist()):
             used = [k for k, on in enumerate(tokens) if on]
             if used:
                 mean = [sum(states[image, k, d].item() for k in used) / len(used) for d in range(HIDDEN)]
                 phrases.append((project(module.text, mean), texts[image][j].lower()))
     regions: list[tuple[list[float], str, float]] = []
     for image, own in enumerate(boxes):
-        places, owners = assign(own, (64, 64))
-        for place, owner in zip(places.tolist(), owners.tolist()):
-            level, rest = 0, place
+        anchor_indices, box_indices = assign(own, (64, 64))
+        for anchor_index, box_index in zip(anchor_indices.tolist(), box_indices.tolist()):
+            level, rest = 0, anchor_index
             while rest >= LEVELS[level][0] * LEVELS[level][1]:
                 rest -= LEVELS[level][0] * LEVELS[level][1]
                 level += 1
             y, x = divmod(rest, LEVELS[level][1])
-            phrase = int(choices[image].phrase[owner])
-            if choices[image].tokens[phrase].any():
+            phrase = int(phrase_targets[image].phrase[box_index])
+            if phrase_targets[image].tokens[phrase].any():
                 feature = project(module.image, maps[level][image, :, y, x].tolist())
-                regions.append((feature, texts[image][phrase].lower(), float(weights[image][owner])))
+                regions.append((feature, texts[image][phrase].lower(), float(weights[image][box_index])))
     scale = math.exp(module.log_scale.item())
     score = [[scale * sum(a * b for a, b in zip(r[0], p[0])) for p in phrases] for r in regions]
     rows = 0.0
@@ -73,7 +73,7 @@ def by_hand(
     return (rows / len(regions) + columns / shown) / 2
 
 
-def batch() -> tuple[list[Tensor], Tensor, list[Tensor], list[Choice], list[list[str]], list[Tensor]]:
+def batch() -> tuple[list[Tensor], Tensor, list[Tensor], list[PhraseTargets], list[list[str]], list[Tensor]]:
     """Three images: two phrases with three boxes; one phrase of the same words and one past the limit; no boxes."""
     generator = torch.Generator().manual_seed(3)
     maps = [torch.randn(3, CHANNELS, h, w, generator=generator) for h, w in LEVELS]
@@ -87,32 +87,32 @@ def batch() -> tuple[list[Tensor], Tensor, list[Tensor], list[Choice], list[list
         torch.tensor([[10.0, 10, 50, 50], [0, 0, 20, 20]]),
         torch.zeros(0, 4),
     ]
-    choices = [
-        Choice(tokens[0], torch.tensor([0, 1, 1])),
-        Choice(tokens[1, :2], torch.tensor([0, 1])),
-        Choice(tokens[2, :1], torch.zeros(0, dtype=torch.long)),
+    phrase_targets = [
+        PhraseTargets(tokens[0], torch.tensor([0, 1, 1])),
+        PhraseTargets(tokens[1, :2], torch.tensor([0, 1])),
+        PhraseTargets(tokens[2, :1], torch.zeros(0, dtype=torch.long)),
     ]
     texts = [["a dog", "two cups", "a hat"], ["A dog", "a kite"], ["a tree"]]
     weights = [torch.tensor([1.0, 0.5, 0.8]), torch.tensor([0.7, 1.0]), torch.zeros(0)]
-    return maps, states, boxes, choices, texts, weights
+    return maps, states, boxes, phrase_targets, texts, weights
 
 
 def test_it_is_what_loops_over_regions_and_phrases_give() -> None:
     module = RegionWordContrast(CHANNELS, HIDDEN, seed=1)
-    maps, states, boxes, choices, texts, weights = batch()
+    maps, states, boxes, phrase_targets, texts, weights = batch()
     assert sum(len(assign(own, (64, 64))[0]) for own in boxes) > 6
     for own in ([torch.ones_like(x) for x in weights], weights):
-        expected = by_hand(module, maps, states, boxes, choices, texts, own)
-        found = module(maps, states, boxes, choices, texts, own)
+        expected = by_hand(module, maps, states, boxes, phrase_targets, texts, own)
+        found = module(maps, states, boxes, phrase_targets, texts, own)
         assert found.item() == pytest.approx(expected, rel=1e-5)
-    assert module(maps, states, boxes, choices, texts).item() != pytest.approx(expected)
+    assert module(maps, states, boxes, phrase_targets, texts).item() != pytest.approx(expected)
 
 
 def test_phrases_of_other_images_are_negatives() -> None:
     module = RegionWordContrast(CHANNELS, HIDDEN, seed=1)
-    maps, states, boxes, choices, texts, _ = batch()
+    maps, states, boxes, phrase_targets, texts, _ = batch()
     states = states.requires_grad_()
-    module(maps, states, boxes, choices, texts).backward()
+    module(maps, states, boxes, phrase_targets, texts).backward()
     assert states.grad is not None and states.grad[2, 1:6].abs().sum() > 0  # an image without boxes: only as a negative
     assert states.grad[2, 6:].abs().sum() == 0
 
@@ -126,9 +126,9 @@ def test_equal_words_are_one_class() -> None:
 
 def test_a_batch_without_boxes_adds_nothing_and_keeps_its_graph() -> None:
     module = RegionWordContrast(CHANNELS, HIDDEN)
-    maps, states, boxes, choices, texts, _ = batch()
+    maps, states, boxes, phrase_targets, texts, _ = batch()
     none = [own[:0] for own in boxes]
-    loss = module(maps, states, none, [Choice(c.tokens, c.phrase[:0]) for c in choices], texts)
+    loss = module(maps, states, none, [PhraseTargets(c.tokens, c.phrase[:0]) for c in phrase_targets], texts)
     loss.backward()
     assert loss.item() == 0 and all(x.grad is not None and not x.grad.any() for x in module.parameters())
 
@@ -155,7 +155,7 @@ def test_the_model_gives_it_its_features_from_before_the_fusion() -> None:
 
 
 def test_padding_a_share_to_its_batch_gives_the_losses_of_the_batch() -> None:
-    """Two pictures of unlike shape, apart but padded alike, add up to the batch of both."""
+    """Two images of unlike shape, apart but padded alike, add up to the batch of both."""
     glip = Glip.from_variant("glip-nano").eval()
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, shape, dtype=np.uint8) for shape in ((64, 96, 3), (96, 64, 3))]

@@ -1,4 +1,4 @@
-"""What users call: batches of pictures of any sizes, long captions, many categories, failures."""
+"""What users call: batches of images of any sizes, long captions, many categories, failures."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ FLOOR = 0.1
 
 
 @pytest.fixture(scope="module")
-def images(pictures: Callable) -> list[np.ndarray]:
-    return pictures(0, SIZES)
+def images(images_made: Callable) -> list[np.ndarray]:
+    return images_made(0, SIZES)
 
 
 @pytest.fixture(scope="module")
 def alone(nano: Glip, images: list[np.ndarray]) -> list[Grounding]:
-    """Every picture in a call of its own."""
+    """Every image in a call of its own."""
     return [
         nano.ground([image], [caption], [spans], FLOOR)[0]
         for image, caption, spans in zip(images, CAPTIONS, SPANS, strict=True)
@@ -165,8 +165,8 @@ def test_captions_of_several_prompts_share_batches(
         assert_same(found[i], expected)
 
 
-def test_a_stream_loads_few_pictures_at_a_time(nano: Glip, images: list[np.ndarray], alone: list[Grounding]) -> None:
-    """40 pictures in batches of 2, each waiting for at most 6 later ones; none is loaded long before its result."""
+def test_a_stream_loads_few_images_at_a_time(nano: Glip, images: list[np.ndarray], alone: list[Grounding]) -> None:
+    """40 images in batches of 2, each waiting for at most 6 later ones; none is loaded long before its result."""
     chosen = [i for _ in range(6) for i in (0, 1, 2, 4, 6, 7, 8)][:40]
     loaded, most = 0, 0
 
@@ -186,16 +186,16 @@ def test_a_stream_loads_few_pictures_at_a_time(nano: Glip, images: list[np.ndarr
     assert most <= 2 * (inference.AHEAD + 3)
     for number, i in enumerate(chosen):
         if i == 4:
-            assert found[number].failed == inference.NO_PICTURE and not len(found[number].boxes)
+            assert found[number].failed == inference.NO_IMAGE and not len(found[number].boxes)
         else:
             assert found[number].failed is None
             assert_same(found[number], alone[i])
     assert not {i for batch in nano.batches for i in batch} & {n for n, i in enumerate(chosen) if i in (4, 7)}
 
 
-def test_a_picture_of_another_size_than_announced_is_an_error(nano: Glip, images: list[np.ndarray]) -> None:
+def test_a_image_of_another_size_than_announced_is_an_error(nano: Glip, images: list[np.ndarray]) -> None:
     sample = Sample((10, 10), lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))
-    with pytest.raises(ValueError, match=r"a picture of \(224, 288\) where \(10, 10\) was announced"):
+    with pytest.raises(ValueError, match=r"an image of \(224, 288\) where \(10, 10\) was announced"):
         list(nano.stream([sample]))
 
 
@@ -231,7 +231,7 @@ def test_nothing_to_look_for(nano: Glip, images: list[np.ndarray]) -> None:
     assert nano.ground([], [], []) == []
 
 
-def test_pictures_of_odd_sizes_and_captions_of_odd_characters(nano: Glip) -> None:
+def test_images_of_odd_sizes_and_captions_of_odd_characters(nano: Glip) -> None:
     sizes = [(1, 1), (1, 300), (300, 1), (33, 31), (2, 2), (31, 500)]
     images = [np.full((height, width, 3), 90, dtype=np.uint8) for height, width in sizes]
     captions = ["\U0001f436 dog", "a\u0301 cat", "\u72d7 \u2014 dog", "\ud800dog", "DOG\x00\ufeff", "[SEP] dog [MASK]"]
@@ -249,13 +249,13 @@ def test_pictures_of_odd_sizes_and_captions_of_odd_characters(nano: Glip) -> Non
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((0, 40, 3), dtype=np.uint8), "a picture of 0 x 40 .* has no pixels"),
+        (np.zeros((0, 40, 3), dtype=np.uint8), "an image of 0 x 40 .* has no pixels"),
         (np.zeros((40, 40, 3), dtype=np.float32), r"uint8 RGB arrays \(H, W, 3\), not float32 \(40, 40, 3\)"),
         (np.zeros((40, 40), dtype=np.uint8), r"not uint8 \(40, 40\)"),
         (np.zeros((40, 40, 4), dtype=np.uint8), r"not uint8 \(40, 40, 4\)"),
     ],
 )
-def test_what_is_no_picture_is_an_error(nano: Glip, image: np.ndarray, message: str) -> None:
+def test_what_is_no_image_is_an_error(nano: Glip, image: np.ndarray, message: str) -> None:
     for resize_to in ("variant", None):
         with pytest.raises(ValueError, match=message):
             nano.ground([image], CAPTIONS[:1], SPANS[:1], resize_to=resize_to)
@@ -264,8 +264,8 @@ def test_what_is_no_picture_is_an_error(nano: Glip, image: np.ndarray, message: 
             preprocess([image], *sides)
 
 
-def test_detect_takes_any_number_of_categories(nano: Glip, pictures: Callable) -> None:
-    images = pictures(9, [(96, 96), (96, 96)])
+def test_detect_takes_any_number_of_categories(nano: Glip, images_made: Callable) -> None:
+    images = images_made(9, [(96, 96), (96, 96)])
     names = [f"thing {i}" for i in range(1200)] + ["dining_table", "", "cup (ceramic)"]
     floor = 0.2
     found = nano.detect(images, names, floor, resize_to=None)
@@ -283,7 +283,7 @@ def test_detect_takes_any_number_of_categories(nano: Glip, pictures: Callable) -
 def test_non_finite_scores_never_leave(
     nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch
 ) -> None:
-    """One picture's features turn NaN inside the network: it is reported, the others of its batch are unharmed."""
+    """One image's features turn NaN inside the network: it is reported, the others of its batch are unharmed."""
     forward = nano.backbone.forward
 
     def poisoned(pixels: torch.Tensor) -> list[torch.Tensor]:

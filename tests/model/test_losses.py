@@ -71,14 +71,14 @@ def boxes_of(seed: int, count: int) -> list[Box]:
 @pytest.mark.parametrize("seed", range(5))
 def test_assignment_is_atss(seed: int) -> None:
     boxes = boxes_of(seed, 7)
-    place, owner = assign(torch.tensor(boxes), PADDED)
-    assert dict(zip(place.tolist(), owner.tolist(), strict=True)) == assigned(boxes)
-    assert place.tolist() == sorted(place.tolist())
+    anchor_index, box_index = assign(torch.tensor(boxes), PADDED)
+    assert dict(zip(anchor_index.tolist(), box_index.tolist(), strict=True)) == assigned(boxes)
+    assert anchor_index.tolist() == sorted(anchor_index.tolist())
 
 
 def test_an_image_without_boxes_has_no_positives() -> None:
-    place, owner = assign(torch.zeros(0, 4), PADDED)
-    assert place.tolist() == owner.tolist() == []
+    anchor_index, box_index = assign(torch.zeros(0, 4), PADDED)
+    assert anchor_index.tolist() == box_index.tolist() == []
 
 
 def outputs_of(seed: int) -> list[HeadOutput]:
@@ -100,21 +100,21 @@ def by_hand(
     centerness = torch.cat([x.centerness.flatten(1) for x in outputs], 1)
     token = reg = center = quality_sum = count = 0.0
     for image in range(2):
-        owners = assigned(boxes[image])
+        box_indices = assigned(boxes[image])
         for a, anchor in enumerate(joined):
-            owner = owners.get(a)
-            weight = 1.0 if owner is None else weights[image][owner]
+            box_index = box_indices.get(a)
+            weight = 1.0 if box_index is None else weights[image][box_index]
             for t in range(TOKENS):
                 if mask[image, t]:
                     p = 1 / (1 + math.exp(-float(logits[image, a, t])))
-                    positive = owner is not None and labels[image][owner, t]
+                    positive = box_index is not None and labels[image][box_index, t]
                     token += weight * (
                         -0.25 * (1 - p) ** 2 * math.log(p) if positive else -0.75 * p**2 * math.log(1 - p)
                     )
-            if owner is None:
+            if box_index is None:
                 continue
             count += 1
-            box = boxes[image][owner]
+            box = boxes[image][box_index]
             (x, y), p = centre(anchor), 1 / (1 + math.exp(-float(centerness[image, a])))
             sides = (x - box[0], box[2] - x, y - box[1], box[3] - y)
             quality = math.sqrt(min(sides[:2]) / max(sides[:2]) * min(sides[2:]) / max(sides[2:]))
@@ -216,9 +216,9 @@ def test_average_gets_the_normalisers() -> None:
         assert float((parts[0][name] + parts[1][name]) / 2) == pytest.approx(float(value), rel=1e-5)
 
 
-def test_losses_of_pictures_use_half_open_boxes_of_the_given_image(nano: Glip, pictures) -> None:
+def test_losses_of_images_use_half_open_boxes_of_the_given_image(nano: Glip, images_made) -> None:
     """The same scene at twice the size, with boxes at twice the size, is the same training sample after resizing."""
-    (image,) = pictures(3, [(224, 288)])
+    (image,) = images_made(3, [(224, 288)])
     big = image.repeat(2, 0).repeat(2, 1)
     caption, spans = "a dog and a cat", [[(0, 5)], [(10, 15)]]
     boxes = torch.tensor([[20.0, 30, 90, 100], [150, 60, 250, 200]])
@@ -230,18 +230,18 @@ def test_losses_of_pictures_use_half_open_boxes_of_the_given_image(nano: Glip, p
         assert float(large[name]) == pytest.approx(float(value), rel=0.02)
 
 
-def test_a_phrase_past_the_token_limit_leaves_its_box_without_tokens(nano: Glip, pictures) -> None:
+def test_a_phrase_past_the_token_limit_leaves_its_box_without_tokens(nano: Glip, images_made) -> None:
     caption = "word " * 300 + "dog"
     target = {"boxes": [[20, 30, 90, 100]], "phrase": [0]}
     with torch.no_grad():
-        losses = nano.losses(pictures(4, [(96, 96)]), [caption], [[[(1500, 1503)]]], [target], resize_to=None)
+        losses = nano.losses(images_made(4, [(96, 96)]), [caption], [[[(1500, 1503)]]], [target], resize_to=None)
     assert float(losses["loss_reg"]) > 0
     assert all(value.isfinite() for value in losses.values())
 
 
-def test_checkpointing_changes_no_gradient(pictures) -> None:
+def test_checkpointing_changes_no_gradient(images_made) -> None:
     glip = Glip.from_variant("glip-nano", seed=3)
-    image, caption = pictures(5, [(96, 128)]), ["a dog and a cat"]
+    image, caption = images_made(5, [(96, 128)]), ["a dog and a cat"]
     target = [([[20.0, 30, 90, 80]], [1])]
 
     def gradients() -> Tensor:

@@ -165,14 +165,14 @@ def test_assignment_and_targets(parity: Callable[[str], Case], name: str) -> Non
     anchors = torch.cat(pyramid_anchors(level_sizes(*padded)))
     for suffix in ("",) if name == "atss" else ("_0", "_1"):
         boxes = case["gt_boxes" + suffix]
-        place, owner = assign(boxes, padded)
+        anchor_index, box_index = assign(boxes, padded)
         expected = zip(case["positive_anchor" + suffix].tolist(), case["positive_gt" + suffix].tolist(), strict=True)
-        assert list(zip(place.tolist(), owner.tolist(), strict=True)) == sorted(expected)
+        assert list(zip(anchor_index.tolist(), box_index.tolist(), strict=True)) == sorted(expected)
         order = case["positive_anchor" + suffix].argsort()
-        assert torch.equal(anchors[place], case["positive_anchor_box" + suffix][order])
-        targets = encode_boxes(boxes[owner], anchors[place])
+        assert torch.equal(anchors[anchor_index], case["positive_anchor_box" + suffix][order])
+        targets = encode_boxes(boxes[box_index], anchors[anchor_index])
         assert worst(targets, case["positive_reg_target" + suffix][order]) < 1e-5
-        quality = centerness_target(anchors[place], decode(targets, anchors[place]))
+        quality = centerness_target(anchors[anchor_index], decode(targets, anchors[anchor_index]))
         assert worst(quality, case["positive_centerness_target" + suffix][order]) < 1e-5
 
 
@@ -222,7 +222,7 @@ def test_losses_and_gradients(parity: Callable[[str], Case], official: Callable[
 def test_big_models_give_the_same_alone_and_in_a_batch(
     parity: Callable[[str], Case], official: Callable[..., Glip], name: str
 ) -> None:
-    """Three pictures of one padded shape with captions of different lengths, together and one by one."""
+    """Three images of one padded shape with captions of different lengths, together and one by one."""
     case = parity(name)
     glip = official(case.meta["variant"], case.meta["seed"])
     first, other = case.arrays["image_0"], case.arrays[f"image_{len(case) - 1}"]
@@ -241,7 +241,7 @@ def test_big_models_give_the_same_alone_and_in_a_batch(
 def test_ground_returns_the_recorded_boxes_half_open(
     parity: Callable[[str], Case], official: Callable[..., Glip]
 ) -> None:
-    """From picture and caption. Both images of c_ground have the same padding alone as in their batch."""
+    """From image and caption. Both images of c_ground have the same padding alone as in their batch."""
     case = parity("c_ground")
     glip = official(case.meta["variant"], case.meta["seed"])
     images = [case.arrays[f"image_{i}"] for i in range(2)]

@@ -8,15 +8,17 @@ import numpy as np
 import torch
 
 from model.glip import Glip
-from model.losses import Choice, phrase_softmax
+from model.losses import PhraseTargets, phrase_softmax
 
 
 def test_each_anchor_chooses_among_the_phrases_of_its_own_image() -> None:
     logits = torch.randn(2, 10, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    first = Choice(torch.tensor([[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]]), torch.tensor([1, 0]))
-    second = Choice(torch.tensor([[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]), torch.tensor([0, 2]))
-    image, place, phrase = torch.tensor([0, 0, 1, 1]), torch.tensor([3, 5, 2, 7]), torch.tensor([1, 0, 0, 2])
-    loss = phrase_softmax(logits, image, place, phrase, [first, second])
+    first = PhraseTargets(torch.tensor([[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]]), torch.tensor([1, 0]))
+    second = PhraseTargets(
+        torch.tensor([[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]), torch.tensor([0, 2])
+    )
+    image, anchor_index, phrase = torch.tensor([0, 0, 1, 1]), torch.tensor([3, 5, 2, 7]), torch.tensor([1, 0, 0, 2])
+    loss = phrase_softmax(logits, image, anchor_index, phrase, [first, second])
 
     def expected(scores: list[float], own: int) -> float:
         return math.log(sum(math.exp(score) for score in scores)) - scores[own]
@@ -35,11 +37,11 @@ def test_each_anchor_chooses_among_the_phrases_of_its_own_image() -> None:
 
 def test_it_joins_the_losses_only_when_asked_for() -> None:
     glip = Glip.from_variant("glip-nano", seed=0)
-    picture = np.full((224, 256, 3), 90, np.uint8)
+    image = np.full((224, 256, 3), 90, np.uint8)
     text = ("a cup and a dog", [[(0, 5)], [(10, 15)]])
     boxes = {"boxes": torch.tensor([[40.0, 40.0, 120.0, 110.0]]), "phrase": torch.tensor([1])}
     nothing = {"boxes": torch.zeros(0, 4), "phrase": torch.zeros(0, dtype=torch.long)}
-    batch = ([picture, picture], [text[0], "no thing here"], [text[1], []], [boxes, nothing])
+    batch = ([image, image], [text[0], "no thing here"], [text[1], []], [boxes, nothing])
     plain = glip.losses(*batch)
     more = glip.losses(*batch, phrase_softmax=True)
     assert more.keys() - plain.keys() == {"loss_phrase_softmax"} and torch.isfinite(more["loss_phrase_softmax"])

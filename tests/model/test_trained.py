@@ -9,7 +9,7 @@ from model.anchors import pairwise_iou
 from model.checkpoint import packaged_weights
 from model.glip import Glip
 from stages.images import decode_rgb
-from stages.sources.scenes import draw_scene
+from stages.synthetic import draw_scene
 
 SCENES = 40
 

@@ -47,7 +47,7 @@ def marks(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def ray_of() -> Iterator[Callable[..., Any]]:
     """A RayExecutor by its options; the Ray of the last one is kept while the options stay the same."""
-    from pipeline.ray_executor import RayExecutor
+    from pipeline.execution.ray_pool import RayExecutor
 
     kept: list[tuple[dict[str, Any], RayExecutor]] = []
 

@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from toy_runs import make_config, run_toys
 
-from pipeline.executors import Executor, InlineExecutor
-from pipeline.storage import LocalStorage
+from pipeline.execution.inline import InlineExecutor
+from pipeline.run.task import Executor
+from pipeline.storage.local import LocalStorage
 
 CHANGES = ("_rename", "write", "delete", "delete_folder")  # of LocalStorage: all that happens to a run folder
 
@@ -64,7 +65,7 @@ def main() -> None:
     run, source, kind, crash = [*sys.argv[1:], "inline", "0"][:4] if len(sys.argv) == 3 else [*sys.argv[1:], "0"][:4]
     executor: Executor = InlineExecutor()
     if kind == "ray":
-        from pipeline.ray_executor import RayExecutor
+        from pipeline.execution.ray_pool import RayExecutor
 
         executor = RayExecutor(workers=2)
     if int(crash):

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from toys import PROJECT
 
-from pipeline.dispatch import Dispatch, Slot
-from pipeline.executors import Executor, InlineExecutor
-from pipeline.progress import Display
-from pipeline.runner import Report, Runner, Selection
-from pipeline.storage import open_storage
+from pipeline.execution.dispatch import Dispatch, Slot
+from pipeline.execution.inline import InlineExecutor
+from pipeline.run.progress import Display
+from pipeline.run.runner import Report, Runner, Selection
+from pipeline.run.task import Executor
+from pipeline.storage.open import open_storage
 from schemas.config import Config
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from pipeline.store_errors import StoreError
+from pipeline.storage.retry import StoreError
 from schemas.records import PAIRS, PHRASES, make_key
 from stages.stage import Counts, Files, Input, PartIO, PartResult, RowError, RunIO, Slice, UserError, reject_rows
 

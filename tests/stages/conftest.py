@@ -14,7 +14,7 @@ import pytest
 
 from schemas.config import Config
 from schemas.records import part_name, schema_of
-from stages.ingest import IngestStage
+from stages.ingest.stage import IngestStage
 from stages.stage import ImageRef, PartResult, RowError, Slice, SourceFile
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -83,10 +83,10 @@ class DiskIO:
     def create(self, path: str) -> Iterator[BinaryIO]:
         final = self.root / path
         final.parent.mkdir(parents=True, exist_ok=True)
-        draft = final.with_name(final.name + ".draft")
-        with open(draft, "wb") as file:
+        staged = final.with_name(final.name + ".draft")
+        with open(staged, "wb") as file:
             yield file
-        draft.rename(final)
+        staged.rename(final)
 
     def progress(self, pairs: int) -> None:
         self.done += pairs

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.stages.pictures import picture
+from tests.stages.image_files import image_file
 
 Member = tuple[str, bytes]
 
@@ -41,7 +41,7 @@ def sample(key: str, caption: str = "a red ball", image: bytes | None = None, **
     """jpg, txt and json of one sample."""
     data = json.dumps({"caption": caption, **record}).encode()
     return [
-        (f"{key}.jpg", picture() if image is None else image),
+        (f"{key}.jpg", image_file() if image is None else image),
         (f"{key}.txt", caption.encode()),
         (f"{key}.json", data),
     ]

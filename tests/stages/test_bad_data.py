@@ -20,12 +20,12 @@ from PIL import Image
 
 from schemas.reasons import REJECTED
 from stages.images import decode_rgb
-from stages.shard import ShardStage
+from stages.shard.stage import ShardStage
 from stages.stage import RowError
-from tests.stages import pictures
-from tests.stages.pictures import picture
+from tests.stages import image_files
+from tests.stages.image_files import image_file
+from tests.stages.shard.test_stage import samples, write_labels
 from tests.stages.tars import member, sample, tar, with_size, write
-from tests.stages.test_shard import samples, write_labels
 
 TRACE = Path(tempfile.gettempdir(), f"phrasebox-was-here-{os.getpid()}")
 
@@ -39,60 +39,63 @@ class Bomb:
 
 RED = Image.new("RGB", (24, 16), "red")
 IMAGES = {
-    "a plain JPEG": (picture(), ""),
-    "a progressive JPEG": (picture(progressive=True), ""),
-    "a CMYK JPEG": (picture(mode="CMYK"), ""),
-    "a grey JPEG": (picture(mode="L"), ""),
-    "a JPEG turned by its EXIF": (picture(orientation=6), ""),
-    "a JPEG with trailing data": (picture() + b"<script>" * 50, ""),
-    "two JPEGs in one file": (picture() + picture(), ""),
-    "a JPEG with a large comment": (pictures.save(RED, "JPEG", comment=b"x" * 60_000), ""),
-    "a PNG": (picture("PNG"), ""),
-    "a PNG named .jpg": (picture("PNG"), ""),
-    "an interlaced PNG": (picture("PNG", interlace=True), ""),
-    "a 16-bit grey PNG": (pictures.grey16(40_000), ""),
-    "a 16-bit colour PNG": (pictures.png(4, 4, 16, 2, (b"\0" + b"\x9c\x40\1\0\xff\xff" * 4) * 4), ""),
-    "a palette PNG": (picture("PNG", "P"), ""),
-    "a palette PNG with transparency": (pictures.save(RED.quantize(4), "PNG", transparency=0), ""),
-    "a PNG with alpha": (pictures.save(RED.convert("RGBA"), "PNG"), ""),
-    "a black and white PNG": (picture("PNG", "1"), ""),
+    "a plain JPEG": (image_file(), ""),
+    "a progressive JPEG": (image_file(progressive=True), ""),
+    "a CMYK JPEG": (image_file(mode="CMYK"), ""),
+    "a grey JPEG": (image_file(mode="L"), ""),
+    "a JPEG turned by its EXIF": (image_file(orientation=6), ""),
+    "a JPEG with trailing data": (image_file() + b"<script>" * 50, ""),
+    "two JPEGs in one file": (image_file() + image_file(), ""),
+    "a JPEG with a large comment": (image_files.save(RED, "JPEG", comment=b"x" * 60_000), ""),
+    "a PNG": (image_file("PNG"), ""),
+    "a PNG named .jpg": (image_file("PNG"), ""),
+    "an interlaced PNG": (image_file("PNG", interlace=True), ""),
+    "a 16-bit grey PNG": (image_files.grey16(40_000), ""),
+    "a 16-bit colour PNG": (image_files.png(4, 4, 16, 2, (b"\0" + b"\x9c\x40\1\0\xff\xff" * 4) * 4), ""),
+    "a palette PNG": (image_file("PNG", "P"), ""),
+    "a palette PNG with transparency": (image_files.save(RED.quantize(4), "PNG", transparency=0), ""),
+    "a PNG with alpha": (image_files.save(RED.convert("RGBA"), "PNG"), ""),
+    "a black and white PNG": (image_file("PNG", "1"), ""),
     "a PNG of one animation frame": (
-        pictures.png(1, 2, 8, 2, b"\0abc" * 2, pictures.png_chunk(b"acTL", b"\0\0\0\1\0\0\0\0")),
+        image_files.png(1, 2, 8, 2, b"\0abc" * 2, image_files.png_chunk(b"acTL", b"\0\0\0\1\0\0\0\0")),
         "image_too_small",
     ),
-    "a WebP": (picture("WEBP"), ""),
-    "a lossless WebP with alpha": (pictures.save(RED.convert("RGBA"), "WEBP", lossless=True), ""),
+    "a WebP": (image_file("WEBP"), ""),
+    "a lossless WebP with alpha": (image_files.save(RED.convert("RGBA"), "WEBP", lossless=True), ""),
     "no bytes": (b"", "empty_image"),
     "an HTML error page": (b"<!DOCTYPE html><title>403 Forbidden</title>", "not_an_image"),
     "zeros": (bytes(5000), "not_an_image"),
     "text": (b"not an image at all, only words", "not_an_image"),
     "a pickle": (pickle.dumps(Bomb()), "not_an_image"),
-    "a GIF": (picture("GIF"), "unsupported_format"),
-    "an animated GIF": (pictures.animated("GIF"), "unsupported_format"),
-    "a BMP": (picture("BMP"), "unsupported_format"),
-    "a TIFF": (picture("TIFF"), "unsupported_format"),
-    "an AVIF": (pictures.isobmff(b"avif"), "unsupported_format"),
-    "a HEIC": (pictures.isobmff(b"heic"), "unsupported_format"),
+    "a GIF": (image_file("GIF"), "unsupported_format"),
+    "an animated GIF": (image_files.animated("GIF"), "unsupported_format"),
+    "a BMP": (image_file("BMP"), "unsupported_format"),
+    "a TIFF": (image_file("TIFF"), "unsupported_format"),
+    "an AVIF": (image_files.isobmff(b"avif"), "unsupported_format"),
+    "a HEIC": (image_files.isobmff(b"heic"), "unsupported_format"),
     "a JPEG 2000": (b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(50), "unsupported_format"),
     "a JPEG XL": (b"\xff\x0a" + bytes(50), "unsupported_format"),
     "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "unsupported_format"),
     "a PDF": (b"%PDF-1.7 ...", "unsupported_format"),
-    "a lossless JPEG": (picture().replace(b"\xff\xc0", b"\xff\xc3", 1), "unsupported_format"),
-    "an animated PNG": (pictures.animated("PNG"), "animated_image"),
-    "an animated WebP": (pictures.animated("WEBP"), "animated_image"),
-    "a JPEG without its end": (picture()[:-10], "truncated_image"),
-    "a JPEG cut in the header": (picture()[:90], "truncated_image"),
-    "a JPEG of three bytes": (picture()[:3], "truncated_image"),
-    "a JPEG of height 0": (picture().replace(b"\x08\x00\x10\x00\x18", b"\x08\x00\x00\x00\x18", 1), "truncated_image"),
-    "a PNG without its end": (picture("PNG")[:-20], "truncated_image"),
-    "a PNG of width 0": (pictures.png(0, 4, 8, 2, b""), "truncated_image"),
-    "a PNG without pixels": (picture("PNG")[:33] + pictures.png_chunk(b"IEND", b""), "truncated_image"),
-    "a WebP cut short": (picture("WEBP")[:-30], "truncated_image"),
-    "a single pixel": (pictures.save(Image.new("RGB", (1, 1)), "PNG"), "image_too_small"),
-    "a line of one pixel": (pictures.save(Image.new("RGB", (500, 1)), "JPEG"), "image_too_small"),
-    "a decompression bomb": (pictures.bomb(), "image_too_large"),
+    "a lossless JPEG": (image_file().replace(b"\xff\xc0", b"\xff\xc3", 1), "unsupported_format"),
+    "an animated PNG": (image_files.animated("PNG"), "animated_image"),
+    "an animated WebP": (image_files.animated("WEBP"), "animated_image"),
+    "a JPEG without its end": (image_file()[:-10], "truncated_image"),
+    "a JPEG cut in the header": (image_file()[:90], "truncated_image"),
+    "a JPEG of three bytes": (image_file()[:3], "truncated_image"),
+    "a JPEG of height 0": (
+        image_file().replace(b"\x08\x00\x10\x00\x18", b"\x08\x00\x00\x00\x18", 1),
+        "truncated_image",
+    ),
+    "a PNG without its end": (image_file("PNG")[:-20], "truncated_image"),
+    "a PNG of width 0": (image_files.png(0, 4, 8, 2, b""), "truncated_image"),
+    "a PNG without pixels": (image_file("PNG")[:33] + image_files.png_chunk(b"IEND", b""), "truncated_image"),
+    "a WebP cut short": (image_file("WEBP")[:-30], "truncated_image"),
+    "a single pixel": (image_files.save(Image.new("RGB", (1, 1)), "PNG"), "image_too_small"),
+    "a line of one pixel": (image_files.save(Image.new("RGB", (500, 1)), "JPEG"), "image_too_small"),
+    "a decompression bomb": (image_files.bomb(), "image_too_large"),
     "a JPEG that claims 65,500 pixels a side": (
-        picture().replace(b"\x08\x00\x10\x00\x18", b"\x08\xff\xdc\xff\xdc", 1),
+        image_file().replace(b"\x08\x00\x10\x00\x18", b"\x08\xff\xdc\xff\xdc", 1),
         "image_too_large",
     ),
 }
@@ -123,7 +126,7 @@ def check(run, pairs, expected):
         return
     for pair in (pairs[0], pairs[-1]):
         assert (pair["caption"], pair["width"], pair["height"]) == ("a red ball", 24, 16)
-        assert run.image(pair) == picture() and pair["sha256"] == hashlib.sha256(picture()).hexdigest()
+        assert run.image(pair) == image_file() and pair["sha256"] == hashlib.sha256(image_file()).hexdigest()
 
 
 CAPTIONS = {
@@ -208,7 +211,7 @@ def test_json_lines(run, tmp_path, name):
 
 
 TEXT = (("odd.txt", b"a dog"),)
-JPG = (("odd.jpg", picture()),)
+JPG = (("odd.jpg", image_file()),)
 BIG = member("odd.jpg", bytes(3000))
 TARS = {
     "no .txt but a .json": ([*JPG, ("odd.json", b'{"caption": "x"}')], ""),
@@ -221,12 +224,12 @@ TARS = {
     "a .txt that is not UTF-8": ([*JPG, ("odd.txt", b"caf\xe9")], "caption_not_text"),
     "a .txt of 5 MB": ([*JPG, ("odd.txt", b"x" * 5_000_000)], "caption_too_large"),
     "no image": ([*TEXT, ("odd.json", b"{}")], "missing_image"),
-    "an image in capitals": ([("odd.JPG", picture()), *TEXT], ""),
-    "an image named .jpeg": ([("odd.jpeg", picture()), *TEXT], ""),
-    "a .gif": ([("odd.gif", picture("GIF")), *TEXT], "unsupported_format"),
+    "an image in capitals": ([("odd.JPG", image_file()), *TEXT], ""),
+    "an image named .jpeg": ([("odd.jpeg", image_file()), *TEXT], ""),
+    "a .gif": ([("odd.gif", image_file("GIF")), *TEXT], "unsupported_format"),
     "a pickle beside it": ([*JPG, *TEXT, ("odd.pkl", pickle.dumps(Bomb())), ("odd.pyd", pickle.dumps(Bomb()))], ""),
-    "a JPEG named .png": ([("odd.png", picture()), *TEXT], ""),
-    "a mask beside it": ([*JPG, ("odd.seg.png", picture("PNG")), *TEXT], ""),
+    "a JPEG named .png": ([("odd.png", image_file()), *TEXT], ""),
+    "a mask beside it": ([*JPG, ("odd.seg.png", image_file("PNG")), *TEXT], ""),
     "a symbolic link": ([member("odd.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"), *TEXT], "unsafe_member"),
     "a hard link": ([member("odd.jpg", type=tarfile.LNKTYPE, linkname="0.jpg"), *TEXT], "unsafe_member"),
     "a device": ([member("odd.jpg", type=tarfile.CHRTYPE), *TEXT], "unsafe_member"),
@@ -271,7 +274,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_names_stay_names(run, tmp_path, name):
     members = [
-        member(f"{name}.jpg", picture(), tarfile.GNU_FORMAT),
+        member(f"{name}.jpg", image_file(), tarfile.GNU_FORMAT),
         member(f"{name}.txt", b"a dog", tarfile.GNU_FORMAT),
     ]
     pairs = run.ingest(source=write(tmp_path / "in/a.tar", tar(*sample("0"), *members, *sample("1"))))

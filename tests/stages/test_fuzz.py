@@ -13,19 +13,26 @@ from hypothesis import strategies as st
 from schemas.config import IngestConfig
 from schemas.reasons import REJECTED
 from stages.images import decode_rgb, inspect
-from stages.sources import delimited, json_lines
-from stages.sources.json_stream import stream
-from stages.sources.samples import index_tar
-from stages.sources.tar import Damage, scan
-from stages.sources.text import check_caption, storable
+from stages.ingest import delimited, json_lines
+from stages.ingest.json_stream import stream
+from stages.ingest.samples import index_tar
+from stages.ingest.tar import Damage, scan
+from stages.ingest.text import check_caption, storable
 from stages.stage import RowError, UserError
-from tests.stages import pictures
-from tests.stages.pictures import picture
+from tests.stages import image_files
+from tests.stages.image_files import image_file
 from tests.stages.tars import sample, tar
 
 bounded = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 WHOLE = tar(*sample("0"), *sample("1"), ("2.txt", b"x" * 700))
-IMAGES = [picture(), picture("PNG"), picture("WEBP"), picture(orientation=5), picture("PNG", "P"), pictures.grey16(9)]
+IMAGES = [
+    image_file(),
+    image_file("PNG"),
+    image_file("WEBP"),
+    image_file(orientation=5),
+    image_file("PNG", "P"),
+    image_files.grey16(9),
+]
 TABLE = b'caption,url\n"a ""quoted""\nline",http://x\nplain,http://y\n'
 LINES = b'{"caption": "a dog", "image": null}\n{"caption": "\\u00fc", "x": [1, {}]}\n'
 COCO = json.dumps({"images": [{"id": 1}], "annotations": [{"caption": "ü"}, {"a": []}], "n": 1}).encode()

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from stages.image_headers import exif_orientation
 from stages.images import decode_rgb, inspect, sniff
 from stages.stage import RowError
-from tests.stages import pictures
-from tests.stages.pictures import HEIGHT, WIDTH, picture, pixels
+from tests.stages import image_files
+from tests.stages.image_files import HEIGHT, WIDTH, image_file, pixels
 
 LIMIT = 1_000_000
 
@@ -26,7 +26,7 @@ def reason(data, call=decode_rgb):
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(9))
 def test_upright_as_pillow_turns_them(format, orientation):
-    data = picture(format, orientation=orientation)
+    data = image_file(format, orientation=orientation)
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     found = decode_rgb(data, LIMIT)
@@ -41,17 +41,17 @@ def test_upright_as_pillow_turns_them(format, orientation):
 @pytest.mark.parametrize(
     "data",
     [
-        picture("JPEG", "CMYK"),
-        picture("JPEG", "L"),
-        picture("JPEG", progressive=True),
-        picture("PNG", "L"),
-        picture("PNG", "1"),
-        picture("PNG", "P"),
-        picture("PNG", interlace=True),
-        picture("WEBP", lossless=True),
-        picture() + b"trailing data \xff\xd8\xff",
-        picture("PNG") + b"\0" * 100,
-        picture("WEBP") + b"more",
+        image_file("JPEG", "CMYK"),
+        image_file("JPEG", "L"),
+        image_file("JPEG", progressive=True),
+        image_file("PNG", "L"),
+        image_file("PNG", "1"),
+        image_file("PNG", "P"),
+        image_file("PNG", interlace=True),
+        image_file("WEBP", lossless=True),
+        image_file() + b"trailing data \xff\xd8\xff",
+        image_file("PNG") + b"\0" * 100,
+        image_file("WEBP") + b"more",
     ],
 )
 def test_what_decodes_to_rgb_comes_through(data):
@@ -65,28 +65,30 @@ def test_what_decodes_to_rgb_comes_through(data):
 
 
 def test_cmyk_keeps_its_colours():
-    assert np.abs(decode_rgb(picture("JPEG", "CMYK", quality=95), LIMIT)[2, 2].astype(int) - pixels()[2, 2]).max() < 12
+    assert (
+        np.abs(decode_rgb(image_file("JPEG", "CMYK", quality=95), LIMIT)[2, 2].astype(int) - pixels()[2, 2]).max() < 12
+    )
 
 
 def test_sixteen_bits_keep_their_high_byte():
-    assert decode_rgb(pictures.grey16(0x80FF), LIMIT).tolist() == [[[0x80] * 3] * 4] * 4
+    assert decode_rgb(image_files.grey16(0x80FF), LIMIT).tolist() == [[[0x80] * 3] * 4] * 4
     row = b"\0" + struct.pack(">HHH", 0x1234, 0xFFFF, 0x0001) * 2
-    assert decode_rgb(pictures.png(2, 2, 16, 2, row * 2), LIMIT)[0, 0].tolist() == [0x12, 0xFF, 0x00]
+    assert decode_rgb(image_files.png(2, 2, 16, 2, row * 2), LIMIT)[0, 0].tolist() == [0x12, 0xFF, 0x00]
 
 
 def test_transparency_is_laid_over_white():
     image = Image.fromarray(pixels()).convert("RGBA")
     image.putalpha(0)
-    assert (decode_rgb(pictures.save(image, "PNG"), LIMIT) == 255).all()
+    assert (decode_rgb(image_files.save(image, "PNG"), LIMIT) == 255).all()
     image.putalpha(128)
     expected = (pixels()[0, 0] * (128 / 255) + 255 * (127 / 255)).round()
-    assert np.abs(decode_rgb(pictures.save(image, "PNG"), LIMIT)[0, 0] - expected).max() <= 1
+    assert np.abs(decode_rgb(image_files.save(image, "PNG"), LIMIT)[0, 0] - expected).max() <= 1
     palette = Image.fromarray(pixels()).quantize(4)
-    found = decode_rgb(pictures.save(palette, "PNG", transparency=palette.getpixel((0, 0))), LIMIT)
+    found = decode_rgb(image_files.save(palette, "PNG", transparency=palette.getpixel((0, 0))), LIMIT)
     assert found[0, 0].tolist() == [255, 255, 255]
     assert found[0, -1].tolist() == pixels()[0, -1].tolist()
     grey = Image.fromarray(pixels()).convert("LA")
-    assert (decode_rgb(pictures.save(grey, "WEBP", lossless=True), LIMIT)[0, 0] == grey.getpixel((0, 0))[0]).all()
+    assert (decode_rgb(image_files.save(grey, "WEBP", lossless=True), LIMIT)[0, 0] == grey.getpixel((0, 0))[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -95,23 +97,23 @@ def test_transparency_is_laid_over_white():
         (b"", "empty_image"),
         (b"<html>404 not found</html>", "not_an_image"),
         (bytes(1000), "not_an_image"),
-        (picture("GIF"), "unsupported_format"),
-        (pictures.animated("GIF"), "unsupported_format"),
-        (picture("BMP"), "unsupported_format"),
-        (picture("TIFF"), "unsupported_format"),
-        (pictures.isobmff(b"avif"), "unsupported_format"),
-        (pictures.isobmff(b"heic"), "unsupported_format"),
+        (image_file("GIF"), "unsupported_format"),
+        (image_files.animated("GIF"), "unsupported_format"),
+        (image_file("BMP"), "unsupported_format"),
+        (image_file("TIFF"), "unsupported_format"),
+        (image_files.isobmff(b"avif"), "unsupported_format"),
+        (image_files.isobmff(b"heic"), "unsupported_format"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "unsupported_format"),
-        (pictures.animated("PNG"), "animated_image"),
-        (pictures.animated("WEBP"), "animated_image"),
-        (pictures.bomb(), "image_too_large"),
-        (picture()[:-2], "truncated_image"),
-        (picture()[:100], "truncated_image"),
-        (picture()[:3], "truncated_image"),
-        (picture("PNG")[:-12], "truncated_image"),
-        (picture("PNG")[:20], "truncated_image"),
-        (picture("WEBP")[:-8], "truncated_image"),
-        (picture("WEBP")[:16], "truncated_image"),
+        (image_files.animated("PNG"), "animated_image"),
+        (image_files.animated("WEBP"), "animated_image"),
+        (image_files.bomb(), "image_too_large"),
+        (image_file()[:-2], "truncated_image"),
+        (image_file()[:100], "truncated_image"),
+        (image_file()[:3], "truncated_image"),
+        (image_file("PNG")[:-12], "truncated_image"),
+        (image_file("PNG")[:20], "truncated_image"),
+        (image_file("WEBP")[:-8], "truncated_image"),
+        (image_file("WEBP")[:16], "truncated_image"),
     ],
 )
 def test_reasons_are_the_same_with_and_without_decoding(data, expected):
@@ -119,16 +121,16 @@ def test_reasons_are_the_same_with_and_without_decoding(data, expected):
 
 
 def test_a_bomb_is_refused_from_its_header():
-    data = pictures.bomb()
+    data = image_files.bomb()
     assert len(data) < 100_000
     assert reason(data) == "image_too_large"
-    assert decode_rgb(picture(), WIDTH * HEIGHT).size
+    assert decode_rgb(image_file(), WIDTH * HEIGHT).size
     with pytest.raises(RowError, match="image_too_large"):
-        decode_rgb(picture(), WIDTH * HEIGHT - 1)
+        decode_rgb(image_file(), WIDTH * HEIGHT - 1)
 
 
 def test_damage_that_only_decoding_finds():
-    whole = bytearray(picture("PNG"))
+    whole = bytearray(image_file("PNG"))
     start = whole.index(b"IDAT") + 4
     whole[start + 3 : start + 20] = bytes(17)
     assert inspect(bytes(whole), LIMIT).width == WIDTH
@@ -136,23 +138,23 @@ def test_damage_that_only_decoding_finds():
 
 
 def test_a_thumbnail_in_the_exif_is_not_taken_for_the_end():
-    thumbnail = picture()
+    thumbnail = image_file()
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + thumbnail
     app1 = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
-    whole = picture()
+    whole = image_file()
     data = whole[:2] + app1 + whole[2:]
     assert inspect(data, LIMIT).width == WIDTH
     assert reason(data[:-40]) == "truncated_image"
 
 
 def test_the_end_marker_of_a_scan_is_found_before_trailing_data_that_looks_like_images():
-    data = picture() + picture()
+    data = image_file() + image_file()
     assert decode_rgb(data, LIMIT).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_png_orientation_after_the_pixels():
-    exif = pictures.png_chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
-    whole = picture("PNG")
+    exif = image_files.png_chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+    whole = image_file("PNG")
     data = whole[:-12] + exif + whole[-12:]
     assert inspect(data, LIMIT).orientation == 6
     assert decode_rgb(data, LIMIT).shape == (WIDTH, HEIGHT, 3)
@@ -175,7 +177,7 @@ def test_a_broken_exif_block_turns_nothing(block):
 
 
 def test_names_do_not_decide():
-    assert [sniff(picture(f)) for f in ("JPEG", "PNG", "WEBP", "GIF")] == ["jpg", "png", "webp", "GIF"]
+    assert [sniff(image_file(f)) for f in ("JPEG", "PNG", "WEBP", "GIF")] == ["jpg", "png", "webp", "GIF"]
 
 
 def test_real_photos_agree_with_pillow(shared):

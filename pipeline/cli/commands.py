@@ -1,0 +1,250 @@
+"""What the commands do, below the command line. Those that end with another exit code than 0 raise typer.Exit."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from pipeline.execution.inline import InlineExecutor
+from pipeline.run import rounds
+from pipeline.run.config import CONFIG, dump, load_config, resolve
+from pipeline.run.dry_run import dry_run
+from pipeline.run.lock import RunLock
+from pipeline.run.plan import read_plan
+from pipeline.run.progress import make_display, printable
+from pipeline.run.runner import Report, Runner, Selection, settings_of
+from pipeline.run.state import RunState
+from pipeline.run.summary import summary
+from pipeline.run.task import Executor
+from pipeline.storage.base import Storage
+from pipeline.storage.open import open_storage
+from schemas.config import Config
+from stages import STAGES, load_stage
+from stages.stage import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a command runs its stages; nothing of it enters a fingerprint."""
+
+    workers: int | None = None
+    address: str | None = None
+    inline: bool = False
+    parts: str | None = None
+    dry_run: bool = False
+    force: bool = False
+    deadline: float = 3600.0
+    verbose: bool = False
+
+
+def project() -> list[type[Any]]:
+    return [load_stage(name) for name in STAGES]
+
+
+def run_stages(
+    file: str | None, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
+) -> None:
+    """Runs the stages from `first` to `last` (None: all)."""
+    run_config(load_config(file, settings, run), stage_names(first, last), options)
+
+
+def run_rounds(
+    file: str, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
+) -> None:
+    """The same, and the later rounds that the config asks for, whole up to `last`, where this call trains a student."""
+    config = load_config(file, settings, run)
+    names = stage_names(first, last)
+    following = [rounds.config_of(config, number) for number in range(2, config.rounds + 1) if "train" in names]
+    run_config(config, names, options)
+    for number, later in enumerate(following, 2):
+        say(f"round {number} of {config.rounds}: {later.run}")
+        if options.dry_run and not rounds.has_teacher(later):
+            say("  to be made with the student of the round before, which is not there yet")
+            return
+        if not options.dry_run:
+            rounds.inherit(open_storage(config.run), open_storage(later.run))
+        run_config(later, stage_names(None, last), options)
+
+
+def run_config(config: Config, names: Sequence[str], options: Options) -> None:
+    parts = parse_parts(options.parts)
+    every = project()
+    selection = Selection([stage for stage in every if stage.name in names], parts, options.force)
+    starting = any(hasattr(stage, "plan") for stage in selection.stages) or selection.alone
+    storage = open_storage(config.run) if starting else existing_run(config.run)
+    config = resolve(config, every, selection.stages)
+    if options.dry_run:
+        show_plan(storage, config, every, selection, options)
+    else:
+        execute(storage, config, every, selection, options)
+
+
+def execute(
+    storage: Storage, config: Config, every: Sequence[type[Any]], selection: Selection, options: Options
+) -> None:
+    with make_executor(options) as executor:
+        report = Runner(storage, config, every, executor, make_display(storage, options.verbose)).run(selection)
+    finish(report)
+
+
+def retry(run: str, reason: str, options: Options) -> None:
+    """Makes the parts again in which a row was rejected for this reason, and what lies downstream of what changes."""
+    from pipeline.run.edit import parts_with_reason
+
+    state = run_state(run)
+    again = parts_with_reason(state, reason)
+    if not again:
+        say(f"{run}: no row was rejected as {reason}")
+        return
+    say(*(f"{stage}: {len(parts):,} parts with {reason}" for stage, parts in again.items()))
+    stages = started(state)
+    first = min(stages.index(stage) for stage in stages if stage.name in again)
+    execute(state.storage, state.config, state.stages, Selection(stages[first:], again=again, replan=False), options)
+
+
+def remove(run: str, ids_file: str, options: Options) -> None:
+    """Takes pairs out of every stage down to the shards and the report, and keeps a record of it in the run."""
+    from pipeline.run.edit import note_removal, read_ids
+
+    state = run_state(run)
+    try:
+        with open(ids_file, encoding="utf-8") as file:
+            ids = read_ids(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--source-ids {ids_file}: cannot be read ({error})") from None
+    with RunLock(state.storage):
+        where = note_removal(state.storage, list(state.plan), ids)
+    parts = {part for found in where.values() for part in found}
+    absent = [source_id for source_id, found in where.items() if not found]
+    say(f"{len(ids) - len(absent):,} of {len(ids):,} ids are in this run, in {len(parts):,} parts")
+    if absent:
+        more = ", ..." if len(absent) > 5 else ""
+        say(f"not here, and kept out from now on: {', '.join(absent[:5])}{more}")
+    stages = [stage for stage in started(state) if stage.kind != "job"]
+    jobs = [stage.name for stage in started(state) if stage.kind == "job"]
+    if parts and jobs:
+        say(f"made from the pairs as they were, until you run them again: {', '.join(jobs)}")
+    fresh = run_state(run)
+    execute(fresh.storage, fresh.config, fresh.stages, Selection(stages, parts, replan=False), options)
+
+
+def started(state: RunState) -> list[type[Any]]:
+    """The stages that have made something in this run, in their order."""
+    return [stage for stage in state.stages if state.records(stage)]
+
+
+def run_state(run: str, trust_index: bool = True) -> RunState:
+    """An existing run as it stands, with its own config."""
+    storage = existing_run(run)
+    config = load_config(None, (), run)
+    return RunState(storage, project(), config, read_plan(storage), trust_index=trust_index)
+
+
+def show_plan(
+    storage: Storage, config: Config, every: Sequence[type[Any]], selection: Selection, options: Options
+) -> None:
+    runner = Runner(storage, config, every, InlineExecutor(), make_display(storage, options.verbose))
+    plan = runner.plan(selection, read_plan(storage))
+    state = RunState(storage, every, config, plan, settings_of(selection.stages, config))
+    say(*dry_run(state, selection, 1 if options.inline else options.workers or os.cpu_count() or 1))
+
+
+def make_executor(options: Options) -> Executor:
+    if options.inline:
+        return InlineExecutor()
+    from pipeline.execution.ray_pool import RayExecutor
+
+    return RayExecutor(options.workers, options.address, options.deadline, options.verbose)
+
+
+def finish(report: Report) -> None:
+    if not report.failed and not report.waiting:
+        if not any(report.made.values()):
+            say("nothing to be done: everything is committed")
+        say(*summary(report.state))
+        return
+    if report.failed:
+        named = "; ".join(failure.where for failure in report.failed[:20])
+        more = f" and {len(report.failed) - 20} more" if len(report.failed) > 20 else ""
+        complain(f"failed: {named}{more}; the next run tries again")
+    if report.waiting:
+        waiting = ", ".join(f"{stage} ({count:,})" for stage, count in report.waiting.items())
+        complain(f"not made, because what they need is not there: {waiting}")
+    raise typer.Exit(1)
+
+
+def verify_run(run: str, quick: bool, workers: int | None) -> None:
+    from pipeline.run.verify import label, verify
+
+    verdict = verify(run_state(run, trust_index=False), quick, workers or os.cpu_count() or 1)
+    for problem in verdict.problems:
+        complain(label(problem))
+    checked = ", ".join(f"{stage} {count:,}" for stage, count in verdict.checked.items())
+    if verdict.problems:
+        broken = {(problem.stage, problem.part) for problem in verdict.problems}
+        complain(f"{len(broken):,} broken parts; `phrasebox STAGE --run {run} --parts N --force` makes a part again")
+        raise typer.Exit(1)
+    say(f"{run}: all in order ({checked or 'nothing committed yet'})")
+
+
+def show_status(run: str, as_json: bool) -> None:
+    from pipeline.run import status
+
+    found = status.run_status(existing_run(run), project())
+    say(*([status.as_json(found)] if as_json else status.as_lines(found)))
+
+
+def show_config(file: str | None, settings: Sequence[str], run: str | None) -> None:
+    say(dump(resolve(load_config(file, settings, run), project(), [])).rstrip())
+
+
+def existing_run(run: str) -> Storage:
+    """Raises UserError for a folder that is no run."""
+    storage = open_storage(run)
+    if not storage.exists(CONFIG) and not storage.exists("plan.json"):
+        raise UserError(f"{run}: no run here (neither {CONFIG} nor plan.json); give the run folder of an earlier run")
+    return storage
+
+
+def stage_names(first: str | None, last: str | None) -> list[str]:
+    names = list(STAGES)
+    for option, name in (("--from", first), ("--until", last)):
+        if name is not None and name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(names)}"
+            raise UserError(f"{option} {name}: no such stage; {hint}")
+    start = names.index(first) if first else 0
+    stop = names.index(last) + 1 if last else len(names)
+    if start >= stop:
+        raise UserError(f"--from {first} --until {last}: {last} comes before {first}")
+    return names[start:stop]
+
+
+def parse_parts(text: str | None) -> frozenset[int] | None:
+    """`0-9,12` -> the numbers. Raises UserError."""
+    if text is None:
+        return None
+    parts: set[int] = set()
+    for piece in text.split(","):
+        low, dash, high = (half.strip() for half in piece.partition("-"))
+        if not low.isdigit() or (dash and not high.isdigit()) or len(low + high) > 14:
+            raise UserError(f"--parts {text}: expected numbers and ranges, for example 0-9,12")
+        parts.update(range(int(low), int(high if dash else low) + 1))
+    return frozenset(parts)
+
+
+def say(*lines: str) -> None:
+    """Results go to stdout."""
+    for line in lines:
+        sys.stdout.write(printable(line) + "\n")
+
+
+def complain(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"phrasebox: {printable(line)}\n")

@@ -1,0 +1,102 @@
+"""`phrasebox teacher`: released checkpoints, fetched and turned into safetensors."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+from pathlib import Path
+
+from pipeline.cli.commands import say
+from stages.stage import UserError
+
+HUB = "GLIPModel/GLIP"  # on the Hugging Face hub
+RELEASED = {
+    "glip-t-a": "glip_a_tiny_o365.pth",
+    "glip-t-b": "glip_tiny_model_o365.pth",
+    "glip-t-c": "glip_tiny_model_o365_goldg.pth",
+    "glip-t": "glip_tiny_model_o365_goldg_cc_sbu.pth",
+    "glip-l": "glip_large_model.pth",
+}
+SHA256: dict[str, str] = {}  # by file name, once known; until then what the hub says
+OF_THIS_MACHINE = {  # errors that no other network would mend
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+}  # fmt: skip
+
+
+def convert(variant: str, source: str, target: str) -> None:
+    """A .pth in the official layout (loaded with weights_only=True) becomes a .safetensors that fits the variant."""
+    from model.checkpoint import WeightsError
+    from model.glip import Glip
+    from model.variants import VARIANTS
+
+    if variant not in VARIANTS:
+        raise UserError(f"teacher convert: no variant {variant!r}; there are {', '.join(sorted(VARIANTS))}")
+    if not target.endswith(".safetensors"):
+        raise UserError(f"{target}: the name of the file to write must end in .safetensors")
+    try:
+        Glip.from_file(variant, source).save(target)
+    except (WeightsError, OSError) as error:
+        raise UserError(f"teacher convert: {error}") from None
+    say(f"{target}: use it with --set label.teacher={variant} --set label.weights={target}")
+
+
+def pull(variant: str, folder: str) -> None:
+    """Fetches a released checkpoint; a download that was broken off goes on where it stopped, also in a later run."""
+    if variant not in RELEASED:
+        raise UserError(f"teacher pull: no released {variant!r}; there are {', '.join(RELEASED)}")
+    name = RELEASED[variant]
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of every attempt
+    try:
+        path = _download(name, Path(folder))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
+            raise UserError(f"teacher pull: {name} cannot be kept in {folder}: {error}") from None
+        if not _is_network(error):
+            raise
+        text = f"the hub cannot be reached or does not give the file ({type(error).__name__})"
+        raise UserError(
+            f"teacher pull: {text}; get {name} of {HUB} elsewhere and give its path as label.weights"
+        ) from None
+    say(f"{path}: use it with --set label.teacher={variant} --set label.weights={path}")
+
+
+def _download(name: str, folder: Path) -> Path:
+    """The file in the folder, checked. What has arrived of it lies in `NAME.part` until it is whole.
+
+    The hub's own client keeps nothing of a download that was killed, so only its parts are used here.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+
+    facts = get_hf_file_metadata(hf_hub_url(HUB, name))
+    expected = SHA256.get(name) or facts.etag or ""
+    target, part = folder / name, folder / f"{name}.part"
+    if target.exists() and target.stat().st_size == facts.size:
+        _check(target, expected)
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(part, "ab") as file:
+        if facts.size is not None and file.tell() > facts.size:  # of another file
+            file.truncate(0)
+        http_get(facts.location, file, resume_size=file.tell(), expected_size=facts.size, displayed_filename=name)
+    _check(part, expected)
+    part.replace(target)
+    return target
+
+
+def _check(path: Path, expected: str) -> None:
+    """Large files carry their sha256 as the hub's etag. One that differs is deleted, and a UserError says so."""
+    from model.checkpoint import sha256
+
+    if re.fullmatch("[0-9a-f]{64}", expected) and sha256(path) != expected:
+        path.unlink()
+        raise UserError(
+            f"teacher pull: {path.name} arrived damaged (another sha256 than known) and was deleted; try again"
+        )
+
+
+def _is_network(error: Exception) -> bool:
+    """No connection, no answer, or a refusal of the hub: nothing that this program could mend."""
+    modules = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "huggingface_hub"}
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in modules

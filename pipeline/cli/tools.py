@@ -1,0 +1,89 @@
+"""Commands beside the stages: looking into a run, writing it for other tools, fetching teachers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import RunFolder
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the program."""
+    app.command("export", help="Write a run's boxes for other tools: COCO, ODVG, GRIT, MDETR, Label Studio, ...")(
+        export
+    )
+    app.command("show", help="Images of single samples with their boxes, as PNG files.")(show)
+    app.command("query", help="SQL over a run: pairs, phrases, labels, pseudo, rejects and flat views.")(query)
+    teacher = typer.Typer(help="Released GLIP checkpoints: convert, pull.", rich_markup_mode=None)
+    teacher.command("convert", help="Turn an official .pth into .safetensors.")(convert)
+    teacher.command("pull", help="Fetch a released checkpoint from the hub.")(pull)
+    app.add_typer(teacher, name="teacher")
+
+
+def export(
+    run: RunFolder,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, "
+            "fiftyone, or card (README.md of the shards).",
+        ),
+    ],
+    out: Annotated[str | None, typer.Option("--out", help="The folder to write to [RUN/export-FORMAT].")] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option("--min-score", min=0.0, max=1.0, help="All labelled boxes above it [those that the filter kept]."),
+    ] = None,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Copy the images, too.")] = True,
+) -> None:
+    from pipeline.cli.views import export_run
+
+    export_run(run, format_, out, min_score, images)
+
+
+def show(
+    run: RunFolder,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys of 12 digits.")] = None,
+    phrase: Annotated[str | None, typer.Option("--phrase", help="Samples in which this phrase has a box.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many with --phrase.")] = 12,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.0, max=1.0, help="All labelled boxes above it [those that the filter kept]."),
+    ] = None,
+    out: Annotated[str, typer.Option("--out", help="The folder to write to.")] = ".",
+) -> None:
+    from pipeline.cli.views import show_samples
+
+    show_samples(run, keys or [], phrase, limit, threshold, out)
+
+
+def query(
+    run: RunFolder,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="DuckDB's dialect.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+) -> None:
+    from pipeline.cli.views import query_run
+
+    query_run(run, sql, csv)
+
+
+def convert(
+    variant: Annotated[str, typer.Argument(help="glip-t-a, glip-t-b, glip-t-c, glip-t or glip-l.")],
+    source: Annotated[str, typer.Argument(help="The .pth file.")],
+    target: Annotated[str, typer.Argument(help="The .safetensors file to write.")],
+) -> None:
+    from pipeline.cli import teacher
+
+    teacher.convert(variant, source, target)
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help="glip-t-a, glip-t-b, glip-t-c, glip-t or glip-l.")],
+    out: Annotated[str, typer.Option("--out", help="The folder to put it in.")] = ".",
+) -> None:
+    from pipeline.cli import teacher
+
+    teacher.pull(name, out)

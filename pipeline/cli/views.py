@@ -1,0 +1,108 @@
+"""Commands that look at a run and change nothing in it: export, show, query, and the comparison of two runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO
+
+from pipeline.cli.commands import existing_run, say
+from pipeline.run.config import load_config
+from pipeline.run.plan import read_plan
+from pipeline.run.progress import printable
+from pipeline.storage.files import RunFiles
+from pipeline.storage.open import open_folder
+from stages.stage import UserError
+
+SHOWN_ROWS = 10_000  # of a query on a terminal; a pipe gets all
+
+
+def read_run(run: str) -> RunFiles:
+    storage = existing_run(run)
+    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None)
+
+
+def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
+    """Creates files in a folder, each complete under its name or not at all."""
+    return RunFiles(open_folder(folder), [], "draft", lambda done, total, message: None).create
+
+
+def export_run(run: str, format: str, out: str | None, min_score: float | None, images: bool) -> None:
+    from stages.export.formats import export
+
+    target = out or ("shards" if format == "card" else f"export-{format}")
+    folder = out or f"{run.rstrip('/')}/{target}"
+    made = export(
+        read_run(run), format, into(folder), config=load_config(None, (), run), min_score=min_score, images=images
+    )
+    say(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
+
+
+def show_samples(
+    run: str, keys: Sequence[str], phrase: str | None, limit: int, threshold: float | None, out: str
+) -> None:
+    """Writes OUT/KEY.png for each sample, and its caption, phrases and boxes to stdout."""
+    from stages.inspect.show import show
+
+    create = into(out)
+    for shown in show(read_run(run), keys, phrase, limit, threshold):
+        say(*shown.lines)
+        if shown.png is not None:
+            with create(f"{shown.key}.png") as file:
+                file.write(shown.png)
+            say(f"{out}/{shown.key}.png", "")
+
+
+def query_run(run: str, sql: str, csv: bool) -> None:
+    """A table on a terminal, tab-separated values (or `--csv`) elsewhere."""
+    from stages.inspect.query import query
+
+    existing_run(run)
+    names, rows = query(run, sql)
+    if sys.stdout.isatty() and not csv:
+        _table(names, rows)
+        return
+    import csv as csv_module
+
+    writer = csv_module.writer(sys.stdout, delimiter="," if csv else "\t", lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+
+
+def _table(names: list[str], rows: object) -> None:
+    from itertools import islice
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for name in names:
+        table.add_column(Text(name))
+    listed = list(islice(rows, SHOWN_ROWS + 1))  # type: ignore[call-overload]
+    for row in listed[:SHOWN_ROWS]:
+        table.add_row(*(Text("" if value is None else printable(str(value))) for value in row))
+    Console().print(table)
+    if len(listed) > SHOWN_ROWS:
+        say(f"... and more: the first {SHOWN_ROWS:,} rows are shown; send the output to a file for all of them")
+
+
+def compare(run: str, against: str, out: str | None) -> None:
+    """Writes the comparison page, to RUN/comparisons/NAME unless told otherwise."""
+    from stages.audit.compare import compare_runs
+
+    if os.path.abspath(run) == os.path.abspath(against):
+        raise UserError(f"--against {against}: that is the run itself; name another audited run")
+    config, other_config = (load_config(None, (), folder) for folder in (run, against))
+    name = against.rstrip("/").rpartition("/")[2] or "run"
+    folder = out or f"{run.rstrip('/')}/comparisons/{name}"
+    changes = compare_runs(read_run(run), read_run(against), config, other_config, into(folder))
+    for figure, change in changes.items():
+        say(f"  {figure:20} {rounded(change['before'])} -> {rounded(change['after'])}")
+    say(f"{folder}/index.html")
+
+
+def rounded(figure: Any) -> str:
+    return f"{figure:.4g}" if isinstance(figure, float) else str(figure)

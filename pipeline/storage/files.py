@@ -1,0 +1,205 @@
+"""What a stage sees of the storage: `PartFiles` for one attempt at one part, `RunFiles` for reduce stages and jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pipeline.storage.base import Storage
+from pipeline.storage.images import image_bytes
+from pipeline.storage.object_store import filesystem, open_with_retries
+from pipeline.storage.retry import retry
+from pipeline.storage.staged import StagedFile
+from pipeline.storage.uri import is_remote, local_path
+from schemas.commit import FileEntry
+from schemas.records import DATASETS, part_name, schema_of
+from stages.stage import ImageRef, RowError, Slice, SourceFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Beat = Callable[[int, int, str], None]  # done, total (0: unknown), message
+
+
+class SourceFiles:
+    """The `Files` protocol of stages: reading sources and images."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def list_source(self, uri: str) -> list[SourceFile]:
+        if is_remote(uri):
+            return retry(lambda: _list_remote(uri), uri)
+        path = Path(local_path(uri))
+        if path.is_file():
+            return [SourceFile(uri, path.stat().st_size)]
+        if not path.is_dir():
+            raise FileNotFoundError(uri)
+        found = (file for file in path.rglob("*") if file.is_file())
+        base = uri.rstrip("/")
+        return sorted(
+            (SourceFile(f"{base}/{file.relative_to(path).as_posix()}", file.stat().st_size) for file in found),
+            key=lambda file: file.uri,
+        )
+
+    @contextmanager
+    def open_source(self, uri: str) -> Iterator[BinaryIO]:
+        with self._opened(uri) as file:
+            yield file
+
+    def image_bytes(self, refs: Sequence[ImageRef]) -> Iterator[bytes | RowError]:
+        return image_bytes(self.open_source, refs)
+
+    def _opened(self, uri: str) -> BinaryIO:
+        if is_remote(uri):
+            fs, path = filesystem(uri)
+            return open_with_retries(fs, path, uri)
+        path = local_path(uri)
+        return open(path, "rb") if os.path.isabs(path) else self.storage.open(path)
+
+    def read_table(self, path: str, columns: Sequence[str] | None) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        reader = pq.ParquetFile(pa.BufferReader(self.storage.read(path)))
+        return reader.read(columns=list(columns) if columns is not None else None, use_threads=False)
+
+
+class PartFiles(SourceFiles):
+    """One attempt at one part. Nothing appears under a final name before `publish`."""
+
+    def __init__(self, storage: Storage, part: int, piece: Slice | None, attempt: str, beat: Beat) -> None:
+        super().__init__(storage)
+        self.part = part
+        self.slice = piece
+        self._attempt = attempt
+        self._beat = beat
+        self._done = 0
+        self._staged: dict[str, StagedFile] = {}
+        self.written: dict[str, pa.Table] = {}
+
+    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
+        return self.read_table(f"{dataset}/{part_name(self.part)}", columns)
+
+    def has(self, dataset: str) -> bool:
+        return self.storage.exists(f"{dataset}/{part_name(self.part)}")
+
+    def write(self, dataset: str, table: pa.Table) -> None:
+        if dataset in DATASETS or dataset.startswith("rejects/"):
+            schema = schema_of(dataset)
+            table = table.select(schema.names).cast(schema)
+        with self.create(f"{dataset}/{part_name(self.part)}") as file:
+            write_parquet(table, file)
+        self.written[dataset] = table
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        staged = new_staged_file(self.storage, path, self._attempt, self._staged)
+        yield staged  # type: ignore[misc]  # a RawIOBase is all that writers need of a BinaryIO
+        staged.close()
+
+    def progress(self, pairs: int) -> None:
+        self._done += pairs
+        self._beat(self._done, 0, "")
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        return tuple(self._staged[path].entry for path in sorted(self._staged))
+
+    def publish(self) -> None:
+        for path in sorted(self._staged):
+            self._staged[path].publish()
+
+    def discard(self) -> None:
+        for staged in self._staged.values():
+            staged.discard()
+
+
+class RunFiles(SourceFiles):
+    """All parts of a run. A file appears, complete, as soon as its `create` ends."""
+
+    def __init__(self, storage: Storage, parts: Sequence[int], attempt: str, beat: Beat) -> None:
+        super().__init__(storage)
+        self._parts = list(parts)
+        self._attempt = attempt
+        self._beat = beat
+        self.created: dict[str, FileEntry] = {}
+
+    def parts(self) -> list[int]:
+        return list(self._parts)
+
+    def read_part(self, dataset: str, part: int, columns: Sequence[str] | None = None) -> pa.Table:
+        return self.read_table(f"{dataset}/{part_name(part)}", columns)
+
+    def has_part(self, dataset: str, part: int) -> bool:
+        return self.storage.exists(f"{dataset}/{part_name(part)}")
+
+    def files(self, folder: str) -> list[str]:
+        return list(self.storage.list(folder))
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        with self.storage.open(path) as file:
+            yield file
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        staged = new_staged_file(self.storage, path, self._attempt, {})
+        try:
+            yield staged  # type: ignore[misc]
+            staged.publish()
+        except BaseException:
+            staged.discard()
+            raise
+        self.created[path] = staged.entry
+
+    def delete(self, path: str) -> None:
+        self.storage.delete(path)
+        self.created.pop(path, None)
+
+    def register_existing(self, folders: Sequence[str]) -> None:
+        """Takes on the files that earlier, interrupted attempts of a job left in its folders."""
+        found = {path: size for folder in folders for path, size in self.storage.list(folder).items()}
+        self.created = {path: entry for path, entry in self.created.items() if path in found}
+        for path, size in found.items():
+            if path not in self.created:
+                self.created[path] = FileEntry(path, size, sha256_of(self.storage, path))
+
+    def progress(self, done: int, total: int, message: str = "") -> None:
+        self._beat(done, total, message)
+
+
+def _list_remote(uri: str) -> list[SourceFile]:
+    fs, path = filesystem(uri)
+    infos = fs.find(path, detail=True)
+    if not infos:
+        raise FileNotFoundError(uri)
+    base = uri.rstrip("/")
+    return [SourceFile(base + name[len(path.rstrip("/")) :], info["size"]) for name, info in sorted(infos.items())]
+
+
+def new_staged_file(storage: Storage, path: str, attempt: str, staged_files: dict[str, StagedFile]) -> StagedFile:
+    """Raises ValueError for a path that leaves the run folder or was created before: both are errors of the stage."""
+    if path in staged_files or path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"cannot create {path!r}: outside of the run folder, or created twice")
+    staged_files[path] = storage.staged(path, attempt)
+    return staged_files[path]
+
+
+def sha256_of(storage: Storage, path: str) -> str:
+    with storage.open(path) as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def write_parquet(table: pa.Table, file: Any) -> None:
+    """Equal tables give equal bytes: fixed options, one chunk a column, no metadata beside the schema."""
+    import pyarrow.parquet as pq
+
+    plain = table.replace_schema_metadata(None).combine_chunks()
+    pq.write_table(plain, file, compression="zstd", compression_level=3, version="2.6", row_group_size=1 << 17)

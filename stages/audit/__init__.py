@@ -1,0 +1,1 @@
+"""A run -> report: figures, checks, sample images, the page."""

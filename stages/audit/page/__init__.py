@@ -1,0 +1,105 @@
+"""The report's page: one HTML file that opens offline. Nothing in it is fetched; captions can only ever be text.
+
+The style sheet and the script are inlined, a content security policy allows the one script by its hash and no network,
+jinja2 escapes every value, and the data block is JSON without `<`, `>` or `&`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.audit.checks import checks
+from stages.audit.page import charts, series
+from stages.audit.page import text as prose
+from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS, SampleImage
+
+HERE = Path(__file__).parent
+BUDGET = 24_000_000  # bytes of the page that images may take
+
+
+def embed(data: Any) -> str:
+    """JSON that can stand inside a <script> element: no character in it can end the element or open a comment."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def render(stats: dict[str, Any], images: list[SampleImage]) -> str:
+    """The whole page."""
+    shown = within_budget([_cut(image) for image in images])
+    left_out = len(images) - len(shown)
+    values = {
+        "stats": stats,
+        "checks": checks(stats),
+        "data": page_data(stats, shown),
+        "pictures": len(shown),
+        "left_out": left_out,
+    }
+    return render_template("template.html", "page.js", **values)
+
+
+def within_budget(images: list[SampleImage]) -> list[SampleImage]:
+    """The first images whose records, thumbnails included, take at most BUDGET bytes of the page together."""
+    spent = 0
+    for i, image in enumerate(images):
+        spent += len(embed(image).encode())
+        if spent > BUDGET:
+            return images[:i]
+    return images
+
+
+def render_template(name: str, script: str, **values: Any) -> str:
+    """A template with the style sheet, one script and the chart functions at hand."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.globals |= {"charts": charts, "prose": prose, "series": series}
+    environment.filters |= {"number": prose.number, "compact": prose.compact, "percent": prose.percent}
+    source = "".join((HERE / file).read_text("utf-8") for file in ("boxes.js", script))
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    values["data"] = Markup(embed(values["data"]))
+    return environment.get_template(name).render(
+        style=Markup((HERE / "style.css").read_text("utf-8")),
+        script=Markup(source),
+        script_hash=digest,
+        **values,
+    )
+
+
+def page_data(stats: dict[str, Any], images: list[SampleImage]) -> dict[str, Any]:
+    """What the script needs: thresholds, agreement and the images."""
+    gold = stats["gold"] or {}
+    return {
+        "minScore": stats["min_score"],
+        "thresholds": [[r["threshold"], r["pairs"], r["boxes"], r["unique_phrases"]] for r in stats["by_threshold"]],
+        "gold": [[r["threshold"], r["precision"], r["recall"]] for r in gold.get("by_threshold", [])],
+        "galleries": GALLERIES,
+        "exact": stats["exactness"]["unique_phrases"]["exact"],
+        "pictures": images,
+    }
+
+
+def embed_images(pairs: list[tuple[SampleImage, SampleImage]]) -> list[dict[str, SampleImage]]:
+    """What the comparison's script needs of images before and after."""
+    return [{"before": _cut(before), "after": _cut(after)} for before, after in pairs]
+
+
+def _cut(image: SampleImage) -> SampleImage:
+    """Without what the page does not use, with the best MOST_BOXES boxes, and with a very long caption cut."""
+    kept = {k: v for k, v in image.items() if k not in ("sha256", "image", "source_id") and v not in ([], "", 0)}
+    for name in ("boxes", "gold"):
+        if len(image[name]) > MOST_BOXES:
+            kept[name] = image[name][:MOST_BOXES]
+    if rest := image["boxes"][MOST_BOXES:]:
+        kept["undrawn"] = {"all": len(rest), "kept": sum(not box[6] for box in rest)}
+    if len(image["caption"]) > MOST_CHARS:
+        kept["caption"] = image["caption"][:MOST_CHARS] + "…"
+    return kept

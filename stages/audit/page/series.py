@@ -1,0 +1,100 @@
+"""From the figures to what the charts draw: (counts, ticks, names of the bins), or the points of lines."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from stages.audit import grid
+from stages.audit.page.text import compact
+
+Stats = dict[str, Any]
+Ticks = list[tuple[float, str]]
+Bars = tuple[list[int], Ticks, list[str]]
+
+
+def score_ticks(stats: Stats) -> Ticks:
+    """Round scores from the floor to 1."""
+    low: float = stats["by_threshold"][0]["threshold"] if stats["by_threshold"] else 0.0
+    return [(low, f"{low:g}"), *((t, f"{t:g}") for t in (0.3, 0.5, 0.7, 0.9) if t > low + 0.1)]
+
+
+def curve(stats: Stats, name: str) -> list[tuple[float, float]]:
+    return [(row["threshold"], row[name]) for row in stats["by_threshold"]]
+
+
+def agreement_lines(stats: Stats) -> list[tuple[str, list[tuple[float, float]]]]:
+    rows = stats["gold"]["by_threshold"]
+    return [
+        (name, [(row["threshold"], row[name]) for row in rows if row[name] is not None])
+        for name in ("precision", "recall")
+    ]
+
+
+def calibration(stats: Stats) -> list[tuple[float, float]]:
+    return [((b["above"] + b["up_to"]) / 2, b["precision"]) for b in stats["gold"]["calibration"]]
+
+
+def ranked(stats: Stats) -> list[tuple[str, list[list[int]]]]:
+    """Counts by rank: kept boxes where there are any, and mentions in captions."""
+    names = {"boxes": "kept boxes", "seen": "mentions"}
+    return [(text, stats["rank_frequency"][name]) for name, text in names.items() if stats["rank_frequency"][name]]
+
+
+def rank_ticks(lines: list[tuple[str, list[list[int]]]]) -> Ticks:
+    last = max(points[-1][0] for _, points in lines)
+    return [(10.0**k, compact(10**k)) for k in range(10) if 10**k <= max(last, 10)]
+
+
+def count_bars(counts: list[int], most: int) -> Bars:
+    """Bars for 0, 1 ... up to `most` or more, fewer where nothing lies beyond."""
+    last = max((i for i, count in enumerate(counts) if count), default=0)
+    most = min(most, max(last, 1))
+    shown = [*counts[:most], sum(counts[most:])]
+    names = [str(i) for i in range(most)] + [f"{most} or more" if last > most else str(most)]
+    step = max(1, round(most / 8))
+    ticks = [(i + 0.5, f"{i}+" if i == most and last > most else str(i)) for i in range(0, most + 1, step)]
+    return shown, ticks, names
+
+
+def score_bars(stats: Stats) -> Bars:
+    """Bins of 0.02 from the floor up."""
+    counts = stats["histograms"]["score_labelled"]
+    start = _score_start(stats)
+    pairs = [sum(counts[i : i + 2]) for i in range(start, 100, 2)]
+    names = [f"{i / 100:g} to {(i + 2) / 100:g}" for i in range(start, 100, 2)]
+    ticks = [((t * 100 - start) / 2, f"{t:g}") for t in (0.1, 0.3, 0.5, 0.7, 0.9) if t * 100 >= start]
+    return pairs, ticks, names
+
+
+def score_mark(stats: Stats) -> float:
+    """Where the filter's threshold lies, in bins of `score_bars`."""
+    return max((float(stats["min_score"]) * 100 - _score_start(stats)) / 2, 0.0)
+
+
+def _score_start(stats: Stats) -> int:
+    return int(stats["score_floor"] * 100 + 1e-6) // 2 * 2
+
+
+def size_bars(stats: Stats) -> Bars:
+    counts = stats["histograms"]["side_share"]
+    n = grid.SIDE_BINS
+    return (
+        counts,
+        [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)],
+        [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)],
+    )
+
+
+def aspect_bars(stats: Stats) -> Bars:
+    counts = stats["histograms"]["aspect"]
+    edges = grid.ASPECT_EDGES.tolist()
+    names = [f"{a:.2f} to {b:.2f}" for a, b in pairwise(edges)]
+    ticks = [(0.0, "1:16"), (4.0, "1:4"), (8.0, "1:1"), (12.0, "4:1"), (16.0, "16:1")]
+    return counts, ticks, names
+
+
+def two_curves(result: Stats, name: str) -> list[tuple[str, list[tuple[float, float]]]]:
+    """After and before, by threshold."""
+    rows = result["by_threshold"]
+    return [(side, [(row["threshold"], row[side][name]) for row in rows]) for side in ("after", "before")]

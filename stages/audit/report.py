@@ -1,0 +1,62 @@
+"""Writes report/stats.json and report/index.html from the summaries and, for the images, some parts."""
+
+from __future__ import annotations
+
+import io as bytesio
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.audit import samples
+from stages.audit.checks import warnings
+from stages.audit.figures import figures
+from stages.audit.merge import merge_summaries
+from stages.audit.terms import SUMS, Totals
+from stages.stage import RunIO
+
+HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
+
+
+def write_report(io: RunIO, config: Any) -> dict[str, Any]:
+    """Merge, write the two files, and return the headline figures."""
+    from stages.audit.page import render
+
+    audit = config.audit
+    merged = merge_summaries(io, audit.exact_phrases, audit.categories)
+    stats = figures(merged, config.label.score_floor, config.filter.min_score)
+    stats["corpus"] = config.corpus
+    stats["teacher"] = config.label.teacher
+    stats["warnings"] = warnings(stats)
+    chosen = samples.choose(merged, io, audit.pictures, audit.seed)
+    shown = samples.load(io, chosen, config.ingest.max_pixels)
+    with io.create("report/phrases.parquet") as file:
+        file.write(phrases_file(merged.terms["phrases"]))
+    with io.create("report/stats.json") as file:
+        file.write((json.dumps(stats, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
+    with io.create("report/index.html") as file:
+        file.write(render(stats, shown).encode())
+    return {name: stats[name] for name in HEADLINE} | {"warnings": len(stats["warnings"])}
+
+
+def phrases_file(phrases: Totals) -> bytes:
+    """report/phrases.parquet: every phrase that was counted, the most kept boxes first, then by hash.
+
+    `best` is the last threshold of the grid that its best labelled box is above (null: it has no box); `sampled` says
+    whether the phrase belongs to the even sample (all do where the counts are exact), `hash` is what it was drawn by.
+    """
+    c = phrases.columns
+    order = np.lexsort((c["hash"], -c["boxes"]))
+    best = c["best"][order].astype(np.float64)
+    columns = {
+        "phrase": phrases.text.take(order) if phrases.text is not None else [],
+        **{name: c[name][order] for name in SUMS},
+        "best": pa.array((best - 1) / 100, pa.float32(), mask=best == 0),
+        "sampled": phrases.sampled[order],
+        "hash": c["hash"][order],
+    }
+    buffer = bytesio.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()

@@ -1,1 +1,0 @@
-"""Finds base noun phrases in captions: tokens, the small network, and the backends that share one contract."""

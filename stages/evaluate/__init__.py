@@ -1,0 +1,1 @@
+"""A model + a benchmark -> evaluation: AP, recall, agreement."""

@@ -1,0 +1,109 @@
+"""COCO box AP of a model from category prompts (GLIP section 4.2: zero-shot transfer), with pycocotools.
+
+Every image is asked for every category: the names by rising id, in as few prompts as they fit (COCO's 80 fit in one);
+the 100 best boxes of an image with a score of at least 0.05 are kept. The annotation file is taken as it is: images
+without boxes count, and boxes on crowds (`iscrowd`) are neither right nor wrong. AP is the mean over IoU 0.50:0.95,
+over the categories that have a box in the images.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.annotations import read_json, reading
+from stages.evaluate.coco_ap import precision_at_recalls, xywh
+from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
+
+if TYPE_CHECKING:
+    from model.glip import Glip, Grounding
+    from stages.stage import Files
+
+CHUNK = 16  # images in memory
+FLOOR = 0.05
+LIMIT = 100  # boxes of an image
+
+
+def evaluate_coco(
+    glip: Glip, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
+) -> dict[str, Any]:
+    """APs in percent over the first `count` images of the file; `progress` gets the number of images done."""
+    dataset = read_coco(files, annotations, count)
+    categories = dataset["categories"]
+    names = [category["name"] for category in categories]
+    results: list[dict[str, Any]] = []
+    failed, done = Counter[str](), 0
+    for rows in in_chunks(dataset["images"], CHUNK):
+        decoded = [read_image(files, images, [row["file_name"]], (row["height"], row["width"])) for row in rows]
+        for row, result in zip(rows, glip.detect(decoded, names, score_floor=FLOOR), strict=True):
+            results += results_of(row["id"], result, [category["id"] for category in categories])
+            if result.failed:
+                failed[result.failed] += 1
+        done += len(rows)
+        progress(done)
+    precision = precision_at_recalls(dataset, results)  # (10, 101, K)
+    gold = Counter(annotation["category_id"] for annotation in dataset["annotations"] if not annotation["iscrowd"])
+    return {
+        "AP": percent(precision),
+        "AP50": percent(precision[0]),
+        "AP75": percent(precision[5]),
+        "by_category": {
+            name: {"AP": percent(own), "AP50": percent(own[0]), "gold": gold[category["id"]]}
+            for name, category, own in zip(names, categories, np.moveaxis(precision, 2, 0), strict=True)
+            if gold[category["id"]]
+        },
+        "pictures": done,
+        "boxes": len(results),
+        "failed": dict(failed),
+        "data": data_name(annotations, images),
+        "protocol": " ".join((__doc__ or "").split()),
+    }
+
+
+def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
+    """The part of an instances JSON that the first `count` images need, categories by rising id. Raises UserError."""
+    data = read_json(files, uri, DATA)
+    with reading(uri, "COCO instances file", DATA):
+        rows = [
+            {"id": row["id"], "file_name": row["file_name"], "height": int(row["height"]), "width": int(row["width"])}
+            for row in data["images"][:count]
+        ]
+        wanted = {row["id"] for row in rows}
+        boxes = [
+            {
+                "id": number,  # pycocotools takes 0 for "no match"
+                "image_id": annotation["image_id"],
+                "category_id": annotation["category_id"],
+                "bbox": [float(value) for value in annotation["bbox"]],
+                "area": float(annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3])),
+                "iscrowd": int(annotation.get("iscrowd", 0)),
+            }
+            for number, annotation in enumerate(data["annotations"], 1)
+            if annotation["image_id"] in wanted
+        ]
+        categories = [{"id": row["id"], "name": str(row["name"])} for row in data["categories"]]
+        return {
+            "info": {},
+            "images": rows,
+            "annotations": boxes,
+            "categories": sorted(categories, key=lambda category: int(category["id"])),
+        }
+
+
+def results_of(image_id: int, result: Grounding, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """An image's best boxes as COCO's results."""
+    best = (x[:LIMIT].tolist() for x in (result.boxes, result.scores, result.phrase))
+    return [
+        {"image_id": image_id, "category_id": category_ids[category], "bbox": xywh(box), "score": score}
+        for box, score, category in zip(*best, strict=True)
+    ]
+
+
+def percent(precision: NDArray[np.float64]) -> float | None:
+    """The mean over the categories that have boxes; None where none has."""
+    known = precision[precision > -1]
+    return 100 * float(known.mean()) if known.size else None

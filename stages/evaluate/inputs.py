@@ -1,0 +1,68 @@
+"""The images of a benchmark on disk. Whatever is wrong with one is a UserError that names the file.
+
+A benchmark is a fixed set: an image that cannot be read stops the evaluation, since a figure over fewer images would
+be another figure under the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from stages.images import decode_rgb
+from stages.stage import ImageRef, RowError, UserError
+from stages.train.annotated import safe_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stages.stage import Files
+
+DATA = "evaluate.data"  # the key of the annotation file
+MAX_PIXELS = 100_000_000
+Item = TypeVar("Item")
+
+
+def read_image(
+    files: Files, folder: str, names: Sequence[str], size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of the first of `names` that lies in the folder; its size must be the annotated (height, width).
+
+    Boxes of an image that was resized since would fit nothing.
+    """
+    try:
+        pixels = decode_rgb(stored_bytes(files, folder, names), MAX_PIXELS)
+    except RowError as error:
+        raise UserError(f"evaluate.images: {folder}/{names[0]}: {error}") from None
+    if size is not None and pixels.shape[:2] != size:
+        height, width = pixels.shape[:2]
+        raise UserError(
+            f"evaluate.images: {folder}/{names[0]} is {width} x {height}, its annotations are for {size[1]} x {size[0]}"
+            " pixels; use the images in their original size"
+        )
+    return pixels
+
+
+def stored_bytes(files: Files, folder: str, names: Sequence[str]) -> bytes:
+    """Raises RowError, that of the first name."""
+    refs = [ImageRef(f"{folder.rstrip('/')}/{safe_name(name)}") for name in names]
+    first: RowError | None = None
+    for ref in refs:
+        data = next(iter(files.image_bytes([ref])))
+        if not isinstance(data, RowError):
+            return data
+        first = first or data
+    raise first or RowError("missing_image", "it has no name")
+
+
+def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def data_name(data: str, images: str) -> dict[str, str]:
+    """What was measured on, for the result."""
+    return {"annotations": data, "images": images}

@@ -1,0 +1,158 @@
+"""The scenes benchmark: detection AP by how often a noun was in gold, and agreement of labels with gold.
+
+Images come from the held-out split `eval`. Detection: every noun is a category; one prompt with all their names, cut
+into as many as the token limit asks for; COCO AP (IoU 0.50:0.95, 100 boxes an image) per noun, averaged over the
+nouns of a tier that occur in the images: common, rare (1 to 5 times in gold), unseen (never in gold). Every object of
+the image counts, mentioned in its caption or not.
+Agreement: the caption's phrases, found by the phrase extractor as in a run, are grounded; see `agreement.py` for what
+is right. `seen` leaves out phrases and gold boxes of unseen nouns; boxes on phrases that name no thing count as wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.evaluate.agreement import Tally, judge, span_named
+from stages.evaluate.coco_ap import Detections, average_precision
+from stages.images import decode_rgb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from model.glip import Glip, Grounding
+    from stages.phrases import NounPhraseExtractor
+    from stages.synthetic import Scene
+
+SPLIT = "eval"
+CHUNK = 64  # images in memory
+FLOOR = 0.15  # of detections: below it lies what the prior probability of a token gives any position
+BEST = 100  # detections of an image that count, over all nouns
+TIERS = ("common", "rare", "unseen")
+CLASSES = {  # of phrases, by the tier of what they name; "": they name no thing
+    **{"all": {*TIERS, ""}, "seen": {"common", "rare", ""}, "none": {""}},
+    **{name: {name} for name in TIERS},
+}
+
+
+def evaluate_scenes(
+    glip: Glip,
+    extractor: NounPhraseExtractor,
+    count: int,
+    seed: int,
+    threshold: float,
+    progress: Callable[[int], None],
+    split: str = SPLIT,
+) -> dict[str, Any]:
+    """Both measures on `count` images; `progress` gets the number of images done.
+
+    `failed`: how many images the model failed on in either measure, by reason; nothing was found in them.
+    """
+    from stages.synthetic import NOUNS
+
+    names = [noun.name for noun in NOUNS]
+    tier = {noun.name: noun.tier for noun in NOUNS}
+    found: list[Detections] = []
+    gold: list[list[tuple[str, tuple[float, float, float, float]]]] = []
+    sizes: list[tuple[int, int]] = []
+    tallies = {"all": Tally(), "seen": Tally(), **{name: Tally() for name in TIERS}}
+    failed = Counter[str]()
+    for scenes in chunks(split, seed, count):
+        images = [decode_rgb(scene.jpeg, 10_000_000) for scene in scenes]
+        detected = glip.detect(images, names, score_floor=FLOOR)
+        for scene, result in zip(scenes, detected, strict=True):
+            found.append(best(Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy())))
+            gold.append(list(scene.objects))
+            sizes.append((scene.height, scene.width))
+        grounded = judge_scenes(glip, extractor, scenes, images, tier, tallies)
+        both = (first.failed or second.failed for first, second in zip(detected, grounded, strict=True))
+        failed.update(reason for reason in both if reason)
+        progress(len(found))
+    by_noun = average_precision(gold, found, names, sizes)
+    return {
+        "detection": {**tier_means(by_noun, tier), "by_noun": by_noun},
+        "agreement": {
+            name: {"at": tally.at(threshold), "curve": tally.curve(), "calibration": tally.calibration()}
+            for name, tally in tallies.items()
+        },
+        "pictures": count,
+        "failed": dict(failed),
+        "data": {"split": split, "seed": seed, "count": count},
+        "protocol": " ".join((__doc__ or "").split()),
+    }
+
+
+def best(detections: Detections) -> Detections:
+    """The BEST highest scores of one image."""
+    keep = np.argsort(-detections.scores, kind="stable")[:BEST]
+    return Detections(detections.boxes[keep], detections.scores[keep], detections.category[keep])
+
+
+def tier_means(by_noun: dict[str, dict[str, float]], tier: dict[str, str]) -> dict[str, Any]:
+    """Mean AP in percent over the nouns of each tier, and over all, with how many nouns and objects that is."""
+    groups = {"all": list(by_noun), **{name: [noun for noun in by_noun if tier[noun] == name] for name in TIERS}}
+    return {
+        name: {
+            "AP": 100 * float(np.mean([by_noun[noun]["AP"] for noun in nouns])) if nouns else None,
+            "AP50": 100 * float(np.mean([by_noun[noun]["AP50"] for noun in nouns])) if nouns else None,
+            "nouns": len(nouns),
+            "objects": int(sum(by_noun[noun]["gold"] for noun in nouns)),
+        }
+        for name, nouns in groups.items()
+    }
+
+
+def judge_scenes(
+    glip: Glip,
+    extractor: NounPhraseExtractor,
+    scenes: list[Scene],
+    images: list[Any],
+    tier: dict[str, str],
+    tallies: dict[str, Tally],
+) -> list[Grounding]:
+    """Ground the captions' phrases, add every box to the tallies of its tier, and return the boxes of each scene."""
+    captions = [scene.caption for scene in scenes]
+    phrases = extractor.extract(captions)
+    spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
+    grounded = glip.ground(images, captions, spans, score_floor=0.1)
+    for scene, own, result in zip(scenes, phrases, grounded, strict=True):
+        texts = [(own[phrase].start, own[phrase].end) for phrase in result.phrase.tolist()]
+        judge_scene(scene, texts, result.boxes.numpy(), result.scores.numpy(), tier, tallies)
+    return grounded
+
+
+def judge_scene(
+    scene: Scene,
+    texts: list[tuple[int, int]],
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    tier: dict[str, str],
+    tallies: dict[str, Tally],
+) -> None:
+    """Add the boxes (N, 4) of one scene, each for the characters of its phrase (N,), to the tallies.
+
+    A tally's name is one of CLASSES or one of the values of `tier`.
+    """
+    named = np.asarray([span_named(text, scene.spans) for text in texts], int)
+    gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
+    gold_span = np.asarray([box.span for box in scene.boxes], int)
+    right, ious = judge(boxes, scores, named, gold_boxes, gold_span)
+    span_tier = [tier[noun] for noun in scene.span_nouns]
+    box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]
+    for name, tally in tallies.items():
+        tiers = CLASSES.get(name, (name,))
+        mask = np.asarray([one in tiers for one in box_tier], dtype=bool)
+        tally.scores += scores[mask].tolist()
+        tally.right += right[mask].tolist()
+        tally.ious += ious[mask].tolist()
+        tally.gold += sum(span_tier[span] in tiers for span in gold_span.tolist())
+
+
+def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:
+    from stages.synthetic import draw_scene
+
+    for start in range(0, count, CHUNK):
+        yield [draw_scene(split, seed, index) for index in range(start, min(start + CHUNK, count))]

@@ -1,0 +1,188 @@
+"""a model + a benchmark -> evaluation: how good the teacher and the student are, with the protocol named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from stages.ingest.sources import absolute
+from stages.label.stage import load_teacher, weights_sha256
+from stages.stage import Input, RunIO, UserError
+from stages.train.stage import WEIGHTS
+
+if TYPE_CHECKING:
+    from model.glip import Glip
+
+FOLDER = "evaluation"
+FAILED = "images failed"  # in the headline of a result
+BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
+    "scenes": "",
+    "labels": "",
+    "coco": "an instances JSON",
+    "lvis": "an LVIS annotation JSON",
+    "flickr30k": "a list of ids beside Sentences/ and Annotations/, their folder, or an MDETR-style JSON",
+}
+
+
+class EvaluateStage:
+    name: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 2
+    kind: ClassVar[Literal["job"]] = "job"
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("student", optional=True),
+        Input("labels", optional=True),  # for the benchmark `labels`, with what follows
+        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), optional=True),
+        Input("gold", optional=True),
+        Input("rejects/label", optional=True),
+    )
+    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
+    device_of: ClassVar[str] = "label"  # the section whose device its models run on
+
+    def __init__(self, config: Any) -> None:
+        self.whole = config
+        self.config = config.evaluate
+
+    @classmethod
+    def resolve(cls, config: Any) -> dict[str, Any]:
+        evaluate = config.evaluate
+        if evaluate.benchmark not in BENCHMARKS:
+            raise UserError(
+                f"evaluate.benchmark: no benchmark {evaluate.benchmark!r}; there are {', '.join(BENCHMARKS)}"
+            )
+        data = BENCHMARKS[evaluate.benchmark]
+        if data and (evaluate.data is None or evaluate.images is None):
+            raise UserError(
+                f"evaluate: {evaluate.benchmark} needs `data` ({data}) and `images` (the folder of its images)"
+            )
+        return {name: absolute(path) for name in ("data", "images") if (path := getattr(evaluate, name))}
+
+    @classmethod
+    def settings(cls, config: Any) -> dict[str, Any]:
+        kept: dict[str, Any] = config.evaluate.model_dump(mode="json")
+        kept["teacher"] = [config.label.teacher, weights_sha256(config.label.teacher, config.label.weights)]
+        kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
+        kept["short"], kept["long"] = config.label.short, config.label.long
+        kept["backend"] = config.phrases.backend
+        data = Path((config.evaluate.data or "").removeprefix("file://"))
+        kept["data_sha256"] = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None
+        return kept
+
+    def run_job(self, io: RunIO) -> dict[str, Any]:
+        import torch
+
+        torch.set_num_threads(self.whole.train.threads)
+        if self.config.benchmark == "labels":
+            return {"labels": self._measure_labels(io)}
+        summary: dict[str, Any] = {}
+        models = [name for name in self.config.models if name == "teacher" or WEIGHTS in io.files("student")]
+        if not models:
+            raise UserError("evaluate.models: no model is left (the run has no student); train one, or name teacher")
+        for number, name in enumerate(models):
+            glip, description = self._open_model(io, name)
+            torch.set_num_threads(self.whole.train.threads)
+            result = {
+                "model": {"role": name, **description},
+                "benchmark": self.config.benchmark,
+                "settings": self.config.model_dump(mode="json"),
+                **self._measure(glip, io, number, len(models)),
+            }
+            self._write(io, name, result)
+            summary[name] = headline(result)
+        return summary
+
+    def _measure_labels(self, io: RunIO) -> dict[str, Any]:
+        """What the teacher has already said, against gold: no model is asked."""
+        from stages.evaluate.labels import evaluate_labels
+
+        label = self.whole.label
+        weights = weights_sha256(label.teacher, label.weights)
+        result = {
+            "model": {"role": "teacher", "variant": label.teacher, "weights": weights},
+            "benchmark": self.config.benchmark,
+            "settings": self.config.model_dump(mode="json"),
+            **evaluate_labels(io, self.config.threshold, lambda done: io.progress(done, 0)),
+        }
+        self._write(io, "teacher", result)
+        at = result["agreement"]["all"]["at"]
+        return {name: at[name] for name in ("precision", "recall", "mean_iou")}
+
+    def _write(self, io: RunIO, name: str, result: dict[str, Any]) -> None:
+        with io.create(f"{FOLDER}/{self.config.benchmark}-{name}.json") as stream:
+            stream.write((json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
+
+    def _open_model(self, io: RunIO, name: str) -> tuple[Glip, dict[str, Any]]:
+        label = self.whole.label
+        if name == "teacher":
+            return load_teacher(label), {
+                "variant": label.teacher,
+                "weights": weights_sha256(label.teacher, label.weights),
+            }
+        from safetensors.torch import load
+
+        from model.glip import Glip
+
+        with io.open(WEIGHTS) as stream:
+            data = stream.read()
+        glip = Glip.from_official(self.whole.train.variant, load(data)).to(label.device)
+        glip.precision, glip.batch_size = label.precision, self.config.batch_size
+        if self.whole.train.variant == label.teacher:
+            glip.variant = replace(glip.variant, short=label.short, long=label.long)
+        return glip, {"variant": self.whole.train.variant, "weights": hashlib.sha256(data).hexdigest()}
+
+    def _measure(self, glip: Glip, io: RunIO, number: int, models: int) -> dict[str, Any]:
+        config = self.config
+        total = config.count * models
+
+        def progress(done: int) -> None:
+            io.progress(number * config.count + done, total, f"model {number + 1} of {models}")
+
+        if config.benchmark != "scenes":
+            return self._measure_on_disk(glip, io, progress)
+        from stages.evaluate.scenes import evaluate_scenes
+        from stages.phrases import NounPhraseExtractor
+
+        extractor = NounPhraseExtractor(self.whole.phrases.backend)
+        return evaluate_scenes(glip, extractor, config.count, config.seed, config.threshold, progress)
+
+    def _measure_on_disk(self, glip: Glip, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
+        from stages.evaluate.coco import evaluate_coco
+        from stages.evaluate.flickr30k import evaluate_flickr30k
+        from stages.evaluate.lvis import evaluate_lvis
+
+        config = self.config
+        measure: dict[str, Callable[..., dict[str, Any]]] = {
+            "coco": evaluate_coco,
+            "lvis": partial(evaluate_lvis, per_prompt=config.per_prompt),
+            "flickr30k": evaluate_flickr30k,
+        }
+        return measure[config.benchmark](glip, io, config.data, config.images, config.count, progress)
+
+
+def headline(result: dict[str, Any]) -> dict[str, Any]:
+    """For the summary of a run: `figures`, and on how many images the model failed, if on any."""
+    failed = sum(result["failed"].values())
+    return {**figures(result), **({FAILED: failed} if failed else {})}
+
+
+def figures(result: dict[str, Any]) -> dict[str, float]:
+    """APs and R@k in percent, but for classes that no image shows; shares."""
+    if result["benchmark"] in ("coco", "lvis"):
+        return {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if result.get(name) is not None}
+    if result["benchmark"] == "flickr30k":
+        recall = result["recall"]
+        return {f"{protocol} R@1": recall[protocol]["R@1"] for protocol in ("any_box", "merged_box")}
+    agreement = result["agreement"]["seen"]["at"]
+    return {
+        **{
+            "AP" if tier == "all" else f"AP {tier}": values["AP"]
+            for tier, values in result["detection"].items()
+            if tier != "by_noun" and values["AP"] is not None
+        },
+        "precision": agreement["precision"],
+        "recall": agreement["recall"],
+    }

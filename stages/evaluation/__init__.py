@@ -1,1 +1,0 @@
-"""The rooms of `phrasebox evaluate`: one benchmark or one measure a file."""

@@ -1,0 +1,71 @@
+"""GRIT Parquet: one row per image, one [start, end, x1, y1, x2, y2, score] per box, all doubles, sides 0 to 1."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from stages.export.samples import Exporter, Sample
+
+ROWS = 50_000  # of one file
+
+
+class GritExport(Exporter):
+    """grit-00000.parquet ... Referring expressions repeat the noun chunks, as GRIT does where nothing was expanded.
+
+    The CLIP similarities are null: nobody computed them. `id` counts from 0.
+    """
+
+    def begin(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._files = 0
+
+    def write(self, sample: Sample) -> None:
+        w, h = sample.width, sample.height
+        chunks = [
+            [*map(float, sample.span(b)), b["x1"] / w, b["y1"] / h, b["x2"] / w, b["y2"] / h, b["score"]]
+            for b in sample.boxes
+        ]
+        self._rows.append(
+            {
+                "key": sample.key,
+                "id": self.done["images"],
+                "url": sample.pair["url"],
+                "caption": sample.caption,
+                "width": w,
+                "height": h,
+                "noun_chunks": chunks,
+                "ref_exps": chunks,
+            }
+        )
+        if len(self._rows) == ROWS:
+            self._write_file()
+
+    def end(self) -> None:
+        if self._rows or not self._files:
+            self._write_file()
+
+    def _write_file(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        boxes = pa.list_(pa.list_(pa.float64()))
+        schema = pa.schema(
+            [
+                ("key", pa.string()),
+                ("clip_similarity_vitb32", pa.float64()),
+                ("clip_similarity_vitl14", pa.float64()),
+                ("id", pa.int64()),
+                ("url", pa.string()),
+                ("caption", pa.string()),
+                ("width", pa.int64()),
+                ("height", pa.int64()),
+                ("noun_chunks", boxes),
+                ("ref_exps", boxes),
+            ]
+        )
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(self._rows, schema=schema), buffer, compression="snappy")
+        with self.create(f"grit-{self._files:05d}.parquet") as file:
+            file.write(buffer.getvalue())
+        self._rows, self._files = [], self._files + 1

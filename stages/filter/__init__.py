@@ -1,0 +1,1 @@
+"""Labels -> pseudo: score, per-phrase NMS and other rules."""

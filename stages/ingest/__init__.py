@@ -1,0 +1,1 @@
+"""Source -> pairs: plan the parts and read the source's rows."""

@@ -1,0 +1,1 @@
+"""Looking into a run: single samples as images, and SQL over its tables."""

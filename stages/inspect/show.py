@@ -1,0 +1,208 @@
+"""`phrasebox show`: single samples with their boxes, as an image and as lines of text."""
+
+from __future__ import annotations
+
+import io as bytesio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from schemas.records import part_of
+from stages.audit.grid import NEAR_DUPLICATE_IOU
+from stages.audit.samples import SampleImage, read_samples
+from stages.images import decode_rgb
+from stages.stage import ImageRef, RowError, RunIO, UserError
+
+# The page's colours for light paper, by the phrase's number.
+COLOURS = ("#0072b2", "#c8510a", "#0a8a63", "#a63d86", "#8a6d00", "#5b4bbd", "#b3263e", "#3d7a1c")
+LONGEST_SIDE = 1200  # pixels of the image that is drawn on
+LABEL_HEIGHT = 18
+INK, PAPER = "#1b1b1a", "#fbfaf6"
+
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`png` is None where there is no image; `lines` then says why."""
+
+    key: str
+    png: bytes | None
+    lines: list[str]
+
+
+def show(
+    io: RunIO,
+    keys: Sequence[str] = (),
+    phrase: str | None = None,
+    limit: int = 12,
+    threshold: float | None = None,
+    max_pixels: int = 100_000_000,
+) -> Iterator[Shown]:
+    """Samples by key, or the first `limit` in which `phrase` (as its norm) has a box.
+
+    Boxes: those that the filter kept, or with `threshold` all labelled ones that score above it. Raises UserError for a
+    key that the run does not have, and for a phrase without a box.
+    """
+    if not keys and phrase is None:
+        raise UserError("show: name a key, or a phrase with --phrase")
+    found = 0
+    for sample in _by_key(io, keys) if keys else _by_phrase(io, phrase or "", threshold):
+        found += 1
+        yield _shown(io, sample, threshold, max_pixels)
+        if not keys and found == limit:
+            return
+    if not found:
+        raise UserError(f"show: no box of the phrase {phrase!r} in this run")
+
+
+def _by_key(io: RunIO, keys: Sequence[str]) -> Iterator[SampleImage]:
+    parts = set(io.parts())
+    for key in keys:
+        if not (key.isascii() and key.isdigit() and len(key) == 12):
+            raise UserError(f"show: {key!r} is no key; keys are 12 digits, as in the shards and the report")
+        rows = read_samples(io, part_of(key), [key]) if part_of(key) in parts else []
+        if not rows:
+            raise UserError(f"show: the run has no pair {key}; it was rejected, or is of another run")
+        yield rows[0]
+
+
+def _by_phrase(io: RunIO, phrase: str, threshold: float | None) -> Iterator[SampleImage]:
+    wanted = " ".join(phrase.lower().split())
+    for part in io.parts():
+        if not (io.has_part("phrases", part) and io.has_part("labels", part)):
+            continue
+        table = io.read_part("phrases", part, ["key", "phrases"])
+        lists = table["phrases"].combine_chunks()
+        hits = pc.equal(lists.flatten().field("norm"), wanted)
+        rows = pc.unique(pc.list_parent_indices(lists).filter(hits))
+        for sample in read_samples(io, part, table["key"].take(rows).to_pylist()):
+            if any(sample["phrases"][box[0]][2] == wanted for box in visible(sample, threshold)):
+                yield sample
+
+
+def visible(sample: SampleImage, threshold: float | None) -> list[list[Any]]:
+    """The boxes to be drawn: kept ones, or all above a threshold."""
+    return [box for box in sample["boxes"] if (not box[6] if threshold is None else box[5] > threshold)]
+
+
+def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: int) -> Shown:
+    boxes = visible(sample, threshold)
+    lines = [f"{sample['key']}  {_plain(sample['caption'])}"]
+    lines += [
+        f"  {score:.3f}  {_plain(sample['phrases'][phrase][2])}  [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
+        + (f"  {reason}" if reason else "")
+        for phrase, x1, y1, x2, y2, score, reason in boxes
+    ]
+    if not boxes:
+        lines.append("  no boxes")
+    try:
+        data = next(iter(io.image_bytes([ImageRef(**sample["image"])]))) if sample["image"] else RowError("no_image")
+        if isinstance(data, RowError):
+            raise data
+        return Shown(sample["key"], draw(sample, boxes, data, max_pixels), lines)
+    except RowError as error:
+        return Shown(sample["key"], None, [*lines, f"  no image: {error.reason}"])
+
+
+def draw(sample: SampleImage, boxes: list[list[Any]], data: bytes, max_pixels: int) -> bytes:
+    """A PNG: the image with its boxes, and below it the caption, its spans underlined in the boxes' colours.
+
+    Raises RowError for bytes that cannot be decoded.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(decode_rgb(data, max_pixels))
+    scale = min(LONGEST_SIDE / max(image.size), 4.0 if max(image.size) < 480 else 1.0)  # small ones are enlarged
+    image = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
+    font = ImageFont.load_default(15)
+    words = _words(sample, {box[0] for box in boxes})
+    lines = _wrapped(words, font, image.width - 20)
+    sheet = Image.new("RGB", (image.width, image.height + 14 + 24 * len(lines)), PAPER)
+    sheet.paste(image)
+    pen = ImageDraw.Draw(sheet)
+    sx, sy = image.width / sample["width"], image.height / sample["height"]
+    marks = [_mark(sample, boxes, i, (sx, sy), font) for i in range(len(boxes))]
+    for corners, colour, _ in reversed(marks):
+        pen.rectangle(corners, outline=colour, width=3)
+    _write_labels(pen, marks, font)
+    _write_caption(pen, lines, image.height + 8, font)
+    out = bytesio.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
+def _mark(
+    sample: SampleImage, boxes: list[list[Any]], i: int, scale: tuple[float, float], font: Any
+) -> tuple[Corners, str, str]:
+    """Corners in the drawing, colour and label of a box; it stands inside of better boxes that it coincides with."""
+    phrase, x1, y1, x2, y2, score, _ = boxes[i]
+    better = [box[1:5] for box in boxes[:i] if box[0] != phrase]
+    inset = 4 * sum(coincide(box, [x1, y1, x2, y2]) for box in better)
+    left, top, right, bottom = x1 * scale[0], y1 * scale[1], x2 * scale[0] - 1, y2 * scale[1] - 1
+    inset = min(inset, (right - left) / 3, (bottom - top) / 3) if inset else 0
+    corners = left + inset, top + inset, max(right - inset, left + inset), max(bottom - inset, top + inset)
+    return corners, COLOURS[phrase % len(COLOURS)], f"{sample['phrases'][phrase][2]} {score:.2f}"
+
+
+def coincide(a: Sequence[float], b: Sequence[float]) -> bool:
+    """IoU of at least 0.9, the audit's near duplicate."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return False
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height >= NEAR_DUPLICATE_IOU * (areas - width * height)
+
+
+def _write_labels(pen: Any, marks: list[tuple[Corners, str, str]], font: Any) -> None:
+    """Each above its box, or further down where a better box's label stands already."""
+    placed: list[Corners] = []
+    for (left, top, *_), colour, label in marks:
+        right, top = left + font.getlength(label) + 8, max(top - LABEL_HEIGHT, 0.0)
+        while any(left < r and right > x and top < b and top + LABEL_HEIGHT > y for x, y, r, b in placed):
+            top += LABEL_HEIGHT
+        placed.append((left, top, right, top + LABEL_HEIGHT))
+        pen.rectangle(placed[-1], fill=colour)
+        pen.text((left + 4, top + 1), label, fill="white", font=font)
+
+
+def _words(sample: SampleImage, grounded: set[int]) -> list[tuple[str, str | None]]:
+    """The caption's words with the colour of the grounded phrase that each lies in."""
+    words, at, caption = [], 0, sample["caption"]
+    for word in caption.split():
+        at = caption.index(word, at)
+        inside = [i for i in grounded if sample["phrases"][i][0] <= at < sample["phrases"][i][1]]
+        words.append((_plain(word), COLOURS[inside[0] % len(COLOURS)] if inside else None))
+        at += len(word)
+    return words
+
+
+def _wrapped(words: list[tuple[str, str | None]], font: Any, width: int) -> list[list[tuple[str, str | None]]]:
+    lines: list[list[tuple[str, str | None]]] = [[]]
+    used = 0.0
+    for word, colour in words:
+        length = font.getlength(word + " ")
+        if used + length > width and lines[-1]:
+            lines.append([])
+            used = 0.0
+        lines[-1].append((word, colour))
+        used += length
+    return lines[:12]
+
+
+def _write_caption(pen: Any, lines: list[list[tuple[str, str | None]]], top: float, font: Any) -> None:
+    for i, line in enumerate(lines):
+        x, y = 10.0, top + 24 * i
+        for word, colour in line:
+            pen.text((x, y), word, fill=INK, font=font)
+            length = font.getlength(word)
+            if colour:
+                pen.line((x, y + 19, x + length, y + 19), fill=colour, width=3)
+            x += font.getlength(word + " ")
+
+
+def _plain(text: str) -> str:
+    """On one line, with control characters escaped, so that a caption cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,1 @@
+"""Pairs + phrases -> labels: a teacher grounds the phrases."""

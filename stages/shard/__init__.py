@@ -1,0 +1,1 @@
+"""Pairs + phrases + pseudo -> WebDataset shards."""

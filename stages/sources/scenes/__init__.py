@@ -1,6 +1,0 @@
-"""Scenes: image-caption pairs that are drawn, so that every box and every phrase is known exactly."""
-
-from stages.sources.scenes.nouns import NOUNS, Noun
-from stages.sources.scenes.scene import Scene, SceneBox, draw_scene, scene_caption, scene_nouns, scene_size
-
-__all__ = ["NOUNS", "Noun", "Scene", "SceneBox", "draw_scene", "scene_caption", "scene_nouns", "scene_size"]

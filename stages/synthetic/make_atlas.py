@@ -1,0 +1,43 @@
+"""Makes atlas.png: the sprites of nouns.tsv, taken from a build of the Noto Color Emoji font with colour bitmaps.
+
+    python -m stages.synthetic.make_atlas /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
+
+The atlas that ships was made from Debian's fonts-noto-color-emoji 2.042-0+deb12u1. Needs fontTools.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from stages.synthetic.atlas import ATLAS, CELL_HEIGHT, CELL_WIDTH, cell_of
+from stages.synthetic.nouns import NOUNS
+
+
+def read_bitmaps(font_file: Path, codepoints: list[int]) -> list[Image.Image]:
+    """The first colour bitmap (RGBA) of each code point; raises KeyError where the font has none."""
+    from fontTools.ttLib import TTFont
+
+    font = TTFont(font_file)
+    glyphs, strike = font.getBestCmap(), font["CBDT"].strikeData[0]
+    return [Image.open(io.BytesIO(strike[glyphs[code]].imageData)).convert("RGBA") for code in codepoints]
+
+
+def make_atlas(font_file: Path, target: Path) -> None:
+    """Pastes each sprite, cut to what can be seen of it, into the top left corner of its noun's cell."""
+    bitmaps = read_bitmaps(font_file, [noun.codepoint for noun in NOUNS])
+    right, bottom = cell_of(0)[0], 0
+    for position in range(len(NOUNS)):
+        x, y = cell_of(position)
+        right, bottom = max(right, x + CELL_WIDTH), max(bottom, y + CELL_HEIGHT)
+    atlas = Image.new("RGBA", (right, bottom))
+    for position, bitmap in enumerate(bitmaps):
+        # A faint halo would make boxes loose, so what is nearly transparent does not count as visible.
+        seen = bitmap.getchannel("A").point([0] * 32 + [255] * 224).getbbox()
+        atlas.paste(bitmap.crop(seen), cell_of(position))
+    atlas.save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    make_atlas(Path(sys.argv[1]), ATLAS)

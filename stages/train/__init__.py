@@ -1,0 +1,1 @@
+"""Shards (+ gold) -> student: grounded pre-training."""

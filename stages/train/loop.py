@@ -1,0 +1,246 @@
+"""The steps of grounded pre-training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.contrastive import RegionWordContrast
+from model.glip import Glip
+from stages.stage import RunIO
+from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, save_weights
+from stages.train.flops import FlopMeter, peak_flops
+from stages.train.loader import Batch, BatchMaker, prefetch
+from stages.train.metrics import Entry, Metrics, finite, peak_memory
+from stages.train.optimizer import Ema, make_optimizer, rate_factor, set_rates
+from stages.train.ranks import Ranks
+from stages.train.samples import Example, box_array
+
+Report = Callable[[int, Entry], None]
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss or its gradient is not a number; the message names the step and the keys of its samples."""
+
+
+BLANK = Example(
+    key="",
+    image=np.zeros((32, 32, 3), dtype=np.uint8),
+    caption="nothing",
+    spans=(),
+    boxes=box_array([]),
+    phrase=np.zeros(0, dtype=np.int64),
+    scores=np.zeros(0, dtype=np.float32),
+    pseudo=False,
+)
+
+
+class Student(nn.Module):
+    """What is trained: the model, and what training alone needs. Its forward pass gives the losses of a batch."""
+
+    def __init__(self, glip: Glip, config: Any) -> None:
+        super().__init__()
+        self.glip, self.config = glip, config
+        variant = glip.variant
+        self.contrast = (
+            RegionWordContrast(variant.channels, variant.text.hidden, config.seed) if config.contrastive else None
+        )
+
+    def forward(self, batch: Batch, average: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """The weighted losses. A share without samples gives zeros with a graph, so that no rank waits for it."""
+        examples, config = batch.examples or [BLANK], self.config
+        losses = self.glip.losses(
+            [example.image for example in examples],
+            [example.caption for example in examples],
+            [example.spans for example in examples],
+            [loss_target(example, config) for example in examples],
+            resize_to=None,  # the loader has done it
+            average=average,
+            phrase_softmax=config.phrase_softmax > 0,
+            contrast=self.contrast,
+            pad_to=batch.pad_to,
+        )
+        weights = {"loss_phrase_softmax": config.phrase_softmax, "loss_contrastive": config.contrastive}
+        real = float(bool(batch.examples))
+        return {name: loss * (weights.get(name, 1.0) * real) for name, loss in losses.items()}
+
+
+class Clock:
+    """Time since the last log: how much of it went into waiting for batches, and how many steps it holds."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.waited = 0.0
+        self.steps = 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self.waited += time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+
+class Trainer:
+    """Trains `glip` on the batches of `maker`, from the newest checkpoint of `folder` on if there is one."""
+
+    def __init__(self, glip: Glip, maker: BatchMaker, config: Any, io: RunIO, folder: str, ranks: Ranks) -> None:
+        self.glip, self.maker, self.config, self.io, self.folder, self.ranks = glip, maker, config, io, folder, ranks
+        self.device = torch.device(config.device)
+        self.student = Student(glip, config).to(self.device).train()
+        glip.precision = config.precision
+        if config.checkpointing:
+            glip.use_checkpointing()
+        self.optimizer = make_optimizer(self.student, config.lr, config.text_lr, config.weight_decay)
+        self.ema = Ema(glip, config.ema) if config.ema else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.metrics = Metrics(io, folder)
+        self.step = 0
+        self.skipped = 0
+        self.crops_named_right: float | None = None  # the share, at the end of the crop naming before the first step
+        self.best: float | None = None  # lowest mean loss between two checkpoints
+        self.recent: list[float] = []  # losses since the last checkpoint
+        self._resume()
+        self.flops, self.peak = FlopMeter(glip), peak_flops(self.device, config.precision)
+        self.parallel = ranks.wrap(self.student)
+
+    def run(self, progress: Report) -> Glip:
+        """All steps that are left. Returns the model with the averaged weights, in eval mode."""
+        config, ranks = self.config, self.ranks
+        make = partial(self.maker.make, rank=ranks.rank, world=ranks.world)
+        batches = prefetch(make, self.step, config.steps, config.loaders)
+        clock = Clock()
+        while self.step < config.steps:
+            with clock.waiting():
+                batch = next(batches)
+            figures = self._train_step(batch)
+            self.recent.append(figures["loss"])
+            self.step += 1
+            clock.steps += 1
+            if self.step % config.log_every == 0 or self.step == config.steps:
+                self._log(figures, clock, progress)
+                clock = Clock()
+            if self.step % config.checkpoint_every == 0 and self.step < config.steps and ranks.first:
+                self._checkpoint()
+        if ranks.first:
+            self._keep_if_best()
+            save_weights(self.io, f"{self.folder}/weights.safetensors", self._weights())
+            self.metrics.write(self.step)
+        self.glip.load_state_dict(self._weights())
+        return self.glip.eval()
+
+    def _train_step(self, batch: Batch) -> dict[str, float]:
+        config = self.config
+        torch.manual_seed((config.seed * 1_000_003 + batch.step) * 64 + self.ranks.rank)  # of the dropouts
+        set_rates(self.optimizer, rate_factor(batch.step, config.steps, config.warmup, config.schedule))
+        losses = self.parallel(batch, self.ranks.average)
+        loss = torch.stack(list(losses.values())).sum()
+        figures = self._figures(batch, loss, losses)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
+        if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out
+            raise self._non_finite(batch, f"the norm of the gradient is {norm:g}", True)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema:
+            self.ema.update(self.glip, batch.step)
+        return {**figures, "gradient_norm": float(norm)}
+
+    def _figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
+        """The losses of the whole batch, over all ranks. Raises NonFiniteLoss, on every rank."""
+        local = torch.stack([loss, *losses.values(), loss.new_tensor(float(len(batch.skipped)))]).detach()
+        total, *parts, skipped = self.ranks.average(local).tolist()
+        if not np.isfinite(total):
+            raise self._non_finite(batch, f"the loss is {total}", not bool(torch.isfinite(loss)))
+        self.skipped += round(skipped * self.ranks.world)
+        return {"loss": total, **dict(zip(losses, parts, strict=True))}
+
+    def _non_finite(self, batch: Batch, what: str, mine: bool) -> NonFiniteLoss:
+        """Names the samples of all ranks whose share is to blame; every rank has to come here."""
+        keys = self.ranks.gather([example.key for example in batch.examples] if mine else [])
+        return NonFiniteLoss(f"step {batch.step}: {what}; samples of the batch: {', '.join(keys)}")
+
+    def _log(self, figures: dict[str, float], clock: Clock, progress: Report) -> None:
+        config, seconds = self.config, clock.seconds
+        factor = rate_factor(self.step - 1, config.steps, config.warmup, config.schedule)
+        flops = self.flops.take()
+        entry: Entry = {
+            "step": self.step,
+            "samples_seen": self.step * config.batch_size,
+            **{name: finite(value) for name, value in figures.items()},  # fp16 may overflow a gradient: none
+            "lr": config.lr * factor,
+            "text_lr": config.text_lr * factor,
+            "samples_per_second": clock.steps * config.batch_size / seconds,
+            "data_wait_share": clock.waited / seconds,
+            "memory_bytes": peak_memory(self.device),
+            "mfu": flops / seconds / self.peak if self.peak else None,
+        }
+        self.metrics.add(entry)
+        if self.ranks.first:
+            progress(self.step, entry)
+
+    def _checkpoint(self) -> None:
+        self._keep_if_best()
+        self.metrics.write(self.step)
+        state = {
+            "step": self.step,
+            "student": self.student.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else {},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "metrics": self.metrics.entries,
+            "skipped": self.skipped,
+            "crops_named_right": self.crops_named_right,
+            "best": self.best,
+        }
+        save_checkpoint(self.io, self.folder, self.step, state, self.config.keep_checkpoints)
+
+    def _keep_if_best(self) -> None:
+        """best.safetensors: the weights after the stretch between two checkpoints with the lowest mean loss."""
+        mean = float(np.mean(self.recent))
+        if self.best is None or mean < self.best:
+            self.best = mean
+            save_weights(self.io, f"{self.folder}/best.safetensors", self._weights())
+        self.recent = []
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self.ema.state_dict() if self.ema else self.glip.state_dict()
+
+    def _resume(self) -> None:
+        found = checkpoints(self.io, self.folder)
+        if found:
+            state = load_checkpoint(self.io, found[-1])
+            self.student.load_state_dict(state["student"])
+            if self.ema:
+                self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.step, self.skipped, self.best = state["step"], state["skipped"], state["best"]
+            self.crops_named_right = state["crops_named_right"]
+        if self.ranks.first:
+            self.metrics.resume(self.step, state["metrics"] if found else [])
+
+
+def loss_target(example: Any, config: Any) -> dict[str, Any]:
+    """What `Glip.losses` takes for one image: boxes and their phrases, and what the options say of pseudo boxes."""
+    boxes = torch.from_numpy(example.boxes)  # (N, 4)
+    target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)
+    if example.pseudo and config.score_weighting:
+        target["weight"] = torch.from_numpy(example.scores)  # (N,)
+    if example.pseudo and not config.pseudo_regression:
+        target["regression"] = torch.zeros(len(boxes), dtype=torch.bool)  # (N,)
+    if example.pseudo and not example.listed and config.ungrounded == "unknown":
+        target["unknown"] = torch.from_numpy(np.setdiff1d(np.arange(len(example.spans)), example.phrase))
+    return target

@@ -1,0 +1,50 @@
+"""One training sample: an image, its text, and the boxes of its phrases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Spans = tuple[tuple[int, int], ...]  # the character spans of one phrase
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image with its text; boxes and their arrays run in parallel and are filtered together."""
+
+    key: str
+    image: bytes  # as stored: JPEG, PNG or WebP
+    caption: str
+    spans: tuple[Spans, ...]  # per phrase
+    boxes: NDArray[np.float32]  # (N, 4) half-open pixels of the upright image
+    phrase: NDArray[np.int64]  # (N,) index into spans
+    scores: NDArray[np.float32]  # (N,) the teacher's; 1 for gold
+    pseudo: bool
+    objects: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()  # every object of the image, if known
+    listed: bool = False  # the text is a list of names: one without a box is a negative, nothing that was not found
+
+    def keep(self, mask: NDArray[np.bool_]) -> Sample:
+        """The sample with only the boxes where `mask` (N,) is true."""
+        return replace(self, boxes=self.boxes[mask], phrase=self.phrase[mask], scores=self.scores[mask])
+
+
+@dataclass(frozen=True)
+class Example:
+    """A decoded and augmented sample, as `Glip.losses` takes it."""
+
+    key: str
+    image: NDArray[np.uint8]  # (H, W, 3) RGB
+    caption: str
+    spans: tuple[Spans, ...]
+    boxes: NDArray[np.float32]  # (N, 4)
+    phrase: NDArray[np.int64]  # (N,)
+    scores: NDArray[np.float32]  # (N,)
+    pseudo: bool
+    listed: bool = False
+
+
+def box_array(boxes: list[tuple[float, float, float, float]]) -> NDArray[np.float32]:
+    """(N, 4), also for N = 0."""
+    return np.asarray(boxes, dtype=np.float32).reshape(-1, 4)

@@ -1,0 +1,275 @@
+"""shards (+ gold) -> student: grounded pre-training with the losses of `Glip.losses`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from stages.ingest.sources import absolute
+from stages.label.stage import resolve_device, weights_sha256
+from stages.stage import Input, RunIO, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from model.glip import Glip
+    from stages.train.loader import BatchMaker
+    from stages.train.sets import SampleSet
+
+FOLDER = "student"
+WEIGHTS = f"{FOLDER}/weights.safetensors"
+SPEED_ONLY = {"device", "workers", "loaders", "checkpoint_every", "keep_checkpoints", "log_every"}
+
+
+class NothingToTrainOn(RuntimeError):
+    """No samples: the stage fails with one line, and what came before stands."""
+
+
+class TrainStage:
+    name: ClassVar[str] = "train"
+    version: ClassVar[int] = 5
+    kind: ClassVar[Literal["job"]] = "job"
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("shards", optional=True),
+        Input("gold", optional=True),  # for the gold set `run`, with what follows
+        Input("pairs", ("key", "caption", "sha256"), optional=True),
+    )
+    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
+
+    def __init__(self, config: Any) -> None:
+        self.whole = config
+        self.config = config.train
+
+    @classmethod
+    def resolve(cls, config: Any) -> dict[str, Any]:
+        from model.variants import VARIANTS
+
+        if config.train.variant not in VARIANTS:
+            raise UserError(
+                f"train.variant: no variant {config.train.variant!r}; there are {', '.join(sorted(VARIANTS))}"
+            )
+        return {
+            "device": resolve_device("auto") if config.train.device == "auto" else config.train.device,
+            "gold": tuple(with_absolute_paths(gold) for gold in config.train.gold),
+        }
+
+    @classmethod
+    def settings(cls, config: Any) -> dict[str, Any]:
+        train = config.train
+        kept = {name: value for name, value in train.model_dump(mode="json").items() if name not in SPEED_ONLY}
+        kept["device"] = train.device.split(":")[0]
+        kept["init"] = initial_weights(config)
+        kept["gold_sha256"] = [gold_sha256(gold.source) for gold in train.gold]
+        return kept
+
+    @classmethod
+    def ranks(cls, config: Any) -> int:
+        """How many processes the job wants; each calls `run_rank`."""
+        ranks: int = config.train.workers
+        return ranks
+
+    def run_job(self, io: RunIO) -> dict[str, Any]:
+        return self.run_rank(io, 0, 1)
+
+    def run_rank(self, io: RunIO, rank: int, world: int) -> dict[str, Any]:
+        """One of `train.workers` processes that train together; the first one's result is the job's."""
+        import torch
+
+        resolve_device(self.config.device)
+        torch.set_num_threads(self.config.threads)
+        return train(io, self.whole, rank, world)
+
+
+def with_absolute_paths(gold: Any) -> Any:
+    """A `train.gold` entry, so that reading and hashing speak of the same file wherever they take place."""
+    if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run"):
+        return gold
+    paths = {name: absolute(path) for name in ("source", "images") if (path := getattr(gold, name))}
+    return gold.model_copy(update=paths)
+
+
+def gold_sha256(source: str) -> str | None:
+    """Of an annotation file, or of the list of a folder of shards; None for what is not a local file."""
+    local = Path(source.removeprefix("file://"))
+    file = next((path for path in (local, local / "index.json") if path.is_file()), None)
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def initial_weights(config: Any) -> str | None:
+    """sha256 of the weights that training starts from; null for random ones."""
+    train_config = config.train
+    if train_config.init is None:
+        return None
+    if train_config.init == "teacher":
+        return weights_sha256(config.label.teacher, config.label.weights)
+    return weights_sha256(train_config.variant, train_config.init)
+
+
+def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, Any]:
+    """Train one rank's share; the first rank writes the checkpoints, the weights and the metrics.
+
+    With more than one rank, torch's process group is there already. Returns the last loss, the number of samples seen
+    and the sets that were trained on.
+    """
+    from stages.train.checkpoint import checkpoints
+    from stages.train.loop import Trainer
+    from stages.train.ranks import Ranks
+
+    sets, maker = make_batches(io, config)
+    glip = start_model(config)
+    begins = not checkpoints(io, FOLDER)
+    crops = name_crops(io, glip, sets, config) if config.train.crop_steps and begins else None
+    trainer = Trainer(glip, maker, config.train, io, FOLDER, Ranks(rank, world))
+    if begins:
+        trainer.crops_named_right = crops
+
+    def report(step: int, entry: dict[str, float | None]) -> None:
+        io.progress(step, config.train.steps, f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s")
+
+    trainer.run(report)
+    entries = trainer.metrics.entries
+    return {
+        "steps": config.train.steps,
+        "samples_seen": config.train.steps * config.train.batch_size,
+        "samples_skipped": trainer.skipped,
+        "sets": {name: len(samples) for name, samples in sets.items()},
+        "loss": entries[-1]["loss"] if entries else None,
+        "crops_named_right": trainer.crops_named_right,
+    }
+
+
+def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Any) -> float:
+    """Start the backbone on crops of the first set that has categories; the share named right at the end."""
+    from stages.train.crops import pretrain_backbone
+
+    settings = config.train
+    gold = next((samples for samples in sets.values() if samples.vocabulary()), None)
+    if gold is None:
+        raise UserError("train.crop_steps: no gold set has categories to name")
+
+    def report(step: int, right: float) -> None:
+        io.progress(step, settings.crop_steps, f"crops, {right:.0%} named right")
+
+    glip.to(settings.device)
+    return pretrain_backbone(
+        glip, gold, settings.crop_steps, settings.crop_lr, settings.seed, config.ingest.max_pixels, report
+    )
+
+
+def start_model(config: Any) -> Glip:
+    """The student before its first step."""
+    from model.checkpoint import packaged_weights
+    from model.glip import Glip
+    from model.variants import NONE, get_variant
+
+    variant, init = config.train.variant, config.train.init
+    regularisation = get_variant(variant).published if config.train.regularise else NONE
+    if init is None:
+        return Glip.from_variant(variant, config.train.seed, regularisation)
+    if init != "teacher":
+        return Glip.from_file(variant, init, regularisation)
+    if config.label.teacher != variant:
+        raise UserError(f"train.init: the teacher is a {config.label.teacher}, the student a {variant}")
+    return Glip.from_file(variant, config.label.weights or packaged_weights(variant), regularisation)
+
+
+def make_batches(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], BatchMaker]:
+    """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn."""
+    from model.variants import get_variant
+    from stages.train.balance import repeats
+    from stages.train.loader import BatchMaker
+    from stages.train.order import MixedOrder
+
+    sets, weights, detection = open_sets(io, config)
+    if not sets:
+        raise NothingToTrainOn(
+            "train: there is nothing to train on: the shards hold no samples (no box passed the filter) and train.gold "
+            "is empty; lower filter.min_score or name a gold set"
+        )
+    values = list(sets.values())
+    factors = [factors_of(samples, config.train.repeat_below) for samples in values]  # per set (n,)
+    seed = config.train.seed
+    order = MixedOrder(
+        sizes=[len(samples) for samples in values],
+        weights=weights,
+        seed=seed,
+        shuffle=lambda number, epoch: values[number].order(
+            repeats(factors[number], seed, number, epoch), seed, number, epoch
+        ),
+        shape=lambda number, index: values[number].shape(index),
+        batch_size=config.train.batch_size,
+    )
+    variant = get_variant(config.train.variant)
+    sides = (variant.short, variant.long)
+    return sets, BatchMaker(values, detection, order, config.train, config.ingest.max_pixels, sides)
+
+
+def factors_of(samples: SampleSet, below: float) -> NDArray[np.float64]:
+    """(n,): how often each sample comes in an epoch of its set."""
+    import numpy as np
+
+    from stages.train.balance import repeat_factors
+
+    if not below:
+        return np.ones(len(samples))
+    return repeat_factors([samples.names(index) for index in range(len(samples))], below)
+
+
+def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float], list[float]]:
+    """The sets, with their weights and their shares of detection prompts.
+
+    Shards may hold nothing, and are then no set; a gold set that comes out empty is a UserError.
+    """
+    from stages.train.shards import ShardSet
+
+    sets: dict[str, SampleSet] = {}
+    weights, detection = [], []
+    if config.train.pseudo and "shards/index.json" in io.files("shards"):
+        shards = ShardSet(io, min_score=config.train.min_score)
+        if len(shards):
+            sets["pseudo"] = shards
+            weights.append(1.0)
+            detection.append(0.0)
+    for number, gold in enumerate(config.train.gold):
+        samples = open_gold(io, gold)
+        if not len(samples):
+            raise UserError(
+                f"train.gold: {gold.source} holds no image with a box to train on (crowds and boxes of a pixel do not"
+                " count); leave it out, or name another"
+            )
+        sets[f"gold {number}: {gold.source}"] = samples
+        weights.append(gold.weight)
+        detection.append(gold.detection)
+    return sets, weights, detection
+
+
+def open_gold(io: RunIO, gold: Any) -> SampleSet:
+    """The set that a `train.gold` entry names. Raises UserError where something is missing."""
+    from stages.train.annotated import CocoSet, MdetrSet
+    from stages.train.sets import RunGoldSet, SceneSet
+    from stages.train.shards import ShardSet
+
+    kind = gold.format if gold.format != "auto" else guess_format(gold.source)
+    if kind == "scenes":
+        if gold.count is None:
+            raise UserError("train.gold: scenes have no end; say how many with `count`")
+        return SceneSet(gold.split, gold.seed, gold.count)
+    if kind == "run":
+        return RunGoldSet(io)
+    if kind == "shards":
+        return ShardSet(io, gold.source, pseudo=False)
+    if gold.images is None:
+        raise UserError(f"train.gold: {gold.source} needs `images`, the folder of its images")
+    return CocoSet(io, gold.source, gold.images) if kind == "coco" else MdetrSet(io, gold.source, gold.images)
+
+
+def guess_format(source: str) -> str:
+    if source == "scenes":
+        return "scenes"
+    if source == "run":
+        return "run"
+    if source.endswith(".json"):
+        raise UserError(f"train.gold: say whether {source} is `format: coco` or `format: mdetr`")
+    return "shards"

@@ -1,0 +1,187 @@
+"""`phrasebox teacher`: a download that breaks goes on where it stopped; what a file is not, is said in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import read_weights
+from model.glip import Glip
+from pipeline.cli import teacher
+from stages.stage import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
+CONTENT = bytes(range(256)) * 100_000  # 26 MB; the client writes 10 MiB at a time
+STALL = 15_000_000
+
+
+class Hub(ThreadingHTTPServer):
+    """As much of the hub as a download needs. Its first answer stalls in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), HubRequest)
+        self.asked: list[tuple[str, str, str]] = []  # method, path, range
+        self.stalls = 1
+        self.closing = threading.Event()
+        self.etag = hashlib.sha256(CONTENT).hexdigest()
+
+    def downloads(self, name: str) -> list[str]:
+        """The ranges asked for, in order; empty for the whole file."""
+        return [wanted for method, path, wanted in self.asked if method == "GET" and path.endswith(name)]
+
+
+class HubRequest(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        wanted = self.headers.get("Range", "")
+        self.server.asked.append((self.command, self.path, wanted))
+        if not self.path.endswith(".pth"):
+            self.send_error(404)
+            return
+        match = re.fullmatch(r"bytes=(\d+)-", wanted)
+        start = int(match[1]) if match else 0
+        rest = CONTENT[start:]
+        self.send_response(206 if match else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        if match:
+            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.send_header("ETag", f'"{self.server.etag}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if self.server.stalls:
+            self.server.stalls -= 1
+            self.wfile.write(rest[:STALL])
+            self.server.closing.wait()
+        else:
+            self.wfile.write(rest)
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    server = Hub()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def start(endpoint: str, folder: Path, out: str = "") -> subprocess.Popen[str]:
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "teacher", "pull", "glip-t-b", "--out", str(folder / out)],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> None:
+    endpoint = f"http://127.0.0.1:{hub.server_address[1]}"
+    name = teacher.RELEASED["glip-t-b"]
+    part = tmp_path / f"{name}.part"
+    killed = start(endpoint, tmp_path)
+    deadline = time.monotonic() + 300
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.kill()
+    killed.communicate()
+    arrived = part.stat().st_size
+    assert 0 < arrived <= STALL and not (tmp_path / name).exists()
+
+    again = start(endpoint, tmp_path)
+    out, _ = again.communicate(timeout=300)
+    assert again.returncode == 0
+    assert (tmp_path / name).read_bytes() == CONTENT and not part.exists()
+    assert f"label.weights={tmp_path / name}" in out.replace("\n", "")
+    assert hub.downloads(name) == ["", f"bytes={arrived}-"]
+
+    third = start(endpoint, tmp_path)  # it is there already
+    third.communicate(timeout=300)
+    assert third.returncode == 0
+    assert len(hub.downloads(name)) == 2
+
+
+def test_a_file_of_another_sha256_is_deleted(hub: Hub, tmp_path: Path) -> None:
+    hub.stalls, hub.etag = 0, "0" * 64
+    done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path)
+    _, said = done.communicate(timeout=300)
+    assert done.returncode == 2 and "arrived damaged" in said and "try again" in said
+    assert not list(tmp_path.glob("*.pth*"))
+
+
+def test_without_a_network_one_line_names_the_file_to_provide(tmp_path: Path) -> None:
+    done = start("http://127.0.0.1:9", tmp_path)
+    _, said = done.communicate(timeout=300)
+    assert done.returncode == 2
+    (line,) = [line for line in said.splitlines() if line.strip()]
+    assert teacher.RELEASED["glip-t-b"] in line and "label.weights" in line
+
+
+def test_a_folder_that_cannot_be_written_is_not_blamed_on_the_network(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path, out="taken")
+    _, said = done.communicate(timeout=300)
+    assert done.returncode == 2
+    (line,) = [line for line in said.splitlines() if line.strip()]
+    assert "cannot be kept in" in line and "taken" in line and "hub" not in line
+
+
+def test_an_unknown_release_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"no released 'glip-x'; there are glip-t-a, glip-t-b, glip-t-c, glip-t, glip-l"
+    ):
+        teacher.pull("glip-x", str(tmp_path))
+
+
+def test_a_pth_becomes_safetensors_that_fit_the_variant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = Glip.from_variant("glip-nano", seed=4).state_dict()
+    source, target = str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")
+    torch.save({"model": {f"module.{name}": value for name, value in state.items()}}, source)
+    teacher.convert("glip-nano", source, target)
+    assert f"--set label.weights={target}" in capsys.readouterr().out.replace("\n", "")
+    written = read_weights(target)
+    assert written.keys() == state.keys()
+    assert all(torch.equal(written[name], value) for name, value in state.items())
+
+
+def test_what_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
+    source = tmp_path / "a.pth"
+    torch.save({"model": {"weight": torch.zeros(2)}}, source)
+    target = str(tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match="no variant 'glip-x'; there are glip-l, glip-nano"):
+        teacher.convert("glip-x", str(source), target)
+    with pytest.raises(UserError, match=r"must end in \.safetensors"):
+        teacher.convert("glip-nano", str(source), str(tmp_path / "a.bin"))
+    with pytest.raises(UserError, match=r"do not fit this variant; \d+ missing: .*1 unexpected: weight"):
+        teacher.convert("glip-nano", str(source), target)
+    torch.save({"model": Glip.from_variant("glip-nano").state_dict()}, source)
+    with pytest.raises(UserError, match=r"nowhere.*cannot be written"):
+        teacher.convert("glip-nano", str(source), str(tmp_path / "nowhere" / "a.safetensors"))
+    with pytest.raises(UserError, match="no such weights file"):
+        teacher.convert("glip-nano", str(tmp_path / "none.pth"), target)
+    assert not Path(target).exists()

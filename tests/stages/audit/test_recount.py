@@ -1,0 +1,129 @@
+"""Every figure of a small run's stats.json equals that of a recount in plain Python: no key is left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+from pipeline.run.config import load_config
+from stages.audit.checks import warnings
+from tests.stages.audit.recount import Recount, drawn, iou
+
+
+def check(run: Path, config: Any) -> dict[str, Any]:
+    stats: dict[str, Any] = json.loads((run / "report" / "stats.json").read_text("utf-8"))
+    counted = Recount(run, config)
+    expected = counted.stats()
+    curves = stats.pop("rank_frequency")
+    assert stats.pop("warnings") == warnings({**expected, "rank_frequency": curves})
+    assert set(stats) == set(expected)
+    for name in expected:
+        assert stats[name] == expected[name], name
+    for name, points in curves.items():
+        ranked = counted.ranked(name)
+        assert points == [[rank, ranked[rank - 1]] for rank, _ in points]
+        assert [points[0][0], points[-1][0]] == [1, len(ranked)] and len(points) <= 120
+    return stats
+
+
+def test_a_made_run_with_everything_in_it(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40, seed=5).fill(130)
+    run.audit()
+    stats = check(run.root, run.config)
+    assert stats["gold"]["boxes"] and stats["rejected"] and stats["dropped"]["labels"] and stats["other_script"]
+
+
+def galleries(run: Path) -> dict[str, list[str]]:
+    """What the page embeds: the keys of each gallery in its order."""
+    data = (run / "report" / "index.html").read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
+    places: dict[str, dict[int, str]] = {}
+    for image in json.loads(data)["pictures"]:
+        for gallery, place in image["galleries"].items():
+            places.setdefault(gallery, {})[place] = image["key"]
+    return {gallery: [found[i] for i in range(len(found))] for gallery, found in places.items()}
+
+
+def test_the_galleries_hold_the_worst_in_order(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40, seed=5, audit={"pictures": 30}).fill(130)
+    run.audit()
+    counted, found = Recount(run.root, run.config), galleries(run.root)
+    rows = {row["key"]: row for row in counted.rows["pseudo"]}
+
+    def worst(measure: Callable[[str], float], above: float = -2.0) -> list[str]:
+        chosen = [key for key in rows if measure(key) > above]
+        return sorted(chosen, key=lambda key: (-measure(key), key))[:12]
+
+    def crowded(key: str) -> int:
+        return sum(iou(a, b) >= 0.5 for a, b in combinations(rows[key]["boxes"], 2))
+
+    def share(box: dict[str, Any], row: dict[str, Any]) -> float:
+        return float((box["x2"] - box["x1"]) * (box["y2"] - box["y1"]) / (row["width"] * row["height"]))
+
+    asked = Counter(key for key, _ in counted.asked)
+    assert found["lowest_score"] == worst(lambda key: -min((b["score"] for b in rows[key]["boxes"]), default=2.0))
+    assert found["most_boxes"] == worst(lambda key: len(rows[key]["boxes"]), 0)
+    assert found["largest_box"] == worst(
+        lambda key: max((share(b, rows[key]) for b in rows[key]["boxes"]), default=0), 0
+    )
+    assert found["most_crowded"] == worst(crowded, 0)
+    assert found["nothing_found"] == worst(lambda key: 0 if rows[key]["boxes"] else asked[key], 0)
+    boxes = counted.counts("norm")["boxes"]
+    first_with = {counted.phrases[key, box["phrase"]]["norm"]: key for key, _, box in reversed(counted.kept)}
+    rarest = [first_with[norm] for norm in sorted(boxes, key=lambda norm: (boxes[norm], drawn(norm)))]
+    assert found["rarest_phrases"] == list(dict.fromkeys(rarest[:48]))[:12]
+    judged: dict[str, float] = {}
+    for truth in counted.rows["gold"]:
+        wrong = [s for s, right in counted.judge(counted.row_of("labels", truth["key"]), truth) if not right]
+        judged[truth["key"]] = max(wrong, default=0.0)
+    assert found["confident_errors"] == worst(lambda key: judged.get(key, 0.0), 0)
+
+
+def test_the_sample_is_drawn_by_its_seed_from_all_parts(shapes: Callable[..., Any]) -> None:
+    runs = [shapes(part_size=40, audit={"pictures": 30, "seed": seed}).fill(130) for seed in (1, 1, 2)]
+    for run in runs:
+        run.audit()
+    first, same, other = (galleries(run.root)["sample"] for run in runs)
+    assert first == same == sorted(first) != other and len(set(first)) == 30
+    with_image = {row["key"] for row in runs[0].rows["pairs"] if row["image"]}
+    assert set(first) | set(other) <= with_image
+    assert {key[:7] for key in first} == {key[:7] for key in with_image}
+
+
+def test_a_run_of_the_command(tmp_path: Path) -> None:
+    """Scenes, the packaged teacher, every stage as a user starts it."""
+    config = tmp_path / "config.yaml"
+    config.write_text("{corpus: tiny, part_size: 8, ingest: {source: scenes, count: 20}, filter: {min_score: 0.4}}\n")
+    run = tmp_path / "run"
+    result = CliRunner().invoke(app, ["run", str(config), "--run", str(run), "--until", "audit", "--inline"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    stats = check(run, load_config(None, (), str(run)))
+    assert stats["parts"]["counted"] == 3 and stats["boxes"] > 10 and stats["gold"]["boxes"] > 20
+
+
+def test_other_languages_raise_the_warning(tmp_path: Path) -> None:
+    """By the command, on captions alone: two languages that are told by their words, one by its script."""
+    english = ["a red ball on the table", "two dogs playing in the garden", "a woman with a hat on a bench"]
+    others = ["Ein roter Ball liegt auf dem Tisch neben dem Fenster", "Красный мяч на столе"]
+    others += ["Une femme avec un chapeau rouge dans la rue"]
+    shares = {}
+    for name, captions in {"english": english * 60, "mixed": english * 54 + others * 6}.items():
+        source = tmp_path / f"{name}.tsv"
+        rows = [f"{caption}\thttp://example.com/{i}.jpg" for i, caption in enumerate(captions)]
+        source.write_text("\n".join(["caption\turl", *rows]) + "\n", "utf-8")
+        config = tmp_path / f"{name}.yaml"
+        config.write_text(f"{{corpus: {name}, ingest: {{source: {source}, format: table}}}}\n")
+        run = tmp_path / name
+        for arguments in (["run", str(config), "--run", str(run), "--until", "phrases"], ["audit", "--run", str(run)]):
+            result = CliRunner().invoke(app, [*arguments, "--inline"])
+            assert result.exit_code == 0, (result.output, result.exception)
+        stats = json.loads((run / "report" / "stats.json").read_text("utf-8"))
+        assert f"phrases    in {stats['pairs_with_phrases']} of 180 captions" in result.output
+        shares[name] = {warning["code"]: warning["value"] for warning in stats["warnings"]}
+    assert shares == {"english": {}, "mixed": {"other_language": 18 / 180}}

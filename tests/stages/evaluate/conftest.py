@@ -1,0 +1,82 @@
+"""A model that says what it is told to, and folders of images that it can tell apart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model.outputs import Grounding
+from pipeline.storage.files import RunFiles
+from pipeline.storage.local import LocalStorage
+
+sys.path.insert(0, str(Path(__file__).parent))  # `lvis_case`, which also runs as a script
+
+Box = tuple[tuple[float, float, float, float], float, int]  # corners, score, phrase or category
+
+
+class ScriptedGlip:
+    """Knows an image by its grey level, and answers with that image's boxes, or that caption's of it."""
+
+    def __init__(self, script: Mapping[Any, Sequence[Box]], failures: Mapping[Any, str] | None = None) -> None:
+        self.script, self.failures = script, failures or {}
+        self.calls: list[dict[str, Any]] = []
+
+    def detect(self, images: Sequence[np.ndarray], categories: Sequence[str], **options: Any) -> list[Grounding]:
+        self.calls.append({"images": len(images), "categories": list(categories), **options})
+        return [self.answer(level(image)) for image in images]
+
+    def ground(
+        self, images: Sequence[np.ndarray], captions: Sequence[str], spans: Sequence[Any], **options: Any
+    ) -> list[Grounding]:
+        self.calls.append({"captions": list(captions), "spans": list(spans), **options})
+        return [self.answer((level(image), caption)) for image, caption in zip(images, captions, strict=True)]
+
+    def answer(self, key: Any) -> Grounding:
+        if key in self.failures:
+            return Grounding.empty(failed=self.failures[key])
+        rows = sorted(self.script.get(key, ()), key=lambda row: -row[1])
+        return Grounding(
+            torch.tensor([box for box, _, _ in rows], dtype=torch.float32).reshape(-1, 4),
+            torch.tensor([score for _, score, _ in rows], dtype=torch.float32),
+            torch.tensor([phrase for _, _, phrase in rows], dtype=torch.int64),
+        )
+
+
+def level(image: np.ndarray) -> int:
+    return int(image[0, 0, 0])
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedGlip]:
+    return ScriptedGlip
+
+
+@pytest.fixture
+def io(tmp_path: Path) -> RunFiles:
+    """The storage that the engine hands to a job."""
+
+    def no_beat(done: int, total: int, message: str) -> None:
+        pass
+
+    return RunFiles(LocalStorage(str(tmp_path / "run")), [], "test", no_beat)
+
+
+@pytest.fixture
+def paint(tmp_path: Path) -> Callable[..., str]:
+    """Writes plain images {name: grey level} and returns their folder."""
+
+    def write(levels: Mapping[str, int], size: tuple[int, int] = (100, 80)) -> str:
+        for name, grey in levels.items():
+            path = tmp_path / "pictures" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", size, (grey, grey, grey)).save(path, "PNG")
+        return str(tmp_path / "pictures")
+
+    return write

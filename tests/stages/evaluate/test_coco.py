@@ -1,0 +1,155 @@
+"""The COCO benchmark from files: by hand, and against pycocotools run on the same file."""
+
+from __future__ import annotations
+
+import contextlib
+import io as text_io
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.glip import Glip
+from stages.evaluate.coco import evaluate_coco
+from stages.stage import UserError
+
+CUP = (10.0, 10.0, 50.0, 50.0)
+DOG = (60.0, 10.0, 90.0, 80.0)
+CROWD = (0.0, 0.0, 100.0, 80.0)
+
+
+def coco(*annotations: tuple[int, tuple[float, ...], int, int]) -> dict[str, Any]:
+    """(image, corners, category id, iscrowd); images 1, 2, 3; categories in no order."""
+    return {
+        "images": [{"id": i, "file_name": f"{i}.png", "height": 80, "width": 100} for i in (1, 2, 3)],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 5, "name": "cup"}, {"id": 7, "name": "eel"}],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": category,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": crowd,
+                "segmentation": {"counts": [0], "size": [80, 100]},
+            }
+            for number, (image, (x1, y1, x2, y2), category, crowd) in enumerate(annotations)
+        ],
+    }
+
+
+@pytest.fixture
+def measure(io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def run(dataset: dict[str, Any], script: dict[int, Any], count: int = 3, **options: Any) -> dict[str, Any]:
+        (tmp_path / "instances.json").write_text(json.dumps(dataset))
+        images = paint({f"{i}.png": i for i in (1, 2, 3)})
+        glip = scripted(script, **options)
+        return evaluate_coco(glip, io, str(tmp_path / "instances.json"), images, count, lambda done: None)
+
+    return run
+
+
+def test_names_go_by_rising_id_and_perfect_boxes_give_100(measure: Callable[..., dict[str, Any]]) -> None:
+    """cup is 0, eel 1, dog 2: not the order of the file."""
+    result = measure(coco((1, CUP, 5, 0), (2, DOG, 18, 0)), {1: [(CUP, 0.9, 0)], 2: [(DOG, 0.6, 2)]})
+    assert (result["AP"], result["AP50"]) == (pytest.approx(100), pytest.approx(100))
+    assert {name: row["gold"] for name, row in result["by_category"].items()} == {"cup": 1, "dog": 1}
+    assert (result["pictures"], result["boxes"], result["failed"]) == (3, 2, {})
+
+
+def test_a_image_without_boxes_counts(measure: Callable[..., dict[str, Any]]) -> None:
+    """A better cup where there is none: precision 1/2 throughout."""
+    script = {1: [(CUP, 0.6, 0)], 3: [(CUP, 0.9, 0)]}
+    assert measure(coco((1, CUP, 5, 0)), script)["AP"] == pytest.approx(50)
+    assert measure(coco((1, CUP, 5, 0)), script, count=2)["AP"] == pytest.approx(100)
+
+
+def test_boxes_on_a_crowd_are_neither_right_nor_wrong(measure: Callable[..., dict[str, Any]]) -> None:
+    script = {1: [(CUP, 0.6, 0)], 2: [(CUP, 0.9, 0), (DOG, 0.8, 0)]}
+    result = measure(coco((1, CUP, 5, 0), (2, CROWD, 5, 1), (2, CROWD, 7, 1)), script)
+    assert result["AP"] == pytest.approx(100)
+    assert {name: row["gold"] for name, row in result["by_category"].items()} == {"cup": 1}
+
+
+def test_100_boxes_of_a_image(measure: Callable[..., dict[str, Any]]) -> None:
+    script = {1: [(DOG, 0.9, 2)] * 99 + [(CUP, 0.5, 0)]}
+    assert measure(coco((1, CUP, 5, 0)), script)["AP"] == pytest.approx(100)
+    script[1].append((DOG, 0.9, 1))
+    assert measure(coco((1, CUP, 5, 0)), script)["AP"] == 0
+
+
+def test_nothing_found_and_a_failed_image(measure: Callable[..., dict[str, Any]]) -> None:
+    result = measure(coco((1, CUP, 5, 0)), {}, failures={1: "non_finite_scores"})
+    assert (result["AP"], result["failed"]) == (0, {"non_finite_scores": 1})
+    assert measure(coco(), {1: [(CUP, 0.9, 0)]})["AP"] is None
+
+
+def test_pycocotools_says_the_same_of_the_file(measure: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """Boxes near true ones and elsewhere, some true ones crowds, all three categories, scores far apart."""
+    rng = random.Random(4)
+
+    def some_box() -> tuple[float, float, float, float]:
+        x, y = 70 * rng.random(), 50 * rng.random()
+        return x, y, x + 5 + 25 * rng.random(), y + 5 + 25 * rng.random()
+
+    def near(box: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(value + 3 * rng.random() - 1.5 for value in box)
+
+    dataset = coco(*((1 + i % 3, some_box(), (18, 5, 7)[i % 3], int(i % 5 == 0)) for i in range(36)))
+    del dataset["annotations"][0]  # whose id is 0, which pycocotools takes for "no match"
+    corners = [
+        (row["image_id"], (row["bbox"][0], row["bbox"][1], *(a + b for a, b in zip(row["bbox"], row["bbox"][2:]))))
+        for row in dataset["annotations"]
+    ]
+    script: dict[int, list[Any]] = {
+        image: [(near(box), rng.random(), rng.randrange(3)) for image, box in corners * 3 if image == image]
+        + [(some_box(), rng.random(), rng.randrange(3)) for _ in range(10)]
+        for image in (1, 2, 3)
+    }
+    result = measure(dataset, script)
+    results = [
+        {
+            "image_id": image,
+            "category_id": (5, 7, 18)[category],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+        }
+        for image, rows in script.items()
+        for (x1, y1, x2, y2), score, category in rows
+    ]
+    assert 5 < result["AP"] < 90
+    assert [result[name] / 100 for name in ("AP", "AP50", "AP75")] == pytest.approx(
+        official(tmp_path / "instances.json", results), abs=1e-6
+    )
+
+
+def official(path: Path, results: list[dict[str, Any]]) -> list[float]:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(text_io.StringIO()):
+        truth = COCO(str(path))
+        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [float(value) for value in evaluation.stats[:3]]
+
+
+def test_a_real_model_on_real_photos(io: Any, shared: Path) -> None:
+    """Plumbing only: the weights are fresh."""
+    glip = Glip.from_variant("glip-nano").eval()
+    folder = shared / "coco-mini"
+    result = evaluate_coco(glip, io, str(folder / "instances.json"), str(folder / "images"), 2, lambda done: None)
+    assert (result["pictures"], result["failed"]) == (2, {})
+    assert 0 < result["boxes"] <= 200
+    assert all(0 <= row["AP"] <= row["AP50"] <= 100 for row in result["by_category"].values())
+
+
+def test_a_missing_image_is_named(io: Any, scripted: Any, tmp_path: Path) -> None:
+    (tmp_path / "instances.json").write_text(json.dumps(coco((1, CUP, 5, 0))))
+    with pytest.raises(UserError, match=r"1\.png: missing_image"):
+        evaluate_coco(scripted({}), io, str(tmp_path / "instances.json"), str(tmp_path), 3, lambda done: None)
