@@ -431,7 +431,7 @@ def test_five_thousand_images_stay_lazy_and_bounded(
         shown.extend({**made[i % len(made)], "key": f"{i:012d}", "galleries": {"sample": i}} for i in range(5000))
         return shown
 
-    monkeypatch.setattr(images, "load", many)
+    monkeypatch.setattr(samples, "load", many)
     run.audit()
     assert report(run).stat().st_size < 1.5 * page.BUDGET
     browser.open(report(run))

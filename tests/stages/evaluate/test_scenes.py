@@ -12,9 +12,9 @@ from PIL import Image
 
 import stages.evaluate.stage
 from schemas.config import Config
+from stages import synthetic as scenes
 from stages.evaluate.scenes import BEST, evaluate_scenes
 from stages.evaluate.stage import EvaluateStage
-from stages import synthetic as scenes
 from stages.phrases import NounPhrase
 from stages.synthetic import NOUNS, Scene, SceneBox
 
