@@ -193,10 +193,10 @@ def gold(grid: Grid, seed: int, half_of: int | None = None) -> list[dict[str, An
 def model_settings(grid: Grid, seed: int, sets: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **{"train.seed": seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size, "train.crop_steps": 0},
-        **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.novel_words": grid.word_substitution},
+        **{"train.lr": grid.lr, "train.text_lr": grid.lr, "train.word_substitution": grid.word_substitution},
         "train.repeat_below": grid.repeat_below,
         **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
-        **{IMAGES: grid.pictures, "evaluate.models": ["student"]},
+        **{IMAGES: grid.images, "evaluate.models": ["student"]},
     }
 
 
@@ -371,7 +371,7 @@ def cost(cell: Cell, grid: Grid, rates: Mapping[str, float]) -> float:
         return grid.crop_steps / rates["crops"] + grid.start_steps * grid.batch_size / rates["train"]
     if cell.name.startswith("labels"):
         return float(cell.settings["ingest.count"]) * (1 / rates["label"] + 1 / 100)
-    return cell.settings["train.steps"] * grid.batch_size / rates["train"] + grid.pictures / rates["evaluate"] + 60
+    return cell.settings["train.steps"] * grid.batch_size / rates["train"] + grid.images / rates["evaluate"] + 60
 
 
 def main() -> None:
@@ -399,12 +399,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=numbers(int), default=default.sizes)
     parser.add_argument("--thresholds", type=numbers(float), default=default.thresholds)
     parser.add_argument("--lengths", type=numbers(int), default=default.lengths, help="in steps")
-    parser.add_argument("--novel-words", type=float, default=default.word_substitution, help="in gold captions")
+    parser.add_argument("--word-substitution", type=float, default=default.word_substitution, help="in gold captions")
     parser.add_argument("--phrase-nms-iou", type=float, default=default.phrase_nms_iou)
     parser.add_argument("--ungrounded", choices=("absent", "unknown"), default=default.ungrounded)
     parser.add_argument("--phrase-prompts", type=float, default=default.phrase_prompts)
     parser.add_argument("--repeat-below", type=float, default=default.repeat_below)
-    parser.add_argument("--pictures", type=int, default=default.images)
+    parser.add_argument("--images", type=int, default=default.images)
     parser.add_argument("--device", default=default.device)
     for name, rate in (("train", 7.0), ("label", 20.0), ("evaluate", 4.5), ("crops", 1.8)):
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help="per second, for `plan` [one CPU core]")

@@ -86,14 +86,14 @@ class Reader:
     def read(self):
         from pycocotools.coco import COCO
 """
-    everything = {name for _, name in imports(source, "stages.ingest.sources")}
-    at_the_top = {name for _, name in imports(source, "stages.ingest.sources", only_top=True)}
+    everything = {name for _, name in imports(source, "stages.ingest")}
+    at_the_top = {name for _, name in imports(source, "stages.ingest", only_top=True)}
     assert everything - at_the_top == {"spacy", "pycocotools.coco.COCO"}
     assert at_the_top == {
         *(
             "ray.util",
             "json",
-            "stages.ingest.sources.sibling",
+            "stages.ingest.sibling",
             "stages.storage.Storage",
             "nltk",
             "webdataset",

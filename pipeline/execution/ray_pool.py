@@ -262,6 +262,6 @@ def _resources() -> dict[str, float]:
 
 def _shipped_code() -> dict[str, Any]:
     """A cluster's nodes run the code of this checkout, whatever is installed there."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     modules = [str(home / name) for name in ("schemas", "model", "stages", "pipeline")]
     return {"py_modules": modules, "excludes": ["__pycache__"]}

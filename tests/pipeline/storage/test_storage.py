@@ -24,7 +24,7 @@ from pipeline.run.plan import read_plan
 from pipeline.run.state import RunState
 from pipeline.run.status import run_status
 from pipeline.run.verify import verify
-from pipeline.storage import base as storage_module
+from pipeline.storage import local as local_module
 from pipeline.storage import retry as store_errors
 from pipeline.storage import staged as staged_files
 from pipeline.storage.files import PartFiles, SourceFiles, sha256_of
@@ -401,7 +401,7 @@ def test_a_file_that_goes_while_its_folder_is_listed_is_not_there(tmp_path: Path
     """As heartbeats do, which the driver lists while workers end."""
     for name in "abc":
         (tmp_path / name).write_text(name)
-    walk = storage_module._walk(tmp_path, "state/attempts")
+    walk = local_module._walk(tmp_path, "state/attempts")
     first, _ = next(walk)
     for path in tmp_path.iterdir():
         if path.name != first[-1]:

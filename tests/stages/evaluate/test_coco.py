@@ -105,7 +105,7 @@ def test_pycocotools_says_the_same_of_the_file(measure: Callable[..., dict[str, 
         for row in dataset["annotations"]
     ]
     script: dict[int, list[Any]] = {
-        image: [(near(box), rng.random(), rng.randrange(3)) for image, box in corners * 3 if image == image]
+        image: [(near(box), rng.random(), rng.randrange(3)) for owner, box in corners * 3 if owner == image]
         + [(some_box(), rng.random(), rng.randrange(3)) for _ in range(10)]
         for image in (1, 2, 3)
     }

@@ -119,7 +119,7 @@ def test_boxes_are_tight_and_objects_visible() -> None:
         for thing, (_, box) in zip(placed, scene.objects, strict=True):
             layer = Image.new("L", (scene.width, scene.height))
             sprite = thing.sprite
-            alpha = sprite.image_file.getchannel("A")
+            alpha = sprite.image.getchannel("A")
             layer.paste(alpha, (thing.x - sprite.left, thing.y - sprite.top))
             opaque = np.asarray(layer) / 255.0 > 0.3
             assert Image.fromarray(opaque).getbbox() == box

@@ -230,7 +230,7 @@ def test_scenes_have_captions_near_that_are_those_of_other_scenes(count: int) ->
         assert count < 40 or captions[index] not in near
 
 
-def test_a_caption_with_novel_words_is_not_packed_beside_itself(images_made: Path) -> None:
+def test_a_caption_with_substituted_words_is_not_packed_beside_itself(images_made: Path) -> None:
     """Under its own words it would be a negative of an image that it describes."""
     made = batches(
         RunFolder(images_made),
