@@ -12,6 +12,7 @@ from torch import Tensor
 
 from model.anchors import decode, pyramid_anchors
 from model.device import send
+from model.images import Size
 from model.outputs import Grounding, HeadOutput
 
 NEVER = -1.0  # ranks below every candidate
@@ -134,3 +135,16 @@ def _suppress(boxes: np.ndarray, phrase: np.ndarray, settings: Settings) -> np.n
             overlap = (corner2 - corner1 + 1).clip(0).prod(1)
             rest = rest[~(overlap / (area[best] + area[rest] - overlap) > settings.nms_iou)]
     return np.sort(np.asarray(kept, dtype=np.int64))
+
+
+def to_half_open(boxes: Tensor, size: Size, resized: Size) -> Tensor:
+    """Legacy boxes (N, 4) in the resized (h, w) -> half-open ones in the given (H, W), clipped to it."""
+    ratio = boxes.new_tensor([size[1] / resized[1], size[0] / resized[0]] * 2)
+    boxes = (boxes + boxes.new_tensor([0, 0, 1, 1])) * ratio
+    return boxes.clamp(min=0).minimum(boxes.new_tensor([size[1], size[0]] * 2))
+
+
+def to_legacy(boxes: Tensor, size: Size, resized: Size) -> Tensor:
+    """Half-open boxes (N, 4) in an image of (H, W) -> inclusive corners in its resized (h, w)."""
+    ratio = boxes.new_tensor([resized[1] / size[1], resized[0] / size[0]] * 2)
+    return boxes * ratio - boxes.new_tensor([0, 0, 1, 1])

@@ -55,11 +55,14 @@ class PhrasesConfig(Section):
 
 
 class LabelConfig(Section):
-    teacher: str = "glip-nano"
+    teacher: str = "auto"
+    """A name that docs/teacher.md lists; auto: one whose weights are in the package, chosen by the source."""
+    variant: str | None = None
+    """Filled in when the config is resolved: the teacher's architecture."""
     weights: str | None = None
-    """A .pth or .safetensors file; null: the weights in the package (glip-nano only)."""
+    """A file or folder; null: the weights in the package, which not every teacher has."""
     weights_sha256: str | None = None
-    """Filled in when the config is resolved; given by hand, it is what the file must have."""
+    """Filled in when the config is resolved; given by hand, it is what the file or folder must have."""
     score_floor: Probability = 0.1
     batch_size: Annotated[int, Field(ge=1)] = 8
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -44,7 +44,7 @@ DROPPED_PHRASE: dict[str, str] = {
     "stop_phrase": "names the medium and not its content (phrases.stop_phrases)",
     "head_class": "its head is of a class that phrases.drop_heads names",
     "over_token_limit": "beyond the teacher's token limit of a sentence",
-    "phrase_over_token_limit": "beyond the 256 tokens that the teacher reads, even after splitting the caption",
+    "phrase_over_token_limit": "longer than the text that the teacher reads at a time (GLIP: 256 tokens)",
     "phrase_without_tokens": "no token of the teacher's vocabulary lies in the span",
     "no_image": "the caption has no image to ground it in",
 }

@@ -20,7 +20,8 @@ from stages.evaluate.coco_ap import precision_at_recalls, xywh
 from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
 
 if TYPE_CHECKING:
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
     from stages.stage import Files
 
 CHUNK = 16  # images in memory
@@ -29,7 +30,7 @@ LIMIT = 100  # boxes of an image
 
 
 def evaluate_coco(
-    glip: Glip, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
+    model: Scheduler, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
     """APs in percent over the first `count` images of the file; `progress` gets the number of images done."""
     dataset = read_coco(files, annotations, count)
@@ -39,7 +40,7 @@ def evaluate_coco(
     failed, done = Counter[str](), 0
     for rows in in_chunks(dataset["images"], CHUNK):
         decoded = [read_image(files, images, [row["file_name"]], (row["height"], row["width"])) for row in rows]
-        for row, result in zip(rows, glip.detect(decoded, names, score_floor=FLOOR), strict=True):
+        for row, result in zip(rows, model.detect(decoded, names, score_floor=FLOOR), strict=True):
             results += results_of(row["id"], result, [category["id"] for category in categories])
             if result.failed:
                 failed[result.failed] += 1

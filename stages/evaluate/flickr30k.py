@@ -21,7 +21,8 @@ from stages.evaluate.flickr30k_gold import Caption, GoldImage, Phrase, box_conve
 from stages.evaluate.inputs import data_name, in_chunks, read_image
 
 if TYPE_CHECKING:
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
     from stages.stage import Files
 
 CHUNK = 8  # images in memory, each with some five captions
@@ -62,13 +63,13 @@ def merged(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def evaluate_flickr30k(
-    glip: Glip, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
+    model: Scheduler, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
     """Recall in percent, all captions of the first `count` images; `progress` gets the number of images done."""
     recall, seen, failed = Recall(), Counter[str](), Counter[str]()
     for gold_images in in_chunks(read_gold(files, annotations, count), CHUNK):
         asked = [(image, caption) for image in gold_images for caption in image.captions if caption.phrases]
-        for (_, caption), result in zip(asked, ground(glip, files, images, gold_images, asked), strict=True):
+        for (_, caption), result in zip(asked, ground(model, files, images, gold_images, asked), strict=True):
             boxes, own = result.boxes.numpy(), result.phrase.numpy()
             for number, phrase in enumerate(caption.phrases):
                 recall.add(boxes[own == number], phrase)
@@ -90,11 +91,11 @@ def evaluate_flickr30k(
 
 
 def ground(
-    glip: Glip, files: Files, images: str, gold_images: Sequence[GoldImage], asked: Sequence[tuple[GoldImage, Caption]]
+    model: Scheduler, files: Files, images: str, gold_images: Sequence[GoldImage], asked: Sequence[tuple[GoldImage, Caption]]
 ) -> list[Grounding]:
     """The boxes of each caption's phrases. Each image is decoded once."""
     pixels = {image.name: read_image(files, images, [image.name], image.size) for image in gold_images}
-    return glip.ground(
+    return model.ground(
         [pixels[image.name] for image, _ in asked],
         [caption.text for _, caption in asked],
         [[phrase.spans for phrase in caption.phrases] for _, caption in asked],

@@ -23,7 +23,8 @@ from stages.images import decode_rgb
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
     from stages.phrases import NounPhraseExtractor
     from stages.synthetic import Scene
 
@@ -39,7 +40,7 @@ CLASSES = {  # of phrases, by the tier of what they name; "": they name no thing
 
 
 def evaluate_scenes(
-    glip: Glip,
+    model: Scheduler,
     extractor: NounPhraseExtractor,
     count: int,
     seed: int,
@@ -62,12 +63,12 @@ def evaluate_scenes(
     failed = Counter[str]()
     for scenes in chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in scenes]
-        detected = glip.detect(images, names, score_floor=FLOOR)
+        detected = model.detect(images, names, score_floor=FLOOR)
         for scene, result in zip(scenes, detected, strict=True):
             found.append(best(Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy())))
             gold.append(list(scene.objects))
             sizes.append((scene.height, scene.width))
-        grounded = judge_scenes(glip, extractor, scenes, images, tier, tallies)
+        grounded = judge_scenes(model, extractor, scenes, images, tier, tallies)
         both = (first.failed or second.failed for first, second in zip(detected, grounded, strict=True))
         failed.update(reason for reason in both if reason)
         progress(len(found))
@@ -106,7 +107,7 @@ def tier_means(by_noun: dict[str, dict[str, float]], tier: dict[str, str]) -> di
 
 
 def judge_scenes(
-    glip: Glip,
+    model: Scheduler,
     extractor: NounPhraseExtractor,
     scenes: list[Scene],
     images: list[Any],
@@ -117,7 +118,7 @@ def judge_scenes(
     captions = [scene.caption for scene in scenes]
     phrases = extractor.extract(captions)
     spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
-    grounded = glip.ground(images, captions, spans, score_floor=0.1)
+    grounded = model.ground(images, captions, spans, score_floor=0.1)
     for scene, own, result in zip(scenes, phrases, grounded, strict=True):
         texts = [(own[phrase].start, own[phrase].end) for phrase in result.phrase.tolist()]
         judge_scene(scene, texts, result.boxes.numpy(), result.scores.numpy(), tier, tallies)

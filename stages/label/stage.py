@@ -6,20 +6,22 @@ Everything at or above the score floor is kept, so that another threshold needs 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, UserError, reject_rows
+from stages.label.teacher import load_teacher, resolve_device, resolve_teacher
+from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, reject_rows
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import torch
     from numpy.typing import NDArray
 
-    from model.glip import Glip, Grounding, Sample
+    from model.outputs import Grounding
+    from model.scheduler import Sample, Scheduler
 
-HOLD = 128  # batches of images, still encoded, that may wait in memory until their buckets of one shape are full
 COLUMNS = ["key", "source_id", "image", "width", "height", "sha256"]  # of pairs
 
 
@@ -50,25 +52,12 @@ class LabelStage:
     def __init__(self, config: Any) -> None:
         self.config = config.label
         self.max_pixels: int = config.ingest.max_pixels
-        self._teacher: Glip | None = None
+        self._scheduler: Scheduler | None = None
 
     @classmethod
     def resolve(cls, config: Any) -> dict[str, Any]:
-        from model.variants import VARIANTS
-
-        label = config.label
-        if label.teacher not in VARIANTS:
-            raise UserError(f"label.teacher: no teacher {label.teacher!r}; there are {', '.join(sorted(VARIANTS))}")
-        variant = VARIANTS[label.teacher]
-        found = weights_sha256(label.teacher, label.weights)
-        if label.weights_sha256 not in (None, found):
-            raise UserError(f"label.weights: sha256 {found}, but label.weights_sha256 asks for {label.weights_sha256}")
-        return {
-            "weights_sha256": found,
-            "device": resolve_device(label.device) if label.device == "auto" else label.device,
-            "short": label.short or variant.short,
-            "long": label.long or variant.long,
-        }
+        device = config.label.device
+        return {"device": resolve_device(device) if device == "auto" else device, **resolve_teacher(config)}
 
     @classmethod
     def settings(cls, config: Any) -> dict[str, Any]:
@@ -86,21 +75,25 @@ class LabelStage:
         }
 
     @property
-    def teacher(self) -> Glip:
-        if self._teacher is None:
-            self._teacher = load_teacher(self.config)
-        return self._teacher
+    def scheduler(self) -> Scheduler:
+        """Of the teacher, which stays loaded."""
+        from model.scheduler import Scheduler
+
+        if self._scheduler is None:
+            self._scheduler = Scheduler(load_teacher(self.config), self.config.batch_size)
+        return self._scheduler
 
     def run_part(self, io: PartIO) -> PartResult:
+        from model.teacher import Description
+
         rows = read_rows(io)
         with_image = [row for row in rows if row.image is not None]
         unreadable: dict[str, RowError] = {}
         rejected: list[tuple[str, str, RowError]] = []
         labels: list[dict[str, Any]] = []
-        teacher = self.teacher
+        scheduler = self.scheduler
         samples = self._samples(io, with_image, unreadable)
-        results = teacher.stream(samples, self.config.score_floor, HOLD * self.config.batch_size)
-        for number, grounding in results:
+        for number, grounding in scheduler.stream(samples, self.config.score_floor):
             row = with_image[number]
             if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
                 raise MemoryError(f"{row.key}: the teacher ran out of memory with this image alone")
@@ -116,17 +109,18 @@ class LabelStage:
         without_image = len(rows) - len(with_image)
         set_aside = {"no_image": without_image} if without_image else {}
         counts = Counts(len(rows), len(labels), len(rejected), set_aside)
-        return PartResult(counts, machine_notes(teacher, with_image))
+        notes = {**machine_notes(scheduler.teacher.device), **scheduler.notes([row.key for row in with_image])}
+        return PartResult(counts, {"teacher": asdict(Description.of(self.config)), **notes})
 
     def _samples(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Sample]:
         """What the teacher is asked, row by row. Why an image cannot be had is left in `unreadable`, by key."""
-        from model.glip import Sample
-        from model.prompt import caption_prompts
+        from model.scheduler import Sample
 
+        teacher = self.scheduler.teacher
         refs = [row.image for row in rows if row.image is not None]
         for row, data in zip(rows, io.image_bytes(refs), strict=True):
             load = partial(self._load, row, data, unreadable)
-            yield Sample(row.size, load, caption_prompts(row.caption, row.spans))
+            yield Sample(row.size, load, teacher.caption_work(row.caption, row.spans))
 
     def _load(self, row: Row, data: bytes | RowError, unreadable: dict[str, RowError]) -> NDArray[np.uint8] | None:
         """The image (H, W, 3); None where it cannot be read or decoded, or is not the one that ingest saw."""
@@ -140,48 +134,6 @@ class LabelStage:
             unreadable[row.key] = error
             return None
         return image
-
-
-def resolve_device(device: str) -> str:
-    """auto: cuda where torch sees one, else cpu. Raises UserError for a device that is not there.
-
-    Asked where the work is done: the machine that starts a run on a cluster needs no GPU itself.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device {device!r}: torch sees no CUDA device here; say cpu, or install torch's CUDA build")
-    return device
-
-
-def weights_sha256(teacher: str, weights: str | None) -> str:
-    """Of the file that `load_teacher` reads. Raises UserError where there is none."""
-    from model.checkpoint import packaged_weights, sha256
-
-    try:
-        return sha256(weights or packaged_weights(teacher))
-    except OSError as error:
-        raise UserError(f"weights of {teacher}: {error}") from error
-
-
-def load_teacher(config: Any) -> Glip:
-    """The teacher of a label section, on its device, at its precision and image size. Raises UserError."""
-    import torch
-
-    from model.glip import Glip
-
-    torch.set_num_threads(config.threads)
-    torch.backends.cudnn.allow_tf32 = False  # on by default, for convolutions: fp32 would not be fp32
-    device = resolve_device(config.device)
-    try:
-        glip = Glip.from_file(config.teacher, config.weights) if config.weights else Glip.pretrained(config.teacher)
-    except (OSError, ValueError) as error:
-        raise UserError(f"weights of {config.teacher}: {error}") from error
-    glip.precision, glip.batch_size = config.precision, config.batch_size
-    glip.variant = replace(glip.variant, short=config.short, long=config.long)
-    return glip.to(device)
 
 
 def read_rows(io: PartIO) -> list[Row]:
@@ -205,17 +157,15 @@ def read_rows(io: PartIO) -> list[Row]:
     return rows
 
 
-def machine_notes(teacher: Glip, rows: list[Row]) -> dict[str, Any]:
-    """For the commit record: what the part took, and the batches where memory ran out, to make it again the same."""
+def machine_notes(device: torch.device) -> dict[str, Any]:
+    """For the commit record: the memory that the part took at most."""
     import resource
 
     import torch
 
     notes: dict[str, Any] = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    if teacher.device.type == "cuda":
-        notes["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(teacher.device) >> 20
-    if teacher.halved:
-        notes["batches"] = [[rows[i].key for i in batch] for batch in teacher.batches]
+    if device.type == "cuda":
+        notes["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(device) >> 20
     return notes
 
 

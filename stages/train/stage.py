@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.ingest.sources import absolute
-from stages.label.stage import resolve_device, weights_sha256
+from stages.label.teacher import describe, resolve_device
 from stages.stage import Input, RunIO, UserError
 
 if TYPE_CHECKING:
@@ -99,12 +99,17 @@ def gold_sha256(source: str) -> str | None:
 
 def initial_weights(config: Any) -> str | None:
     """sha256 of the weights that training starts from; null for random ones."""
-    train_config = config.train
-    if train_config.init is None:
+    from model.checkpoint import sha256
+
+    init = config.train.init
+    if init is None:
         return None
-    if train_config.init == "teacher":
-        return weights_sha256(config.label.teacher, config.label.weights)
-    return weights_sha256(train_config.variant, train_config.init)
+    if init == "teacher":
+        return describe(config).weights
+    try:
+        return sha256(init)
+    except OSError as error:
+        raise UserError(f"train.init: {error}") from error
 
 
 def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""The teacher that a config names. What is wrong with its section is a UserError here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stages.stage import UserError
+
+if TYPE_CHECKING:
+    from model.teacher import Description, Teacher
+
+
+def resolve_teacher(config: Any) -> dict[str, Any]:
+    """What the fields of the label section come to that say which teacher it is. Raises UserError."""
+    from model import teachers
+
+    with user_errors():
+        return teachers.resolve(config.label, config.ingest.source)
+
+
+def describe(config: Any) -> Description:
+    """The teacher of a config, resolved or not: its weights are read. Raises UserError where they are not there."""
+    from model.teacher import Description
+
+    return Description.of(config.label.model_copy(update=resolve_teacher(config)))
+
+
+def load_teacher(label: Any) -> Teacher:
+    """The teacher of a resolved label section, on its device and at its precision. Raises UserError."""
+    from model.teachers import open_teacher
+
+    with user_errors():
+        return open_teacher(label)
+
+
+def resolve_device(device: str) -> str:
+    """auto: cuda where torch sees one, else cpu. Raises UserError for a device that is not there."""
+    from model import device as devices
+
+    with user_errors():
+        return devices.resolve_device(device)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    from model.device import DeviceError
+    from model.teacher import TeacherError
+
+    try:
+        yield
+    except (TeacherError, DeviceError) as error:
+        raise UserError(str(error)) from error
