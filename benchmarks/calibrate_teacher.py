@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.nano_teacher import measure
 from model.checkpoint import packaged_weights
 from model.glip import Glip
+from model.grounding import GlipGrounder
+from model.scheduler import Scheduler
 
 STEP = 0.05  # log-odds
 STEPS = 20
@@ -36,8 +38,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     glip = Glip.from_file("glip-nano", options.weights)
+    model = Scheduler(GlipGrounder(glip, (glip.variant.short, glip.variant.long)))
     for step in range(STEPS):
-        at = measure(glip, options.count, options.seed, "gold")["extracted"]["seen"]["at"]
+        at = measure(model, options.count, options.seed, "gold")["extracted"]["seen"]["at"]
         figures = f"precision {at['precision']:.4f}, recall {at['recall']:.4f} of {at['gold']} boxes"
         sys.stdout.write(f"shift {-STEP * step:.2f}: {figures}\n")
         if at["precision"] >= options.precision:

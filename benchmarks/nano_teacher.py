@@ -21,7 +21,9 @@ from typing import Any
 import torch
 
 from model.checkpoint import packaged_weights, sha256
-from model.glip import Glip
+from model.scheduler import Scheduler
+from model.teachers import open_teacher
+from schemas.config import LabelConfig
 from stages.evaluate import agreement, scenes
 from stages.images import decode_rgb
 from stages.phrases import NounPhrase, NounPhraseExtractor
@@ -41,7 +43,7 @@ class GoldSpans:
         ]
 
 
-def measure(glip: Glip, count: int, seed: int, split: str = scenes.SPLIT) -> dict[str, Any]:
+def measure(model: Scheduler, count: int, seed: int, split: str = scenes.SPLIT) -> dict[str, Any]:
     """{"extracted" | "gold_spans": {tier: figures at 0.5, curve, calibration}}."""
     tier = {noun.name: noun.tier for noun in NOUNS}
     names = ("all", "seen", *scenes.TIERS)
@@ -50,8 +52,8 @@ def measure(glip: Glip, count: int, seed: int, split: str = scenes.SPLIT) -> dic
     for chunk in scenes.chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in chunk]
         spans = GoldSpans({scene.caption: scene.spans for scene in chunk})
-        scenes.judge_scenes(glip, extractor, chunk, images, tier, tallies["extracted"])
-        scenes.judge_scenes(glip, spans, chunk, images, tier, tallies["gold_spans"])
+        scenes.judge_scenes(model, extractor, chunk, images, tier, tallies["extracted"])
+        scenes.judge_scenes(model, spans, chunk, images, tier, tallies["gold_spans"])
     return {
         kind: {
             name: {"at": tally.at(0.5), "curve": tally.curve(), "calibration": tally.calibration()}
@@ -70,6 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     weights = options.weights or packaged_weights("glip-nano")
+    teacher = open_teacher(LabelConfig(teacher="glip-nano", weights=str(weights), device="cpu"))
     started = time.monotonic()
     result = {
         "what": "labels of glip-nano above 0.5 on held-out scenes",
@@ -81,7 +84,7 @@ def main() -> None:
             "matching": " ".join((agreement.__doc__ or "").split()),
         },
         "pictures": options.count,
-        **measure(Glip.from_file("glip-nano", weights), options.count, options.seed),
+        **measure(Scheduler(teacher), options.count, options.seed),
         "seconds": round(time.monotonic() - started, 1),
         "device": f"cpu ({platform.machine()}, 1 thread)",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},

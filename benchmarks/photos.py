@@ -105,14 +105,15 @@ def one_by_one(source: Path, count: int) -> dict[str, float]:
     import io
 
     import numpy as np
-    import torch
     from PIL import Image
 
-    from model.glip import Glip
+    from model.scheduler import Scheduler
+    from model.teachers import open_teacher
+    from schemas.config import LabelConfig
     from stages.phrases import NounPhraseExtractor
 
-    torch.set_num_threads(1)
-    glip, extractor = Glip.pretrained("glip-nano"), NounPhraseExtractor("auto")
+    teacher = Scheduler(open_teacher(LabelConfig(teacher="glip-nano", device="cpu", threads=1)))
+    extractor = NounPhraseExtractor("auto")
     images_made: dict[str, bytes] = {}
     with tarfile.open(sorted(source.glob("*.tar"))[0]) as tar:
         for member in tar:
@@ -125,7 +126,7 @@ def one_by_one(source: Path, count: int) -> dict[str, float]:
         caption = images_made[name[:-4] + ".txt"].decode()
         phrases = extractor.extract([caption])[0]
         image = np.asarray(Image.open(io.BytesIO(images_made[name])).convert("RGB"))
-        glip.ground([image], [caption], [[[(phrase.start, phrase.end)] for phrase in phrases]], 0.1)
+        teacher.ground([image], [caption], [[[(phrase.start, phrase.end)] for phrase in phrases]], 0.1)
     return {"photos": len(names), "photos_per_second": round(len(names) / (time.perf_counter() - began), 2)}
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/teacher_buckets.py [--out benchmarks/results/teacher_buckets.json]
 
-`buckets`: what the label stage does (`model.inference.bucketed`), an image waiting for at most `hold` later ones until
+`buckets`: what the label stage does (`model.scheduler.bucketed`), an image waiting for at most `hold` later ones until
 its batch is full. `windows`: so many images at a time are put into buckets and all of them run before the next ones
 come. `sorted`: windows sorted by aspect ratio, cut into full batches and padded to their largest image; fuller, but a
 image's boxes then depend on its neighbours. fill: images over batches x batch size. padded_pixels: share of the
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.official_weights import SHARED
 from benchmarks.record import publish
 from model.images import Size, padded_size, resized_size
-from model.inference import bucketed
+from model.scheduler import bucketed
 
 SIDES = (800, 1333)
 FOLDERS = ("coco-mini", "coco128")

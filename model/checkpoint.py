@@ -100,8 +100,8 @@ def weights_files(folder: str | Path) -> list[Path]:
     Raises FileNotFoundError where there is no file.
     """
     top = Path(folder)
-    found = [path.relative_to(top) for path in top.rglob("*") if path.is_file()]
-    found = sorted(path for path in found if not any(part.startswith(".") for part in path.parts))
+    paths = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
+    found = sorted((path for path in paths if not any(part.startswith(".") for part in path.parts)), key=Path.as_posix)
     if not found:
         raise FileNotFoundError(f"{top}: no files in this folder")
     return found
@@ -110,7 +110,8 @@ def weights_files(folder: str | Path) -> list[Path]:
 def sha256(path: str | Path) -> str:
     """Hex digest of weights, for fingerprints: of a file's bytes, or of a folder's names and contents.
 
-    A folder's is that of its lines "SHA256  NAME", one a file, sorted by name. Raises OSError for what is not there.
+    A folder's is that of the lines that sha256sum prints of its files, sorted by name. Raises OSError for what is not
+    there.
     """
     path = Path(path)
     if path.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -55,42 +54,41 @@ class GlipGrounder:
         """The backbone sees each image once, the head once for every prompt: the first ones of all images in the first
         turn, and so on."""
         network, on_gpu = self.network, self.device.type == "cuda"
-        settings = replace(OFFICIAL, score_floor=score_floor, limits_per_phrase=True)
-        settings = replace(settings, threshold=min(OFFICIAL.threshold, score_floor**2))  # above the floor all are found
+        threshold = min(OFFICIAL.threshold, score_floor**2)  # so that nothing above the floor is missing
+        settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
         pixels = send(stack([query.image for query in batch]), self.device)  # (B, H, W, 3)
         with network.autocast():
             maps = network.backbone(normalise(pixels, [prepared_size(query) for query in batch]))  # P3 .. P7
         for turn in range(max(len(query.prompts) for query in batch)):
-            rows = [row for row, query in enumerate(batch) if turn < len(query.prompts)]
-            own = maps if len(rows) == len(batch) else [x[rows] for x in maps]
-            prompts = [batch[row].prompts[turn] for row in rows]
+            asked = {row: query.prompts[turn] for row, query in enumerate(batch) if turn < len(query.prompts)}
+            own = maps if len(asked) == len(batch) else [x[list(asked)] for x in maps]
             with network.autocast():
-                outputs = network.head_from(own, *pad([prompt.ids for prompt in prompts], self.device))
-            candidates = rank(outputs, [prompt.tokens for prompt in prompts], settings)
+                outputs = network.head_from(own, *pad([prompt.ids for prompt in asked.values()], self.device))
+            candidates = rank(outputs, [prompt.tokens for prompt in asked.values()], settings)
             *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, all_finite(outputs)))
-            arrived = torch.cuda.Event() if on_gpu else None
+            arrived = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
             if arrived is not None:
                 arrived.record()
-            yield partial(collect, batch, dict(zip(rows, prompts)), Candidates(*found), finite, arrived, settings)
+            yield partial(collect, batch, asked, Candidates(*found), finite, arrived, settings)
 
 
 def collect(
     batch: Sequence[Query],
-    prompts: dict[int, Prompt],
+    asked: dict[int, Prompt],
     candidates: Candidates,
     finite: Tensor,
     arrived: torch.cuda.Event | None,
     settings: Settings,
 ) -> list[Grounding]:
-    """What is found in the images of a batch by one prompt of some of them, `prompts` by their places in the batch.
+    """What is found in the images of a batch, of which some were asked, each one prompt: `asked`, by its place.
 
-    candidates and finite (B,), whether all predictions for an image are, of those: on the host once `arrived`.
+    Of those, candidates and finite (B,), whether all predictions for an image are: on the host once `arrived`.
     """
     if arrived is not None:
         arrived.synchronize()
     results = [Grounding.empty() for _ in batch]
-    selected = select(candidates, [prepared_size(batch[row]) for row in prompts], settings)
-    for (row, prompt), found, sound in zip(prompts.items(), selected, finite.tolist(), strict=True):
+    selected = select(candidates, [prepared_size(batch[row]) for row in asked], settings)
+    for (row, prompt), found, sound in zip(asked.items(), selected, finite.tolist(), strict=True):
         real = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
         boxes = to_half_open(found.boxes[real], batch[row].size, prepared_size(batch[row]))
         phrase = torch.tensor(prompt.phrases)[found.phrase[real]]

@@ -43,7 +43,8 @@ class GlipNetwork(nn.Module):
     def head_from(self, maps: list[Tensor], input_ids: Tensor, attention_mask: Tensor) -> list[HeadOutput]:
         """The backbone's maps [P3 .. P7], each (B, channels, h, w), input_ids and mask (B, L) -> outputs of P3..P7."""
         states = self.language_backbone(input_ids.long(), attention_mask)  # (B, L, hidden)
-        return self.rpn.head(maps, states, attention_mask)
+        outputs: list[HeadOutput] = self.rpn.head(maps, states, attention_mask)
+        return outputs
 
     def use_checkpointing(self, on: bool = True) -> None:
         """Train with less memory and more time: activations of Swin and of the head are recomputed when needed."""

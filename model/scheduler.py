@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from model.images import Size
 from model.outputs import Grounding
-from model.teacher import NON_FINITE, Grounder, Image, Query, Size, Span, Turn, Work
+from model.teacher import NON_FINITE, Grounder, Image, Query, Span, Turn, Work
 
 OUT_OF_MEMORY = "out_of_memory"
 NO_IMAGE = "no_image"

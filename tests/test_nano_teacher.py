@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.nano_teacher import measure
 from model.checkpoint import packaged_weights, sha256
-from model.glip import Glip
+from model.scheduler import Scheduler
+from model.teachers import open_teacher
+from schemas.config import LabelConfig
 
 RECORDED = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "nano_teacher.json"
 SAMPLE = 80
@@ -20,7 +22,8 @@ SAMPLE = 80
 def test_a_smaller_sample_agrees_with_the_recorded_figures() -> None:
     recorded = json.loads(RECORDED.read_text())
     assert recorded["weights_sha256"] == sha256(packaged_weights("glip-nano"))
-    found = measure(Glip.pretrained("glip-nano"), SAMPLE, seed=recorded["seed"] + 1)["extracted"]["seen"]["at"]
+    teacher = Scheduler(open_teacher(LabelConfig(teacher="glip-nano", device="cpu")))
+    found = measure(teacher, SAMPLE, seed=recorded["seed"] + 1)["extracted"]["seen"]["at"]
     wanted = recorded["extracted"]["seen"]["at"]
     for figure, of in (("precision", found["boxes"]), ("recall", found["gold"])):
         error = math.sqrt(wanted[figure] * (1 - wanted[figure]) / of)  # boxes of one image are not independent: 4 of it

@@ -76,7 +76,10 @@ def resolve(label: LabelConfig, source: str) -> dict[str, Any]:
 
 
 def open_teacher(label: LabelConfig) -> Teacher:
-    """The teacher of a resolved label section, on its device and at its precision. Raises TeacherError, DeviceError."""
+    """The teacher of a label section that names one, on its device and at its precision.
+
+    Raises TeacherError, DeviceError.
+    """
     import torch
 
     from model.checkpoint import WeightsError

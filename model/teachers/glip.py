@@ -22,7 +22,8 @@ class GlipTeacher(GlipGrounder, Teacher):
     def __init__(self, label: LabelConfig) -> None:
         glip = Glip.from_file(label.teacher, self.weights(label))
         glip.precision = label.precision
-        super().__init__(glip.to(resolve_device(label.device)), (label.short, label.long))
+        size = self.defaults(label)
+        super().__init__(glip.to(resolve_device(label.device)), (size["short"], size["long"]))
 
     @classmethod
     def weights(cls, label: LabelConfig) -> Path:

@@ -91,7 +91,11 @@ def evaluate_flickr30k(
 
 
 def ground(
-    model: Scheduler, files: Files, images: str, gold_images: Sequence[GoldImage], asked: Sequence[tuple[GoldImage, Caption]]
+    model: Scheduler,
+    files: Files,
+    images: str,
+    gold_images: Sequence[GoldImage],
+    asked: Sequence[tuple[GoldImage, Caption]],
 ) -> list[Grounding]:
     """The boxes of each caption's phrases. Each image is decoded once."""
     pixels = {image.name: read_image(files, images, [image.name], image.size) for image in gold_images}

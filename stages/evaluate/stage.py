@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.ingest.sources import absolute
-from stages.label.teacher import describe, load_teacher
+from stages.label.teacher import describe, open_scheduler
 from stages.stage import Input, RunIO, UserError
 from stages.train.stage import WEIGHTS
 
@@ -121,7 +121,7 @@ class EvaluateStage:
 
         label = self.whole.label
         if name == "teacher":
-            return Scheduler(load_teacher(label), label.batch_size), Description.of(label)
+            return open_scheduler(label), Description.of(label)
         from safetensors.torch import load
 
         from model.glip import Glip

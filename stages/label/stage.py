@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from stages.label.teacher import load_teacher, resolve_device, resolve_teacher
+from stages.label.teacher import open_scheduler, resolve_device, resolve_teacher
 from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, reject_rows
 
 if TYPE_CHECKING:
@@ -77,10 +77,8 @@ class LabelStage:
     @property
     def scheduler(self) -> Scheduler:
         """Of the teacher, which stays loaded."""
-        from model.scheduler import Scheduler
-
         if self._scheduler is None:
-            self._scheduler = Scheduler(load_teacher(self.config), self.config.batch_size)
+            self._scheduler = open_scheduler(self.config)
         return self._scheduler
 
     def run_part(self, io: PartIO) -> PartResult:

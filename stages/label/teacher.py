@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from stages.stage import UserError
 
 if TYPE_CHECKING:
-    from model.teacher import Description, Teacher
+    from model.scheduler import Scheduler
+    from model.teacher import Description
 
 
 def resolve_teacher(config: Any) -> dict[str, Any]:
@@ -27,12 +28,13 @@ def describe(config: Any) -> Description:
     return Description.of(config.label.model_copy(update=resolve_teacher(config)))
 
 
-def load_teacher(label: Any) -> Teacher:
-    """The teacher of a resolved label section, on its device and at its precision. Raises UserError."""
+def open_scheduler(label: Any) -> Scheduler:
+    """The teacher of a resolved label section, ready to work in its batches. Raises UserError."""
+    from model.scheduler import Scheduler
     from model.teachers import open_teacher
 
     with user_errors():
-        return open_teacher(label)
+        return Scheduler(open_teacher(label), label.batch_size)
 
 
 def resolve_device(device: str) -> str:

@@ -13,10 +13,12 @@ from torch import Tensor
 from model.anchors import decode, level_sizes, pyramid_anchors
 from model.anchors import encode as encode_boxes
 from model.glip import Glip, preprocess
+from model.grounding import GlipGrounder
 from model.head import HeadOutput, postprocess, split_levels
 from model.losses import assign, centerness_target, head_losses
 from model.prompt import category_caption, encode, pad, token_positions
-from tests.model.test_ground import assert_same
+from model.scheduler import Scheduler
+from tests.model.test_grounding import assert_same
 
 if TYPE_CHECKING:
     from tests.model.conftest import Case
@@ -230,8 +232,9 @@ def test_big_models_give_the_same_alone_and_in_a_batch(
     captions = [case.meta["captions"][0], "two dogs on a bench", case.meta["captions"][-1]]
     spans = [case.meta["spans"][0], [[(0, 8)], [(12, 19)]], case.meta["spans"][-1]]
     floor, sides = 0.1, case.meta["resize"]
-    together = glip.ground(images, captions, spans, floor, sides)
-    assert [len(batch) for batch in glip.batches] == [3]
+    runs = Scheduler(GlipGrounder(glip, sides or (None, None)))
+    together = runs.ground(images, captions, spans, floor)
+    assert [len(batch) for batch in runs.batches] == [3]
     for i, found in enumerate(together):
         (alone,) = glip.ground(images[i : i + 1], captions[i : i + 1], spans[i : i + 1], floor, sides)
         assert len(alone.boxes) > 20

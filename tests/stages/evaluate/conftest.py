@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 from model.outputs import Grounding
+from model.prompt import Prompt, category_prompts
+from model.teacher import Work
 from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
 
@@ -21,8 +23,18 @@ sys.path.insert(0, str(Path(__file__).parent))  # `lvis_case`, which also runs a
 Box = tuple[tuple[float, float, float, float], float, int]  # corners, score, phrase or category
 
 
-class ScriptedGlip:
-    """Knows an image by its grey level, and answers with that image's boxes, or that caption's of it."""
+class ScriptedTeacher:
+    """Cuts categories into prompts as GLIP does."""
+
+    def category_work(self, categories: Sequence[str], per_prompt: int | None = None) -> Work[Prompt]:
+        return category_prompts(categories, per_prompt)
+
+
+class Scripted:
+    """Stands for a scheduler. Knows an image by its grey level, and answers with that image's boxes, or that caption's
+    of it."""
+
+    teacher = ScriptedTeacher()
 
     def __init__(self, script: Mapping[Any, Sequence[Box]], failures: Mapping[Any, str] | None = None) -> None:
         self.script, self.failures = script, failures or {}
@@ -54,8 +66,8 @@ def level(image: np.ndarray) -> int:
 
 
 @pytest.fixture
-def scripted() -> type[ScriptedGlip]:
-    return ScriptedGlip
+def scripted() -> type[Scripted]:
+    return Scripted
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import flickr30k_case
 import pytest
 
 from model.glip import Glip
+from model.grounding import GlipGrounder
+from model.scheduler import Scheduler
 from stages.evaluate.flickr30k import evaluate_flickr30k
 from stages.evaluate.flickr30k_gold import read_gold
 from stages.stage import UserError
@@ -210,9 +212,9 @@ def test_json_that_is_not_mdetrs(io: Any, tmp_path: Path) -> None:
 
 def test_a_real_model_goes_through(io: Any, paint: Callable[..., str], entities: Path) -> None:
     """Plumbing only: the weights are fresh."""
-    glip = Glip.from_variant("glip-nano").eval()
+    model = Scheduler(GlipGrounder(Glip.from_variant("glip-nano").eval(), (192, 320)))
     images = paint({"36.jpg": 36, "54.jpg": 154})
-    result = evaluate_flickr30k(glip, io, str(entities), images, 2, lambda done: None)
+    result = evaluate_flickr30k(model, io, str(entities), images, 2, lambda done: None)
     assert (result["pictures"], result["captions"], result["recall"]["phrases"]) == (2, 4, 8)
     ranks = result["recall"]["any_box"]
     assert 0 <= ranks["R@1"] <= ranks["R@5"] <= ranks["R@10"] <= 100

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from model.glip import Glip
+from model.grounding import GlipGrounder
+from model.prompt import category_prompts
+from model.scheduler import Scheduler
 from stages.evaluate.coco_ap import Detections
 from stages.evaluate.lvis import evaluate_lvis, prompt_of_each
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
@@ -165,7 +168,7 @@ def test_300_boxes_of_a_prompt_not_of_a_image(
         1: (pytest.approx(100), 301),
         2: (0, 300),
     }
-    assert prompt_of_each(["cat", "dog", "(nothing)", "eel"], 2).tolist() == [0, 0, 0, 1]
+    assert prompt_of_each(category_prompts(["cat", "dog", "(nothing)", "eel"], 2), 4).tolist() == [0, 0, 0, 1]
 
 
 def test_a_failed_image_is_counted_and_finds_nothing(
@@ -208,8 +211,8 @@ def test_a_real_model_goes_through(io: Any, paint: Callable[..., str], tmp_path:
     dataset, _ = lvis_case.draw()
     (tmp_path / "lvis.json").write_text(json.dumps(dataset))
     images = paint({f"{number:012}.jpg": 40 * number for number in range(2)})  # in one flat folder
-    glip = Glip.from_variant("glip-nano").eval()
-    result = evaluate_lvis(glip, io, str(tmp_path / "lvis.json"), images, 2, lambda done: None)
+    model = Scheduler(GlipGrounder(Glip.from_variant("glip-nano").eval(), (192, 320)))
+    result = evaluate_lvis(model, io, str(tmp_path / "lvis.json"), images, 2, lambda done: None)
     assert result["pictures"] == 2
     assert result["boxes"] > 0
     assert 0 <= result["AP"] <= 100

@@ -149,8 +149,7 @@ def test_images_that_the_model_fails_on_are_counted_once_each(scripted: Any, mea
 def test_from_config_to_file(monkeypatch: pytest.MonkeyPatch, io: Any, scripted: Any, draw: Draw) -> None:
     draw(SCENES)
     glip = scripted({**COMMON_ONLY, **GROUNDED}, failures={(120, SECOND): "non_finite_scores"})
-    monkeypatch.setattr(stages.evaluate.stage, "load_teacher", lambda label: glip)
-    monkeypatch.setattr(stages.evaluate.stage, "weights_sha256", lambda name, path: "feed")
+    monkeypatch.setattr(stages.evaluate.stage, "open_scheduler", lambda label: glip)
     monkeypatch.setattr("stages.phrases.stage.NounPhraseExtractor", lambda backend: Extractor())
     config = Config.model_validate({"evaluate": {"models": ["teacher"], "count": 2, "seed": 3}})
     assert EvaluateStage(config).run_job(io) == {

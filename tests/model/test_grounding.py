@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from model import inference
+from model import scheduler
 from model.anchors import pairwise_iou
 from model.glip import Glip, Sample, preprocess
+from model.grounding import GlipGrounder
 from model.outputs import Grounding
-from model.prompt import NO_TOKENS, OVER_LIMIT, caption_prompts, category_prompts, encode, pad
+from model.prompt import caption_prompts, category_prompts, encode, pad
+from model.scheduler import Scheduler
+from model.teacher import NO_TOKENS, NON_FINITE, OVER_LIMIT
 
 SIZES = [(224, 288), (300, 200), (224, 288), (180, 400), (224, 320), (60, 50), (230, 290), (224, 288), (500, 90)]
 CAPTIONS = [
@@ -56,11 +58,9 @@ def alone(nano: Glip, images: list[np.ndarray]) -> list[Grounding]:
     ]
 
 
-@contextmanager
-def batches_of(nano: Glip, size: int) -> Iterator[None]:
-    before, nano.batch_size = nano.batch_size, size
-    yield
-    nano.batch_size = before
+def scheduled(nano: Glip, batch_size: int = 8) -> Scheduler:
+    """What `nano.ground` runs, to look at its batches afterwards."""
+    return Scheduler(GlipGrounder(nano, (nano.variant.short, nano.variant.long)), batch_size)
 
 
 def assert_same(found: Grounding, expected: Grounding, floor: float = FLOOR) -> None:
@@ -86,10 +86,10 @@ def test_the_small_model_finds_plenty_to_compare(alone: list[Grounding]) -> None
 def test_a_result_does_not_depend_on_its_neighbours(
     nano: Glip, images: list[np.ndarray], alone: list[Grounding], size: int
 ) -> None:
-    with batches_of(nano, size):
-        together = nano.ground(images, CAPTIONS, SPANS, FLOOR)
-    assert sorted(i for batch in nano.batches for i in batch) == [0, 1, 2, 3, 4, 5, 6, 8]  # 7 has nothing to look for
-    assert {0, 2, 6} in [set(batch) for batch in nano.batches] or size == 2
+    runs = scheduled(nano, size)
+    together = runs.ground(images, CAPTIONS, SPANS, FLOOR)
+    assert sorted(i for batch in runs.batches for i in batch) == [0, 1, 2, 3, 4, 5, 6, 8]  # 7 has nothing to look for
+    assert {0, 2, 6} in [set(batch) for batch in runs.batches] or size == 2
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
 
@@ -157,8 +157,9 @@ def test_captions_of_several_prompts_share_batches(
     spans = [[[(29 * i, 29 * i + 14)] for i in range(60)], SPANS[2], [[(29 * i, 29 * i + 14)] for i in range(90)]]
     chosen = [images[0], images[2], images[6]]
     assert [len(caption_prompts(*own)[0]) for own in zip(captions, spans, strict=True)] == [2, 1, 3]
-    found = nano.ground(chosen, captions, spans, FLOOR)
-    assert nano.batches == [[0, 2], [1]]  # of one shape, but short text is not padded to long
+    runs = scheduled(nano)
+    found = runs.ground(chosen, captions, spans, FLOOR)
+    assert runs.batches == [[0, 2], [1]]  # of one shape, but short text is not padded to long
     assert_same(found[1], alone[2])
     for i in (0, 2):
         (expected,) = nano.ground([chosen[i]], [captions[i]], [spans[i]], FLOOR)
@@ -178,48 +179,25 @@ def test_a_stream_loads_few_images_at_a_time(nano: Glip, images: list[np.ndarray
 
     samples = (Sample(SIZES[i], partial(load, i), caption_prompts(CAPTIONS[i], SPANS[i])) for i in chosen)
     found: dict[int, Grounding] = {}
-    with batches_of(nano, 2):
-        for number, one in nano.stream(samples, FLOOR, hold=6):
-            assert number not in found
-            found[number] = one
+    runs = scheduled(nano, 2)
+    for number, one in runs.stream(samples, FLOOR, hold=6):
+        assert number not in found
+        found[number] = one
     assert sorted(found) == list(range(40)) == list(range(loaded))
-    assert most <= 2 * (inference.AHEAD + 3)
+    assert most <= 2 * (scheduler.AHEAD + 3)
     for number, i in enumerate(chosen):
         if i == 4:
-            assert found[number].failed == inference.NO_IMAGE and not len(found[number].boxes)
+            assert found[number].failed == scheduler.NO_IMAGE and not len(found[number].boxes)
         else:
             assert found[number].failed is None
             assert_same(found[number], alone[i])
-    assert not {i for batch in nano.batches for i in batch} & {n for n, i in enumerate(chosen) if i in (4, 7)}
+    assert not {i for batch in runs.batches for i in batch} & {n for n, i in enumerate(chosen) if i in (4, 7)}
 
 
 def test_a_image_of_another_size_than_announced_is_an_error(nano: Glip, images: list[np.ndarray]) -> None:
     sample = Sample((10, 10), lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))
     with pytest.raises(ValueError, match=r"an image of \(224, 288\) where \(10, 10\) was announced"):
         list(nano.stream([sample]))
-
-
-@pytest.mark.parametrize("hold", [0, 3, 50, 10_000])
-def test_buckets_fill_within_the_time_that_an_item_may_wait(hold: int) -> None:
-    random = np.random.default_rng(0)
-    items = [(number, int(kind)) for number, kind in enumerate(random.geometric(0.3, 400))]
-    newest = -1
-
-    def drawn() -> Iterator[tuple[int, int]]:
-        nonlocal newest
-        for newest, item in enumerate(items):  # noqa: B007 - how far the items have been drawn
-            yield item
-
-    seen, short = [], 0
-    for batch in inference.bucketed(drawn(), lambda item: item[1], 4, hold):
-        assert len({kind for _, kind in batch}) == 1 and len(batch) <= 4
-        assert newest - batch[0][0] <= hold or newest == len(items) - 1
-        assert len(batch) == 4 or newest - batch[0][0] == hold or newest == len(items) - 1
-        seen += batch
-        short += len(batch) < 4
-    assert sorted(seen) == items
-    kinds = {kind for _, kind in items}
-    assert short > len(kinds) if hold < 50 else short <= 2 * len(kinds)
 
 
 def test_nothing_to_look_for(nano: Glip, images: list[np.ndarray]) -> None:
@@ -294,7 +272,7 @@ def test_non_finite_scores_never_leave(
 
     monkeypatch.setattr(nano.backbone, "forward", poisoned)
     found = nano.ground([images[0], images[2]], [CAPTIONS[0], CAPTIONS[2]], [SPANS[0], SPANS[2]], FLOOR)
-    assert [one.failed for one in found] == [None, inference.NON_FINITE]
+    assert [one.failed for one in found] == [None, NON_FINITE]
     assert_same(found[0], alone[0])
     assert len(found[1].boxes) == len(found[1].scores) == 0
 
@@ -314,7 +292,7 @@ def test_what_is_infinite_before_a_clamp_is_reported_too(
     finally:
         with torch.no_grad():
             weight.copy_(before)
-    assert found.failed == inference.NON_FINITE and not len(found.boxes)
+    assert found.failed == NON_FINITE and not len(found.boxes)
 
 
 @pytest.mark.parametrize(
@@ -340,8 +318,9 @@ def test_out_of_memory_halves_the_batch(
 
     monkeypatch.setattr(nano.backbone, "forward", small)
     chosen = [0, 2, 0, 6, 2]  # all padded to one shape
-    found = nano.ground([images[i] for i in chosen], [CAPTIONS[i] for i in chosen], [SPANS[i] for i in chosen], FLOOR)
-    assert [len(batch) for batch in nano.batches] == [2, 1, 2] and nano.halved == 2
+    runs = scheduled(nano)
+    found = runs.ground([images[i] for i in chosen], [CAPTIONS[i] for i in chosen], [SPANS[i] for i in chosen], FLOOR)
+    assert [len(batch) for batch in runs.batches] == [2, 1, 2] and runs.halved == 2
     for one, i in zip(found, chosen, strict=True):
         assert_same(one, alone[i])
 
@@ -358,7 +337,7 @@ def test_an_image_that_does_not_fit_alone_is_reported(
 
     monkeypatch.setattr(nano.rpn.head, "forward", choosy)
     found = nano.ground([images[0], images[2]], [CAPTIONS[0], CAPTIONS[2]], [SPANS[0], SPANS[2]], FLOOR)
-    assert [one.failed for one in found] == [None, inference.OUT_OF_MEMORY]
+    assert [one.failed for one in found] == [None, scheduler.OUT_OF_MEMORY]
     assert_same(found[0], alone[0])
 
 
@@ -372,12 +351,18 @@ def test_other_errors_are_not_hidden(nano: Glip, images: list[np.ndarray], monke
 
 
 def test_grounding_leaves_train_mode_as_it_was(nano: Glip, images: list[np.ndarray]) -> None:
-    nano.train()
-    nano.ground(images[:1], CAPTIONS[:1], SPANS[:1], 0.5)
-    assert nano.training
-    nano.eval()
-    nano.ground(images[:1], CAPTIONS[:1], SPANS[:1], 0.5)
+    (expected,) = nano.ground(images[:1], CAPTIONS[:1], SPANS[:1], 0.5)
     assert not nano.training
+    nano.train()
+    try:
+        (found,) = nano.ground(images[:1], CAPTIONS[:1], SPANS[:1], 0.5)
+        assert nano.training and torch.equal(found.scores, expected.scores)
+        results = nano.stream([Sample(SIZES[0], lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))], 0.5)
+        assert torch.equal(next(results)[1].scores, expected.scores) and not nano.training
+        results.close()
+        assert nano.training
+    finally:
+        nano.eval()
 
 
 @pytest.mark.parametrize(("precision", "drift"), [("bf16", 0.5), ("fp16", 0.06)])
