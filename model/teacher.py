@@ -14,16 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # nothing is imported where only a `Description` is wanted
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
 
-from model.images import Size
-from model.outputs import Grounding
-
-if TYPE_CHECKING:
+    from model.images import Size
+    from model.outputs import Grounding
     from schemas.config import LabelConfig
 
 NON_FINITE = "non_finite_scores"  # why an image has no result: see `Grounding.failed`
@@ -31,8 +30,8 @@ OVER_LIMIT = "phrase_over_token_limit"  # why a phrase cannot be asked for: see 
 NO_TOKENS = "phrase_without_tokens"
 
 Span = tuple[int, int]  # [start, end), characters of a caption
-Image = NDArray[np.uint8]  # (H, W, 3) RGB
-Turn = Callable[[], list[Grounding]]
+Image: TypeAlias = "NDArray[np.uint8]"  # (H, W, 3) RGB
+Turn: TypeAlias = Callable[[], "list[Grounding]"]
 
 
 class Prompt(Protocol):

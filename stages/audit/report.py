@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io as bytesio
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.teacher import Description
 from stages.audit import samples
 from stages.audit.checks import warnings
 from stages.audit.figures import figures
@@ -29,6 +31,7 @@ def write_report(io: RunIO, config: Any) -> dict[str, Any]:
     stats = figures(merged, config.label.score_floor, config.filter.min_score)
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher
+    stats["labelled_by"] = asdict(Description.of(config.label))
     stats["warnings"] = warnings(stats)
     chosen = samples.choose(merged, io, audit.pictures, audit.seed)
     shown = samples.load(io, chosen, config.ingest.max_pixels)

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from model.teacher import Description
 from stages.audit.summary import STAGES_WITH_REJECTS, counters_bytes, summarise, terms_bytes
 from stages.stage import Counts, Input, PartIO, PartResult, RunIO, UserError
 
@@ -51,6 +52,7 @@ class AuditStage:
         return {
             "corpus": config.corpus,
             "teacher": config.label.teacher,
+            "labelled_by": str(Description.of(config.label)),
             "pictures": audit.pictures,
             "seed": audit.seed,
             "exact_phrases": audit.exact_phrases,

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from model.teacher import Description
 from stages.ingest.sources import absolute
 from stages.label.teacher import describe, open_scheduler
 from stages.stage import Input, RunIO, UserError
@@ -17,7 +18,6 @@ from stages.train.stage import WEIGHTS
 
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
-    from model.teacher import Description
 
 FOLDER = "evaluation"
 FAILED = "images failed"  # in the headline of a result
@@ -98,7 +98,6 @@ class EvaluateStage:
 
     def _measure_labels(self, io: RunIO) -> dict[str, Any]:
         """What the teacher has already said, against gold: no model is asked."""
-        from model.teacher import Description
         from stages.evaluate.labels import evaluate_labels
 
         result = {
@@ -117,7 +116,6 @@ class EvaluateStage:
 
     def _open_model(self, io: RunIO, name: str) -> tuple[Scheduler, Description]:
         from model.scheduler import Scheduler
-        from model.teacher import Description
 
         label = self.whole.label
         if name == "teacher":

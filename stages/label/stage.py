@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from model.teacher import Description
 from stages.label.teacher import open_scheduler, resolve_device, resolve_teacher
 from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, reject_rows
 
@@ -82,8 +83,6 @@ class LabelStage:
         return self._scheduler
 
     def run_part(self, io: PartIO) -> PartResult:
-        from model.teacher import Description
-
         rows = read_rows(io)
         with_image = [row for row in rows if row.image is not None]
         unreadable: dict[str, RowError] = {}

@@ -6,35 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from model import teachers
+from model.teacher import Description, TeacherError
 from stages.stage import UserError
 
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
-    from model.teacher import Description
 
 
 def resolve_teacher(config: Any) -> dict[str, Any]:
     """What the fields of the label section come to that say which teacher it is. Raises UserError."""
-    from model import teachers
-
     with user_errors():
         return teachers.resolve(config.label, config.ingest.source)
 
 
 def describe(config: Any) -> Description:
     """The teacher of a config, resolved or not: its weights are read. Raises UserError where they are not there."""
-    from model.teacher import Description
-
     return Description.of(config.label.model_copy(update=resolve_teacher(config)))
 
 
 def open_scheduler(label: Any) -> Scheduler:
     """The teacher of a resolved label section, ready to work in its batches. Raises UserError."""
     from model.scheduler import Scheduler
-    from model.teachers import open_teacher
 
     with user_errors():
-        return Scheduler(open_teacher(label), label.batch_size)
+        return Scheduler(teachers.open_teacher(label), label.batch_size)
 
 
 def resolve_device(device: str) -> str:
@@ -47,8 +43,8 @@ def resolve_device(device: str) -> str:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
+    """What the model's layer raises for a wrong config is for the user to mend."""
     from model.device import DeviceError
-    from model.teacher import TeacherError
 
     try:
         yield

@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
+from model.teacher import Description
 from stages.images import check_sha256, sniff
 from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
@@ -32,7 +33,7 @@ class ShardStage:
     def __init__(self, config: Any) -> None:
         self.corpus: str = config.corpus
         self.samples_per_shard: int = config.shard.samples_per_shard
-        self.teacher = teacher_name(config)
+        self.teacher = str(Description.of(config.label))
 
     @classmethod
     def resolve(cls, config: Any) -> dict[str, Any]:
@@ -43,7 +44,7 @@ class ShardStage:
         return {
             "corpus": config.corpus,
             "samples_per_shard": config.shard.samples_per_shard,
-            "teacher": teacher_name(config),
+            "teacher": str(Description.of(config.label)),
         }
 
     def run_part(self, io: PartIO) -> PartResult:
@@ -122,12 +123,6 @@ class ShardWriter:
 
 def summary_path(part: int) -> str:
     return f"summaries/shard/part-{part:07d}.json"
-
-
-def teacher_name(config: Any) -> str:
-    """The teacher, with the hash of its weights where the resolved config has it."""
-    weights = getattr(config.label, "weights_sha256", None)
-    return f"{config.label.teacher}@{weights[:12]}" if weights else str(config.label.teacher)
 
 
 def read_samples(io: PartIO) -> list[dict[str, Any]]:
