@@ -1,4 +1,4 @@
-"""Teachers: models that find the boxes of phrases in images. GLIP (Li et al. 2022) is the one of our own, in plain torch.
+"""Teachers: models that find the boxes of phrases in images. GLIP (Li et al. 2022) is here itself, in plain torch.
 
 What every teacher is, and how one is run:
 

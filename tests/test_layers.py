@@ -142,6 +142,7 @@ for module in modules:
         "stages.filter.stage",
         "stages.shard.stage",
         "model.glip",
+        "model.teachers.glip",
         "model.losses",
     ]
     modules += [f"stages.train.{file.stem}" for file in sorted((ROOT / "stages/train").glob("[!_]*.py"))]
