@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
 from schemas.commit import Counts
+from schemas.rows import ImageRef, Reject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,18 +65,6 @@ class Slice:
     unit: Literal["rows", "bytes"] = "rows"
     size: int = -1
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ImageRef:
-    """Where the bytes of an image lie: the whole file at `uri` (offset < 0), or a byte range of it.
-
-    A relative uri is relative to the run folder.
-    """
-
-    uri: str
-    offset: int = -1
-    length: int = -1
 
 
 @dataclass(frozen=True)
@@ -233,14 +222,7 @@ class JobStage(Stage, Protocol):
 
 def reject_rows(stage: str, rows: Iterable[tuple[str, str, RowError]]) -> pa.Table:
     """The rejects table of (key, source_id, error) rows."""
-    import pyarrow as pa
+    from schemas.tables import RejectTable
 
-    from schemas.records import REJECTS
-
-    return pa.Table.from_pylist(
-        [
-            {"key": key, "source_id": source_id, "stage": stage, "reason": error.reason, "detail": error.detail[:500]}
-            for key, source_id, error in rows
-        ],
-        schema=REJECTS,
-    )
+    rejects = [Reject(key, source_id, stage, error.reason, error.detail[:500]) for key, source_id, error in rows]
+    return RejectTable.of_records(rejects).table

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from stages.audit import grid
-from stages.audit.flat import Flags, Ints
 from stages.audit.merge import Merged
 from stages.audit.terms import SUMS, Totals, hash_texts
 from stages.audit.vocabulary import Category
+from stages.flat import Flags, Ints
 
 LISTED = 40  # rows of each table of phrases
 HEAD = 100  # ranks whose counts are those of known phrases, at any size

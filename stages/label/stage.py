@@ -6,37 +6,22 @@ Everything at or above the score floor is kept, so that another threshold needs 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from model.teacher import Description
 from stages.label.teacher import open_scheduler, resolve_device, resolve_teacher
-from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, reject_rows
+from stages.stage import Counts, Input, PartIO, PartResult, RowError, reject_rows
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     import torch
     from numpy.typing import NDArray
 
     from model.outputs import Grounding
     from model.scheduler import Sample, Scheduler
-
-COLUMNS = ["key", "source_id", "image", "width", "height", "sha256"]  # of pairs
-
-
-@dataclass(frozen=True)
-class Row:
-    """What the teacher needs of one pair."""
-
-    key: str
-    source_id: str
-    caption: str
-    spans: list[list[tuple[int, int]]]  # per phrase
-    image: ImageRef | None
-    size: tuple[int, int]  # (H, W), upright
-    sha256: str
+    from stages.label.rows import Row
 
 
 class LabelStage:
@@ -83,11 +68,13 @@ class LabelStage:
         return self._scheduler
 
     def run_part(self, io: PartIO) -> PartResult:
+        from stages.label.rows import label_table, read_rows
+
         rows = read_rows(io)
         with_image = [row for row in rows if row.image is not None]
         unreadable: dict[str, RowError] = {}
         rejected: list[tuple[str, str, RowError]] = []
-        labels: list[dict[str, Any]] = []
+        found: dict[int, Grounding] = {}
         scheduler = self.scheduler
         samples = self._samples(io, with_image, unreadable)
         for number, grounding in scheduler.stream(samples, self.config.score_floor):
@@ -99,13 +86,13 @@ class LabelStage:
             elif grounding.failed:
                 rejected.append((row.key, row.source_id, RowError(grounding.failed, "in the teacher's output")))
             else:
-                labels.append(label_row(row, grounding))
+                found[number] = grounding
             io.progress(1)
-        io.write("labels", label_table(sorted(labels, key=lambda row: row["key"])))
+        io.write("labels", label_table(with_image, found).table)
         io.write("rejects/label", reject_rows("label", sorted(rejected, key=lambda row: row[0])))
         without_image = len(rows) - len(with_image)
         set_aside = {"no_image": without_image} if without_image else {}
-        counts = Counts(len(rows), len(labels), len(rejected), set_aside)
+        counts = Counts(len(rows), len(found), len(rejected), set_aside)
         notes = {**machine_notes(scheduler.teacher.device), **scheduler.notes([row.key for row in with_image])}
         return PartResult(counts, {"teacher": asdict(Description.of(self.config)), **notes})
 
@@ -133,27 +120,6 @@ class LabelStage:
         return image
 
 
-def read_rows(io: PartIO) -> list[Row]:
-    """The rows of the phrases part, in order, with the image of the pair of the same key."""
-    pairs = {row["key"]: row for row in io.read("pairs", COLUMNS).to_pylist()}
-    rows = []
-    for row in io.read("phrases", ["key", "caption", "phrases"]).to_pylist():
-        pair = pairs[row["key"]]
-        image = pair["image"]
-        rows.append(
-            Row(
-                key=row["key"],
-                source_id=pair["source_id"],
-                caption=row["caption"],
-                spans=[[(phrase["start"], phrase["end"])] for phrase in row["phrases"]],
-                image=None if image is None else ImageRef(image["uri"], image["offset"], image["length"]),
-                size=(pair["height"], pair["width"]),
-                sha256=pair["sha256"],
-            )
-        )
-    return rows
-
-
 def machine_notes(device: torch.device) -> dict[str, Any]:
     """For the commit record: the memory that the part took at most."""
     import resource
@@ -164,38 +130,3 @@ def machine_notes(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         notes["peak_device_memory_mib"] = torch.cuda.max_memory_allocated(device) >> 20
     return notes
-
-
-def label_row(row: Row, grounding: Grounding) -> dict[str, Any]:
-    """One row of labels: boxes by phrase, then by falling score."""
-    order = sorted(
-        range(len(grounding.scores)), key=lambda i: (int(grounding.phrase[i]), -float(grounding.scores[i]), i)
-    )
-    boxes = []
-    for i in order:
-        x1, y1, x2, y2 = (float(value) for value in grounding.boxes[i])
-        boxes.append(
-            {
-                "phrase": int(grounding.phrase[i]),
-                "x1": x1,
-                "y1": y1,
-                "x2": x2,
-                "y2": y2,
-                "score": float(grounding.scores[i]),
-            }
-        )
-    return {
-        "key": row.key,
-        "width": row.size[1],
-        "height": row.size[0],
-        "boxes": boxes,
-        "dropped": [{"phrase": phrase, "reason": reason} for phrase, reason in grounding.dropped],
-    }
-
-
-def label_table(rows: list[dict[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    from schemas.records import LABELS
-
-    return pa.Table.from_pylist(rows, schema=LABELS)

@@ -376,7 +376,7 @@ def test_a_box_of_a_phrase_that_is_not_there_fails_the_part(shapes: Any) -> None
     run = shapes().fill(5)
     bad = [{**run.rows["labels"][0], "boxes": [{"phrase": 99, "x1": 0, "y1": 0, "x2": 9, "y2": 9, "score": 0.7}]}]
     run.write("labels", 0, bad)
-    with pytest.raises(ValueError, match=r"labels, part 0, row 1: phrase 99 of a caption with \d"):
+    with pytest.raises(ValueError, match=r"labels, key 000000000001: phrase 99 of a caption with \d"):
         run.audit()
 
 

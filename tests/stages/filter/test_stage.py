@@ -7,7 +7,9 @@ import pytest
 from schemas.config import FilterConfig
 from schemas.reasons import DROPPED_BOX
 from schemas.records import LABELS, PAIRS, PSEUDO
-from stages.filter.stage import RULES, FilterStage, filter_labels
+from schemas.tables import LabelTable
+from stages.filter.rules import RULES, filter_labels
+from stages.filter.stage import FilterStage
 
 
 def labels_table(rows):
@@ -29,7 +31,8 @@ def labels_table(rows):
 
 
 def apply(rows, caption_chars=20, **rules):
-    table = filter_labels(labels_table(rows), np.full(len(rows), caption_chars), FilterConfig(**rules))
+    labels = LabelTable(labels_table(rows))
+    table = filter_labels(labels, np.full(len(rows), caption_chars), FilterConfig(**rules)).table
     assert table.schema == PSEUDO
     return table.to_pylist()
 
@@ -131,7 +134,7 @@ def test_the_best_boxes_of_an_image_are_kept_in_their_order():
 
 def test_empty_lists_and_empty_parts():
     assert apply([(64, 64, [])])[0]["boxes"] == []
-    assert filter_labels(LABELS.empty_table(), np.zeros(0, np.int64), FilterConfig()).num_rows == 0
+    assert len(filter_labels(LabelTable(LABELS.empty_table()), np.zeros(0, np.int64), FilterConfig())) == 0
 
 
 def plain_filter(boxes, width, height, rules):
