@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -69,7 +70,8 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     """An Arrow column of Python values, records inside them included; None is null."""
     if pa.types.is_list(kind):
         items = [item for value in values for item in value]
-        return list_array([len(value) for value in values], _array(items, kind.value_type))
+        offsets = pa.array(accumulate((len(value) for value in values), initial=0), pa.int32())
+        return pa.ListArray.from_arrays(offsets, _array(items, kind.value_type))
     if pa.types.is_struct(kind):
         children = [
             _array([None if value is None else getattr(value, field.name) for value in values], field.type)
@@ -80,21 +82,12 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def list_array(lengths: Sequence[int], items: pa.Array) -> pa.Array:
-    """A list column: row after row takes as many of the items as its length says."""
-    offsets = [0]
-    for length in lengths:
-        offsets.append(offsets[-1] + length)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
-
-
 def _values(column: pa.Array, hint: Any) -> list[Any]:
     """An Arrow column as Python values, structs as records; a null list is an empty one."""
     if get_origin(hint) is tuple:
         items = _values(column.flatten(), get_args(hint)[0])
-        rest = iter(items)
-        lengths = column.value_lengths().fill_null(0).to_pylist()
-        return [tuple(next(rest) for _ in range(length)) for length in lengths]
+        edges = accumulate(column.value_lengths().fill_null(0).to_pylist(), initial=0)
+        return [tuple(items[start:stop]) for start, stop in pairwise(edges)]
     if isinstance(hint, type) and is_dataclass(hint):
         names = _hints(hint)
         children = [_values(column.field(name), names[name]) for name in names]

@@ -86,7 +86,7 @@ class GoldRow:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A noun phrase, `caption[start:end] == text`; `head` is its noun and `norm` what statistics count, in lower case."""
+    """A noun phrase: `caption[start:end] == text`. `head` is its noun, `norm` what is counted; both in lower case."""
 
     start: Int32
     end: Int32

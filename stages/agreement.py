@@ -59,7 +59,7 @@ def named_spans(phrases: Characters, spans: Characters) -> Ints:
     return named
 
 
-def claim(xyxy: Floats, score: Floats, gold_xyxy: Floats, pairs: tuple[Ints, Ints]) -> Claims:
+def claim(xyxy: Floats, score: Floats, gold_xyxy: Floats, pairs: tuple[Ints, ...]) -> Claims:
     """Going down the scores (N,), each box (N, 4) takes the free true box (M, 4) of the highest IoU.
 
     `pairs`: the (P,) labelled and (P,) true boxes that may match, for what they name and the image that they are in.

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.filter_rules import RULES, measure, said
 from schemas.records import LABELS, PAIRS, PHRASES
-from stages.synthetic import NOUNS, Scene, SceneBox, draw_scene
+from schemas.rows import GoldBox
+from stages.synthetic import NOUNS, Scene, draw_scene
 
 SCENES = 40
 WHERE = (0.0, 0.0, 5.0, 5.0)
@@ -82,7 +83,7 @@ def test_objects_that_captions_mention_are_counted(run: Path) -> None:
     scene = Scene(
         **{"jpeg": b"", "width": 9, "height": 9, "caption": "two red Scooters, my bullhorn, and two fire engines"},
         **{"spans": [(0, 16), (18, 29), (35, 51)], "span_nouns": [SCOOTER, "megaphone", "fire engine"]},
-        boxes=[SceneBox(span, *WHERE, name) for span, name in ((0, SCOOTER), (0, SCOOTER), (1, "megaphone"))],
+        boxes=[GoldBox(span, *WHERE, name) for span, name in ((0, SCOOTER), (0, SCOOTER), (1, "megaphone"))],
         objects=[(name, WHERE) for name in (SCOOTER, SCOOTER, "megaphone", "banana")],
     )
     counts = {tier: Counter[str]() for tier in captions}

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import read_json, reading
-from stages.evaluate.coco_ap import precision_at_recalls, xywh
+from stages.evaluate.coco_ap import precision_at_recalls
 from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
+from stages.geometry import to_xywh
 
 if TYPE_CHECKING:
     from model.outputs import Grounding
@@ -99,7 +100,7 @@ def results_of(image_id: int, result: Grounding, category_ids: Sequence[int]) ->
     """An image's best boxes as COCO's results."""
     best = (x[:LIMIT].tolist() for x in (result.boxes, result.scores, result.phrase))
     return [
-        {"image_id": image_id, "category_id": category_ids[category], "bbox": xywh(box), "score": score}
+        {"image_id": image_id, "category_id": category_ids[category], "bbox": list(to_xywh(*box)), "score": score}
         for box, score, category in zip(*best, strict=True)
     ]
 

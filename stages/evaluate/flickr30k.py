@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluate.agreement import IOU, box_iou
+from stages.agreement import MATCH_IOU
 from stages.evaluate.flickr30k_gold import Caption, GoldImage, Phrase, box_convention, read_gold
 from stages.evaluate.inputs import data_name, in_chunks, read_image
+from stages.geometry import iou
 
 if TYPE_CHECKING:
     from model.outputs import Grounding
@@ -44,7 +45,7 @@ class Recall:
         kinds = {ALL, *phrase.types}
         self.phrases.update(kinds)
         for protocol, boxes in zip(PROTOCOLS, (phrase.boxes, merged(phrase.boxes)), strict=True):
-            right: NDArray[np.bool_] = np.any(box_iou(ranked, boxes) >= IOU, axis=1)  # (N,)
+            right: NDArray[np.bool_] = np.any(iou(ranked[:, None], boxes) >= MATCH_IOU, axis=1)  # (N,)
             self._found.update((protocol, k, kind) for k in RANKS if right[:k].any() for kind in kinds)
 
     def report(self, kind: str = ALL) -> dict[str, Any]:

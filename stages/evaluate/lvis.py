@@ -23,6 +23,7 @@ from stages.annotations import read_json, reading
 from stages.evaluate.coco_ap import Detections
 from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
+from stages.geometry import from_xywh
 
 if TYPE_CHECKING:
     from model.outputs import Grounding
@@ -106,8 +107,9 @@ def read_lvis(files: Files, uri: str, count: int) -> Lvis:
         for annotation in data["annotations"]:
             if annotation["image_id"] in number_of:
                 x, y, width, height = (float(value) for value in annotation["bbox"])
+                box = from_xywh(x, y, width, height)
                 boxes = truths[index[annotation["category_id"]]].boxes
-                boxes.setdefault(number_of[annotation["image_id"]], []).append((x, y, x + width, y + height))
+                boxes.setdefault(number_of[annotation["image_id"]], []).append(box)
         return Lvis(
             names=[str(category["name"]) for category in categories],
             frequency=[str(category["frequency"]) for category in categories],

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.evaluate.agreement import Tally, judge, span_named
+from schemas.rows import Corners
+from stages.agreement import Characters, claim, named_spans
 from stages.evaluate.coco_ap import Detections, average_precision
+from stages.evaluate.tally import Tally
 from stages.images import decode_rgb
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def evaluate_scenes(
     names = [noun.name for noun in NOUNS]
     tier = {noun.name: noun.tier for noun in NOUNS}
     found: list[Detections] = []
-    gold: list[list[tuple[str, tuple[float, float, float, float]]]] = []
+    gold: list[list[tuple[str, Corners]]] = []
     sizes: list[tuple[int, int]] = []
     tallies = {"all": Tally(), "seen": Tally(), **{name: Tally() for name in TIERS}}
     failed = Counter[str]()
@@ -137,19 +139,17 @@ def judge_scene(
 
     A tally's name is one of CLASSES or one of the values of `tier`.
     """
-    named = np.asarray([span_named(text, scene.spans) for text in texts], int)
-    gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
+    named = named_spans(Characters.of_one_row(texts), Characters.of_one_row(scene.spans))  # (N,)
+    gold_boxes = np.asarray([box.corners for box in scene.boxes], np.float32).reshape(-1, 4)
     gold_span = np.asarray([box.span for box in scene.boxes], int)
-    right, ious = judge(boxes, scores, named, gold_boxes, gold_span)
+    may_match = np.nonzero((named[:, None] == gold_span) & (named[:, None] >= 0))
+    claims = claim(boxes, scores, gold_boxes, may_match)
     span_tier = [tier[noun] for noun in scene.span_nouns]
     box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]
     for name, tally in tallies.items():
         tiers = CLASSES.get(name, (name,))
         mask = np.asarray([one in tiers for one in box_tier], dtype=bool)
-        tally.scores += scores[mask].tolist()
-        tally.right += right[mask].tolist()
-        tally.ious += ious[mask].tolist()
-        tally.gold += sum(span_tier[span] in tiers for span in gold_span.tolist())
+        tally.add(scores, claims, mask, sum(span_tier[span] in tiers for span in gold_span.tolist()))
 
 
 def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:

@@ -6,7 +6,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from stages.export.samples import Create
+from schemas.tables import PairTable
+from stages.export.exporter import Create
 from stages.stage import RunIO, UserError
 
 SIZES = {
@@ -34,13 +35,11 @@ def write_card(io: RunIO, create: Create, config: Any) -> dict[str, int]:
 
 def licenses(io: RunIO) -> Counter[str]:
     """Licence field of the pairs, as the source gives it -> pairs."""
-    import pyarrow.compute as pc
-
     found: Counter[str] = Counter()
     for part in io.parts():
-        if io.has_part("pairs", part):
-            column = pc.fill_null(io.read_part("pairs", part, ["license"])["license"], "")
-            found.update({entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()})
+        if io.has_part(PairTable.dataset, part):
+            licenses = PairTable.read_part(io, part, PairTable.license).license
+            found.update(name or "" for name in licenses.to_pylist())
     return found
 
 

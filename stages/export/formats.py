@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from stages.export.samples import Create, Exporter
+from stages.export.exporter import Create, Exporter
 from stages.stage import RunIO, UserError
 
 FORMATS: dict[str, str] = {

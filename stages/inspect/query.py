@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.records import DATASETS, schema_of
+from schemas.rows import CORNERS
 from stages.stage import UserError
 
 PHRASES_FLAT = """
@@ -17,12 +18,14 @@ SELECT key, i::INTEGER AS phrase, p.start AS start, p."end" AS "end", p.text AS 
 FROM (SELECT key, unnest(range(len(phrases))) AS i, unnest(phrases) AS p FROM phrases)
 """
 
+BOX_CORNERS = ", ".join(f"b.{side} AS {side}" for side in CORNERS)
+
 # kept and reason are null where the filter has not run. A list's dropped entries are few, so that looking them up by
 # position costs less than a second join.
-BOXES_FLAT = """
+BOXES_FLAT = f"""
 CREATE VIEW boxes_flat AS
 SELECT key, i::INTEGER AS box, b.phrase AS phrase, p.text AS text, p.head AS head, p.norm AS norm,
-       b.x1 AS x1, b.y1 AS y1, b.x2 AS x2, b.y2 AS y2, b.score AS score, width, height,
+       {BOX_CORNERS}, b.score AS score, width, height,
        (b.x2 - b.x1) * (b.y2 - b.y1) / (width::DOUBLE * height) AS share,
        CASE WHEN filtered THEN place IS NULL END AS kept, dropped[place].reason AS reason
 FROM (

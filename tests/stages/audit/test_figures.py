@@ -13,7 +13,7 @@ import pytest
 
 from stages.audit.stage import AuditStage
 from stages.audit.terms import hash_texts
-from stages.evaluate.agreement import judge, span_named
+from stages.evaluate.labels import evaluate_labels
 from stages.stage import UserError
 
 np = pytest.importorskip("numpy")
@@ -262,37 +262,13 @@ def test_repeats(shapes: Any) -> None:
 
 def test_agreement_is_that_of_evaluate(run: Any) -> None:
     stats = stats_of(run)["gold"]
-    labels = {row["key"]: row for row in stored(run, "labels")}
-    spans = {row["key"]: [(p["start"], p["end"]) for p in row["phrases"]] for row in run.rows["phrases"]}
-    judged: list[tuple[float, bool]] = []
-    true_boxes = 0
-    for gold in stored(run, "gold"):
-        boxes = labels[gold["key"]]["boxes"]
-        gold_spans = [(span["start"], span["end"]) for span in gold["spans"]]
-        named = [span_named(spans[gold["key"]][box["phrase"]], gold_spans) for box in boxes]
-        corners = [
-            np.array([[b[c] for c in ("x1", "y1", "x2", "y2")] for b in rows], np.float32).reshape(-1, 4)
-            for rows in (boxes, gold["boxes"])
-        ]
-        scores = np.array([box["score"] for box in boxes], np.float32)
-        right, _ = judge(
-            corners[0],
-            scores,
-            np.array(named, np.int64),
-            corners[1],
-            np.array([b["span"] for b in gold["boxes"]], np.int64),
-        )
-        judged += zip(scores.astype(float).tolist(), right.tolist())
-        true_boxes += len(gold["boxes"])
-    assert stats["boxes"] == true_boxes
-    for row in stats["by_threshold"]:
-        above = [right for score, right in judged if score > row["threshold"]]
-        assert (row["judged"], row["matched"]) == (len(above), sum(above))
-        assert row["recall"] == sum(above) / true_boxes
+    evaluated = evaluate_labels(run.all_parts(), 0.5, lambda done: None)["agreement"]["all"]
+    rows = {row["threshold"]: row for row in stats["by_threshold"]}
+    for row in evaluated["curve"]:
+        mine = rows[row["threshold"]]
+        assert (mine["judged"], mine["matched"], stats["boxes"]) == (row["boxes"], row["right"], row["gold"])
+        assert (mine["precision"], mine["recall"]) == (row["precision"], row["recall"])
     assert 0.5 < stats["at_min_score"]["recall"] < stats["at_min_score"]["precision"] < 1
-    for bin_ in stats["calibration"]:
-        inside = [right for score, right in judged if bin_["above"] < score <= bin_["up_to"]]
-        assert (bin_["boxes"], bin_["matched"]) == (len(inside), sum(inside))
 
 
 def test_truth_without_spans_is_named_by_its_category(shapes: Any) -> None:

@@ -12,11 +12,12 @@ from PIL import Image
 
 import stages.evaluate.stage
 from schemas.config import Config
+from schemas.rows import GoldBox
 from stages import synthetic as scenes
 from stages.evaluate.scenes import BEST, evaluate_scenes
 from stages.evaluate.stage import EvaluateStage
 from stages.phrases import NounPhrase
-from stages.synthetic import NOUNS, Scene, SceneBox
+from stages.synthetic import NOUNS, Scene
 
 RARE = next(noun.name for noun in NOUNS if noun.tier == "rare")
 UNSEEN = next(noun.name for noun in NOUNS if noun.tier == "unseen")
@@ -33,7 +34,7 @@ def scene(grey: int, caption: str, named: dict[str, str], boxes: list[tuple[int,
     Image.new("RGB", (100, 80), (grey, grey, grey)).save(buffer, "JPEG")
     spans = [(caption.index(text), caption.index(text) + len(text)) for text in named]
     nouns = list(named.values())
-    gold = [SceneBox(span, *corners, category=nouns[span]) for span, corners in boxes]
+    gold = [GoldBox(span, *corners, category=nouns[span]) for span, corners in boxes]
     return Scene(buffer.getvalue(), 100, 80, caption, spans, nouns, gold, objects)
 
 
