@@ -24,7 +24,9 @@ from model.checkpoint import packaged_weights, sha256
 from model.scheduler import Scheduler
 from model.teachers import open_teacher
 from schemas.config import LabelConfig
-from stages.evaluate import agreement, scenes
+from stages import agreement
+from stages.evaluate import scenes
+from stages.evaluate.tally import Tally
 from stages.images import decode_rgb
 from stages.phrases import NounPhrase, NounPhraseExtractor
 from stages.synthetic import NOUNS
@@ -47,7 +49,7 @@ def measure(model: Scheduler, count: int, seed: int, split: str = scenes.SPLIT) 
     """{"extracted" | "gold_spans": {tier: figures at 0.5, curve, calibration}}."""
     tier = {noun.name: noun.tier for noun in NOUNS}
     names = ("all", "seen", *scenes.TIERS)
-    tallies = {kind: {name: agreement.Tally() for name in names} for kind in ("extracted", "gold_spans")}
+    tallies = {kind: {name: Tally() for name in names} for kind in ("extracted", "gold_spans")}
     extractor = NounPhraseExtractor("auto")
     for chunk in scenes.chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in chunk]

@@ -98,7 +98,7 @@ class FlatGold:
 
     rows: Ints  # (R,) rows of the gold table
     row: Ints  # (N,)
-    span: Ints  # (N,) index into the flat spans, -1: none
+    span: Ints  # (N,) index into the flat spans; -1: none, S: one that the row does not have
     xyxy: Floats  # (N, 4)
     category: pa.StringArray  # (N,) lower case
     spans: Characters  # (S,)
@@ -106,10 +106,11 @@ class FlatGold:
     @classmethod
     def of(cls, table: GoldTable) -> FlatGold:
         rows, boxes, spans = table.numbers, table.boxes, table.spans
+        flat = np.where(boxes.span < spans.lengths[boxes.row], spans.offsets[boxes.row] + boxes.span, len(spans))
         return cls(
             rows=rows,
             row=rows[boxes.row],
-            span=np.where(boxes.span >= 0, spans.offsets[boxes.row] + boxes.span, -1),
+            span=np.where(boxes.span >= 0, flat, -1),
             xyxy=boxes.xyxy.astype(np.float64),
             category=pc.utf8_lower(pc.fill_null(boxes.category, "")),
             spans=Characters(rows[spans.row], spans.start, spans.end),

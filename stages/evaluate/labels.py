@@ -91,7 +91,7 @@ def judge_part(io: RunIO, part: int, gold_table: GoldTable, frequency: Counter[s
     claims = claim(boxes.xyxy, boxes.score, gold_table.boxes.xyxy, (box_i[may_match], gold_i[may_match]))
 
     bands = np.asarray([band_of(frequency[norm]) for norm in phrases.norm.to_pylist()], object)  # (P,)
-    span_band = np.full(len(gold.spans.row), "", object)  # (S,), of the last phrase that names a span
+    span_band = np.full(len(gold.spans.row) + 1, "", object)  # (S + 1,), of the last phrase that names a span
     span_band[named[named >= 0]] = bands[named >= 0]
     asked = gold.span[(gold.span >= 0) & np.isin(gold.row, both)]  # (M,)
     for name, tally in tallies.items():
