@@ -79,6 +79,8 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
         ]
         null = pa.array([value is None for value in values], pa.bool_())
         return pa.StructArray.from_arrays(children, fields=list(kind), mask=null)
+    if pa.types.is_integer(kind) and any(isinstance(value, float) for value in values):
+        raise TypeError("a whole number is wanted; Arrow would cut the fraction off")
     return pa.array(values, kind)
 
 

@@ -196,12 +196,17 @@ def flags(column: pa.Array) -> Flags:
 
 
 def arrow(values: Any, kind: pa.DataType) -> pa.Array:
-    """A column of a type, from a numpy array, `Items`, a list or an Arrow array."""
+    """A column of a type, from a numpy array, `Items`, a list or an Arrow array.
+
+    Raises ArrowInvalid where the values do not fit the type, TypeError for an Arrow array of another one.
+    """
     if isinstance(values, Items):
         values = values.to_arrow()
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return values if values.type == kind else values.cast(kind)
-    return pa.array(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values, kind)
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        return pa.array(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values, kind)
+    if values.type != kind:
+        raise TypeError(f"a column of {kind} is wanted, not of {values.type}")
+    return values
 
 
 def _child(struct: pa.StructArray, name: str) -> Any:

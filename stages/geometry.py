@@ -20,6 +20,11 @@ Number = TypeVar("Number", float, NDArray[Any])
 PAIRS_AT_ONCE = 1 << 20  # bounds the memory of comparisons of all pairs of a group
 
 
+def box_array(boxes: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+    """(N, 4), also for N = 0."""
+    return np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+
+
 def area(boxes: Floats) -> Floats:
     """(..., 4) -> (...), negative where one side is."""
     result: Floats = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from schemas.rows import Corners
 from stages.annotations import read_json, reading
 from stages.evaluate.inputs import DATA
-from stages.geometry import from_xywh
+from stages.geometry import box_array, from_xywh
 from stages.stage import UserError
-from stages.train.samples import box_array
 
 if TYPE_CHECKING:
     from stages.stage import Files

@@ -20,6 +20,7 @@ from schemas.rows import Corners
 from stages.agreement import Characters, claim, named_spans
 from stages.evaluate.coco_ap import Detections, average_precision
 from stages.evaluate.tally import Tally
+from stages.geometry import box_array
 from stages.images import decode_rgb
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def judge_scene(
     A tally's name is one of CLASSES or one of the values of `tier`.
     """
     named = named_spans(Characters.of_one_row(texts), Characters.of_one_row(scene.spans))  # (N,)
-    gold_boxes = np.asarray([box.corners for box in scene.boxes], np.float32).reshape(-1, 4)
+    gold_boxes = box_array([box.corners for box in scene.boxes])
     gold_span = np.asarray([box.span for box in scene.boxes], int)
     may_match = np.nonzero((named[:, None] == gold_span) & (named[:, None] >= 0))
     claims = claim(boxes, scores, gold_boxes, may_match)

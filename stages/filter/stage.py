@@ -16,13 +16,14 @@ Kept boxes stay in the order of labels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import pyarrow.compute as pc
+
+from schemas.items import Ints
+from schemas.tables import LabelTable, PairTable, PseudoTable
+from stages.filter.rules import filter_labels
 from stages.stage import Counts, Input, PartIO, PartResult, reject_rows
-
-if TYPE_CHECKING:
-    from schemas.items import Ints
-    from schemas.tables import LabelTable, PairTable
 
 
 class FilterStage:
@@ -55,9 +56,6 @@ class FilterStage:
         }
 
     def run_part(self, io: PartIO) -> PartResult:
-        from schemas.tables import LabelTable, PairTable, PseudoTable
-        from stages.filter.rules import filter_labels
-
         labels = LabelTable.read(io, LabelTable.key, LabelTable.width, LabelTable.height, LabelTable.boxes)
         lengths = caption_lengths(labels, PairTable.read(io, PairTable.key, PairTable.caption))
         io.write(PseudoTable.dataset, filter_labels(labels, lengths, self.config).table)
@@ -68,7 +66,5 @@ class FilterStage:
 
 def caption_lengths(labels: LabelTable, pairs: PairTable) -> Ints:
     """Characters of the caption of every row of labels (R,). Raises ValueError for a row that pairs does not have."""
-    import pyarrow.compute as pc
-
     lengths: Ints = pc.utf8_length(pairs.aligned(labels.key).caption).to_numpy().astype("int64")
     return lengths

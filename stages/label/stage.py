@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from model.teacher import Description
+from stages.label.rows import Row, label_table, read_rows
 from stages.label.teacher import open_scheduler, resolve_device, resolve_teacher
 from stages.stage import Counts, Input, PartIO, PartResult, RowError, reject_rows
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from model.outputs import Grounding
     from model.scheduler import Sample, Scheduler
-    from stages.label.rows import Row
 
 
 class LabelStage:
@@ -68,8 +68,6 @@ class LabelStage:
         return self._scheduler
 
     def run_part(self, io: PartIO) -> PartResult:
-        from stages.label.rows import label_table, read_rows
-
         rows = read_rows(io)
         with_image = [row for row in rows if row.image is not None]
         unreadable: dict[str, RowError] = {}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from model.teacher import Description
 from stages.images import check_sha256, sniff
+from stages.shard.samples import json_line, read_samples, sample_json
 from stages.stage import Counts, Input, PartIO, PartResult, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
 
@@ -48,8 +49,6 @@ class ShardStage:
         }
 
     def run_part(self, io: PartIO) -> PartResult:
-        from stages.shard.samples import json_line, read_samples, sample_json
-
         samples = read_samples(io)
         set_aside = Counter(sample.set_aside for sample in samples if sample.set_aside)
         usable = [sample for sample in samples if not sample.set_aside]

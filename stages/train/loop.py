@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model.contrastive import RegionWordContrast
 from model.glip import Glip
+from stages.geometry import box_array
 from stages.stage import RunIO
 from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, save_weights
 from stages.train.flops import FlopMeter, peak_flops
@@ -21,7 +22,7 @@ from stages.train.loader import Batch, BatchMaker, prefetch
 from stages.train.metrics import Entry, Metrics, finite, peak_memory
 from stages.train.optimizer import Ema, make_optimizer, rate_factor, set_rates
 from stages.train.ranks import Ranks
-from stages.train.samples import Example, box_array
+from stages.train.samples import Example
 
 Report = Callable[[int, Entry], None]
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import reading
+from stages.geometry import box_array
 from stages.stage import Files, UserError
 from stages.train.order import shuffled_in_blocks
-from stages.train.samples import Sample, box_array
+from stages.train.samples import TrainingSample
 from stages.train.wording import noun, nouns
 
 OPEN_SHARDS = 16
@@ -43,7 +44,7 @@ class ShardSet:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> TrainingSample:
         shard, row = self._locate(index)
         return shard.sample(row, self.min_score, self.pseudo)
 
@@ -105,12 +106,12 @@ class OpenShard:
                 if word := noun(text, ((0, len(text)),)):
                     self.phrases.setdefault(word, []).append(text)
 
-    def sample(self, row: int, min_score: float, pseudo: bool) -> Sample:
+    def sample(self, row: int, min_score: float, pseudo: bool) -> TrainingSample:
         record = self.records[row]
         offset, length = self._images[row]
         self._stream.seek(offset)
         scores = np.asarray([box["score"] for box in record["boxes"]], dtype=np.float32)
-        sample = Sample(
+        sample = TrainingSample(
             key=record["key"],
             image=self._stream.read(length),
             caption=record["caption"],

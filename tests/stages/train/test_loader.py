@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -140,7 +141,7 @@ def test_the_gold_of_a_run_becomes_captions_or_detection_prompts(run: Run) -> No
         height, width = caption.image.shape[:2]
         ratio = np.array([width / scene.width, height / scene.height] * 2)
         assert caption.caption == scene.caption
-        boxes = [(box.x1, box.y1, box.x2, box.y2) for box in scene.boxes]
+        boxes = [box.corners for box in scene.boxes]
         assert_asked(caption, [scene.caption[slice(*scene.spans[box.span])] for box in scene.boxes], boxes, ratio)
         assert_asked(prompt, [box.category for box in scene.boxes], boxes, ratio)  # what is not mentioned is not there
 
@@ -149,9 +150,8 @@ def test_gold_without_categories_is_no_set_for_detection_prompts(run: Run) -> No
     """GRIT and ODVG captions have boxes of phrases alone; what they show is said by the phrases' last words."""
     run.ingest(source="scenes", count=3, seed=4)
     gold = RunGoldSet(RunFolder(run.root))
-    for _, _, row in gold.rows:
-        for box in row["boxes"]:
-            box["category"] = ""
+    nameless = [replace(row, boxes=tuple(replace(box, category="") for box in row.boxes)) for _, row in gold.rows]
+    gold.rows = [(pair, row) for (pair, _), row in zip(gold.rows, nameless, strict=True)]
     assert gold.vocabulary() == []
     for index in range(3):
         scene = draw_scene("web", 4, index)
