@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.official_weights import PARITY, official_state
 from benchmarks.record import processor_name, publish
-from model.anchors import pairwise_iou
 from model.checkpoint import packaged_weights, sha256
+from model.geometry import pairwise_iou
 from model.glip import Glip
 from model.head import postprocess
 from model.outputs import Grounding, HeadOutput

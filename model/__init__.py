@@ -15,7 +15,7 @@ To read GLIP, follow an image and its caption:
     fusion.py       deep fusion: image positions and tokens attend to each other
     dyhead.py       the dynamic head's block (deform.py: its deformable convolution)
     head.py         tower of fusion, BERT layer and DyConv; boxes, centerness and word-region alignment
-    postprocess.py  scores of phrases, NMS, limits (anchors.py: anchors, box coder, overlaps)
+    postprocess.py  scores of phrases, NMS, limits (anchors.py: anchors and box coder; geometry.py: overlaps, NMS)
     losses.py       assignment of anchors to boxes, and what is trained
     network.py      these modules as one network
     grounding.py    the network as the scheduler runs it: from a batch to its boxes, prompt by prompt

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from model.checkpoint import load_official, packaged_weights, read_weights, write_weights
 from model.contrastive import RegionWordContrast
+from model.geometry import to_legacy
 from model.grounding import GlipGrounder
 from model.images import Sides, normalise, preprocess, resize, resized_size, stack
 from model.initial import initialise
 from model.losses import PhraseTargets, head_losses
 from model.network import GlipNetwork
 from model.outputs import Grounding
-from model.postprocess import to_legacy
 from model.prompt import MAX_TOKENS, pad, truncated
 from model.scheduler import Sample, Scheduler
 from model.teacher import Span

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from model.device import send
+from model.geometry import to_half_open
 from model.images import Sides, Size, normalise, padded_size, resize, resized_size, stack
 from model.language import LIMIT
 from model.network import GlipNetwork
 from model.outputs import Grounding, HeadOutput
-from model.postprocess import OFFICIAL, Candidates, Settings, rank, select, to_half_open
+from model.postprocess import OFFICIAL, Candidates, Settings, rank, select
 from model.prompt import Prompt, caption_prompts, category_prompts, pad
 from model.teacher import NON_FINITE, Image, Query, Span, Turn, Work
 

@@ -54,7 +54,8 @@ class Namer(nn.Module):
             half = x.shape[-1] / 2
             low, high = int(half - max(1, 2 - level)), int(np.ceil(half + max(1, 2 - level)))
             middles.append(x[:, :, low:high, low:high].mean((2, 3)))  # (B, C)
-        return self.linear(torch.cat(middles, dim=1))  # type: ignore[no-any-return]
+        logits: Tensor = self.linear(torch.cat(middles, dim=1))
+        return logits
 
 
 def pretrain_backbone(
@@ -88,7 +89,7 @@ def pretrain_backbone(
         logits = model(pixels.to(glip.device))
         loss = F.cross_entropy(logits, target)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         right = [*right[-49:], float((logits.argmax(1) == target).float().mean())]

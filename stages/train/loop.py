@@ -148,7 +148,7 @@ class Trainer:
         loss = torch.stack(list(losses.values())).sum()
         figures = self._figures(batch, loss, losses)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model import scheduler
-from model.anchors import pairwise_iou
+from model.geometry import pairwise_iou
 from model.glip import Glip, Sample, preprocess
 from model.grounding import GlipGrounder
 from model.outputs import Grounding
