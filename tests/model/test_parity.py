@@ -14,7 +14,7 @@ from model.anchors import decode, level_sizes, pyramid_anchors
 from model.anchors import encode as encode_boxes
 from model.glip import Glip, preprocess
 from model.grounding import GlipGrounder
-from model.head import HeadOutput, postprocess, split_levels
+from model.head import Grounding, HeadOutput, postprocess, split_levels
 from model.losses import assign, centerness_target, head_losses
 from model.prompt import category_caption, encode, pad, token_positions
 from model.scheduler import Scheduler
@@ -50,7 +50,7 @@ def recorded_outputs(case: Case) -> list[HeadOutput]:
     ]
 
 
-def matched(found, case: Case, image: int, pixels: float, score: float) -> int:
+def matched(found: Grounding, case: Case, image: int, pixels: float, score: float) -> int:
     """How many recorded detections have one of ours with the same phrase, box and score; each is used once."""
     free, count = list(range(len(found.boxes))), 0
     recorded = (case[f"{name}_{image}"] for name in ("boxes", "scores", "phrase"))
