@@ -23,7 +23,7 @@ from benchmarks.official_weights import SHARED, official_state
 from model import grounding
 from model.device import PRECISIONS
 from model.dyhead import DyConv
-from model.glip import Glip, Sample
+from model.glip import Glip, Request
 from model.images import padded_size, resized_size
 from model.prompt import MAX_TOKENS, caption_prompts, pad
 from stages.images import decode_rgb
@@ -162,7 +162,7 @@ def prepare(case: Case) -> tuple[Callable[[Sequence[Pair]], Iterator[int]], list
 
     def ground(pairs: Sequence[Pair]) -> Iterator[int]:
         samples = (
-            Sample(pair.size, partial(decode_rgb, pair.jpeg, 10**8), caption_prompts(pair.caption, pair.spans))
+            Request(pair.size, partial(decode_rgb, pair.jpeg, 10**8), caption_prompts(pair.caption, pair.spans))
             for pair in pairs
         )
         with padded_text(plain):

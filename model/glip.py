@@ -22,11 +22,11 @@ from model.losses import PhraseTargets, head_losses
 from model.network import GlipNetwork
 from model.outputs import Grounding
 from model.prompt import MAX_TOKENS, pad, truncated
-from model.scheduler import Sample, Scheduler
+from model.scheduler import Request, Scheduler
 from model.teacher import Span
 from model.variants import NONE, Regularisation, Variant, get_variant
 
-__all__ = ["Glip", "Grounding", "Sample", "preprocess"]
+__all__ = ["Glip", "Grounding", "Request", "preprocess"]
 
 ResizeTo = tuple[int, int] | Literal["variant"] | None  # (short, long) side, the variant's own, or no resizing
 
@@ -111,14 +111,14 @@ class Glip(GlipNetwork):
 
     def stream(
         self,
-        samples: Iterable[Sample],
+        requests: Iterable[Request],
         score_floor: float = 0.05,
         hold: int | None = None,
         resize_to: ResizeTo = "variant",
     ) -> Iterator[tuple[int, Grounding]]:
         """As `ground`, for any number of images in little memory; see `Scheduler.stream`."""
         with evaluating(self):
-            yield from self._scheduler(resize_to).stream(samples, score_floor, hold)
+            yield from self._scheduler(resize_to).stream(requests, score_floor, hold)
 
     def _scheduler(self, resize_to: ResizeTo) -> Scheduler:
         return Scheduler(GlipGrounder(self, self._sides(resize_to)), self.batch_size)
@@ -207,7 +207,10 @@ def as_target(target: Any) -> dict[str, Tensor]:
     """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,) and unknown."""
     if isinstance(target, Sequence):
         target = dict(zip(("boxes", "phrase"), target, strict=True))
-    get = target.get if isinstance(target, Mapping) else lambda name: getattr(target, name, None)
+
+    def get(name: str) -> Any:
+        return target.get(name) if isinstance(target, Mapping) else getattr(target, name, None)
+
     boxes = torch.as_tensor(get("boxes")).float().reshape(-1, 4)
     weight, regression = (
         torch.ones(len(boxes)) if get(name) is None else torch.as_tensor(get(name)).float().reshape(-1)

@@ -67,7 +67,7 @@ class GlipGrounder:
                 outputs = network.head_from(own, *pad([prompt.ids for prompt in asked.values()], self.device))
             candidates = rank(outputs, [prompt.tokens for prompt in asked.values()], settings)
             *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, all_finite(outputs)))
-            arrived = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
+            arrived = torch.cuda.Event() if on_gpu else None
             if arrived is not None:
                 arrived.record()
             yield partial(collect, batch, asked, Candidates(*found), finite, arrived, settings)

@@ -1,7 +1,7 @@
 """Batches of any teacher: images of one bucket together, loaded ahead, every prompt of each.
 
 While the device works on one turn, threads load and prepare the images of the next batches, another one draws the
-samples to come, and the host selects the boxes of the turn before. A batch that does not fit into memory is halved.
+requests to come, and the host selects the boxes of the turn before. A batch that does not fit into memory is halved.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ OUT_OF_MEMORY = "out_of_memory"
 NO_IMAGE = "no_image"
 LOADERS = 8  # threads that load and prepare images for a GPU
 AHEAD = 2  # batches whose images are loaded, or being loaded, while one runs
-CHUNK = 64  # samples drawn ahead
+CHUNK = 64  # requests drawn ahead
 HOLD = 128  # batches of images that an image waits for, at most, until its own batch is full
 
 T = TypeVar("T")
 
 
-class Sample(NamedTuple):
+class Request(NamedTuple):
     """An image, to be loaded when its batch is near, and what is looked for in it."""
 
     size: Size  # (H, W) of the image
@@ -41,10 +41,10 @@ class Sample(NamedTuple):
 
 @dataclass(eq=False)
 class Pending:
-    """A sample whose result is not out yet."""
+    """A request whose result is not out yet."""
 
-    number: int  # place among the samples
-    sample: Sample
+    number: int  # place among the requests
+    request: Request
     image: Future[Any] | None = None  # as the teacher prepared it; None where there is none
     found: dict[int, Grounding] = field(default_factory=dict)  # by turn
     failed: str | None = None
@@ -64,7 +64,7 @@ class Scheduler:
     def __init__(self, teacher: Grounder, batch_size: int = 8) -> None:
         self.teacher = teacher
         self.batch_size = batch_size
-        self.batches: list[list[int]] = []  # the numbers of the samples of each batch, as they were run
+        self.batches: list[list[int]] = []  # the numbers of the requests of each batch, as they were run
         self.halved = 0  # how often memory ran out
         self._ready: deque[Pending] = deque()  # nothing more is to come for these, once all turns are collected
 
@@ -99,19 +99,19 @@ class Scheduler:
         return self._run(images, [work] * len(images), score_floor)
 
     def stream(
-        self, samples: Iterable[Sample], score_floor: float = 0.05, hold: int | None = None
+        self, requests: Iterable[Request], score_floor: float = 0.05, hold: int | None = None
     ) -> Iterator[tuple[int, Grounding]]:
-        """As `ground`, for any number of images in little memory: each sample's number and result, as they come.
+        """As `ground`, for any number of images in little memory: each request's number and result, as they come.
 
-        A sample waits for at most `hold` later ones until its batch is full, by default HOLD batches' worth. Its image
-        is loaded, in a thread, when the batch is near, and given up when the result is out; samples are drawn in a
+        A request waits for at most `hold` later ones until its batch is full, by default HOLD batches' worth. Its image
+        is loaded, in a thread, when the batch is near, and given up when the result is out; requests are drawn in a
         thread, some ahead.
         """
         self.batches, self.halved = [], 0
         self._ready.clear()
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(LOADERS if self._on_gpu else 1) as loaders:
             try:
-                pending = (Pending(number, one) for number, one in enumerate(drawn_ahead(samples, reader)))
+                pending = (Pending(number, one) for number, one in enumerate(drawn_ahead(requests, reader)))
                 wait = HOLD * self.batch_size if hold is None else hold
                 batches = bucketed(pending, self._bucket, self.batch_size, wait)
                 yield from self._results(self._loading(batches, loaders), score_floor)
@@ -121,17 +121,17 @@ class Scheduler:
     def notes(self, names: Sequence[str]) -> dict[str, Any]:
         """For a commit record: where memory ran out in the last pass, its batches as they were run, to repeat them.
 
-        names: of the samples, in their order.
+        names: of the requests, in their order.
         """
         return {"batches": [[names[number] for number in batch] for batch in self.batches]} if self.halved else {}
 
     def _run(self, images: Sequence[Image], works: Sequence[Work[Any]], score_floor: float) -> list[Grounding]:
-        samples = [
-            Sample((image.shape[0], image.shape[1]), partial(np.asarray, image), work)
+        requests = [
+            Request((image.shape[0], image.shape[1]), partial(np.asarray, image), work)
             for image, work in zip(images, works, strict=True)
         ]
-        found = dict(self.stream(samples, score_floor, len(samples)))
-        return [found[number] for number in range(len(samples))]
+        found = dict(self.stream(requests, score_floor, len(requests)))
+        return [found[number] for number in range(len(requests))]
 
     @property
     def _on_gpu(self) -> bool:
@@ -139,24 +139,24 @@ class Scheduler:
 
     def _bucket(self, one: Pending) -> Hashable:
         """Where nothing is looked for, no batch is run."""
-        work = one.sample.work
-        return self.teacher.bucket(one.sample.size, work.prompts) if work.prompts else None
+        work = one.request.work
+        return self.teacher.bucket(one.request.size, work.prompts) if work.prompts else None
 
     def _loading(self, batches: Iterable[list[Pending]], loaders: ThreadPoolExecutor) -> Iterator[list[Pending]]:
         """The batches, each with its images on the way for AHEAD batches before it comes."""
         ahead: deque[list[Pending]] = deque()
         for batch in batches:
             for one in batch:
-                one.image = loaders.submit(self._load, one.sample)
+                one.image = loaders.submit(self._load, one.request)
             ahead.append(batch)
             if len(ahead) > AHEAD:
                 yield ahead.popleft()
         yield from ahead
 
-    def _load(self, sample: Sample) -> Any:
-        image = sample.load()
-        if image is not None and image.shape[:2] != sample.size:
-            raise ValueError(f"an image of {image.shape[:2]} where {sample.size} was announced")
+    def _load(self, request: Request) -> Any:
+        image = request.load()
+        if image is not None and image.shape[:2] != request.size:
+            raise ValueError(f"an image of {image.shape[:2]} where {request.size} was announced")
         return None if image is None else self.teacher.prepare(image)
 
     @torch.inference_mode()
@@ -187,7 +187,7 @@ class Scheduler:
             left = deque([asked] if asked else [])
             while left:
                 part = left.popleft()
-                queries = [Query(image_of(one), one.sample.size, one.sample.work.prompts) for one in part]
+                queries = [Query(image_of(one), one.request.size, one.request.work.prompts) for one in part]
                 try:
                     for turn, found in enumerate(self.teacher.ground(queries, score_floor)):
                         yield Step(turn, part, found)
@@ -215,7 +215,7 @@ class Scheduler:
         for one in batch:
             if image_of(one) is None:
                 self._finish(one, NO_IMAGE)
-            elif one.sample.work.prompts:
+            elif one.request.work.prompts:
                 left.append(one)
             else:
                 self._finish(one)
@@ -236,8 +236,8 @@ def collect(step: Step) -> None:
 
 
 def merge(one: Pending) -> Grounding:
-    """What was found in all turns for a sample, as one result, best first."""
-    dropped = one.sample.work.dropped
+    """What was found in all turns for a request, as one result, best first."""
+    dropped = one.request.work.dropped
     parts = [one.found[turn] for turn in sorted(one.found)]
     failed = one.failed or next((part.failed for part in parts if part.failed), None)
     if failed or not parts:
@@ -249,9 +249,9 @@ def merge(one: Pending) -> Grounding:
     return Grounding(boxes[order], scores[order], phrase[order], list(dropped))
 
 
-def drawn_ahead(samples: Iterable[Sample], reader: ThreadPoolExecutor) -> Iterator[Sample]:
-    """The samples; while some are used, a thread draws the next."""
-    rest = iter(samples)
+def drawn_ahead(requests: Iterable[Request], reader: ThreadPoolExecutor) -> Iterator[Request]:
+    """The requests; while some are used, a thread draws the next."""
+    rest = iter(requests)
     coming = reader.submit(lambda: list(islice(rest, CHUNK)))
     while found := coming.result():
         coming = reader.submit(lambda: list(islice(rest, CHUNK)))

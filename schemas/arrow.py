@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import accumulate, pairwise
@@ -29,7 +29,7 @@ def struct_of(record: Any) -> pa.StructType:
 def table_of(rows: Iterable[Any], record: Any) -> pa.Table:
     """A table of records of one class. Raises ArrowInvalid, ArrowTypeError or TypeError for a value of another type."""
     listed, schema = list(rows), schema_of_record(record)
-    return pa.table([_array([getattr(row, field.name) for row in listed], field.type) for field in schema], schema)
+    return pa.table([array_of([getattr(row, field.name) for row in listed], field.type) for field in schema], schema)
 
 
 def rows_of(table: pa.Table, record: type[Record]) -> list[Record]:
@@ -66,20 +66,20 @@ def _arrow_type(hint: Any) -> pa.DataType:
     return struct_of(hint) if is_dataclass(hint) else PLAIN[hint]
 
 
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """An Arrow column of Python values, records inside them included; None is null."""
+def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """A column of Python values, nested as its type; a struct takes any object that has its fields. None is null."""
     if pa.types.is_list(kind):
         items = [item for value in values for item in value]
         offsets = pa.array(accumulate((len(value) for value in values), initial=0), pa.int32())
-        return pa.ListArray.from_arrays(offsets, _array(items, kind.value_type))
+        return pa.ListArray.from_arrays(offsets, array_of(items, kind.value_type))
     if pa.types.is_struct(kind):
         children = [
-            _array([None if value is None else getattr(value, field.name) for value in values], field.type)
+            array_of([None if value is None else getattr(value, field.name) for value in values], field.type)
             for field in kind
         ]
         null = pa.array([value is None for value in values], pa.bool_())
         return pa.StructArray.from_arrays(children, fields=list(kind), mask=null)
-    if pa.types.is_integer(kind) and any(isinstance(value, float) for value in values):
+    if pa.types.is_integer(kind) and float in map(type, values):
         raise TypeError("a whole number is wanted; Arrow would cut the fraction off")
     return pa.array(values, kind)
 

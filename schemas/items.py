@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas import rows
-from schemas.arrow import struct_of
+from schemas.arrow import array_of, struct_of
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -196,14 +196,16 @@ def flags(column: pa.Array) -> Flags:
 
 
 def arrow(values: Any, kind: pa.DataType) -> pa.Array:
-    """A column of a type, from a numpy array, `Items`, a list or an Arrow array.
+    """A column of a type, from a numpy array, `Items`, Python values or an Arrow array.
 
-    Raises ArrowInvalid where the values do not fit the type, TypeError for an Arrow array of another one.
+    Raises ArrowInvalid or TypeError for values of another type.
     """
     if isinstance(values, Items):
         values = values.to_arrow()
+    if isinstance(values, np.ndarray):
+        return pa.array(np.ascontiguousarray(values), kind)
     if not isinstance(values, pa.Array | pa.ChunkedArray):
-        return pa.array(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values, kind)
+        return array_of(values, kind)
     if values.type != kind:
         raise TypeError(f"a column of {kind} is wanted, not of {values.type}")
     return values

@@ -85,9 +85,10 @@ class TableView(Generic[Row]):
 
     @classmethod
     def of_columns(cls: type[Self], **columns: Any) -> Self:
-        """A new table from all of its columns: numpy arrays, lists, `Items` or Arrow arrays.
+        """A new table from all of its columns: numpy arrays, `Items`, Arrow arrays, or lists of Python values.
 
-        Raises ValueError where a column is missing or none of the dataset, ArrowInvalid for values of another type.
+        Raises ValueError where a column is missing or none of the dataset, ArrowInvalid or TypeError for values of
+        another type.
         """
         schema = schema_of_record(cls.record)
         if set(columns) != set(schema.names):

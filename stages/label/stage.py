@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.outputs import Grounding
-    from model.scheduler import Sample, Scheduler
+    from model.scheduler import Request, Scheduler
 
 
 class LabelStage:
@@ -74,8 +74,8 @@ class LabelStage:
         rejected: list[tuple[str, str, RowError]] = []
         found: dict[int, Grounding] = {}
         scheduler = self.scheduler
-        samples = self._samples(io, with_image, unreadable)
-        for number, grounding in scheduler.stream(samples, self.config.score_floor):
+        requests = self._requests(io, with_image, unreadable)
+        for number, grounding in scheduler.stream(requests, self.config.score_floor):
             row = with_image[number]
             if grounding.failed == "out_of_memory":  # lies in the machine, not in the data
                 raise MemoryError(f"{row.key}: the teacher ran out of memory with this image alone")
@@ -94,15 +94,15 @@ class LabelStage:
         notes = {**machine_notes(scheduler.teacher.device), **scheduler.notes([row.key for row in with_image])}
         return PartResult(counts, {"teacher": asdict(Description.of(self.config)), **notes})
 
-    def _samples(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Sample]:
+    def _requests(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Request]:
         """What the teacher is asked, row by row. Why an image cannot be had is left in `unreadable`, by key."""
-        from model.scheduler import Sample
+        from model.scheduler import Request
 
         teacher = self.scheduler.teacher
         refs = [row.image for row in rows if row.image is not None]
         for row, data in zip(rows, io.image_bytes(refs), strict=True):
             load = partial(self._load, row, data, unreadable)
-            yield Sample(row.size, load, teacher.caption_work(row.caption, row.spans))
+            yield Request(row.size, load, teacher.caption_work(row.caption, row.spans))
 
     def _load(self, row: Row, data: bytes | RowError, unreadable: dict[str, RowError]) -> NDArray[np.uint8] | None:
         """The image (H, W, 3); None where it cannot be read or decoded, or is not the one that ingest saw."""

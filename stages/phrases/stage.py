@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+from schemas.tables import PairTable, PhraseTable
 from stages.phrases.extractor import NounPhraseExtractor
 from stages.phrases.selection import Dropped, Selection
 from stages.phrases.spans import NounPhrase
 from stages.stage import Counts, Input, PartIO, PartResult
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 STEP = 2000  # captions between two signs of life
 
@@ -50,8 +47,8 @@ class PhrasesStage:
         }
 
     def run_part(self, io: PartIO) -> PartResult:
-        pairs = io.read("pairs", ["key", "caption"])
-        captions = pairs["caption"].to_pylist()
+        pairs = PairTable.read(io, PairTable.key, PairTable.caption)
+        captions = pairs.caption.to_pylist()
         kept: list[list[NounPhrase]] = []
         dropped: list[list[Dropped]] = []
         for caption, parsed in zip(captions, self._extractor.parse(captions), strict=True):
@@ -63,29 +60,6 @@ class PhrasesStage:
             if len(kept) % STEP == 0:
                 io.progress(STEP)
         io.progress(len(kept) % STEP)
-        io.write("phrases", _table(pairs, kept, dropped))
+        table = PhraseTable.of_columns(key=pairs.key, caption=pairs.caption, phrases=kept, dropped=dropped)
+        io.write(PhraseTable.dataset, table.table)
         return PartResult(Counts(len(captions), len(kept)))
-
-
-def _table(pairs: pa.Table, kept: list[list[NounPhrase]], dropped: list[list[Dropped]]) -> pa.Table:
-    import pyarrow as pa
-
-    from schemas.records import PHRASES
-
-    phrases, left_out = PHRASES.field("phrases").type, PHRASES.field("dropped").type
-    columns = [pairs["key"], pairs["caption"], _lists(kept, phrases), _lists(dropped, left_out)]
-    return pa.table(columns, schema=PHRASES)
-
-
-def _lists(rows: Sequence[Sequence[tuple[Any, ...]]], type_: pa.ListType) -> pa.Array:
-    """A list<struct> column from rows of tuples in the struct's field order, built column by column."""
-    import pyarrow as pa
-
-    offsets = [0]
-    for row in rows:
-        offsets.append(offsets[-1] + len(row))
-    flat = [item for row in rows for item in row]
-    fields = list(type_.value_type)
-    columns = [pa.array([item[i] for item in flat], field.type) for i, field in enumerate(fields)]
-    struct = pa.StructArray.from_arrays(columns, fields=fields)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), struct, type=type_)

@@ -11,7 +11,7 @@ import torch
 
 from model import scheduler
 from model.geometry import pairwise_iou
-from model.glip import Glip, Sample, preprocess
+from model.glip import Glip, Request, preprocess
 from model.grounding import GlipGrounder
 from model.outputs import Grounding
 from model.prompt import caption_prompts, category_prompts, encode, pad
@@ -177,7 +177,7 @@ def test_a_stream_loads_few_images_at_a_time(nano: Glip, images: list[np.ndarray
         most = max(most, loaded - len(found))
         return None if i == 4 else images[i]
 
-    samples = (Sample(SIZES[i], partial(load, i), caption_prompts(CAPTIONS[i], SPANS[i])) for i in chosen)
+    samples = (Request(SIZES[i], partial(load, i), caption_prompts(CAPTIONS[i], SPANS[i])) for i in chosen)
     found: dict[int, Grounding] = {}
     runs = scheduled(nano, 2)
     for number, one in runs.stream(samples, FLOOR, hold=6):
@@ -195,7 +195,7 @@ def test_a_stream_loads_few_images_at_a_time(nano: Glip, images: list[np.ndarray
 
 
 def test_a_image_of_another_size_than_announced_is_an_error(nano: Glip, images: list[np.ndarray]) -> None:
-    sample = Sample((10, 10), lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))
+    sample = Request((10, 10), lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))
     with pytest.raises(ValueError, match=r"an image of \(224, 288\) where \(10, 10\) was announced"):
         list(nano.stream([sample]))
 
@@ -357,7 +357,7 @@ def test_grounding_leaves_train_mode_as_it_was(nano: Glip, images: list[np.ndarr
     try:
         (found,) = nano.ground(images[:1], CAPTIONS[:1], SPANS[:1], 0.5)
         assert nano.training and torch.equal(found.scores, expected.scores)
-        results = nano.stream([Sample(SIZES[0], lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))], 0.5)
+        results = nano.stream([Request(SIZES[0], lambda: images[0], caption_prompts(CAPTIONS[0], SPANS[0]))], 0.5)
         assert torch.equal(next(results)[1].scores, expected.scores) and not nano.training
         results.close()
         assert nano.training

@@ -13,7 +13,7 @@ import torch
 
 from model.images import Size
 from model.outputs import Grounding
-from model.scheduler import AHEAD, HOLD, NO_IMAGE, OUT_OF_MEMORY, Sample, Scheduler, bucketed
+from model.scheduler import AHEAD, HOLD, NO_IMAGE, OUT_OF_MEMORY, Request, Scheduler, bucketed
 from model.teacher import NO_TOKENS, NON_FINITE, Image, Query, Span, Turn, Work
 
 SIZE = (4, 6)
@@ -117,7 +117,7 @@ def test_images_are_prepared_in_another_thread_and_not_long_before_they_are_need
         return image(number)
 
     work = teacher.category_work(["a"])
-    samples = (Sample(SIZE, partial(load, number), work) for number in range(60))
+    samples = (Request(SIZE, partial(load, number), work) for number in range(60))
     runs = Scheduler(teacher, batch_size=2)
     for number, one in runs.stream(samples):
         assert rows(one) == [(0, number + 1)]
@@ -154,7 +154,7 @@ def test_numbers_that_are_not_finite_fail_their_image() -> None:
 def test_an_image_that_is_not_there_fails_without_being_asked_for() -> None:
     teacher = Plain()
     work = teacher.category_work(["a"])
-    samples = [Sample(SIZE, lambda: None, work), Sample(SIZE, lambda: image(5), work)]
+    samples = [Request(SIZE, lambda: None, work), Request(SIZE, lambda: image(5), work)]
     found = dict(Scheduler(teacher, 2).stream(samples))
     assert found[0].failed == NO_IMAGE and rows(found[1]) == [(0, 6)]
     assert teacher.events == [("begun", 0, [5]), ("collected", 0, [5])]
@@ -189,7 +189,7 @@ def test_sizes_keep_images_apart_and_a_pass_holds_a_batch_back_for_a_while() -> 
     teacher = Plain()
     work = teacher.category_work(["a"])
     sizes = [(2, 2), *[(3, 3)] * (4 * HOLD), (2, 2)]
-    samples = [Sample(size, partial(image, 7, size), work) for size in sizes]
+    samples = [Request(size, partial(image, 7, size), work) for size in sizes]
     runs = Scheduler(teacher, 2)
     assert len(dict(runs.stream(samples))) == len(sizes)
     alone = [batch for batch in runs.batches if len(batch) == 1]

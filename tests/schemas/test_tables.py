@@ -140,6 +140,11 @@ def test_lists_of_python_values_become_columns_too() -> None:
         boxes=labels.boxes, dropped=labels.dropped,
     )  # fmt: skip
     assert again.table.equals(labels.table)
+    again = LabelTable.of_columns(
+        key=labels.key, width=labels.width, height=labels.height,
+        boxes=[row.boxes for row in LABELS], dropped=[list(row.dropped) for row in LABELS],
+    )  # fmt: skip
+    assert again.table.equals(labels.table)
     assert labels.dropped.reason.to_pylist() == ["over_token_limit"]
     assert labels.records()[0].dropped == (DroppedPhrase(2, "over_token_limit"),)
 
