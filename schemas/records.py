@@ -84,6 +84,39 @@ PSEUDO = pa.schema(
         ("dropped", pa.list_(pa.struct([("box", pa.int32()), ("reason", pa.string())]))),
     ]
 )
+CURATION = pa.schema(  # a row for each row of pairs
+    [
+        ("key", pa.string()),
+        ("keep", pa.bool_()),
+        ("reason", pa.string()),  # a code of SET_ASIDE, where it is not kept
+        ("duplicate_of", pa.string()),  # a key, or BENCHMARK:ID
+        ("cluster", pa.int32()),
+        ("similarity", pa.float32()),
+    ]
+)
+SCORES = pa.schema(  # a row for each row of labels, and a score for each of its boxes
+    [
+        ("key", pa.string()),
+        ("image", pa.float32()),
+        (
+            "boxes",
+            pa.list_(pa.struct([("score", pa.float32()), ("best_phrase", pa.int32()), ("best_score", pa.float32())])),
+        ),
+    ]
+)
+MASKS = pa.schema(  # a row for each row of pseudo, and a mask for each of its boxes
+    [
+        ("key", pa.string()),
+        (
+            "masks",
+            pa.list_(
+                pa.struct(
+                    [("counts", pa.binary()), ("height", pa.int32()), ("width", pa.int32()), ("score", pa.float32())]
+                )
+            ),
+        ),
+    ]
+)
 REJECTS = pa.schema(
     [
         ("key", pa.string()),
@@ -100,6 +133,9 @@ DATASETS: dict[str, pa.Schema] = {
     "phrases": PHRASES,
     "labels": LABELS,
     "pseudo": PSEUDO,
+    "curation": CURATION,
+    "scores": SCORES,
+    "masks": MASKS,
 }
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import stages
-from pipeline.cli.commands import Options, run_stages, verify_run
+from pipeline.cli.commands import Options, run_stage, verify_run
 
 PAGE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
 
@@ -27,8 +27,8 @@ def test_the_example_stage_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     settings = [f"ingest.source={tmp_path / 'pairs.tsv'}", "ingest.format=table", "ingest.url=url", "part_size=2"]
     settings.append("ingest.caption=caption")
 
-    run_stages(None, settings, str(run), "ingest", "ingest", Options(inline=True))
-    run_stages(None, [], str(run), "lengths", "lengths", Options(inline=True))
+    run_stage(None, settings, str(run), "ingest", Options(inline=True))
+    run_stage(None, [], str(run), "lengths", Options(inline=True))
 
     parts = sorted((run / "lengths").glob("part-*.parquet"))
     rows = [row for part in parts for row in pq.read_table(part).to_pylist()]

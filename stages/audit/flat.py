@@ -26,6 +26,9 @@ class Tables(Protocol):
 
     part: int
 
+    @property
+    def datasets(self) -> Sequence[str]: ...
+
     def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table: ...
 
     def has(self, dataset: str) -> bool: ...

@@ -23,8 +23,8 @@ from stages.audit.flat import (
     read_phrases,
     rows_of,
 )
+from stages.audit.side_tables import MAIN, side_tables
 
-STAGES_WITH_REJECTS = ("ingest", "phrases", "label", "filter", "shard")
 WORST = 12  # rows of each worst-of gallery
 OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another script than the Latin one
 
@@ -36,6 +36,8 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     """
     pairs = tables.read("pairs", ["key", "caption", "image", "sha256", "license"])
     counters: dict[str, Any] = {"datasets": _present(tables), **pair_figures(pairs), **reasons(tables)}
+    if beside := side_tables(tables):
+        counters["side_tables"] = beside
     worst: dict[str, list[list[float]]] = {}
     counted = {"copies": terms.joined(copies(pairs))}
     if tables.has("phrases"):
@@ -63,7 +65,7 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
 
 
 def _present(tables: Tables) -> dict[str, int]:
-    return {name: int(tables.has(name)) for name in ("pairs", "gold", "phrases", "labels", "pseudo")}
+    return {name: int(tables.has(name)) for name in MAIN}
 
 
 def pair_figures(pairs: pa.Table) -> dict[str, Any]:
@@ -93,9 +95,10 @@ def copies(pairs: pa.Table) -> dict[str, pa.Table]:
 def reasons(tables: Tables) -> dict[str, Any]:
     """Rejects of every stage by reason, and what phrases, label and filter dropped inside their rows, by reason."""
     rejected = {}
-    for stage in STAGES_WITH_REJECTS:
-        if tables.has(f"rejects/{stage}"):
-            rejected[stage] = _value_counts(tables.read(f"rejects/{stage}", ["reason"])["reason"])
+    for name in tables.datasets:
+        folder, _, stage = name.partition("/")
+        if folder == "rejects":
+            rejected[stage] = _value_counts(tables.read(name, ["reason"])["reason"])
     dropped = {}
     for dataset in ("phrases", "labels", "pseudo"):
         if tables.has(dataset):

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from schemas.settings import device_type
 from stages.ingest.sources import absolute
 from stages.label.stage import load_teacher, weights_sha256
-from stages.stage import Input, RunIO, UserError
+from stages.stage import Input, JobStage, Needs, Output, RunIO, UserError
 from stages.train.stage import WEIGHTS
 
 if TYPE_CHECKING:
     from model.glip import Glip
+    from schemas.config import Config
 
 FOLDER = "evaluation"
 FAILED = "images failed"  # in the headline of a result
@@ -29,26 +31,32 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
 }
 
 
-class EvaluateStage:
+class EvaluateStage(JobStage):
     name: ClassVar[str] = "evaluate"
     version: ClassVar[int] = 2
-    kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
-        Input("student", optional=True),
-        Input("labels", optional=True),  # for the benchmark `labels`, with what follows
-        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), optional=True),
-        Input("gold", optional=True),
-        Input("rejects/label", optional=True),
+        Input("student", need="if_present"),
+        Input("labels", need="if_present"),  # for the benchmark `labels`, with what follows
+        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), need="if_present"),
+        Input("gold", need="if_present"),
+        Input("rejects/label", need="if_present"),
     )
-    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
-    device_of: ClassVar[str] = "label"  # the section whose device its models run on
+    outputs: ClassVar[tuple[Output, ...]] = (Output(FOLDER, scope="run"),)
+    depends_on: ClassVar[tuple[str, ...]] = (
+        "evaluate",
+        "label.precision",
+        "label.device",
+        "label.short",
+        "label.long",
+        "phrases.backend",
+    )
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.whole = config
         self.config = config.evaluate
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         evaluate = config.evaluate
         if evaluate.benchmark not in BENCHMARKS:
             raise UserError(
@@ -62,15 +70,16 @@ class EvaluateStage:
         return {name: absolute(path) for name in ("data", "images") if (path := getattr(evaluate, name))}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        kept: dict[str, Any] = config.evaluate.model_dump(mode="json")
-        kept["teacher"] = [config.label.teacher, weights_sha256(config.label.teacher, config.label.weights)]
-        kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
-        kept["short"], kept["long"] = config.label.short, config.label.long
-        kept["backend"] = config.phrases.backend
+    def digests(cls, config: Config) -> dict[str, Any]:
         data = Path((config.evaluate.data or "").removeprefix("file://"))
-        kept["data_sha256"] = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None
-        return kept
+        return {
+            "teacher": [config.label.teacher, weights_sha256(config.label.teacher, config.label.weights)],
+            "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None,
+        }
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(gpu=device_type(config.label.device) == "cuda")
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
         import torch
@@ -131,7 +140,8 @@ class EvaluateStage:
         glip = Glip.from_official(self.whole.train.variant, load(data)).to(label.device)
         glip.precision, glip.batch_size = label.precision, self.config.batch_size
         if self.whole.train.variant == label.teacher:
-            glip.variant = replace(glip.variant, short=label.short, long=label.long)
+            short, long = label.short or glip.variant.short, label.long or glip.variant.long
+            glip.variant = replace(glip.variant, short=short, long=long)
         return glip, {"variant": self.whole.train.variant, "weights": hashlib.sha256(data).hexdigest()}
 
     def _measure(self, glip: Glip, io: RunIO, number: int, models: int) -> dict[str, Any]:

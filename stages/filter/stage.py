@@ -16,9 +16,9 @@ Kept boxes stay in the order of labels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from stages.stage import Counts, Input, PartIO, PartResult, reject_rows
+from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, reject_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from schemas.config import Config, FilterConfig
 
 RULES = (
     "",  # kept
@@ -41,34 +43,15 @@ RULES = (
 CODE = {reason: code for code, reason in enumerate(RULES)}
 
 
-class FilterStage:
+class FilterStage(MapStage):
     name: ClassVar[str] = "filter"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (Input("labels"), Input("pairs", ("key", "caption")))
-    outputs: ClassVar[tuple[str, ...]] = ("pseudo",)
+    outputs: ClassVar[tuple[Output, ...]] = (Output("pseudo"),)
+    depends_on: ClassVar[tuple[str, ...]] = ("filter",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config.filter
-
-    @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        rules = config.filter
-        return {
-            "min_score": rules.min_score,
-            "nms_iou": rules.nms_iou,
-            "phrase_nms_iou": rules.phrase_nms_iou,
-            "min_box_side": rules.min_box_side,
-            "max_boxes": rules.max_boxes,
-            "min_image_side": rules.min_image_side,
-            "max_aspect": rules.max_aspect,
-            "min_caption_chars": rules.min_caption_chars,
-            "max_caption_chars": rules.max_caption_chars,
-        }
 
     def run_part(self, io: PartIO) -> PartResult:
         labels = io.read("labels", ["key", "width", "height", "boxes"])
@@ -90,8 +73,8 @@ def caption_lengths(labels: pa.Table, pairs: pa.Table) -> NDArray[np.int64]:
     return lengths
 
 
-def filter_labels(labels: pa.Table, caption_chars: NDArray[np.int64], rules: Any) -> pa.Table:
-    """The pseudo table of a labels table; `rules`: the filter section of the config."""
+def filter_labels(labels: pa.Table, caption_chars: NDArray[np.int64], rules: FilterConfig) -> pa.Table:
+    """The pseudo table of a labels table."""
     import numpy as np
 
     boxes = Boxes(labels)
@@ -132,7 +115,7 @@ class Boxes:
         self.y2: NDArray[np.float32] = np.clip(fields["y2"], 0, height)
 
 
-def image_rules(labels: pa.Table, caption_chars: NDArray[np.int64], rules: Any) -> NDArray[np.int8]:
+def image_rules(labels: pa.Table, caption_chars: NDArray[np.int64], rules: FilterConfig) -> NDArray[np.int8]:
     """The code of the first rule that a row as a whole fails, 0 for none: (rows,)."""
     import numpy as np
 

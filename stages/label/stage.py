@@ -8,9 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, UserError, reject_rows
+from schemas.settings import device_type
+from stages.stage import (
+    Counts,
+    ImageRef,
+    Input,
+    MapStage,
+    Needs,
+    Output,
+    PartIO,
+    PartResult,
+    RowError,
+    UserError,
+    reject_rows,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.glip import Glip, Grounding, Sample
+    from schemas.config import Config, LabelConfig
 
 HOLD = 128  # batches of images, still encoded, that may wait in memory until their buckets of one shape are full
 COLUMNS = ["key", "source_id", "image", "width", "height", "sha256"]  # of pairs
@@ -36,24 +50,23 @@ class Row:
     sha256: str
 
 
-class LabelStage:
+class LabelStage(MapStage):
     name: ClassVar[str] = "label"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
-    actor: ClassVar[bool] = True  # the teacher stays loaded
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs", ("key", "sha256")),
         Input("phrases", ("key", "caption", "phrases.start", "phrases.end")),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("labels",)
+    outputs: ClassVar[tuple[Output, ...]] = (Output("labels"),)
+    depends_on: ClassVar[tuple[str, ...]] = ("label",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config.label
         self.max_pixels: int = config.ingest.max_pixels
         self._teacher: Glip | None = None
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         from model.variants import VARIANTS
 
         label = config.label
@@ -71,19 +84,12 @@ class LabelStage:
         }
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        label = config.label
-        return {
-            "teacher": label.teacher,
-            "weights": label.weights_sha256,
-            "score_floor": label.score_floor,
-            "batch_size": label.batch_size,
-            "precision": label.precision,
-            "device": label.device.split(":")[0],
-            "threads": label.threads,
-            "short": label.short,
-            "long": label.long,
-        }
+    def digests(cls, config: Config) -> dict[str, Any]:
+        return {"weights": config.label.weights_sha256}
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(gpu=device_type(config.label.device) == "cuda", actor=True)  # the teacher stays loaded
 
     @property
     def teacher(self) -> Glip:
@@ -166,7 +172,7 @@ def weights_sha256(teacher: str, weights: str | None) -> str:
         raise UserError(f"weights of {teacher}: {error}") from error
 
 
-def load_teacher(config: Any) -> Glip:
+def load_teacher(config: LabelConfig) -> Glip:
     """The teacher of a label section, on its device, at its precision and image size. Raises UserError."""
     import torch
 
@@ -180,7 +186,9 @@ def load_teacher(config: Any) -> Glip:
     except (OSError, ValueError) as error:
         raise UserError(f"weights of {config.teacher}: {error}") from error
     glip.precision, glip.batch_size = config.precision, config.batch_size
-    glip.variant = replace(glip.variant, short=config.short, long=config.long)
+    glip.variant = replace(
+        glip.variant, short=config.short or glip.variant.short, long=config.long or glip.variant.long
+    )
     return glip.to(device)
 
 

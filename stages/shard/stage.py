@@ -9,42 +9,37 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stages.images import check_sha256, sniff
-from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, RunIO, reject_rows
+from stages.stage import Counts, ImageRef, Input, Output, PartIO, PartResult, ReduceStage, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 INDEX = "shards/index.json"
 
 
-class ShardStage:
+class ShardStage(ReduceStage):
     name: ClassVar[str] = "shard"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.text")),
         Input("pseudo", ("key", "width", "height", "boxes")),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("shards", "summaries/shard")
+    outputs: ClassVar[tuple[Output, ...]] = (Output("shards"), Output("summaries/shard"))
+    depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard")
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.corpus: str = config.corpus
         self.samples_per_shard: int = config.shard.samples_per_shard
         self.teacher = teacher_name(config)
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {
-            "corpus": config.corpus,
-            "samples_per_shard": config.shard.samples_per_shard,
-            "teacher": teacher_name(config),
-        }
+    def digests(cls, config: Config) -> dict[str, Any]:
+        return {"teacher": teacher_name(config)}
 
     def run_part(self, io: PartIO) -> PartResult:
         samples = read_samples(io)
@@ -124,10 +119,10 @@ def summary_path(part: int) -> str:
     return f"summaries/shard/part-{part:07d}.json"
 
 
-def teacher_name(config: Any) -> str:
+def teacher_name(config: Config) -> str:
     """The teacher, with the hash of its weights where the resolved config has it."""
-    weights = getattr(config.label, "weights_sha256", None)
-    return f"{config.label.teacher}@{weights[:12]}" if weights else str(config.label.teacher)
+    label = config.label
+    return f"{label.teacher}@{label.weights_sha256[:12]}" if label.weights_sha256 else label.teacher
 
 
 def read_samples(io: PartIO) -> list[dict[str, Any]]:

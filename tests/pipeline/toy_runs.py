@@ -16,6 +16,7 @@ from pipeline.run.runner import Report, Runner, Selection
 from pipeline.run.task import Executor
 from pipeline.storage.open import open_storage
 from schemas.config import Config
+from stages.stage import Stage
 
 
 def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:
@@ -51,7 +52,7 @@ class Recorder(Display):
 def run_toys(
     config: Config,
     executor: Executor | None = None,
-    project: list[type[Any]] | None = None,
+    project: list[type[Stage]] | None = None,
     parts: set[int] | None = None,
     force: bool = False,
     stages: tuple[str, ...] | None = None,
@@ -79,8 +80,9 @@ def only_hangs_are_overdue(monkeypatch: pytest.MonkeyPatch, marks: Path, hangs: 
     is_overdue = Dispatch._is_overdue
 
     def overdue(self: Dispatch, slot: Slot) -> bool:
-        part = slot.queue[0][1].part
+        target = slot.queue[0][1].target
+        part = target.part
         attempt = len(list(marks.glob(f"hang-{part}-*")))
-        return self._timeouts[part] < attempt <= hangs.get(part or 0, 0) and is_overdue(self, slot)
+        return self._timeouts[target] < attempt <= hangs.get(part, 0) and is_overdue(self, slot)
 
     monkeypatch.setattr(Dispatch, "_is_overdue", overdue)

@@ -10,9 +10,8 @@ import pytest
 
 from pipeline.run.fingerprint import columns_digest, fingerprint
 from pipeline.run.plan import extend, read_plan, write_plan
-from pipeline.run.runner import wants_gpu
-from pipeline.storage.files import write_parquet
 from pipeline.storage.local import LocalStorage
+from pipeline.storage.tables import write_parquet
 from schemas.config import Config
 from schemas.records import PHRASES
 from stages import load_stage
@@ -167,4 +166,4 @@ def test_parquet_bytes_do_not_depend_on_chunks_or_metadata(tmp_path: object) -> 
 )
 def test_who_gets_a_gpu(stage: str, devices: dict[str, str], wanted: bool) -> None:
     config = Config.model_validate({section: {"device": device} for section, device in devices.items()})
-    assert wants_gpu(config, load_stage(stage)) is wanted
+    assert load_stage(stage).needs(config).gpu is wanted
