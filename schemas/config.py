@@ -1,7 +1,7 @@
 """The config file: one YAML with a section per stage. Unknown keys are errors; every default is written here once.
 
 A field changes the result of the stages that depend on its section, unless it is marked with `Only`: then it is about
-speed or place alone, or enters in another way (see schemas/settings.py). Every new field has to answer that question.
+speed or place alone, or enters in another way (see schemas/marks.py). Every new field has to answer that question.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from schemas.settings import Enters, Only, device_type
+from schemas.marks import Enters, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Device = Annotated[str, Enters(device_type)]

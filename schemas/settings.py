@@ -1,40 +1,19 @@
-"""What each field of the config changes, and the settings of a stage that follow from it.
+"""The settings of a stage, as they follow from what it depends on and from the marks of the config's fields.
 
 A field changes the result unless it is marked: `workers: Annotated[int, Only.SPEED] = 1`. What a stage's result
 depends on is therefore never listed twice: a stage names sections or fields, and a new field of a section enters the
-fingerprint by itself. This module works without pydantic, which a machine that only labels may lack.
+fingerprint by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from schemas.marks import Enters, Only
 
 if TYPE_CHECKING:
     from schemas.config import Config, Section
-
-
-class Only(Enum):
-    """Marks a field whose value does not enter the fingerprint of any stage."""
-
-    SPEED = "how fast the result is there"
-    PLACE = "where something runs or lies"
-    PLAN = "which parts there are; it enters by the slices of plan.json"
-    DIGEST = "the name of a file; it enters by the sha256 of what the file holds, which the stage adds"
-
-
-@dataclass(frozen=True)
-class Enters:
-    """Marks a field that enters the fingerprint in another form, e.g. a device by its type."""
-
-    form: Callable[[Any], Any]
-
-
-def device_type(device: str) -> str:
-    """`cuda:1` -> `cuda`: results depend on the type of a device, not on its number."""
-    return device.partition(":")[0]
 
 
 def settings_of(config: Config, names: Iterable[str]) -> dict[str, Any]:

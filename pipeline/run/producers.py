@@ -19,7 +19,14 @@ Producers = Mapping[str, Producer]  # by folder
 
 
 def find_producers(stages: Sequence[type[Stage]]) -> dict[str, Producer]:
-    return {producer.output.folder: producer for stage in stages for producer in _of_stage(stage)}
+    """Raises ValueError where two stages write the same folder."""
+    found: dict[str, Producer] = {}
+    for producer in (producer for stage in stages for producer in _of_stage(stage)):
+        folder = producer.output.folder
+        if folder in found:
+            raise ValueError(f"{found[folder].stage.name} and {producer.stage.name} both write {folder}/")
+        found[folder] = producer
+    return found
 
 
 def _of_stage(stage: type[Stage]) -> Iterator[Producer]:

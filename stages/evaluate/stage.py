@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from schemas.settings import device_type
+from schemas.marks import device_type
 from stages.ingest.sources import absolute
 from stages.label.stage import load_teacher, weights_sha256
 from stages.stage import Input, JobStage, Needs, Output, RunIO, UserError

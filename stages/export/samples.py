@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.images import sniff
 from stages.stage import ImageRef, RowError, RunIO
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
@@ -82,7 +85,7 @@ def _part_samples(io: RunIO, part: int, dataset: str, min_score: float | None) -
 class Exporter:
     """One way of writing samples: `begin`, `write` for each sample, `end`."""
 
-    def __init__(self, io: RunIO, create: Create, config: Any, min_score: float | None, images: bool) -> None:
+    def __init__(self, io: RunIO, create: Create, config: Config, min_score: float | None, images: bool) -> None:
         self.io = io
         self.config = config
         self.min_score = min_score

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from schemas.settings import device_type
+from schemas.marks import device_type
 from stages.stage import (
     Counts,
     ImageRef,

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from schemas.settings import device_type
+from schemas.marks import device_type
 from stages.ingest.sources import absolute
 from stages.label.stage import resolve_device, weights_sha256
 from stages.stage import Input, Needs, Output, RankedJobStage, RunIO, UserError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pipeline.execution.dispatch import Dispatch, Slot
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run.progress import Display
 from pipeline.run.runner import Report, Runner, Selection
+from pipeline.run.sections import config_class
 from pipeline.run.task import Executor
 from pipeline.storage.open import open_storage
 from schemas.config import Config
@@ -26,7 +29,9 @@ def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:
     (folder / f"captions-{number}.txt").write_text("\n".join(lines) + "\n")
 
 
-def make_config(run: Path | str, source: Path | str, **settings: Any) -> Config:
+def make_config(
+    run: Path | str, source: Path | str, project: Sequence[type[Stage]] = PROJECT, **settings: Any
+) -> Config:
     tree: dict[str, Any] = {"run": str(run), "part_size": 4, "ingest": {"source": str(source)}}
     tree |= {"train": {"steps": 3}, "shard": {"samples_per_shard": 1}}
     for name, value in settings.items():
@@ -35,7 +40,7 @@ def make_config(run: Path | str, source: Path | str, **settings: Any) -> Config:
             tree.setdefault(section, {})[key] = value
         else:
             tree[section] = value
-    return Config.model_validate(tree)
+    return config_class(project).model_validate(tree)
 
 
 class Recorder(Display):
@@ -72,6 +77,14 @@ def data_files(run: Path | str) -> dict[str, str]:
         if path.is_file() and not name.startswith(("commits/", "state/", "config.yaml")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def words_in_shards(run: Path) -> str:
+    found = []
+    for path in sorted((run / "shards").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            found += [tar.extractfile(name).read().decode() for name in tar.getnames()]  # type: ignore[union-attr]
+    return " ".join(found)
 
 
 def only_hangs_are_overdue(monkeypatch: pytest.MonkeyPatch, marks: Path, hangs: dict[int, int]) -> None:
