@@ -53,7 +53,7 @@ class IngestConfig(Section):
 class PhrasesConfig(Section):
     backend: str = "auto"
     """auto, distilled, spacy or nltk."""
-    backend_version: str | None = None
+    backend_version: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the model, version and hash that the phrases depend on."""
     max_phrases: Annotated[int, Field(ge=1)] | None = None
     max_words: Annotated[int, Field(ge=1)] | None = None

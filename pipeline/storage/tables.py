@@ -38,9 +38,10 @@ def as_declared(dataset: str, table: pa.Table) -> pa.Table:
         return table
     schema = schema_of(dataset)
     for name in [*table.column_names, *schema.names]:
-        if table.column_names.count(name) != 1 or name not in schema.names:
-            what = "is missing" if name not in table.column_names else "is not in the schema, or there twice"
-            raise ValueError(f"{dataset}: column {name} {what} (schemas/records.py has {', '.join(schema.names)})")
+        times = table.column_names.count(name)
+        if times != 1 or name not in schema.names:
+            what = "is missing" if times == 0 else "is there twice" if times > 1 else "is not in the schema"
+            raise ValueError(f"{dataset}: column {name} {what}; schemas/records.py has {', '.join(schema.names)}")
     for field in schema:
         if problem := _lossy(table.schema.field(field.name).type, field.type, field.name):
             raise ValueError(f"{dataset}: {problem}")

@@ -11,7 +11,6 @@ import pytest
 from pipeline.run.fingerprint import columns_digest, fingerprint
 from pipeline.run.plan import extend, read_plan, write_plan
 from pipeline.storage.local import LocalStorage
-from pipeline.storage.tables import write_parquet
 from schemas.config import Config
 from schemas.records import PHRASES
 from stages import load_stage
@@ -136,20 +135,6 @@ def test_a_fingerprint_follows_each_of_its_parts() -> None:
     ]
     assert len({fingerprint(*variant) for variant in variants}) == len(variants)  # type: ignore[arg-type]
     assert fingerprint("label", 1, {"a": 1, "b": 2}, {}) == fingerprint("label", 1, {"b": 2, "a": 1}, {})
-
-
-def test_parquet_bytes_do_not_depend_on_chunks_or_metadata(tmp_path: object) -> None:
-    import io
-
-    def written(table: pa.Table) -> bytes:
-        buffer = io.BytesIO()
-        write_parquet(table, buffer)
-        return buffer.getvalue()
-
-    table = phrases(500)
-    assert written(table) == written(phrases(500, chunks=9))
-    assert written(table) == written(phrases(600).slice(0, 500))
-    assert written(table) == written(table.replace_schema_metadata({"path": "/somewhere"}))
 
 
 @pytest.mark.parametrize(
