@@ -133,8 +133,10 @@ class Stage(ABC):
     @classmethod
     def settings(cls, config: Config) -> dict[str, Any]:
         """What enters the fingerprint beside the inputs: all that `depends_on` names and that changes the result."""
-        own = tuple(name for name in type(config).model_fields if name == cls.name)
-        return {**settings_of(config, own if cls.depends_on is None else cls.depends_on), **cls.digests(config)}
+        names = cls.depends_on
+        if names is None:
+            names = tuple(name for name in type(config).model_fields if name == cls.name)
+        return {**settings_of(config, names), **cls.digests(config)}
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
