@@ -24,10 +24,15 @@ SHOWN_ROWS = 10_000  # of a query on a terminal; a pipe gets all
 def read_run(run: str) -> RunFiles:
     """What stages have written that are turned on in the run's config."""
     storage = existing_run(run)
+    off = turned_off(run)
+    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None, off)
+
+
+def turned_off(run: str) -> list[str]:
+    """Folders of stages that are off in the run's config: what lies there is of an earlier one."""
     config = load_config(None, (), run)
     producers = find_producers([load_stage(name) for name in STAGES])
-    off = [folder for folder, producer in producers.items() if not producer.stage.enabled(config)]
-    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None, off)
+    return [folder for folder, producer in producers.items() if not producer.stage.enabled(config)]
 
 
 def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
@@ -66,7 +71,7 @@ def query_run(run: str, sql: str, csv: bool) -> None:
     from stages.inspect.query import query
 
     existing_run(run)
-    names, rows = query(run, sql)
+    names, rows = query(run, sql, turned_off(run))
     if sys.stdout.isatty() and not csv:
         _table(names, rows)
         return

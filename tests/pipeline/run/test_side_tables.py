@@ -19,12 +19,14 @@ from side_toys import ON, SIDE_PROJECT, SideCurate, SidePhrases, SideRescore
 from toy_runs import data_files, make_config, run_toys, words_in_shards
 
 from pipeline.execution.inline import InlineExecutor
+from pipeline.run.config import resolve
 from pipeline.run.dry_run import dry_run
 from pipeline.run.edit import note_removal, parts_with_reason
 from pipeline.run.plan import read_plan
 from pipeline.run.producers import find_producers
 from pipeline.run.progress import Display
 from pipeline.run.runner import Report, Runner, Selection
+from pipeline.run.sections import config_class
 from pipeline.run.state import RunState
 from pipeline.run.status import as_lines, run_status
 from pipeline.run.summary import summary
@@ -33,7 +35,10 @@ from pipeline.storage.files import sha256_of
 from pipeline.storage.open import open_storage
 from schemas.commit import CommitRecord
 from schemas.config import Config
-from stages.stage import Input, MapStage, Output, PartIO, PartResult
+from stages.audit.stage import AuditStage
+from stages.ingest.stage import IngestStage
+from stages.phrases.stage import PhrasesStage
+from stages.stage import Input, MapStage, Output, PartIO, PartResult, Stage
 
 LINES = ["red fox", "a red fox", "odd fox", "blue bird", "secret leak", "bad line", "one two three", "green bird"]
 UNLIKE = "does not have the keys of"
@@ -184,6 +189,27 @@ def test_parts_that_leave_the_source_leave_the_tables_of_results_too(tmp_path: P
     for folder in ("curation", "lengths"):
         assert sorted(path.name[5:12] for path in (run / folder).iterdir()) == ["0000000", "0000001"]
     assert problems(config) == []
+
+
+def test_the_real_phrases_see_what_a_curation_keeps(tmp_path: Path) -> None:
+    """And the report counts it: pairs, what each table does not keep, and phrases of the rest."""
+    project: list[type[Stage]] = [IngestStage, SideCurate, PhrasesStage, AuditStage]
+    captions = ["a red fox", "an old fox", "two birds on a wire", "the secret leak", "a blue bus"]
+    (tmp_path / "a.tsv").write_text("caption\turl\n" + "".join(f"{text}\thttps://a/{text}\n" for text in captions))
+    ingest = {"source": str(tmp_path / "a.tsv"), "format": "table", "caption": "caption", "url": "url"}
+    run = tmp_path / "run"
+    config = config_class(project).model_validate({"run": str(run), "ingest": ingest, "curate": {"on": True}})
+    config = resolve(config, project, project)
+    report = run_toys(config, project=project)
+    assert report.made == {"ingest": 1, "curate": 2, "phrases": 1, "audit": 2} and not report.failed
+    assert [row["caption"] for row in rows(run, "phrases")] == ["a red fox", "two birds on a wire", "a blue bus"]
+    counts = record(run, "phrases", "part-0000000").counts
+    assert (counts.in_, counts.out, counts.set_aside) == (5, 3, {"benchmark_leak": 1, "near_duplicate": 1})
+    storage = open_storage(str(run))
+    assert verify(RunState(storage, project, config, read_plan(storage))).problems == []
+    stats = json.loads((run / "report/stats.json").read_text())
+    assert (stats["pairs"], stats["pairs_with_phrases"]) == (5, 3)
+    assert stats["side_tables"] == {"curation": {"rows": 5, "set_aside": dict(counts.set_aside)}}
 
 
 # -- verify ------------------------------------------------------------------------------------------------------------
