@@ -37,6 +37,7 @@ REJECTS = schema_of_record(RejectTable.record)
 
 PAIRS, GOLD, PHRASES = DATASETS["pairs"], DATASETS["gold"], DATASETS["phrases"]
 LABELS, PSEUDO = DATASETS["labels"], DATASETS["pseudo"]
+CURATION, SCORES, MASKS = DATASETS["curation"], DATASETS["scores"], DATASETS["masks"]
 IMAGE, PHRASE, BOX = struct_of(ImageRef), struct_of(Phrase), struct_of(Box)
 
 
