@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import Config
-from schemas.records import BOX, IMAGE, LABELS, PAIRS, PHRASE, PHRASES, PSEUDO, REJECTS, schema_of
+from schemas.records import BOX, DATASETS, IMAGE, LABELS, PAIRS, PHRASE, PHRASES, PSEUDO, REJECTS, part_name, schema_of
 from stages.audit.stage import AuditStage
 
 PART = 10_000
@@ -160,7 +160,9 @@ def _write(root: Path, dataset: str, part: int, columns: list[pa.Array], schema:
 def audit_part(root: str, config: Config, part: int) -> int:
     """Summarises one part as a worker does; returns the process's peak resident memory in bytes."""
     pa.set_cpu_count(1)
-    files = PartFiles(LocalStorage(root), part, None, f"bench-{part}", lambda *_: None)
+    names = [*DATASETS, *(f"rejects/{folder.name}" for folder in (Path(root) / "rejects").iterdir())]
+    there = {name: "" for name in names if (Path(root) / name / part_name(part)).exists()}
+    files = PartFiles(LocalStorage(root), part, None, f"bench-{part}", lambda *_: None, there)
     AuditStage(config).run_part(files)
     files.publish()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

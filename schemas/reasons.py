@@ -29,10 +29,13 @@ REJECTED: dict[str, str] = {
     "removed": "taken out on request (phrasebox remove)",
 }
 
-# A row that was processed and has nothing to carry on.
+# A row that was processed and has nothing to carry on, or that a side table does not keep (its column `reason`).
 SET_ASIDE: dict[str, str] = {
     "no_boxes": "no box passed the filter, so there is no sample in the shards",
     "no_image": "a caption without an image cannot be grounded",
+    "exact_duplicate": "curation: the same image as that of an earlier pair",
+    "near_duplicate": "curation: nearly the same image as that of an earlier pair",
+    "benchmark_leak": "curation: the image, or a near duplicate of it, belongs to a benchmark",
 }
 
 # A phrase that the phrases stage left out (phrases.dropped) or that could not be grounded (labels.dropped).

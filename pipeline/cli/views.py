@@ -11,17 +11,28 @@ from typing import Any, BinaryIO
 from pipeline.cli.commands import existing_run, say
 from pipeline.run.config import load_config
 from pipeline.run.plan import read_plan
+from pipeline.run.producers import find_producers
 from pipeline.run.progress import printable
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_folder
+from stages import STAGES, load_stage
 from stages.stage import UserError
 
 SHOWN_ROWS = 10_000  # of a query on a terminal; a pipe gets all
 
 
 def read_run(run: str) -> RunFiles:
+    """What stages have written that are turned on in the run's config."""
     storage = existing_run(run)
-    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None)
+    off = turned_off(run)
+    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None, off)
+
+
+def turned_off(run: str) -> list[str]:
+    """Folders of stages that are off in the run's config: what lies there is of an earlier one."""
+    config = load_config(None, (), run)
+    producers = find_producers([load_stage(name) for name in STAGES])
+    return [folder for folder, producer in producers.items() if not producer.stage.enabled(config)]
 
 
 def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
@@ -60,7 +71,7 @@ def query_run(run: str, sql: str, csv: bool) -> None:
     from stages.inspect.query import query
 
     existing_run(run)
-    names, rows = query(run, sql)
+    names, rows = query(run, sql, turned_off(run))
     if sys.stdout.isatty() and not csv:
         _table(names, rows)
         return

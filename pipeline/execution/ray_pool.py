@@ -21,7 +21,7 @@ from pipeline.execution.weights import ship
 from pipeline.execution.worker import Worker
 from pipeline.run.task import Context, Outcome, Task
 from pipeline.storage.open import open_storage
-from stages.stage import UserError
+from stages.stage import Needs, UserError
 
 OBJECT_STORE = 128 << 20  # bytes; nothing but names passes through it
 COUNT_EVERY = 5.0  # seconds between two looks at how large the cluster is
@@ -62,26 +62,25 @@ class RayExecutor:
         self._deadline = deadline
         self._verbose = verbose
         self.slots: list[Slot] = []
-        self._made_for: tuple[Context, bool] | None = None
-        self._leads = False  # whether the actor of a job only starts its ranks, which take the cores or devices
+        self._made_for: tuple[Context, Needs] | None = None
         self._started = False
         self._limit = (0, 0.0)  # actors, and when that was counted
         self._shipped: tuple[Context, Context] | None = None  # the run's, and what a cluster makes of it
 
-    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
+    def run(self, context: Context, tasks: Iterable[Task], needs: Needs) -> Iterator[Outcome]:
         self._start()
         if self._shipped is None or self._shipped[0] != context:
             self._shipped = context, ship(context) if self._address else context
         context = self._shipped[1]
-        given = list(tasks)
-        leads = any(task.ranks > 1 for task in given)
-        if (self._made_for, self._leads) != ((context, gpu), leads):
+        reserved = resources(needs)
+        if self._made_for is None or (self._made_for[0], resources(self._made_for[1])) != (context, reserved):
             self._stop_workers()
-            self._made_for, self._leads = (context, gpu), leads
+        self._made_for = context, needs
         self._limit = (0, 0.0)
-        if gpu:
+        if reserved.get("num_gpus"):
             self._wait_for_a_gpu()
-        yield from Dispatch(self, open_storage(context.root), given, self._deadline).outcomes()
+        self._check_memory(needs.memory)
+        yield from Dispatch(self, open_storage(context.root), list(tasks), self._deadline).outcomes()
 
     def __enter__(self) -> RayExecutor:
         return self
@@ -103,11 +102,14 @@ class RayExecutor:
             self._started = False
 
     def limit(self) -> int:
-        """How many actors there may be now: one per core or device of the cluster as it stands, `workers` at most."""
+        """How many actors there may be now: as many as the cluster as it stands has cores, or devices, and memory for.
+
+        `workers` at most.
+        """
         assert self._made_for is not None
         limit, counted = self._limit
         if not limit or time.monotonic() - counted > COUNT_EVERY:
-            there = int(_resources().get("GPU" if self._made_for[1] else "CPU", 0))
+            there = room_for(self._made_for[1], _resources())
             limit = max(1, min(there, self._workers or there))
             self._limit = limit, time.monotonic()
         return limit
@@ -117,13 +119,8 @@ class RayExecutor:
         import ray
 
         assert self._made_for is not None
-        context, gpu = self._made_for
-        options = {
-            "num_cpus": 0 if self._leads else 1,
-            "num_gpus": 1 if gpu else 0,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-        }
+        context, needs = self._made_for
+        options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, **resources(needs)}
         actor: Any = ray.remote(Host).options(**options).remote(context, os.getcwd(), bool(self._address))
         self.slots.append(Slot(actor, actor.hello.remote()))
         return self.slots[-1]
@@ -148,6 +145,16 @@ class RayExecutor:
                 )
                 raise UserError(f"the stage wants a GPU, but {where}; set its device to cpu, or use --inline")
             time.sleep(1)
+
+    def _check_memory(self, wanted: int) -> None:
+        """A worker that fits on no machine would be waited for without end. Raises UserError."""
+        most = max(_memory_of_machines(), default=0)
+        if wanted > most:
+            asked, there = (f"{size / (1 << 30):.1f} GiB" for size in (wanted, most))
+            raise UserError(
+                f"a worker of the stage wants {asked} of memory, and no machine of this Ray has more than {there}; "
+                "lower it in the stage's section of the config"
+            )
 
     def _start(self) -> None:
         if self._started:
@@ -249,6 +256,30 @@ def refusal(error: Exception) -> str:
         f"somebody listens there, but no Ray cluster that takes this driver ({said}); a cluster with a token wants "
         f"RAY_AUTH_MODE=token and RAY_AUTH_TOKEN in the environment, and every machine Ray {ray.__version__}"
     )
+
+
+def resources(needs: Needs) -> dict[str, int]:
+    """What Ray reserves for one actor; that of a job in ranks only starts them, and they take cores or devices."""
+    leads = needs.ranks > 1
+    return {
+        "num_cpus": 0 if leads else 1,
+        "num_gpus": 1 if needs.gpu and not leads else 0,
+        **({"memory": needs.memory} if needs.memory else {}),
+    }
+
+
+def room_for(needs: Needs, there: dict[str, float]) -> int:
+    """How many workers the resources of a cluster are enough for."""
+    workers = there.get("GPU" if resources(needs)["num_gpus"] else "CPU", 0)
+    return int(min(workers, there.get("memory", 0) // needs.memory) if needs.memory else workers)
+
+
+def _memory_of_machines() -> list[float]:
+    """Bytes that each machine of the cluster gives to workers."""
+    import ray
+
+    cluster: Any = ray
+    return [node["Resources"].get("memory", 0) for node in cluster.nodes() if node["Alive"]]
 
 
 def _resources() -> dict[str, float]:

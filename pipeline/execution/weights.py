@@ -22,7 +22,7 @@ SHIPPED = "run:"  # begins the name of such a file or folder in the config that 
 
 def ship(context: Context) -> Context:
     """Copies the weights into the run folder, unless they are there, and has the config speak of those."""
-    config = Config.model_validate_json(context.config)
+    config = context.read_config()
     storage = open_storage(context.root)
     for section, key in KEYS:
         path = getattr(getattr(config, section), key)
@@ -33,7 +33,7 @@ def ship(context: Context) -> Context:
 
 def local_config(context: Context) -> Config:
     """The config on a worker: it speaks of files and folders of this machine again."""
-    config = Config.model_validate_json(context.config)
+    config = context.read_config()
     for section, key in KEYS:
         path = getattr(getattr(config, section), key)
         if path is not None and path.startswith(SHIPPED):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from stages.audit.merge import Merged
 from stages.audit.samples import SampleImage
 from stages.flat import Flags
 from stages.stage import RunIO, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
@@ -53,7 +56,7 @@ MOST_IMAGES = 24  # shown side by side
 ALL_HASHES = 2**64 - 1
 
 
-def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create: Create) -> dict[str, Any]:
+def compare_runs(io: RunIO, other: RunIO, config: Config, other_config: Config, create: Create) -> dict[str, Any]:
     """Compare an audited run (`io`, after) with another audited run (`other`, before).
 
     Writes index.html and stats.json through `create(name)` and returns the changes of the headline figures:
@@ -134,7 +137,7 @@ def _difference(before: float | None, after: float | None) -> dict[str, Any]:
     return {"before": before, "after": after, "change": change}
 
 
-def settings(before: Any, after: Any) -> list[dict[str, Any]]:
+def settings(before: Config, after: Config) -> list[dict[str, Any]]:
     """Config values that differ, as {name, before, after}; the run folder is not one of them."""
     sides = [_flat(config.model_dump(mode="json")) for config in (before, after)]
     names = sorted(sides[0].keys() | sides[1].keys())
@@ -205,7 +208,7 @@ def _listed(phrase: pa.ChunkedArray, counts: list[Any], measure: Any, where: Fla
     return [{"phrase": text, "before": int(counts[0][i]), "after": int(counts[1][i])} for _, text, i in rows]
 
 
-def side_by_side(io: RunIO, other: RunIO, config: Any) -> list[tuple[SampleImage, SampleImage]]:
+def side_by_side(io: RunIO, other: RunIO, config: Config) -> list[tuple[SampleImage, SampleImage]]:
     """(before, after) of the seeded sample's images that both runs have, with thumbnails of `io`."""
     merged = Merged(image_pairs=_image_pairs(io))
     keys = samples.sampled_keys(merged, io, min(config.audit.pictures, MOST_IMAGES), config.audit.seed)

@@ -34,6 +34,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "exactness": exactness(merged),
         "rejected": {s: dict(sorted(r.items())) for s, r in sorted(merged.counters.get("rejected", {}).items()) if r},
         "dropped": {d: dict(sorted(r.items())) for d, r in sorted(merged.counters.get("dropped", {}).items()) if r},
+        **{name: merged.counters[name] for name in ("side_tables",) if name in merged.counters},
         "by_threshold": by_threshold(merged, score_floor),
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),

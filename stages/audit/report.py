@@ -5,7 +5,7 @@ from __future__ import annotations
 import io as bytesio
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +19,13 @@ from stages.audit.merge import merge_summaries
 from stages.audit.terms import SUMS, Totals
 from stages.stage import RunIO
 
+if TYPE_CHECKING:
+    from schemas.config import Config
+
 HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
 
 
-def write_report(io: RunIO, config: Any) -> dict[str, Any]:
+def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     """Merge, write the two files, and return the headline figures."""
     from stages.audit.page import render
 

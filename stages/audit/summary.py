@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +13,11 @@ import pyarrow.parquet as pq
 
 from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, RejectTable
 from stages.audit import agreement, boxes, terms
+from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
 
-STAGES_WITH_REJECTS = ("ingest", "phrases", "label", "filter", "shard")
 WORST = 12  # rows of each worst-of gallery
 OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another script than the Latin one
-
-
-class Tables(Protocol):
-    """What a part's tables are read through (the part of PartIO that matters here)."""
-
-    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table: ...
-
-    def has(self, dataset: str) -> bool: ...
 
 
 def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
@@ -36,6 +27,8 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     """
     part = Part(tables)
     counters: dict[str, Any] = {"datasets": part.present(), **pair_figures(part.pairs), **reasons(tables, part)}
+    if beside := side_tables(tables):
+        counters["side_tables"] = beside
     worst: dict[str, list[list[float]]] = {}
     counted = {"copies": terms.joined(copies(part.pairs))}
     if part.phrases is not None:
@@ -110,10 +103,10 @@ def copies(pairs: PairTable) -> dict[str, pa.Table]:
 def reasons(tables: Tables, part: Part) -> dict[str, Any]:
     """Rejects of every stage by reason, and what phrases, label and filter dropped inside their rows, by reason."""
     rejected = {}
-    for stage in STAGES_WITH_REJECTS:
-        if tables.has(f"rejects/{stage}"):
-            rejects = RejectTable(tables.read(f"rejects/{stage}", [RejectTable.reason]))
-            rejected[stage] = _value_counts(rejects.reason)
+    for name in tables.datasets:
+        folder, _, stage = name.partition("/")
+        if folder == "rejects":
+            rejected[stage] = _value_counts(RejectTable(tables.read(name, [RejectTable.reason])).reason)
     with_dropped = [table for table in (part.phrases, part.labels, part.pseudo) if table is not None]
     dropped = {table.dataset: _value_counts(table.dropped.reason) for table in with_dropped}
     return {"rejected": rejected, "dropped": dropped}

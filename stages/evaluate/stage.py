@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
+from schemas.marks import device_type
 from stages.ingest.sources import absolute
 from stages.label.teacher import describe, open_scheduler
-from stages.stage import Input, RunIO, UserError
+from stages.stage import Input, JobStage, Needs, Output, RunIO, UserError
 from stages.train.stage import WEIGHTS
 
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
+    from schemas.config import Config
 
 FOLDER = "evaluation"
 FAILED = "images failed"  # in the headline of a result
@@ -30,26 +32,32 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
 }
 
 
-class EvaluateStage:
+class EvaluateStage(JobStage):
     name: ClassVar[str] = "evaluate"
     version: ClassVar[int] = 2
-    kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
-        Input("student", optional=True),
-        Input("labels", optional=True),  # for the benchmark `labels`, with what follows
-        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), optional=True),
-        Input("gold", optional=True),
-        Input("rejects/label", optional=True),
+        Input("student", need="if_present"),
+        Input("labels", need="if_present"),  # for the benchmark `labels`, with what follows
+        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), need="if_present"),
+        Input("gold", need="if_present"),
+        Input("rejects/label", need="if_present"),
     )
-    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
-    device_of: ClassVar[str] = "label"  # the section whose device its models run on
+    outputs: ClassVar[tuple[Output, ...]] = (Output(FOLDER, scope="run"),)
+    depends_on: ClassVar[tuple[str, ...]] = (
+        "evaluate",
+        "label.precision",
+        "label.device",
+        "label.short",
+        "label.long",
+        "phrases.backend",
+    )
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.whole = config
         self.config = config.evaluate
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         evaluate = config.evaluate
         if evaluate.benchmark not in BENCHMARKS:
             raise UserError(
@@ -63,15 +71,16 @@ class EvaluateStage:
         return {name: absolute(path) for name in ("data", "images") if (path := getattr(evaluate, name))}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        kept: dict[str, Any] = config.evaluate.model_dump(mode="json")
-        kept["teacher"] = asdict(describe(config))
-        kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
-        kept["short"], kept["long"] = config.label.short, config.label.long
-        kept["backend"] = config.phrases.backend
+    def digests(cls, config: Config) -> dict[str, Any]:
         data = Path((config.evaluate.data or "").removeprefix("file://"))
-        kept["data_sha256"] = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None
-        return kept
+        return {
+            "teacher": asdict(describe(config)),
+            "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None,
+        }
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(gpu=device_type(config.label.device) == "cuda")
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
         import torch

@@ -16,44 +16,28 @@ Kept boxes stay in the order of labels.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow.compute as pc
 
 from schemas.items import Ints
 from schemas.tables import LabelTable, PairTable, PseudoTable
 from stages.filter.rules import filter_labels
-from stages.stage import Counts, Input, PartIO, PartResult, reject_rows
+from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, reject_rows
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 
-class FilterStage:
+class FilterStage(MapStage):
     name: ClassVar[str] = "filter"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (Input("labels"), Input("pairs", ("key", "caption")))
-    outputs: ClassVar[tuple[str, ...]] = ("pseudo",)
+    outputs: ClassVar[tuple[Output, ...]] = (Output("pseudo"),)
+    depends_on: ClassVar[tuple[str, ...]] = ("filter",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config.filter
-
-    @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        rules = config.filter
-        return {
-            "min_score": rules.min_score,
-            "nms_iou": rules.nms_iou,
-            "phrase_nms_iou": rules.phrase_nms_iou,
-            "min_box_side": rules.min_box_side,
-            "max_boxes": rules.max_boxes,
-            "min_image_side": rules.min_image_side,
-            "max_aspect": rules.max_aspect,
-            "min_caption_chars": rules.min_caption_chars,
-            "max_caption_chars": rules.max_caption_chars,
-        }
 
     def run_part(self, io: PartIO) -> PartResult:
         labels = LabelTable.read(io, LabelTable.key, LabelTable.width, LabelTable.height, LabelTable.boxes)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import islice
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from schemas.records import make_key
 from schemas.rows import GoldRow, Pair
@@ -20,36 +20,41 @@ from stages.ingest import sources
 from stages.ingest.gold import gold_row
 from stages.ingest.row import Row
 from stages.ingest.text import check_caption, storable, storable_or_none
-from stages.stage import Counts, Files, ImageRef, Input, PartIO, PartResult, RowError, Slice, UserError, reject_rows
+from stages.stage import (
+    Counts,
+    Files,
+    ImageRef,
+    Output,
+    PartIO,
+    PartResult,
+    PlannerStage,
+    RowError,
+    Slice,
+    UserError,
+    reject_rows,
+)
 from stages.tar_writer import TarWriter
+
+if TYPE_CHECKING:
+    from schemas.config import Config, IngestConfig
 
 BATCH = 64  # rows whose images are in memory at a time
 
 
-class IngestStage:
+class IngestStage(PlannerStage):
+    """The source file, its format and what is its own (split, seed, columns) enter by the slice."""
+
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
-    inputs: ClassVar[tuple[Input, ...]] = ()
-    outputs: ClassVar[tuple[str, ...]] = ("pairs", "gold", "images")
+    outputs: ClassVar[tuple[Output, ...]] = (Output("pairs"), Output("gold"), Output("images"))
+    depends_on: ClassVar[tuple[str, ...]] = ("ingest",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config.ingest
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         return sources.resolve(config.ingest)
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        """The source file, its format and what is its own (split, seed, columns) are in the slice."""
-        ingest = config.ingest
-        return {
-            "images": ingest.images,
-            "max_pixels": ingest.max_pixels,
-            "min_image_side": ingest.min_image_side,
-            "max_caption_chars": ingest.max_caption_chars,
-        }
 
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         """All parts of the source, in its order, at most ingest.count rows together. Raises UserError."""
@@ -96,7 +101,7 @@ def limit(slices: Iterable[Slice], count: int | None) -> Iterator[Slice]:
 class _Part(AbstractContextManager["_Part"]):
     """Pairs, gold and rejects of one part as they come in; the images that need a home go to its tar at once."""
 
-    def __init__(self, io: PartIO, config: Any) -> None:
+    def __init__(self, io: PartIO, config: IngestConfig) -> None:
         self.io = io
         self.config = config
         self.rows = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from schemas.records import DATASETS, schema_of
@@ -40,17 +40,18 @@ FROM (
 """
 
 
-def query(run: str, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+def query(run: str, sql: str, turned_off: Collection[str] = ()) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
     """Column names and rows.
 
-    Tables: pairs, gold, phrases, labels, pseudo and rejects as stored (empty where the run has none); phrases_flat and
-    boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
+    Tables: pairs, gold, phrases, labels, pseudo, curation, scores, masks and rejects as stored (empty where the run has
+    none); phrases_flat and boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
 
-    `run`: a path, or a URI that fsspec opens. Raises UserError for SQL that DuckDB refuses.
+    `run`: a path, or a URI that fsspec opens. `turned_off`: tables that count as empty, whatever an earlier run left in
+    them. Raises UserError for SQL that DuckDB refuses.
     """
     import duckdb
 
-    connection = connect(run)
+    connection = connect(run, turned_off)
     try:
         cursor = connection.execute(sql)
     except duckdb.Error as error:
@@ -64,7 +65,7 @@ def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def connect(run: str) -> Any:
+def connect(run: str, turned_off: Collection[str] = ()) -> Any:
     """A DuckDB connection with the run's tables as views; what does not fit into memory goes to a temporary folder."""
     import duckdb
 
@@ -72,7 +73,8 @@ def connect(run: str) -> Any:
     connection.execute(f"SET temp_directory = {_quoted(os.path.join(tempfile.gettempdir(), 'phrasebox-query'))}")
     root = _root(connection, run)
     for name in DATASETS:
-        _view(connection, name, f"{root}/{name}/part-*.parquet", schema_of(name))
+        pattern = f"{root}/{name}/part-*.parquet"
+        _view(connection, name, None if name in turned_off else pattern, schema_of(name))
     _view(connection, "rejects", f"{root}/rejects/*/part-*.parquet", schema_of("rejects/any"))
     _view(connection, "unique_phrases", f"{root}/report/phrases.parquet", None)
     connection.execute(PHRASES_FLAT)
@@ -93,9 +95,10 @@ def _root(connection: Any, run: str) -> str:
     return glob.escape(os.path.abspath(path))
 
 
-def _view(connection: Any, name: str, pattern: str, schema: Any) -> None:
-    found = connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchall()[0][0]
-    if found:
+def _view(connection: Any, name: str, pattern: str | None, schema: Any) -> None:
+    """`pattern`: of its files; None for a table that counts as empty."""
+    found = pattern and connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchall()[0][0]
+    if found and pattern:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(pattern)})")
     elif schema is not None:
         connection.register(f"{name}_empty", schema.empty_table())

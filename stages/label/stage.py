@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
+from schemas.marks import device_type
 from stages.label.rows import Row, label_table, read_rows
 from stages.label.teacher import open_scheduler, resolve_device, resolve_teacher
-from stages.stage import Counts, Input, PartIO, PartResult, RowError, reject_rows
+from stages.stage import Counts, Input, MapStage, Needs, Output, PartIO, PartResult, RowError, reject_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,43 +23,36 @@ if TYPE_CHECKING:
 
     from model.outputs import Grounding
     from model.scheduler import Request, Scheduler
+    from schemas.config import Config
 
 
-class LabelStage:
+class LabelStage(MapStage):
     name: ClassVar[str] = "label"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
-    actor: ClassVar[bool] = True  # the teacher stays loaded
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs", ("key", "sha256")),
         Input("phrases", ("key", "caption", "phrases.start", "phrases.end")),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("labels",)
+    outputs: ClassVar[tuple[Output, ...]] = (Output("labels"),)
+    depends_on: ClassVar[tuple[str, ...]] = ("label",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config.label
         self.max_pixels: int = config.ingest.max_pixels
         self._scheduler: Scheduler | None = None
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         device = config.label.device
         return {"device": resolve_device(device) if device == "auto" else device, **resolve_teacher(config)}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        label = config.label
-        return {
-            "teacher": label.teacher,
-            "weights": label.weights_sha256,
-            "score_floor": label.score_floor,
-            "batch_size": label.batch_size,
-            "precision": label.precision,
-            "device": label.device.split(":")[0],
-            "threads": label.threads,
-            "short": label.short,
-            "long": label.long,
-        }
+    def digests(cls, config: Config) -> dict[str, Any]:
+        return {"weights": config.label.weights_sha256}
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(gpu=device_type(config.label.device) == "cuda", actor=True)  # the teacher stays loaded
 
     @property
     def scheduler(self) -> Scheduler:

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.tables import PairTable, PhraseTable
 from stages.phrases.extractor import NounPhraseExtractor
 from stages.phrases.selection import Dropped, Selection
 from stages.phrases.spans import NounPhrase
-from stages.stage import Counts, Input, PartIO, PartResult
+from stages.stage import Counts, Input, MapStage, Needs, Output, PartIO, PartResult
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 STEP = 2000  # captions between two signs of life
 
 
-class PhrasesStage:
+class PhrasesStage(MapStage):
     """pairs -> phrases. Every pair keeps its row: one without a phrase has an empty list, and a caption that could not
-    be chunked is in `dropped` as a whole, with the reason."""
+    be chunked is in `dropped` as a whole, with the reason. What a curation does not keep is set aside."""
 
     name: ClassVar[str] = "phrases"
     version: ClassVar[int] = 2
-    kind: ClassVar[Literal["map"]] = "map"
-    inputs: ClassVar[tuple[Input, ...]] = (Input("pairs", ("key", "caption")),)
-    outputs: ClassVar[tuple[str, ...]] = ("phrases",)
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("pairs", ("key", "caption")),
+        Input("curation", ("key", "keep", "reason"), need="if_enabled", keep=True),
+    )
+    outputs: ClassVar[tuple[Output, ...]] = (Output("phrases"),)
+    depends_on: ClassVar[tuple[str, ...]] = ("phrases",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self._extractor = NounPhraseExtractor(config.phrases.backend)
         self._selection = Selection(config.phrases)
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         extractor = NounPhraseExtractor(config.phrases.backend)
         return {"backend": extractor.backend, "backend_version": extractor.version}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        options = config.phrases
-        extractor = NounPhraseExtractor(options.backend)
-        return {
-            "backend": extractor.backend,
-            "backend_version": extractor.version,
-            "max_phrases": options.max_phrases,
-            "max_words": options.max_words,
-            "stop_phrases": sorted(options.stop_phrases),
-            "drop_heads": sorted(options.drop_heads),
-            "max_tokens": options.max_tokens,
-        }
+    def digests(cls, config: Config) -> dict[str, Any]:
+        """The backend that works here, whatever the config was resolved to elsewhere."""
+        return cls.resolve(config)
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(actor=True)  # the extractor stays loaded
 
     def run_part(self, io: PartIO) -> PartResult:
         pairs = PairTable.read(io, PairTable.key, PairTable.caption)

@@ -9,44 +9,39 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
 from stages.images import check_sha256, sniff
 from stages.shard.samples import json_line, read_samples, sample_json
-from stages.stage import Counts, Input, PartIO, PartResult, RowError, RunIO, reject_rows
+from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 INDEX = "shards/index.json"
 
 
-class ShardStage:
+class ShardStage(ReduceStage):
     name: ClassVar[str] = "shard"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.text")),
         Input("pseudo", ("key", "width", "height", "boxes")),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("shards", "summaries/shard")
+    outputs: ClassVar[tuple[Output, ...]] = (Output("shards"), Output("summaries/shard"))
+    depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard")
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.corpus: str = config.corpus
         self.samples_per_shard: int = config.shard.samples_per_shard
         self.teacher = str(Description.of(config.label))
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {
-            "corpus": config.corpus,
-            "samples_per_shard": config.shard.samples_per_shard,
-            "teacher": str(Description.of(config.label)),
-        }
+    def digests(cls, config: Config) -> dict[str, Any]:
+        return {"teacher": str(Description.of(config.label))}
 
     def run_part(self, io: PartIO) -> PartResult:
         samples = read_samples(io)

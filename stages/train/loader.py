@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from stages.train.samples import Example, TrainingSample
 from stages.train.sets import SampleSet
 from stages.train.shards import ShardSet
 from stages.train.wording import rename
+
+if TYPE_CHECKING:
+    from schemas.config import TrainConfig
 
 AHEAD = 2  # batches that lie ready, beside those that the threads are at
 
@@ -39,7 +42,7 @@ class BatchMaker:
         sets: list[SampleSet],
         detection: list[float],
         order: MixedOrder,
-        config: Any,
+        config: TrainConfig,
         max_pixels: int,
         sides: tuple[int, int],
     ) -> None:

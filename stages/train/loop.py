@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from stages.train.metrics import Entry, Metrics, finite, peak_memory
 from stages.train.optimizer import Ema, make_optimizer, rate_factor, set_rates
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
+
+if TYPE_CHECKING:
+    from schemas.config import TrainConfig
 
 Report = Callable[[int, Entry], None]
 
@@ -46,7 +49,7 @@ BLANK = Example(
 class Student(nn.Module):
     """What is trained: the model, and what training alone needs. Its forward pass gives the losses of a batch."""
 
-    def __init__(self, glip: Glip, config: Any) -> None:
+    def __init__(self, glip: Glip, config: TrainConfig) -> None:
         super().__init__()
         self.glip, self.config = glip, config
         variant = glip.variant
@@ -95,7 +98,9 @@ class Clock:
 class Trainer:
     """Trains `glip` on the batches of `maker`, from the newest checkpoint of `folder` on if there is one."""
 
-    def __init__(self, glip: Glip, maker: BatchMaker, config: Any, io: RunIO, folder: str, ranks: Ranks) -> None:
+    def __init__(
+        self, glip: Glip, maker: BatchMaker, config: TrainConfig, io: RunIO, folder: str, ranks: Ranks
+    ) -> None:
         self.glip, self.maker, self.config, self.io, self.folder, self.ranks = glip, maker, config, io, folder, ranks
         self.device = torch.device(config.device)
         self.student = Student(glip, config).to(self.device).train()
@@ -234,7 +239,7 @@ class Trainer:
             self.metrics.resume(self.step, state["metrics"] if found else [])
 
 
-def loss_target(example: Any, config: Any) -> dict[str, Any]:
+def loss_target(example: Any, config: TrainConfig) -> dict[str, Any]:
     """What `Glip.losses` takes for one image: boxes and their phrases, and what the options say of pseudo boxes."""
     boxes = torch.from_numpy(example.boxes)  # (N, 4)
     target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)

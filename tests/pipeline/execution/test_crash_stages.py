@@ -135,7 +135,11 @@ def moments(calm: Path) -> list[tuple[str, str]]:
     chosen: set[tuple[str, str]] = {("write", "plan.json"), ("write", "config.yaml"), ("write", "state/jobs/train")}
     for stage in project():
         records = [change for change in changes if change[1].startswith(f"commits/{stage.name}/")]
-        files = [change for change in changes if change[1].startswith(tuple(f"{name}/" for name in stage.outputs))]
+        files = [
+            change
+            for change in changes
+            if change[1].startswith(tuple(f"{output.folder}/" for output in stage.all_outputs()))
+        ]
         chosen |= {chance.choice([record for record in records if record[0] == "write"]), chance.choice(files)}
         if stage.name in ("shard", "train"):
             chosen |= set(chance.sample(files, min(6, len(files))))

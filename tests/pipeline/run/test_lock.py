@@ -16,6 +16,7 @@ from toy_runs import data_files, make_config, run_toys
 from pipeline.execution.worker import Worker
 from pipeline.run import lock
 from pipeline.run.lock import LOCK, RunLock, holds, read_lock
+from pipeline.run.target import part_target
 from pipeline.run.task import Context, Task, reference_of
 from pipeline.storage.open import open_storage
 from stages.stage import UserError
@@ -125,7 +126,7 @@ def test_a_worker_that_outlives_its_run_commits_nothing(tmp_path: Path, source: 
     put(tmp_path / "run", owner())  # another run has taken over
     piece = ToyIngest(config).plan(_files(storage), 2)[0]
     late = Worker(Context(storage.root, config.model_dump_json(), "late"))
-    outcome = late.run(Task(reference_of(ToyIngest), 0, "another fingerprint", {}, piece))
+    outcome = late.run(Task(reference_of(ToyIngest), part_target(0), "another fingerprint", {}, piece))
     assert outcome.record is None and "taken over by another run" in outcome.error
     assert data_files(tmp_path / "run") == before
     assert not list((tmp_path / "run/state/drafts").iterdir())

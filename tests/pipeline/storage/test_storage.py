@@ -30,6 +30,7 @@ from pipeline.storage.open import open_storage
 from pipeline.storage.retry import StoreError
 from pipeline.storage.staged import StagedFile
 from schemas.commit import CommitRecord
+from schemas.config import Config
 from stages.stage import UserError
 
 
@@ -62,7 +63,7 @@ def test_an_attempt_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "pairs/../../x"])
 def test_no_name_leads_out_of_the_run(tmp_path: Path, path: str) -> None:
-    io = PartFiles(LocalStorage(str(tmp_path / "run")), 0, None, "attempt", silent)
+    io = PartFiles(LocalStorage(str(tmp_path / "run")), 0, None, "attempt", silent, {})
     with pytest.raises(ValueError, match="outside of the run folder"), io.create(path) as file:
         file.write(b"x")
     assert not (tmp_path / "outside").exists()
@@ -294,20 +295,20 @@ def test_a_run_on_another_machine_is_seen_respected_and_followed(
         while not list(marks.glob("hold-2-*")):
             assert driver.poll() is None and time.monotonic() < end
             time.sleep(0.05)
-        status = run_status(storage, PROJECT)
+        status = run_status(storage, PROJECT, Config())
         assert status.running == f"pid {driver.pid} on {platform.node()}"
         assert [(stage.done, stage.under_way) for stage in status.stages[:3]] == [(5, 0), (2, 1), (0, 0)]
         config = make_config(run, source, train__steps=20)
         with pytest.raises(UserError, match=f"in use by another run \\(pid {driver.pid} on "):
             run_toys(config)
-        assert run_status(storage, PROJECT) == status
+        assert run_status(storage, PROJECT, Config()) == status
     finally:
         driver.kill()
         driver.communicate()
     (marks / "peace").touch()
-    assert run_status(storage, PROJECT).running  # nobody can know yet
+    assert run_status(storage, PROJECT, Config()).running  # nobody can know yet
     monkeypatch.setattr(lock, "STALE", 0.0)
-    assert not run_status(storage, PROJECT).running
+    assert not run_status(storage, PROJECT, Config()).running
     assert run_toys(config).made == {"phrases": 3, "shard": 6, "train": 1}
     run_toys(make_config(tmp_path / "local", source, train__steps=20))
     for path, sha256 in data_files(tmp_path / "local").items():

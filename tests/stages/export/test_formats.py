@@ -376,12 +376,12 @@ def test_ingest_reads_it_back_as_true_boxes(
     stage = IngestStage(config)
     found = []
     for part, piece in enumerate(stage.plan(SourceFiles(storage), config.part_size)):
-        files = PartFiles(storage, part, piece, f"again-{part}", lambda done, total, message: None)
+        files = PartFiles(storage, part, piece, f"again-{part}", lambda done, total, message: None, {})
         result = stage.run_part(files)
         files.publish()
         assert result.counts.rejected == 0
-        pairs = {row["key"]: row for row in files.read("pairs").to_pylist()}
-        for row in files.read("gold").to_pylist():
+        pairs = {row["key"]: row for row in files.written["pairs"].to_pylist()}
+        for row in files.written["gold"].to_pylist():
             pair = pairs[row["key"]]
             name = Path(pair["image"]["uri"]).stem
             assert pair["source_id"] == {"odvg": f"images/{name}.jpg", "grit": name}[format]

@@ -76,6 +76,14 @@ def test_what_the_run_does_not_have_is_an_empty_table(shapes: Callable[..., Any]
     assert {kept for (kept,) in rows(early, "SELECT kept FROM boxes_flat")} == {None}
 
 
+def test_what_is_turned_off_is_an_empty_table_too(shapes: Callable[..., Any]) -> None:
+    run = shapes().fill(10)
+    run.write("curation", 0, [{"key": "000000000001", "keep": False, "reason": "near_duplicate"}])
+    count = "SELECT count(*) FROM curation"
+    assert list(query(str(run.root), count)[1]) == [(1,)]
+    assert list(query(str(run.root), count, turned_off=["curation"])[1]) == [(0,)]
+
+
 def test_a_run_in_an_object_store(run: Any, shapes: Callable[..., Any]) -> None:
     fsspec = pytest.importorskip("fsspec")
     store = fsspec.filesystem("memory")

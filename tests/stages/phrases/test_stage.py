@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.config import PhrasesConfig
+from schemas.config import Config, PhrasesConfig
 from schemas.records import PHRASES
 from stages.phrases import NounPhraseExtractor
 from stages.phrases.stage import PhrasesStage
@@ -274,7 +273,7 @@ class MemoryPart:
 
 def run(captions: list[str], **options: Any) -> list[dict[str, Any]]:
     part = MemoryPart(captions)
-    result = PhrasesStage(SimpleNamespace(phrases=PhrasesConfig(**options))).run_part(part)
+    result = PhrasesStage(Config(phrases=PhrasesConfig(**options))).run_part(part)
     assert result.counts.balanced and result.counts.out == len(part.rows) == part.done == len(captions)
     return part.rows
 
@@ -326,7 +325,7 @@ def test_stage_drops_what_lies_behind_the_token_limit() -> None:
 
 
 def test_settings_name_the_backend_and_its_weights() -> None:
-    config = SimpleNamespace(phrases=PhrasesConfig())
+    config = Config()
     resolved = PhrasesStage.resolve(config)
     assert resolved["backend"] == "distilled" and resolved["backend_version"].startswith("sha256:")
     settings_ = PhrasesStage.settings(config)
