@@ -47,7 +47,7 @@ class FileEntry:
 @dataclass(frozen=True)
 class CommitRecord:
     stage: str
-    part: int
+    part: int  # 0 of a job, -1 of the result that a reduce stage merges
     fingerprint: str
     counts: Counts
     files: tuple[FileEntry, ...]

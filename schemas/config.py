@@ -69,7 +69,7 @@ class PhrasesConfig(Section):
 class LabelConfig(Section):
     teacher: str = "auto"
     """A name that docs/teacher.md lists; auto: one whose weights are in the package, chosen by the source."""
-    variant: str | None = None
+    variant: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the teacher's architecture."""
     weights: Annotated[str | None, Only.DIGEST] = None
     """A file or folder; null: the weights in the package, which not every teacher has."""

@@ -117,6 +117,19 @@ def test_one_file_and_one_line_make_a_side_table(checkout: Checkout, tmp_path: P
     assert "words is off in the config; turn it on" in checkout.phrasebox(*off, "--from", "words", code=2)
 
 
+def test_a_removed_pair_leaves_the_side_table(checkout: Checkout, tmp_path: Path) -> None:
+    settings = [option for setting in write_source(tmp_path) for option in ("--set", setting)]
+    (tmp_path / "config.yaml").write_text("words: {enabled: true}\n")
+    run = tmp_path / "run"
+    checkout.phrasebox(
+        "run", str(tmp_path / "config.yaml"), *settings, "--run", str(run), "--until", "words", "--inline"
+    )
+    (tmp_path / "ids").write_text("pairs.tsv#1\n")
+    said = checkout.phrasebox("remove", str(run), "--source-ids", str(tmp_path / "ids"), "--inline")
+    assert "1 of 1 ids are in this run" in said and table(run, "words") == [[2], [1], [2, 3], [3]]
+    assert "words 3" in checkout.phrasebox("verify", str(run))
+
+
 def test_it_is_a_command_with_a_section_like_any_other(checkout: Checkout, tmp_path: Path) -> None:
     text = " ".join(checkout.phrasebox("--help").split())
     assert "lengths pairs -> lengths: the number of words of each caption." in text

@@ -188,6 +188,8 @@ class _StageRun:
         failure = Failure(stage.name, target, outcome.error)
         if outcome.failure == "store":
             raise StoreError(f"{failure.where}: {outcome.error}")
+        if target.kind != "part":
+            self.state.drop(stage, target)
         remember(self.storage, failure)
         self.report.failed.append(failure)
         self.display.failed(failure, outcome.trace)

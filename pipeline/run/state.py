@@ -19,6 +19,7 @@ from schemas.config import Config
 from stages.stage import Input, JobStage, PlannerStage, ReduceStage, Stage
 
 Inputs = dict[str, str | None]  # digest by dataset; None: an optional one that is absent
+Wanted = tuple[tuple[str, tuple[str, ...]], ...]  # (dataset, columns)
 
 
 class RunState:
@@ -43,6 +44,7 @@ class RunState:
         self._trust_index = trust_index
         self._settings = dict(settings or {})
         self._inputs: dict[str, tuple[Input, ...]] = {}
+        self._wanted: dict[str, Wanted] = {}
         self._removed: dict[int, list[str]] = {}  # by part
         for source_id, entry in sorted(read_removed(storage).items()):
             for part in entry["parts"]:
@@ -55,6 +57,11 @@ class RunState:
 
     def add(self, stage: type[Stage], target: Target, record: CommitRecord) -> None:
         self.records(stage)[target] = record
+        self.digests.forget()
+
+    def drop(self, stage: type[Stage], target: Target) -> None:
+        """Forgets a record that is gone: a result takes back the former one before it appears, and has failed since."""
+        self.records(stage).pop(target, None)
         self.digests.forget()
 
     # -- tasks ---------------------------------------------------------------------------------------------------
@@ -164,7 +171,13 @@ class RunState:
             self._settings[stage.name] = stage.settings(self.config)
         return self._settings[stage.name]
 
-    def _wanted_digests(self, stage: type[Stage]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    def _wanted_digests(self, stage: type[Stage]) -> Wanted:
+        if stage.name not in self._wanted:
+            self._wanted[stage.name] = self._find_wanted(stage)
+        return self._wanted[stage.name]
+
+    def _find_wanted(self, stage: type[Stage]) -> Wanted:
+        """Columns of this stage's datasets that enabled stages depend on."""
         wanted = {
             (item.dataset, item.columns)
             for other in self.stages

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MAIN = ("pairs", "gold", "phrases", "labels", "pseudo")  # the datasets of the main line
+from schemas.tables import CurationTable, GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable
+
+MAIN = {table.dataset for table in (PairTable, GoldTable, PhraseTable, LabelTable, PseudoTable)}
 
 
 class Tables(Protocol):
@@ -34,7 +36,7 @@ def _figures(table: pa.Table) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": table.num_rows}
     if lists:
         found["items"] = pc.sum(pc.list_value_length(table[lists[0]])).as_py() or 0
-    if "keep" in table.column_names:
-        aside = table.filter(pc.invert(table["keep"]))
-        found["set_aside"] = dict(sorted(Counter(aside["reason"].to_pylist()).items()))
+    if CurationTable.keep in table.column_names:
+        aside = table.filter(pc.invert(table[CurationTable.keep]))
+        found["set_aside"] = dict(sorted(Counter(aside[CurationTable.reason].to_pylist()).items()))
     return found

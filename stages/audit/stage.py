@@ -61,7 +61,10 @@ class AuditStage(ReduceStage):
 
     @classmethod
     def merge_digests(cls, config: Config) -> dict[str, Any]:
-        return {"categories": _sha256(config.audit.categories), "labelled_by": str(Description.of(config.label))}
+        return {
+            "categories": _sha256(config.audit.categories),
+            "labelled_by": str(Description.of(config.label)),
+        }
 
     def run_part(self, io: PartIO) -> PartResult:
         counters, tables = summarise(io)

@@ -106,8 +106,7 @@ def reasons(tables: Tables, part: Part) -> dict[str, Any]:
     for name in tables.datasets:
         folder, _, stage = name.partition("/")
         if folder == "rejects":
-            rejects = RejectTable(tables.read(name, [RejectTable.reason]))
-            rejected[stage] = _value_counts(rejects.reason)
+            rejected[stage] = _value_counts(RejectTable(tables.read(name, [RejectTable.reason])).reason)
     with_dropped = [table for table in (part.phrases, part.labels, part.pseudo) if table is not None]
     dropped = {table.dataset: _value_counts(table.dropped.reason) for table in with_dropped}
     return {"rejected": rejected, "dropped": dropped}

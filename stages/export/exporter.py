@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow
 from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
 from stages.images import sniff
 from stages.stage import RowError, RunIO
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
@@ -81,7 +84,7 @@ def _of_part(
 class Exporter:
     """One way of writing a run: `begin`, `write` for each labelled image, `end`."""
 
-    def __init__(self, io: RunIO, create: Create, config: Any, min_score: float | None, images: bool) -> None:
+    def __init__(self, io: RunIO, create: Create, config: Config, min_score: float | None, images: bool) -> None:
         self.io = io
         self.config = config
         self.min_score = min_score

@@ -12,20 +12,21 @@ from stages.stage import UserError
 
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
+    from schemas.config import Config, LabelConfig
 
 
-def resolve_teacher(config: Any) -> dict[str, Any]:
+def resolve_teacher(config: Config) -> dict[str, Any]:
     """What the fields of the label section come to that say which teacher it is. Raises UserError."""
     with user_errors():
         return teachers.resolve(config.label, config.ingest.source)
 
 
-def describe(config: Any) -> Description:
+def describe(config: Config) -> Description:
     """The teacher of a config, resolved or not: its weights are read. Raises UserError where they are not there."""
     return Description.of(config.label.model_copy(update=resolve_teacher(config)))
 
 
-def open_scheduler(label: Any) -> Scheduler:
+def open_scheduler(label: LabelConfig) -> Scheduler:
     """The teacher of a resolved label section, ready to work in its batches. Raises UserError."""
     from model.scheduler import Scheduler
 

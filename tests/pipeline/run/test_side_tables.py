@@ -331,6 +331,29 @@ def test_a_lost_part_file_of_a_result_is_named_and_made_again(good: Path, tmp_pa
     assert data_files(run) == data_files(good)
 
 
+def test_a_merge_that_fails_half_way_leaves_no_record_behind(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first part file is new, the others are not: nothing may pass for the result of either."""
+    run = tmp_path / "run"
+    make(side_config(run, pairs, **ON))
+    (pairs / "0.txt").write_text("new fox\n")  # sorts first, and so decides about the others
+    row = SideCurate._row
+
+    def stumbling(self: SideCurate, key: str, end: str, first: dict[str, str]) -> dict[str, Any]:
+        if key.startswith("0000001"):
+            raise ValueError("not today")
+        return row(self, key, end, first)
+
+    monkeypatch.setattr(SideCurate, "_row", stumbling)
+    config = side_config(run, pairs, **ON)
+    report = make(config)
+    assert [failure.where for failure in report.failed] == ["curate, result"]
+    assert not (run / "commits/curate/result.json").exists() and report.waiting["phrases"] == 4
+    monkeypatch.setattr(SideCurate, "_row", row)
+    assert make(config).made["curate"] == 1 and problems(config) == []
+
+
 # -- other commands ----------------------------------------------------------------------------------------------------
 
 
