@@ -1,10 +1,10 @@
 """What the wheel holds: everything below one package, `phrasebox`. All else stands in pyproject.toml.
 
-In the repository the four layers are packages of their own (`model`, `stages`, ...); in site-packages they would collide
-with everybody's. The wheel has them as `phrasebox.model`, `phrasebox.stages`, ..., and on the way there their names are
-qualified wherever one layer speaks of another: `from stages.stage import UserError` becomes `from phrasebox.stages.stage
-import UserError`, and "stages.shard.stage:ShardStage" in a registry "phrasebox.stages.shard.stage:ShardStage". An
-editable install finds the folders where they are, by their own names.
+In the repository the four layers are packages of their own (`model`, `stages`, ...); in site-packages they would
+collide with everybody's. The wheel has them as `phrasebox.model`, `phrasebox.stages`, ..., and on the way there their
+names are qualified wherever one layer speaks of another: `from stages.stage import UserError` becomes `from
+phrasebox.stages.stage import UserError`, "stages.shard.stage:ShardStage" in a registry
+"phrasebox.stages.shard.stage:ShardStage". An editable install finds the folders where they are, by their own names.
 """
 
 from __future__ import annotations

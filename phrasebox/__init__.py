@@ -1,4 +1,4 @@
-"""phrasebox in Python: `phrasebox.open("runs/demo")` for notebooks, and the names of everything below (see names.py)."""
+"""phrasebox in Python: `phrasebox.open("runs/demo")` for notebooks, and the import names of all below (see names.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from phrasebox import names
 
 names.install()
 
-from pipeline import __version__
-from stages.stage import UserError
+from pipeline import __version__  # noqa: E402
+from stages.stage import UserError  # noqa: E402
 
 if TYPE_CHECKING:
     from phrasebox.run import Run
