@@ -1,4 +1,4 @@
-"""phrasebox in Python: `phrasebox.open("runs/demo")` for notebooks, and the import names of all below (see names.py)."""
+"""phrasebox in Python: `phrasebox.open("runs/demo")` for notebooks, and the import names of all else (names.py)."""
 
 from __future__ import annotations
 
