@@ -80,6 +80,6 @@ class ShortNames(MetaPathFinder, Loader):
 def stands_in_a_file() -> bool:
     """Whether the import statement under way does."""
     frame = sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith((__name__, "importlib")):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith((__name__, "importlib")):
         frame = frame.f_back
     return "__file__" in frame.f_globals
