@@ -1,8 +1,8 @@
-"""The import names of the four layers: `from stages.phrases import NounPhraseExtractor`, wherever phrasebox lies.
+"""The import names of the four layers: `stages.phrases` and `phrasebox.stages.phrases`, wherever phrasebox lies.
 
-In a checkout the layers are packages beside this one, and their names are theirs. A wheel has them below this package
-(see setup.py): `phrasebox.stages`, `phrasebox.model`, ... are what its own code imports, so that nothing that a project
-calls `model` or `stages` can get between. There the short names are second names of the same modules.
+In a checkout the layers are packages beside this one, and import each other by their short names. In a wheel they lie
+below this package and import each other by their full names (see setup.py), so that nothing that a project calls
+`model` or `stages` can get between them. Each way, the other name is a second name of the same module.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def install() -> None:
-    """Makes the short names importable. Raises ImportError in a checkout one of whose names is taken."""
+    """Makes both names importable. Raises ImportError in a checkout one of whose short names is taken."""
     here = Path(__file__).resolve().parent
     if (here / LAYERS[0]).is_dir():
         sys.meta_path.insert(0, ShortNames())
     else:
         use_checkout(here.parent)
+        sys.meta_path.insert(0, FullNames())
 
 
 def use_checkout(folder: Path) -> None:
@@ -42,39 +43,57 @@ def use_checkout(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-class ShortNames(MetaPathFinder, Loader):
-    """Finds `stages.shard` as `phrasebox.stages.shard`: one module under two names.
+class SecondNames(MetaPathFinder, Loader):
+    """Finds a module by its second name: the same object, executed once."""
+
+    def first_name(self, name: str) -> str | None:
+        """None for what has no second name."""
+        raise NotImplementedError
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        first = self.first_name(name)
+        known = None if first is None else find_spec(first)
+        return None if known is None else ModuleSpec(name, self, origin=known.origin, loader_state=first)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(spec.loader_state)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Gives a module back its own spec, which the import system has just overwritten."""
+        assert module.__spec__ is not None
+        module.__spec__ = module.__spec__.loader_state
+
+
+class FullNames(SecondNames):
+    """Of a checkout: `phrasebox.stages` for `stages`."""
+
+    def first_name(self, name: str) -> str | None:
+        package, _, rest = name.partition(".")
+        return rest if package == PACKAGE and rest.partition(".")[0] in LAYERS else None
+
+
+class ShortNames(SecondNames):
+    """Of a wheel: `stages` for `phrasebox.stages`.
 
     A package that was imported before under such a name stays what it is. Of two that might be meant, an import in a
     notebook, in `python -c` or in a session gets phrasebox's, whatever the working directory holds; one in a file gets
     the other: a project's own modules find its own `model` and `stages` as if phrasebox were not there.
     """
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def first_name(self, name: str) -> str | None:
         top, dot, _ = name.partition(".")
         if top not in LAYERS:
             return None
-        if dot and sys.modules[top].__name__ != f"{PACKAGE}.{top}":
-            return None
-        if not dot and stands_in_a_file() and self._find_elsewhere(name):
-            return None
-        real = find_spec(f"{PACKAGE}.{name}")
-        return None if real is None else ModuleSpec(name, self, origin=real.origin)
+        if dot:
+            return f"{PACKAGE}.{name}" if sys.modules[top].__name__ == f"{PACKAGE}.{top}" else None
+        return None if stands_in_a_file() and self._is_found_elsewhere(name) else f"{PACKAGE}.{name}"
 
-    def _find_elsewhere(self, name: str) -> bool:
+    def _is_found_elsewhere(self, name: str) -> bool:
         return any(finder.find_spec(name, None) for finder in sys.meta_path if finder is not self)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = import_module(f"{PACKAGE}.{spec.name}")
-        spec.loader_state = module.__spec__
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """It has been executed under its own name; here it gets back what the import system has just overwritten."""
-        assert module.__spec__ is not None
-        module.__spec__ = module.__spec__.loader_state
 
 
 def stands_in_a_file() -> bool:

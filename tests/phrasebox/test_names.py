@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -36,6 +37,16 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_face_and_the_layers_are_one() -> None:
     assert phrasebox.UserError is stages.stage.UserError
     assert phrasebox.__version__ == __version__
+
+
+def test_a_module_has_two_names_in_a_checkout() -> None:
+    import phrasebox.stages.filter.stage
+    import stages.filter.stage
+
+    assert phrasebox.stages is stages and phrasebox.stages.filter.stage is stages.filter.stage
+    assert stages.filter.stage.__spec__ is not None and stages.filter.stage.__spec__.name == "stages.filter.stage"
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'phrasebox\.stages\.nothing'"):
+        importlib.import_module("phrasebox.stages.nothing")
 
 
 def test_a_checkout_comes_before_the_working_directory(project: Path) -> None:
