@@ -21,3 +21,17 @@ def test_an_evaluation_is_said_with_its_figures_and_with_what_failed(tmp_path: P
         "student    AP 7.0, 1,200 images failed",
         "teacher    AP 41.2, precision 0.913",
     ]
+
+
+def test_a_training_without_tensorboard_says_where_its_metrics_are() -> None:
+    stage = SimpleNamespace(name="train", kind="job")
+
+    def lines(**notes: Any) -> list[str]:
+        record = SimpleNamespace(notes=notes, counts=SimpleNamespace(rejected=0))
+        state: Any = SimpleNamespace(stages=[stage], records=lambda _: {0: record}, storage=SimpleNamespace(root="run"))
+        return summary(state)[1:]
+
+    assert lines(event_files=False) == [
+        "metrics    run/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')"
+    ]
+    assert lines(event_files=True) == lines() == []

@@ -23,7 +23,8 @@ def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
 
 def test_without_tensorboard_a_training_has_its_metrics_alone(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as where it is not installed
-    train(RunDisk(sharded), small_training(steps=2))
+    notes = train(RunDisk(sharded), small_training(steps=2))
+    assert notes["event_files"] is False
     lines = (sharded / "student" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2]
     assert not (sharded / "tensorboard").exists()
