@@ -42,7 +42,7 @@ def summary(state: RunState) -> list[str]:
         lines.append(f"shards     {root}/shards ({samples:,} samples)")
     if audit:
         lines.append(f"report     {root}/report/index.html")
-    if not notes("train", 0).get("event_files", True):
+    if not notes("train", JOB).get("event_files", True):
         lines.append(f"metrics    {root}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')")
     return lines
 
