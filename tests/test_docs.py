@@ -19,7 +19,7 @@ from schemas.records import DATASETS, schema_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CODE = ("schemas", "model", "stages", "pipeline", "configs", "benchmarks", "docker")
+CODE = ("schemas", "model", "stages", "pipeline", "phrasebox", "configs", "benchmarks", "docker")
 OPTIONAL = re.compile(r" \[[^\]]*\]")  # `[--out FOLDER]`: what a reader may add
 SECTIONS = {name: field.annotation for name, field in Config.model_fields.items() if name not in ("run", "corpus")}
 FOREIGN = {"resize_mode", "lvis_v1_val"}  # settings and files of others that a page speaks of

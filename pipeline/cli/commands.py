@@ -12,8 +12,9 @@ import typer
 
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run import rounds
-from pipeline.run.config import CONFIG, dump, load_config, resolve
+from pipeline.run.config import dump, load_config, resolve
 from pipeline.run.dry_run import dry_run
+from pipeline.run.existing import existing_run
 from pipeline.run.lock import RunLock
 from pipeline.run.plan import read_plan
 from pipeline.run.progress import make_display, printable
@@ -221,14 +222,6 @@ def show_status(run: str, as_json: bool) -> None:
 
 def show_config(file: str | None, settings: Sequence[str], run: str | None) -> None:
     say(dump(resolve(load_config(file, settings, run), project(), [])).rstrip())
-
-
-def existing_run(run: str) -> Storage:
-    """Raises UserError for a folder that is no run."""
-    storage = open_storage(run)
-    if not storage.exists(CONFIG) and not storage.exists("plan.json"):
-        raise UserError(f"{run}: no run here (neither {CONFIG} nor plan.json); give the run folder of an earlier run")
-    return storage
 
 
 def stage_names(first: str | None, last: str | None) -> list[str]:

@@ -8,31 +8,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
-from pipeline.cli.commands import existing_run, say
+from pipeline.cli.commands import say
 from pipeline.run.config import load_config
-from pipeline.run.plan import read_plan
-from pipeline.run.producers import find_producers
+from pipeline.run.existing import existing_run, read_run, turned_off
 from pipeline.run.progress import printable
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_folder
-from stages import STAGES, load_stage
 from stages.stage import UserError
 
 SHOWN_ROWS = 10_000  # of a query on a terminal; a pipe gets all
-
-
-def read_run(run: str) -> RunFiles:
-    """What stages have written that are turned on in the run's config."""
-    storage = existing_run(run)
-    off = turned_off(run)
-    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None, off)
-
-
-def turned_off(run: str) -> list[str]:
-    """Folders of stages that are off in the run's config: what lies there is of an earlier one."""
-    config = load_config(None, (), run)
-    producers = find_producers([load_stage(name) for name in STAGES])
-    return [folder for folder, producer in producers.items() if not producer.stage.enabled(config)]
 
 
 def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:

@@ -42,6 +42,8 @@ def summary(state: RunState) -> list[str]:
         lines.append(f"shards     {root}/shards ({samples:,} samples)")
     if audit:
         lines.append(f"report     {root}/report/index.html")
+    if not notes("train", JOB).get("event_files", True):
+        lines.append(f"metrics    {root}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')")
     return lines
 
 

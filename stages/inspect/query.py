@@ -6,6 +6,7 @@ import glob
 import os
 import tempfile
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from schemas.records import DATASETS, schema_of
@@ -41,23 +42,23 @@ FROM (
 
 
 def query(run: str, sql: str, turned_off: Collection[str] = ()) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Column names and rows.
-
-    Tables: pairs, gold, phrases, labels, pseudo, curation, scores, masks and rejects as stored (empty where the run has
-    none); phrases_flat and boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
-
-    `run`: a path, or a URI that fsspec opens. `turned_off`: tables that count as empty, whatever an earlier run left in
-    them. Raises UserError for SQL that DuckDB refuses.
-    """
-    import duckdb
-
+    """Column names and rows, from the tables of `connect`. Raises UserError for SQL that DuckDB refuses."""
     connection = connect(run, turned_off)
-    try:
+    with user_errors():
         cursor = connection.execute(sql)
-    except duckdb.Error as error:
-        raise UserError(f"query: {str(error).strip()}") from None
     names = [column[0] for column in cursor.description or []]
     return names, _rows(cursor)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns what DuckDB says of a query into a UserError."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UserError(f"query: {str(error).strip()}") from None
 
 
 def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
@@ -66,7 +67,14 @@ def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def connect(run: str, turned_off: Collection[str] = ()) -> Any:
-    """A DuckDB connection with the run's tables as views; what does not fit into memory goes to a temporary folder."""
+    """A DuckDB connection with the run's tables as views; what does not fit into memory goes to a temporary folder.
+
+    Tables: pairs, gold, phrases, labels, pseudo, curation, scores, masks and rejects as stored (empty where the run has
+    none); phrases_flat and boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
+
+    `run`: a path, or a URI that fsspec opens. `turned_off`: tables that count as empty, whatever an earlier run left in
+    them. Raises UserError where there is no such run.
+    """
     import duckdb
 
     connection = duckdb.connect()

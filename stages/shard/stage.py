@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
 from stages.images import check_sha256, sniff
+from stages.shard.index import INDEX
 from stages.shard.samples import json_line, read_samples, sample_json
 from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
 
 if TYPE_CHECKING:
     from schemas.config import Config
-
-INDEX = "shards/index.json"
 
 
 class ShardStage(ReduceStage):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stages.annotations import reading
 from stages.geometry import box_array
+from stages.shard.index import read_index
 from stages.stage import Files, UserError
 from stages.train.order import shuffled_in_blocks
 from stages.train.samples import TrainingSample
@@ -34,8 +35,7 @@ class ShardSet:
         index = f"{self.folder}/index.json"
         try:
             with reading(index, "list of phrasebox shards", "train"), files.open_source(index) as stream:
-                entries = json.load(stream)["shards"]
-                self.shards = [(str(entry["file"]), int(entry["samples"])) for entry in entries if entry["samples"]]
+                self.shards = read_index(stream)
         except FileNotFoundError:
             raise UserError(f"{folder}: no shards here (there is no index.json)") from None
         self.starts = np.concatenate([[0], np.cumsum([samples for _, samples in self.shards])]).astype(np.int64)

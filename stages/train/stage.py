@@ -134,6 +134,7 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": trainer.crops_named_right,
+        "event_files": trainer.metrics.event_files,
     }
 
 

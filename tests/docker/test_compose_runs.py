@@ -241,7 +241,7 @@ def test_the_nodes_run_the_code_of_the_driver(cluster: Cluster, place: Path, tmp
     """The nodes have phrasebox installed, and may have run another driver's before; this one's is a copy that says
     where a worker has its packages from. They are what Ray has unpacked, neither this copy nor what is installed."""
     copy = tmp_path / "copy"
-    for name in PACKAGES:
+    for name in (*PACKAGES, "phrasebox"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     with open(copy / "pipeline/execution/worker.py", "a", encoding="utf-8") as file:
         file.write(WITNESS)

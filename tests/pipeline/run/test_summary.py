@@ -11,6 +11,7 @@ from pipeline.storage.local import LocalStorage
 from schemas.commit import CommitRecord, Counts
 from schemas.config import Config
 from stages.evaluate.stage import EvaluateStage
+from stages.train.stage import TrainStage
 
 
 def test_an_evaluation_is_said_with_its_figures_and_with_what_failed(tmp_path: Path) -> None:
@@ -21,3 +22,15 @@ def test_an_evaluation_is_said_with_its_figures_and_with_what_failed(tmp_path: P
         "student    AP 7.0, 1,200 images failed",
         "teacher    AP 41.2, precision 0.913",
     ]
+
+
+def test_a_training_without_tensorboard_says_where_its_metrics_are(tmp_path: Path) -> None:
+    def lines(**notes: bool) -> list[str]:
+        state = RunState(LocalStorage(str(tmp_path)), [TrainStage], Config(), {})
+        state.add(TrainStage, JOB, CommitRecord("train", 0, "same", Counts(0, 0), (), 0.0, {}, notes))
+        return summary(state)[1:]
+
+    assert lines(event_files=False) == [
+        f"metrics    {tmp_path}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')"
+    ]
+    assert lines(event_files=True) == lines() == []

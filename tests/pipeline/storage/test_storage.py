@@ -350,6 +350,14 @@ def test_a_store_without_conditional_writes_is_written_to_all_the_same(bucket: s
         storage.create("state/lock", b"two")
 
 
-def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
-    with pytest.raises(UserError, match="cannot open this kind of URI"):
+def test_a_missing_driver_or_a_strange_uri_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(UserError, match=r"nosuch://bucket/run: cannot open this kind of URI \(Protocol not known"):
         open_storage("nosuch://bucket/run")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    for name in ("s3", "gs"):  # where a driver was loaded before
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, name, raising=False)
+    for uri, extra in {"s3://bucket/run": "s3", "gs://bucket/run": "gcs"}.items():
+        with pytest.raises(UserError, match=rf"cannot open this kind of URI \(pip install 'phrasebox\[{extra}\]'\)"):
+            open_storage(uri)
