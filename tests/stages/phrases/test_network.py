@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from recipes.chunker import fit
 from stages.phrases.distilled import Distilled
 from stages.phrases.features import MAX_ROWS, PAD_ROW, ROWS, WORD_ROWS, feature_rows
 from stages.phrases.language import KNOWN_BITS
 from stages.phrases.tokens import plain_spaces, tokenize
 from stages.phrases.vocabulary import Vocabulary
-
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.append(str(ROOT / "benchmarks" / "chunker"))
-import fit  # noqa: E402
 
 CAPTIONS = ["a man in a red shirt", "", "A 5-year-old's “toy” , £ 4.50 #x", "x", "the dog\u00a0runs ... 😀"]
 
