@@ -18,7 +18,7 @@ Entry = dict[str, float | None]
 
 
 class Metrics:
-    """The log of a training. Both kinds of file are written at every checkpoint and at the end."""
+    """The log of a training, written at every checkpoint and at the end. Event files need TensorBoard; see events.py."""
 
     def __init__(self, io: RunIO, folder: str) -> None:
         self.io, self.folder = io, folder
@@ -45,10 +45,10 @@ class Metrics:
         with self.io.create(f"{self.folder}/{FILE}") as stream:
             stream.write(lines.encode())
         events = [(number(self.entries[i]["step"]), seconds, scalars(self.entries[i])) for i, seconds in self._times]
-        if events:
-            with self.io.create(event_path(step)) as stream:
-                stream.write(event_file(events))
         self._times = []
+        if events and (content := event_file(events)) is not None:
+            with self.io.create(event_path(step)) as stream:
+                stream.write(content)
 
 
 def scalars(entry: Entry) -> dict[str, float]:

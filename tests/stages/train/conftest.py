@@ -97,3 +97,14 @@ def small_training(**changes: Any) -> Config:
     return Config.model_validate(
         {"run": "unused", "train": {**settings, "device": "cpu", **changes}, "label": {"device": "cpu"}}
     )
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """(step, value) by tag, as TensorBoard reads a folder of event files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]} | {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
