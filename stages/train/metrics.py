@@ -18,7 +18,7 @@ Entry = dict[str, float | None]
 
 
 class Metrics:
-    """The log of a training, written at every checkpoint and at the end. Event files need TensorBoard; see events.py."""
+    """The log of a training, written at each checkpoint and at the end. Event files need TensorBoard: see events.py."""
 
     def __init__(self, io: RunIO, folder: str) -> None:
         self.io, self.folder = io, folder
