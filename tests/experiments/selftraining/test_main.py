@@ -9,7 +9,7 @@ from experiments.selftraining.cells import Grid
 
 
 def test_every_field_of_the_grid_is_an_option() -> None:
-    given = ["--seeds", "3,4", "--thresholds", "0.25", "--word-substitution", "0.75", "--images", "9", "--threshold", "0.4"]
+    given = ["--seeds=3,4", "--thresholds=0.25", "--word-substitution=0.75", "--images=9", "--threshold=0.4"]
     options = arguments().parse_args(["plan", *given])
     grid = Grid(**{name: getattr(options, name) for name in vars(Grid())})
     assert grid == Grid(seeds=(3, 4), thresholds=(0.25,), word_substitution=0.75, images=9, threshold=0.4)
