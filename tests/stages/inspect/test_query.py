@@ -1,8 +1,7 @@
-"""SQL over a run, and single samples as images and text."""
+"""SQL over a run, and the queries of docs/queries.md."""
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -11,40 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pipeline.storage.open import open_storage
 from stages.inspect.query import query
-from stages.inspect.show import COLOURS, show
 from stages.stage import UserError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "queries.md"
-
-
-@pytest.fixture(scope="module")
-def run(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    odd = tmp_path_factory.mktemp("it's [odd] *run?")
-    run = make_run(odd, part_size=30).fill(120)
-    add_what_queries_look_for(run)
-    run.audit()
-    return run
-
-
-def add_what_queries_look_for(run: Any) -> None:
-    """A part more: one image under two captions; two phrases on one thing, one of them on the whole image, too."""
-    pair, *_ = (row for row in run.rows["pairs"] if row["image"])
-    corners = [(0.0, 0.0, 320.0, 240.0), (20.0, 20.0, 90.0, 90.0), (20.0, 20.0, 91.0, 90.0)]
-    for row, chosen in ((0, ((0, 0), (0, 1), (1, 2))), (1, ((1, 1),))):
-        key = f"{90 + row:07d}00000"
-        caption = f"a red ball and the good old days, {row}"
-        spans = [(0, 10, "ball", "red ball"), (15, 32, "days", "good old days")]
-        phrases = [{"start": s, "end": e, "text": caption[s:e], "head": h, "norm": n} for s, e, h, n in spans]
-        boxes = [{"phrase": p, **dict(zip(("x1", "y1", "x2", "y2"), corners[c])), "score": 0.75} for p, c in chosen]
-        labels = {"key": key, "width": 320, "height": 240, "boxes": boxes, "dropped": []}
-        samples = {"pairs": {**pair, "key": key, "caption": caption}, "labels": labels, "pseudo": labels}
-        samples["phrases"] = {"key": key, "caption": caption, "phrases": phrases, "dropped": []}
-        for dataset, sample in samples.items():
-            run.write(dataset, 90 + row, [sample])
 
 
 def rows(run: Any, sql: str) -> list[tuple[Any, ...]]:
@@ -199,78 +170,3 @@ def test_queries_of_pairs(run: Any, answers: Any) -> None:
     single = Counter((b["key"], b["phrase"], b["norm"]) for b in boxes_of(run) if b["kept"])
     plural = Counter(norm for (_, _, norm), n in single.items() if n == 1 and norm == "good old days")
     assert answers(10) == ordered(plural) != []
-
-
-def test_show_draws_the_kept_boxes_in_their_colours(run: Any) -> None:
-    row = next(r for r in run.rows["pseudo"] if len(r["boxes"]) == 1 and r["boxes"][0]["x1"] > 40)
-    (shown,) = show(run.all_parts(), [row["key"]])
-    box = row["boxes"][0]
-    assert shown.lines[0].startswith(row["key"]) and f"{box['score']:.3f}" in shown.lines[1] and len(shown.lines) == 2
-    pixels = np.asarray(Image.open(io.BytesIO(shown.png)).convert("RGB")).astype(int)
-    scale = pixels.shape[1] / row["width"]
-    colour = _rgb(COLOURS[box["phrase"] % 8])
-    left = pixels[round((box["y1"] + box["y2"]) / 2 * scale), round(box["x1"] * scale) + 1]
-    assert (left == colour).all()
-
-
-def test_show_draws_boxes_that_coincide_inside_each_other(shapes: Callable[..., Any]) -> None:
-    run = shapes().fill(2, until="phrases", gold=False)  # its first row is a reject
-    row = next(row for row in run.rows["phrases"] if len(row["phrases"]) > 1)
-    boxes = [
-        {"phrase": p, "x1": 50.0, "y1": 60.0, "x2": 250.0, "y2": 200.0, "score": s} for p, s in ((0, 0.9), (1, 0.8))
-    ]
-    labels = {"key": row["key"], "width": 320, "height": 240, "boxes": boxes, "dropped": []}
-    for dataset in ("labels", "pseudo"):
-        run.write(dataset, 0, [labels])
-    (shown,) = show(run.all_parts(), [row["key"]])
-    pixels = np.asarray(Image.open(io.BytesIO(shown.png)).convert("RGB")).astype(int)
-    scale = pixels.shape[1] / 320
-    across = pixels[round(150 * scale), round(50 * scale) : round(50 * scale) + 8]
-    seen = [[i for i in (0, 1) if (pixel == _rgb(COLOURS[i])).all()] for pixel in across]
-    assert [0] in seen and [1] in seen and seen.index([0]) < seen.index([1])
-
-
-def _rgb(colour: str) -> Any:
-    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-
-
-def test_show_by_phrase_and_threshold(run: Any) -> None:
-    found = list(show(run.all_parts(), phrase=" Red   BALL", limit=3))
-    norms = {row["key"]: [p["norm"] for p in row["phrases"]] for row in run.rows["phrases"]}
-    expected = [
-        r["key"] for r in run.rows["pseudo"] if any(norms[r["key"]][b["phrase"]] == "red ball" for b in r["boxes"])
-    ]
-    assert [shown.key for shown in found] == expected[:3]
-    key = next(row["key"] for row in run.rows["labels"] if len(row["boxes"]) > 3)
-    labels = next(row for row in run.rows["labels"] if row["key"] == key)
-    (shown,) = show(run.all_parts(), [key], threshold=0.2)
-    assert len(shown.lines) - 1 == sum(box["score"] > 0.2 for box in labels["boxes"])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "name a key"),
-        ({"keys": ["12"]}, "'12' is no key"),
-        ({"keys": ["000000000000"]}, "no pair 000000000000"),  # rejected at ingest
-        ({"keys": ["000000900000"]}, "no pair 000000900000"),
-        ({"phrase": "unicorn"}, "no box of the phrase 'unicorn'"),
-    ],
-)
-def test_show_says_what_is_wrong(run: Any, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        list(show(run.all_parts(), **options))
-
-
-def test_show_cannot_steer_a_terminal(shapes: Callable[..., Any]) -> None:
-    run = shapes().fill(3)
-    pair = {**run.rows["pairs"][0], "caption": "a ball \x1b[2J\u202e and a kite"}
-    run.write("pairs", 0, [pair])
-    (shown,) = show(run.all_parts(), [pair["key"]])
-    assert "\x1b" not in shown.lines[0] and "\u202e" not in shown.lines[0] and r"\x1b[2J\u202e" in shown.lines[0]
-
-
-def test_show_without_a_image(run: Any) -> None:
-    key = next(row["key"] for row in run.rows["pairs"] if row["image"] is None)
-    (shown,) = show(run.all_parts(), [key])
-    assert shown.png is None and shown.lines[-1] == "  no image: no_image"
