@@ -10,10 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from stages.export.formats import export
-from tests.stages.audit_run import make_run, shapes
 from tests.stages.export.exported import Exported
-
-__all__ = ["make_run", "shapes"]
 
 
 @pytest.fixture(scope="session")

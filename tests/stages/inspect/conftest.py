@@ -7,10 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.stages.audit_run import make_run, shapes
-
-__all__ = ["make_run", "shapes"]
-
 
 @pytest.fixture(scope="session")
 def run(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
