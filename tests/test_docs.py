@@ -76,25 +76,33 @@ def test_there_is_something_to_check() -> None:
 @each_page
 def test_commands_on_a_page_can_be_typed(page: Path) -> None:
     group: Any = typer.main.get_command(app)
-    for line in command_lines(page):
-        _, name, *arguments = shlex.split(OPTIONAL.sub("", line), comments=True)
-        assert name in group.commands, line
+    typed = [shlex.split(OPTIONAL.sub("", line), comments=True)[1:] for line in command_lines(page)]
+    assert {name for name, *_ in typed} <= set(group.commands)
+    for name, *arguments in typed:
         group.commands[name].make_context(name, arguments)  # raises for an option that the command does not take
 
 
 @each_page
 def test_settings_on_a_page_are_keys_of_the_config(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for name in re.findall(r"--set ([\w.]+)=", text):
-        section, _, key = name.partition(".")
-        fields = SECTIONS[section].model_fields if key else Config.model_fields
-        assert (key or section) in fields, f"--set {name}"
-    for section, key in re.findall(rf"`({'|'.join(SECTIONS)})\.([a-z_]+)`", text):
-        columns = schema_of(section).names if section in DATASETS else []
-        nested = [field.name for column in columns for field in _fields(schema_of(section).field(column).type)]
-        if key in ("tsv", "yaml", "py", "json"):
-            continue  # a file's name, as in train.tsv
-        assert key in {*SECTIONS[section].model_fields, *columns, *nested}, f"{section}.{key}"
+    given = {name.partition(".")[::2] for name in re.findall(r"--set ([\w.]+)=", text)}
+    assert {
+        (section, key) for section, key in given if (key or section) not in keys_of(section if key else "")
+    } == set()
+    named = set(re.findall(rf"`({'|'.join(SECTIONS)})\.([a-z_]+)`", text))
+    named = {(section, key) for section, key in named if key not in ("tsv", "yaml", "py", "json")}  # names of files
+    assert {(section, key) for section, key in named if key not in keys_of(section) | columns_of(section)} == set()
+
+
+def keys_of(section: str) -> set[str]:
+    """The settings of a section of the config, or those of the whole."""
+    return set((SECTIONS[section] if section else Config).model_fields)
+
+
+def columns_of(dataset: str) -> set[str]:
+    """The columns of a dataset and the fields in them; nothing for what is no dataset."""
+    columns = schema_of(dataset).names if dataset in DATASETS else []
+    return {*columns, *(field.name for column in columns for field in _fields(schema_of(dataset).field(column).type))}
 
 
 def _fields(kind: Any) -> list[Any]:

@@ -64,6 +64,7 @@ def test_a_level_reads_its_neighbours_as_they_were(block: DyConv) -> None:
 def test_images_of_a_batch_do_not_see_each_other(block: DyConv) -> None:
     together = block(maps())
     alone = [block([x[i : i + 1] for x in maps()]) for i in range(2)]
+    assert len(together) == len(SIZES)
     for level, x in enumerate(together):
         torch.testing.assert_close(x, torch.cat([alone[0][level], alone[1][level]]))
 

@@ -51,7 +51,9 @@ def test_the_fusion_is_drawn_by_xavier() -> None:
     torch.manual_seed(0)
     attention = BiMultiHeadAttention(64, 96, FusionSpec(width=128, heads=4))
     initialise(attention)
-    for linear in attention.projections():
+    linears = attention.projections()
+    assert len(linears) == 6
+    for linear in linears:
         bound = (6 / (linear.in_features + linear.out_features)) ** 0.5
         assert 0.95 * bound < linear.weight.abs().max().item() <= bound and not linear.bias.any()
 

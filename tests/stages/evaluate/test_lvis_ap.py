@@ -91,7 +91,9 @@ def test_the_tool_says_the_same_of_every_category(most: int) -> None:
     pool = Pool(most, pending=100)
     for image, rows in enumerate(found):
         pool.add(image, detections(*rows))
-    for category, wanted in enumerate(recorded[str(most)]["by_category"]):
+    by_category = recorded[str(most)]["by_category"]
+    assert len(by_category) == lvis_case.CATEGORIES
+    for category, wanted in enumerate(by_category):
         precision = precision_at_recalls(pool.best(category), truth_of(dataset, category + 1))
         assert (-1.0 if precision is None else float(precision.mean())) == pytest.approx(wanted, abs=1e-12)
 

@@ -10,17 +10,16 @@ from stages.synthetic.atlas import ATLAS, COLOURS, cut, recolour
 
 def test_colour_words_are_true() -> None:
     """A group has one colour, and the painted sprite's main colour is nearest to that name's."""
-    for noun in NOUNS:
-        for tint in noun.tints:
-            if tint == noun.colour:
-                continue
-            before, after = cut(noun), recolour(cut(noun), COLOURS[tint])
-            old, new = np.asarray(before, dtype=int), np.asarray(after, dtype=int)
-            changed = (np.abs(old - new).max(axis=2) > 12) & (old[..., 3] > 200)
-            assert changed.mean() > 0.02, (noun.name, tint)
-            colour = np.median(new[..., :3][changed], axis=0)
-            nearest = min(COLOURS, key=lambda name: np.abs(colour - COLOURS[name]).sum())
-            assert nearest == tint, (noun.name, tint, colour)
+    painted = [(noun, tint) for noun in NOUNS for tint in noun.tints if tint != noun.colour]
+    assert len(painted) > 100
+    for noun, tint in painted:
+        before, after = cut(noun), recolour(cut(noun), COLOURS[tint])
+        old, new = np.asarray(before, dtype=int), np.asarray(after, dtype=int)
+        changed = (np.abs(old - new).max(axis=2) > 12) & (old[..., 3] > 200)
+        assert changed.mean() > 0.02, (noun.name, tint)
+        colour = np.median(new[..., :3][changed], axis=0)
+        nearest = min(COLOURS, key=lambda name: np.abs(colour - COLOURS[name]).sum())
+        assert nearest == tint, (noun.name, tint, colour)
 
 
 def test_the_atlas_is_small_licensed_and_full() -> None:

@@ -39,6 +39,7 @@ def test_unseen_nouns_are_nowhere_in_gold(gold: list[Scene]) -> None:
     unseen = [noun for noun in NOUNS if noun.tier == "unseen"]
     words = {name for noun in unseen for pair in noun.names() for name in pair}
     pattern = re.compile(r"\b(" + "|".join(map(re.escape, words)) + r")\b", re.IGNORECASE)
+    assert len(words) > 50 and len(gold) > 2000
     for scene in gold:
         assert not any(TIER[name] == "unseen" for name, _ in scene.objects)
         assert not any(TIER[noun] == "unseen" for noun in scene.span_nouns)

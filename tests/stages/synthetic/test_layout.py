@@ -17,7 +17,9 @@ from stages.synthetic.randomness import Stream
 
 
 def test_boxes_lie_inside_and_belong_to_objects(gold: list[Scene], web: list[Scene]) -> None:
-    for scene in gold + web:
+    scenes = gold + web
+    assert len(scenes) > 3000
+    for scene in scenes:
         assert 1 <= len(scene.objects) <= 6
         for _, (x1, y1, x2, y2) in scene.objects:
             assert 0 <= x1 < x2 <= scene.width

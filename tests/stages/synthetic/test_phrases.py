@@ -12,7 +12,9 @@ from tests.stages.synthetic.read import NUMBERS, boxes_of, phrase
 
 
 def test_spans_are_exact_and_name_their_noun(gold: list[Scene], web: list[Scene]) -> None:
-    for scene in gold + web:
+    scenes = gold + web
+    assert len(scenes) > 3000
+    for scene in scenes:
         assert len(scene.spans) == len(scene.span_nouns)
         position = 0
         for (start, end), noun in zip(scene.spans, scene.span_nouns, strict=True):

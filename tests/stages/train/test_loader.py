@@ -206,5 +206,6 @@ def test_a_caption_with_substituted_words_is_not_packed_beside_itself(images_mad
         negative_captions=1.0,
         word_substitution=1.0,
     )
-    for example in (example for batch in made for example in batch.examples):
-        assert CAPTIONS[int(example.key) - 10] not in example.caption
+    captions = [(CAPTIONS[int(example.key) - 10], example.caption) for batch in made for example in batch.examples]
+    assert len(captions) == WINDOW * 4
+    assert [own for own, packed in captions if own in packed] == []

@@ -47,7 +47,9 @@ def test_pseudo_samples_are_asked_for_lists_with_phrases_of_their_shard(sharded:
     _, lists = make_batches(RunDisk(sharded), small_training(flip=0.0, phrase_prompts=1.0))
     shards = ShardSet(RunDisk(sharded))
     texts = [text for index in range(16) for texts in shards.phrases_near(index).values() for text in texts]
-    for caption, prompt in zip(captions.make(0).examples, lists.make(0).examples, strict=True):
+    pairs = list(zip(captions.make(0).examples, lists.make(0).examples, strict=True))
+    assert len(pairs) == 4
+    for caption, prompt in pairs:
         names = prompt.caption.split(". ")
         own = [caption.caption[start:end] for ((start, end),) in caption.spans]
         grounded = [own[phrase] for phrase in caption.phrase]
@@ -77,6 +79,7 @@ def test_each_step_draws_a_scale_and_boxes_follow(sharded: Path) -> None:
 def test_batches_do_not_depend_on_the_threads_that_make_them(sharded: Path, loaders: int) -> None:
     _, alone = make_batches(RunDisk(sharded), small_training(gold=GOLD, negative_captions=0.5))
     expected = [alone.make(step) for step in range(8)]
+    assert [len(batch.examples) for batch in expected] == [4] * 8
     _, maker = make_batches(RunDisk(sharded), small_training(gold=GOLD, negative_captions=0.5))
     for batch, own in zip(prefetch(maker.make, 0, 8, loaders), expected, strict=True):
         assert (batch.step, batch.pad_to) == (own.step, own.pad_to)
