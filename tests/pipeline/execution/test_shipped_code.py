@@ -22,6 +22,6 @@ def test_a_package_of_the_folder_that_a_run_starts_in_is_left_alone(tmp_path: Pa
     source = {"source": "scenes", "count": 2}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({"run": "run", "ingest": source}))
     command = [sys.executable, "-c", START, str(ROOT), "run", "run.yaml", "--until", "ingest", "--workers", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run/commits/ingest").iterdir())) == 1

@@ -7,9 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
+
+from tests.waiting import wait_for
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -101,11 +102,8 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 30) -> None:
-        until = time.monotonic() + seconds
-        while not self.run(condition):
-            assert time.monotonic() < until, f"still not: {condition}"
-            time.sleep(0.05)
+    def wait(self, condition: str) -> None:
+        wait_for(lambda: self.run(condition), self.process)
 
     def set(self, element: str, value: str) -> None:
         """Type into, pick in or slide an input, as its own events would tell the page."""

@@ -310,11 +310,9 @@ def test_five_thousand_images_stay_lazy_and_bounded(
     assert browser.complaints == []
     assert browser.run("document.querySelectorAll('.card').length") == 12 + 10 * 24
     assert browser.run("document.querySelectorAll('.shot img[loading=lazy]').length") == 12 + 10 * 24
-    milliseconds = (
-        "(() => { const t = performance.now(); const e = document.getElementById('f-phrase'); e.value = 'ball';"
-    )
-    milliseconds += " e.dispatchEvent(new Event('input')); return performance.now() - t; })()"
-    assert browser.run(milliseconds) < 5000  # a hang would be minutes; timings are not what is tested here
+    browser.set("f-phrase", "ball")  # among all of them
+    found = sum(any("ball" in phrase[2] for phrase in image["phrases"]) for image in shown)
+    assert browser.text("f-count") == f"{found:,} of 5,000 images"
 
 
 def test_the_budget_of_bytes_holds(shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
