@@ -25,9 +25,6 @@ LAZY = {"spacy", "nltk", "webdataset", "pydantic", "pycocotools", "pandas"}  # i
 ABSENT = sorted(LAZY | {"duckdb", "ray", "rich", "tensorboard", "transformers", "typer", "torchvision"})
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "spacy", "nltk", "transformers", "duckdb", "PIL")
 
-# Circles that are left, as (importing module, imported module). To be deleted with model/inference.py.
-KNOWN_CIRCLES = {("model.inference", "model.glip")}
-
 
 def imports(source: str, package: str = "", only_top: bool = False) -> Iterator[tuple[int, str]]:
     """Line and full name of every import. `package`: the dotted one of the file, for relative imports.
@@ -176,7 +173,7 @@ def test_recipes_stand_below_benchmarks_and_these_below_experiments(lower: str, 
 
 def test_no_modules_and_no_packages_import_each_other() -> None:
     """Type-only imports and those inside functions count, too."""
-    assert circles(module_imports((*LAYERS, *SCRIPTS)) - KNOWN_CIRCLES) == []
+    assert circles(module_imports((*LAYERS, *SCRIPTS))) == []
 
 
 @pytest.mark.parametrize("layer", ["schemas", "model", "stages"])
