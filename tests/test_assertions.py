@@ -112,6 +112,8 @@ class Reader:
             return bool(node.keys)
         if isinstance(node, ast.Constant):
             return bool(node.value)
+        if isinstance(node, ast.IfExp):
+            return self.is_filled(node.body, filled) and self.is_filled(node.orelse, filled)
         if isinstance(node, ast.Call):
             if name_of(node) in {"items", "values", "keys", "splitlines", "tolist"} and not node.args:
                 return self.is_filled(node.func.value, filled)  # type: ignore[attr-defined]
