@@ -1,6 +1,6 @@
 """What the rules of the filter do to labels: precision and recall of what is kept, on scenes, whose boxes are known.
 
-    python benchmarks/filter_rules.py [--count 4000] [--run FOLDER] [--out benchmarks/results/filter_rules.json]
+    python -m benchmarks.filter_rules [--count 4000] [--run FOLDER] [--out benchmarks/results/filter_rules.json]
 
 Runs the chain up to the labels on `--count` scenes of the split `web` (or takes the labels of `--run`, a run of
 configs/selftrain.yaml, as it is), filters them with some thresholds, with and without `filter.phrase_nms_iou`, and
@@ -25,9 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.record import processor_name, publish
+from benchmarks.record import ROOT, processor_name, publish
 from schemas.config import FilterConfig
 from schemas.tables import LabelTable, PairTable, PhraseTable
 from stages import agreement
@@ -37,7 +35,6 @@ from stages.filter.rules import filter_labels
 from stages.synthetic import NOUNS, Scene, draw_scene
 from stages.train.wording import noun
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selftrain.yaml"
 TIER = {thing.name: thing.tier for thing in NOUNS}
 TIERS = ("common", "rare", "unseen", "none")  # none: phrases that name no thing
@@ -157,7 +154,7 @@ def main() -> None:
         pairs = sum(pq.read_metadata(part).num_rows for part in (run / "labels").glob("part-*.parquet"))
     result = {
         "what": "what the filter keeps of the labels of scenes, by rule: boxes, and how much of them is right",
-        "command": "python benchmarks/filter_rules.py " + (f"--run {run.name}" if options.run else f"--count {pairs}"),
+        "command": "python -m benchmarks.filter_rules " + (f"--run {run.name}" if options.run else f"--count {pairs}"),
         "teacher": "that of the run" if options.run else "glip-nano, the packaged weights",
         "protocol": " ".join((agreement.__doc__ or "").split()),
         "pairs": pairs,

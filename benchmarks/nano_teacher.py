@@ -1,6 +1,6 @@
 """Precision and recall of the packaged glip-nano on held-out scenes, by the labels that the engine would keep.
 
-    python benchmarks/nano_teacher.py [--count 1000] [--out benchmarks/results/nano_teacher.json]
+    python -m benchmarks.nano_teacher [--count 1000] [--out benchmarks/results/nano_teacher.json]
 
 Phrases: those that the default extractor finds in the caption. Labels: the teacher's boxes with score > 0.5. What is a
 right box, what is a gold box, which nouns count as seen: the "protocol" field of the result says it in words. Beside
@@ -78,7 +78,7 @@ def main() -> None:
     started = time.monotonic()
     result = {
         "what": "labels of glip-nano above 0.5 on held-out scenes",
-        "command": f"python benchmarks/nano_teacher.py --count {options.count} --seed {options.seed}",
+        "command": f"python -m benchmarks.nano_teacher --count {options.count} --seed {options.seed}",
         "weights_sha256": sha256(weights),
         "seed": options.seed,
         "protocol": {

@@ -1,6 +1,6 @@
 """Real photos through the engine, stage by stage: rate, memory, and where every pair went.
 
-    python benchmarks/photos.py ../shared/data/flickr8k-wds --out benchmarks/results/photos.json
+    python -m benchmarks.photos ../shared/data/flickr8k-wds --out benchmarks/results/photos.json
 
 Runs `phrasebox` itself (ingest, phrases, label, filter, shard, audit, verify), one command per stage, and measures each
 from outside: seconds from start to exit (Ray's start included) and the highest memory of the driver and all its
@@ -27,11 +27,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.record import ROOT, processor_name, publish
 
-from benchmarks.record import processor_name, publish
-
-ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "phrases", "label", "filter", "shard", "audit")
 
 
@@ -145,7 +142,7 @@ def figures(run: Path, options: argparse.Namespace) -> dict[str, Any]:
     alone = one_by_one(options.source, 100)
     return {
         "what": "real photos with their captions, from img2dataset shards to packed shards and report, glip-nano",
-        "command": f"python benchmarks/photos.py {options.source} --workers {options.workers}"
+        "command": f"python -m benchmarks.photos {options.source} --workers {options.workers}"
         f" --part-size {options.part_size}",
         "date": date.today().isoformat(),
         "device": f"{processor_name()}, {os.cpu_count()} cores",

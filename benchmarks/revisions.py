@@ -1,6 +1,6 @@
 """Compares two revisions of this repository: are the data files of a run the same bytes, and is one of them slower?
 
-    python benchmarks/revisions.py OLD [NEW] --out benchmarks/results/revisions.json     # NEW: HEAD unless given
+    python -m benchmarks.revisions OLD [NEW] --out benchmarks/results/revisions.json     # NEW: HEAD unless given
 
 Both revisions are checked out beside each other and make the same runs: scenes with the packaged teacher through to the
 report, and, where ../shared is, the photos of coco-mini. Every file of every dataset is then compared byte for byte.
@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.record import ROOT, publish
+
 DATASETS = ("pairs", "gold", "images", "phrases", "labels", "pseudo", "shards", "summaries", "report")
 CAPTIONS = 20_000
 SCENES = 192
@@ -187,15 +188,12 @@ def main() -> None:
             for revision in revisions:
                 revision.close()
     result |= {
-        "command": " ".join(["python", "benchmarks/revisions.py", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.revisions", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "device": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
     }
-    text = json.dumps(result, indent=1) + "\n"
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks import grounding_dino, teacher_flops
 from benchmarks.official_weights import SHARED, official_state
 from model import grounding

@@ -1,4 +1,7 @@
-"""From head outputs to boxes: phrase scores, candidates, decoding, NMS inside each phrase, limits."""
+"""From head outputs to boxes: phrase scores, candidates, decoding, NMS inside each phrase, limits.
+
+NMS is written by hand for parity: GLIP's boxes have inclusive corners, one pixel more than those of torchvision's NMS.
+"""
 
 from __future__ import annotations
 

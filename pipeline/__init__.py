@@ -1,4 +1,4 @@
-"""The roof: commands, config loading, the runner on Ray, commit records, storage and progress."""
+"""The highest layer: commands, config loading, the runner on Ray, commit records, storage and progress."""
 
 import os
 

@@ -25,7 +25,6 @@ REJECTED: dict[str, str] = {
     "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
     "non_finite_scores": "the teacher gave NaN or infinite numbers for this sample",
-    "grounding_failed": "the teacher could not process this sample on its own",
     "removed": "taken out on request (phrasebox remove)",
 }
 

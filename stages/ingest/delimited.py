@@ -1,5 +1,8 @@
 """CSV and TSV, read so that one broken record costs one row.
 
+Written by hand because a broken record must end in the rejects with its place: Python's csv module, Arrow and pandas
+stop at one, skip it without its row, or swallow the rows behind an open quote.
+
 CSV has quotes as in RFC 4180, also around line ends. TSV has none: a quote is a character, as in the public caption
 lists. Without a header the columns are named by their position: 0, 1, ...
 """

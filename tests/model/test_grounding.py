@@ -99,6 +99,7 @@ def test_order_of_the_call_is_the_order_of_the_results(
 ) -> None:
     turned = [8, 3, 0, 7, 5]
     found = nano.ground([images[i] for i in turned], [CAPTIONS[i] for i in turned], [SPANS[i] for i in turned], FLOOR)
+    assert len(found) == len(turned)
     for one, i in zip(found, turned, strict=True):
         assert_same(one, alone[i])
 

@@ -214,6 +214,7 @@ def test_average_gets_the_normalisers() -> None:
         losses_of(image, lambda x: seen.append(x) or x)
     mean = torch.stack(seen).mean(0)
     parts = [losses_of(image, lambda x: mean) for image in range(2)]
+    assert len(together) == 3
     for name, value in together.items():
         assert float((parts[0][name] + parts[1][name]) / 2) == pytest.approx(float(value), rel=1e-5)
 
@@ -230,6 +231,7 @@ def test_losses_of_images_use_half_open_boxes_of_the_given_image(
     with torch.no_grad():
         small = nano.losses([image], [caption], [spans], [target])
         large = nano.losses([big], [caption], [spans], [{"boxes": boxes * 2, "phrase": torch.tensor([0, 1])}])
+    assert len(small) == 3
     for name, value in small.items():
         assert float(large[name]) == pytest.approx(float(value), rel=0.02)
 

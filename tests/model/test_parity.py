@@ -147,6 +147,7 @@ def test_network(parity: Callable[[str], Case], official: Callable[..., Glip], n
 def test_postprocessing_of_recorded_outputs(parity: Callable[[str], Case], name: str) -> None:
     case = parity(name)
     found = postprocess(recorded_outputs(case), case.image_sizes, case.token_maps)
+    assert len(found) == len(case) > 0
     for i, one in enumerate(found):
         assert len(one.boxes) == len(case.arrays[f"boxes_{i}"]) == matched(one, case, i, pixels=0.01, score=1e-5)
         assert (one.scores.diff() <= 0).all()
@@ -156,7 +157,9 @@ def test_postprocessing_alone(parity: Callable[[str], Case]) -> None:
     case = parity("postproc")
     kinds = ("dot_logits", "box_regression", "centerness")
     outputs = [HeadOutput(*(case[f"{kind}_P{k}"] for kind in kinds)) for k in LEVELS]
-    for i, one in enumerate(postprocess(outputs, case.image_sizes, case.token_maps)):
+    found = postprocess(outputs, case.image_sizes, case.token_maps)
+    assert len(found) == len(case) > 0
+    for i, one in enumerate(found):
         assert len(one.boxes) == len(case.arrays[f"boxes_{i}"]) == matched(one, case, i, pixels=0.01, score=1e-5)
 
 
@@ -250,6 +253,7 @@ def test_ground_returns_the_recorded_boxes_half_open(
     images = [case.arrays[f"image_{i}"] for i in range(2)]
     floor = 0.225  # above sqrt(0.05): no candidate that only `ground` considers can have such a score
     found = glip.ground(images, case.meta["captions"], case.meta["spans"], floor, tuple(case.meta["resize"]))
+    assert len(found) == 2
     for i, (one, image, (height, width)) in enumerate(zip(found, images, case.image_sizes, strict=True)):
         ratio = np.array([image.shape[1] / width, image.shape[0] / height] * 2)
         boxes = torch.from_numpy((case.arrays[f"boxes_{i}"] + np.array([0, 0, 1, 1])) * ratio)

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -199,7 +200,7 @@ def mishap(caption: str, io: PartIO, marks: Path) -> None:
         sys.stderr.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
-        time.sleep(600)
+        threading.Event().wait()
     if what == "eat":
         eat(int(os.environ.get("TOYS_EAT_AT_MOST", 1 << 30)))
     if what == "hold":
@@ -225,5 +226,5 @@ def eat(most: int) -> None:
     while sum(map(len, held)) < most:
         held.append(b"x" * (64 << 20))
         time.sleep(0.02)
-    time.sleep(60)  # on a busy machine whoever watches may be late
+    time.sleep(600)  # on a busy machine whoever watches may be late
     raise MemoryError("nobody stopped it")

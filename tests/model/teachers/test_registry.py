@@ -13,7 +13,6 @@ import torch
 from model import teachers
 from model.checkpoint import packaged_weights
 from model.glip import Glip
-from model.scheduler import Scheduler
 from model.teacher import Teacher, TeacherError
 from model.teachers.glip import GlipTeacher
 from model.variants import VARIANTS
@@ -102,23 +101,3 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_weights_that_are_not_there_or_not_the_ones(setting: dict[str, Any], words: str) -> None:
     with pytest.raises(TeacherError, match=words):
         teachers.resolve(LabelConfig(**setting), "scenes")
-
-
-def test_what_is_opened_is_on_its_device_at_its_precision_and_size() -> None:
-    torch.backends.cudnn.allow_tf32 = True
-    teacher = teachers.open_teacher(LabelConfig(teacher="glip-nano", device="cpu", precision="bf16", short=96))
-    assert isinstance(teacher, GlipTeacher)
-    assert teacher.network.precision == "bf16" and not teacher.network.training
-    assert teacher.sides == (96, VARIANTS["glip-nano"].long) and teacher.device == torch.device("cpu")
-    assert not torch.backends.cudnn.allow_tf32
-
-
-def test_what_is_opened_grounds_as_the_network_does(images_made: Any) -> None:
-    images = images_made(4, [(96, 128), (128, 96)])
-    captions, spans = ["a red box", "two dogs"], [[[(0, 9)]], [[(0, 8)]]]
-    expected = Glip.pretrained("glip-nano").ground(images, captions, spans, 0.01)
-    found = Scheduler(teachers.open_teacher(LabelConfig(teacher="glip-nano", device="cpu"))).ground(
-        images, captions, spans, 0.01
-    )
-    for one, other in zip(found, expected, strict=True):
-        assert len(one.boxes) and torch.equal(one.boxes, other.boxes) and torch.equal(one.scores, other.scores)

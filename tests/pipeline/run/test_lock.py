@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,15 @@ from pipeline.run.target import part_target
 from pipeline.run.task import Context, Task, reference_of
 from pipeline.storage.open import open_storage
 from stages.stage import UserError
+from tests.waiting import wait_for
 
 HOLD = """
-import sys, time
+import signal, sys
 from pipeline.run.lock import RunLock
 from pipeline.storage.open import open_storage
 with RunLock(open_storage(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 
@@ -79,9 +79,13 @@ def test_a_killed_owner_is_followed_at_once(tmp_path: Path) -> None:
         ({}, 10_000, True),  # on this machine the process itself is asked
     ],
 )
-def test_who_counts_as_alive(tmp_path: Path, changes: dict[str, object], age: float, alive: bool) -> None:
-    """`age`: seconds since the owner's last heartbeat."""
-    put(tmp_path, owner(**changes, heartbeat=time.time() - age))
+def test_who_counts_as_alive(
+    tmp_path: Path, changes: dict[str, object], age: float, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`age`: seconds since the owner's last heartbeat, by a clock that stands still."""
+    now = time.time()
+    monkeypatch.setattr(lock.time, "time", lambda: now)
+    put(tmp_path, owner(**changes, heartbeat=now - age))
     storage = open_storage(str(tmp_path))
     if alive:
         with pytest.raises(UserError), RunLock(storage):
@@ -97,13 +101,6 @@ def test_a_damaged_lock_is_taken(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK).write_text(text)
     with RunLock(open_storage(str(tmp_path))) as taken:
         assert holds(open_storage(str(tmp_path)), taken.run_id)
-
-
-def wait_for(event: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not event():
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.01)
 
 
 def test_the_heartbeat_goes_on_until_the_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

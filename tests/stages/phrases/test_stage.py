@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.phrase_scores import Scores, gold_phrases, score
+from recipes.chunker.brackets import parse
+from recipes.chunker.real import gold_rows
 from schemas.config import Config, PhrasesConfig
 from schemas.records import PHRASES
 from stages.phrases import NounPhraseExtractor
@@ -19,11 +21,6 @@ from stages.phrases.stage import PhrasesStage
 from stages.stage import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path += [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "chunker")]
-from brackets import parse  # noqa: E402
-from phrase_scores import Scores, gold_phrases, score  # noqa: E402
-from real import gold_rows  # noqa: E402
-
 GOLD = Path(__file__).parent / "data" / "phrases_gold.jsonl"
 EXAMPLES = ROOT.parent / "shared" / "data" / "phrases" / "examples.jsonl"
 
@@ -61,7 +58,7 @@ def test_conventions(caption: str, expected: list[str]) -> None:
     assert texts(caption) == expected
 
 
-# The guide's rules by number, each with captions of our own; brackets as in benchmarks/chunker/annotated.txt.
+# The guide's rules by number, each with captions of our own; brackets as in recipes/chunker/annotated.txt.
 GUIDE = """
 1 [a man] opens [three old wooden boxes]
 2 [a goat] standing in [a cart] that [the smith] repaired

@@ -127,12 +127,12 @@ def test_mirroring_swaps_the_sides_in_the_caption_and_keeps_its_spans(
 )
 def test_a_caption_that_names_a_side_in_another_form_is_not_flipped(caption: str) -> None:
     given = captioned(caption, caption[:3])
-    assert all(after is before for after, before in zip(mirror(*given), given, strict=True))
+    assert [after is before for after, before in zip(mirror(*given), given, strict=True)] == [True] * len(given)
 
 
 def test_a_span_that_cuts_a_side_is_not_moved() -> None:
     given = captioned("a cup on the left", "the le")
-    assert all(after is before for after, before in zip(mirror(*given), given, strict=True))
+    assert [after is before for after, before in zip(mirror(*given), given, strict=True)] == [True] * len(given)
 
 
 def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None:
