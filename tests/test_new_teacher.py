@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.cli.commands import Options, run_stages, verify_run
+from pipeline.cli.commands import Options, run_rounds, run_stage, verify_run
 from stages.stage import UserError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "teacher.md"
@@ -79,13 +79,19 @@ def settings(photos: Path, **more: Any) -> list[str]:
     return [f"{key}={value}" for key, value in {**own, "label.device": "cpu", "label.batch_size": 2, **more}.items()]
 
 
+def run_until(last: str, run: Path, settings: list[str]) -> None:
+    config = run.with_suffix(".yaml")
+    config.write_text("{}")
+    run_rounds(str(config), settings, str(run), None, last, Options(inline=True))
+
+
 def rows(run: Path, dataset: str) -> list[dict[str, Any]]:
     return [row for part in sorted((run / dataset).glob("*.parquet")) for row in pq.read_table(part).to_pylist()]
 
 
 def test_the_example_labels_what_is_painted(site: Path, photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run_stages(None, settings(photos), str(run), "ingest", "shard", Options(inline=True))
+    run_until("shard", run, settings(photos))
     labels = rows(run, "labels")
     assert len(labels) == len(PAINTED)
     for row, pair, phrases, (_, _, painted) in zip(
@@ -106,7 +112,7 @@ def test_the_example_labels_what_is_painted(site: Path, photos: Path, tmp_path: 
 @pytest.mark.slow
 def test_the_example_on_ray(site: Path, photos: Path, tmp_path: Path) -> None:
     """As a person types it, in a process of its own: two workers find the package as the driver does."""
-    run_stages(None, settings(photos), str(tmp_path / "one"), "ingest", "label", Options(inline=True))
+    run_until("label", tmp_path / "one", settings(photos))
     (tmp_path / "run.yaml").write_text(f"run: {tmp_path / 'two'}\n")
     given = ["run.yaml", *(f"--set={setting}" for setting in settings(photos))]
     command = [sys.executable, "-m", "pipeline.cli", "run", "--until", "label"]
@@ -131,8 +137,8 @@ def test_the_example_is_evaluated_on_coco(site: Path, photos: Path, tmp_path: Pa
     run = tmp_path / "run"
     benchmark = {"evaluate.benchmark": "coco", "evaluate.data": tmp_path / "instances.json", "evaluate.images": photos}
     given = settings(photos, **{**benchmark, "evaluate.models": "[teacher]"})
-    run_stages(None, given, str(run), "ingest", "ingest", Options(inline=True))
-    run_stages(None, [], str(run), "evaluate", "evaluate", Options(inline=True))
+    run_stage(None, given, str(run), "ingest", Options(inline=True))
+    run_stage(None, [], str(run), "evaluate", Options(inline=True))
     result = json.loads((run / "evaluation" / "coco-teacher.json").read_text())
     assert (result["AP"], result["boxes"], result["failed"]) == (pytest.approx(100), 8, {})
     assert result["model"] == {"role": "teacher", "name": "colour", "variant": "colour", "weights": None}
@@ -143,8 +149,8 @@ def test_the_example_is_evaluated_on_scenes(site: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     given = [*settings(tmp_path), "ingest.source=scenes", "ingest.format=scenes", "ingest.count=2"]
     given += ["evaluate.models=[teacher]", "evaluate.count=6"]
-    run_stages(None, given, str(run), "ingest", "ingest", Options(inline=True))
-    run_stages(None, [], str(run), "evaluate", "evaluate", Options(inline=True))
+    run_stage(None, given, str(run), "ingest", Options(inline=True))
+    run_stage(None, [], str(run), "evaluate", Options(inline=True))
     result = json.loads((run / "evaluation" / "scenes-teacher.json").read_text())
     assert (result["pictures"], result["failed"], result["detection"]["all"]["AP"]) == (6, {}, 0)
     assert result["agreement"]["all"]["curve"][0]["gold"] > 6 and result["model"]["name"] == "colour"
@@ -153,4 +159,4 @@ def test_the_example_is_evaluated_on_scenes(site: Path, tmp_path: Path) -> None:
 def test_weights_for_a_teacher_without_any_are_an_error(site: Path, photos: Path, tmp_path: Path) -> None:
     given = settings(photos, **{"label.weights": tmp_path / "instances.json"})
     with pytest.raises(UserError, match=r"label\.weights: the teacher colour takes none; leave it out"):
-        run_stages(None, given, str(tmp_path / "run"), "ingest", "label", Options(inline=True))
+        run_until("label", tmp_path / "run", given)

@@ -24,8 +24,9 @@ import pytest
 import yaml
 
 from pipeline import __version__
-from tests.docker.test_compose_runs import LIMIT, end_all, free_ports, until
+from tests.docker.test_compose_runs import end_all, free_ports
 from tests.test_layers import imports
+from tests.waiting import LIMIT, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -201,7 +202,7 @@ class ray_head:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until(lambda: "Ray runtime started" in self.log.read_text(), self.log.read_text)
+        wait_for(lambda: "Ray runtime started" in self.log.read_text())
         return f"127.0.0.1:{ports[0]}", self.folder
 
     def __exit__(self, *exc_info: object) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline.cli.commands import Options, run_stages
+from pipeline.cli import main
 
 PHOTOS = 10
 TURNED = 6  # the EXIF orientation of every other photo: shown after a quarter turn
@@ -32,6 +32,14 @@ def photo(number: int) -> Image.Image:
     return image
 
 
+def run_command(command: str, run: str | Path, *settings: str) -> None:
+    """`phrasebox COMMAND --run RUN --inline`, as typed."""
+    sets = [word for setting in settings for word in ("--set", setting)]
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), "--run", str(run), "--inline", *sets])
+    assert end.value.code == 0
+
+
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
@@ -47,6 +55,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of the run. Nobody changes it."""
-    run = str(tmp_path_factory.mktemp("run"))
-    run_stages(None, [*SETTINGS, f"ingest.source={source}"], run, "ingest", "audit", Options(inline=True))
-    return run
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "photos.yaml").write_text("{}")
+    run_command(f"run {folder}/photos.yaml --until audit", folder / "run", *SETTINGS, f"ingest.source={source}")
+    return str(folder / "run")

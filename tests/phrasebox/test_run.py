@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import phrasebox
-from pipeline.cli.commands import Options, run_stages
+from tests.phrasebox.conftest import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "duckdb", "PIL", "webdataset", "transformers", "typer", "rich")
@@ -110,7 +110,7 @@ def test_what_is_not_there_yet_names_its_command(source: Path, tmp_path: Path) -
     """And once the command has run, the same object finds it."""
     path = str(tmp_path / "run")
     settings = ["part_size=4", "ingest.format=folder", f"ingest.source={source}"]
-    run_stages(None, settings, path, "ingest", "ingest", Options(inline=True))
+    run_command("ingest", path, *settings)
     run = phrasebox.open(path)
     assert len(run.pairs()) == 10
     for call, dataset, command in (
@@ -122,7 +122,7 @@ def test_what_is_not_there_yet_names_its_command(source: Path, tmp_path: Path) -
         with pytest.raises(phrasebox.UserError) as error:
             call()
         assert str(error.value) == f"{path}: there are no {dataset} yet; run `phrasebox {command} --run {path}` first"
-    run_stages(None, [], path, "phrases", "phrases", Options(inline=True))
+    run_command("phrases", path)
     assert len(run.phrases()) >= 20
 
 
@@ -134,7 +134,7 @@ def test_a_caption_without_an_image_cannot_be_shown(tmp_path: Path) -> None:
         "ingest.url=url",
         "ingest.caption=caption",
     ]
-    run_stages(None, settings, str(tmp_path / "run"), "ingest", "ingest", Options(inline=True))
+    run_command("ingest", tmp_path / "run", *settings)
     with pytest.raises(phrasebox.UserError, match=r"show: 000000000000: no image: no_image"):
         phrasebox.open(tmp_path / "run").show("000000000000")
 
