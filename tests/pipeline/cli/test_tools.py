@@ -18,12 +18,13 @@ KEY = "000000000001"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Six scenes, labelled by the packaged teacher and filtered leniently."""
-    from pipeline.cli.commands import Options, run_stages
+    from pipeline.cli.commands import Options, run_rounds
 
-    folder = str(tmp_path_factory.mktemp("tools") / "run")
+    folder = tmp_path_factory.mktemp("tools")
+    (folder / "config.yaml").write_text("{}")
     settings = ["ingest.source=scenes", "ingest.count=6", "part_size=4", "filter.min_score=0.2"]
-    run_stages(None, settings, folder, "ingest", "filter", Options(inline=True))
-    return folder
+    run_rounds(str(folder / "config.yaml"), settings, str(folder / "run"), None, "filter", Options(inline=True))
+    return str(folder / "run")
 
 
 def test_a_sample_is_shown_as_text_and_as_a_file(run: str, phrasebox: Command, tmp_path: Path) -> None:
