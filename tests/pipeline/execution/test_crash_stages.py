@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -52,7 +53,13 @@ def real_config(run: Path) -> Config:
 
 
 def in_a_child(act: Callable[[], None]) -> int:
-    """What the process ended with that did it: an exit code, or the signal's number below zero."""
+    """What the process ended with that did it: an exit code, or the signal's number below zero.
+
+    What earlier tests left for the garbage collector is kept from the child: it may end threads (of Ray, of an S3
+    client) that a fork does not have.
+    """
+    gc.collect()
+    gc.freeze()
     child = os.fork()
     if child == 0:
         code = 70
@@ -61,6 +68,7 @@ def in_a_child(act: Callable[[], None]) -> int:
             code = 0
         finally:
             os._exit(code)
+    gc.unfreeze()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -77,6 +85,7 @@ def make(run: Path, before: Callable[[], None] = lambda: None) -> int:
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run, and beside it the list of its changes. What takes long to import is imported once, here."""
     import pyarrow.parquet  # noqa: F401
+    import pycocotools.mask  # noqa: F401
     import torch
 
     import model.glip  # noqa: F401
