@@ -12,6 +12,7 @@ from toys import ToyPhrases
 
 from pipeline.execution import heartbeat as module
 from pipeline.execution.heartbeat import Heartbeat
+from pipeline.run.target import part_target
 from pipeline.run.task import Task, reference_of
 from pipeline.storage.local import LocalStorage
 
@@ -25,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_it_is_written_at_once_then_once_a_second_and_goes_at_the_end(tmp_path: Path, clock: list[float]) -> None:
     storage = LocalStorage(str(tmp_path))
-    beat = Heartbeat(storage, Task(reference_of(ToyPhrases), 3, "fingerprint"), "attempt-1")
+    beat = Heartbeat(storage, Task(reference_of(ToyPhrases), part_target(3), "fingerprint"), "attempt-1")
     file = tmp_path / "state" / "attempts" / "attempt-1.json"
 
     def told() -> dict[str, Any]:
@@ -34,7 +35,7 @@ def test_it_is_written_at_once_then_once_a_second_and_goes_at_the_end(tmp_path: 
 
     beat(1, 10, "begun")
     facts = told()
-    assert (facts["stage"], facts["part"], facts["host"]) == ("phrases", 3, socket.gethostname())
+    assert (facts["stage"], facts["target"], facts["host"]) == ("phrases", part_target(3).name, socket.gethostname())
     assert (facts["done"], facts["total"], facts["message"]) == (1, 10, "begun")
     assert facts["started"] <= facts["heartbeat"]
     beat(2, 10, "too soon")
