@@ -33,6 +33,8 @@ def test_every_hook_is_a_tool_of_the_virtual_environment() -> None:
 
 def test_make_runs_the_same_tools() -> None:
     recipes = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for hook in hooks():
+    own = hooks()
+    assert own
+    for hook in own:
         tool = shlex.split(hook["entry"])[0].rpartition("/")[2]
         assert f"$(BIN)/{tool}" in recipes

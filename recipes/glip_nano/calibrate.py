@@ -21,8 +21,8 @@ from model.checkpoint import packaged_weights
 from model.glip import Glip
 from model.grounding import GlipGrounder
 from model.scheduler import Scheduler
-from stages.evaluate.agreement import Tally
 from stages.evaluate.scenes import chunks, judge_scenes
+from stages.evaluate.tally import Tally
 from stages.images import decode_rgb
 from stages.phrases import NounPhraseExtractor
 from stages.synthetic import NOUNS

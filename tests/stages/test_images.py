@@ -144,7 +144,9 @@ def test_the_end_marker_of_a_scan_is_found_before_trailing_data_that_looks_like_
 
 
 def test_real_photos_agree_with_pillow(shared):
-    for path in sorted((shared / "coco-mini/images").glob("*.jpg"))[:12]:
+    paths = sorted((shared / "coco-mini/images").glob("*.jpg"))[:12]
+    assert len(paths) == 12
+    for path in paths:
         data = path.read_bytes()
         with Image.open(path) as image:
             expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

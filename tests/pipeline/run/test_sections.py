@@ -78,6 +78,7 @@ def test_a_section_without_a_default_or_with_a_taken_name_is_refused() -> None:
         (NoDefault, TypeError, r"Unfinished\.names needs a default"),
         (Taken, ValueError, "schemas/config.py has a section of this name already"),
     ]
+    assert len(wrong) == 2
     for stage, error, text in wrong:
         with pytest.raises(error, match=text):
             config_class([stage])

@@ -189,7 +189,9 @@ def test_agrees_with_the_rules_applied_one_by_one(seed: int, phrase_nms_iou: flo
             for corner in corners
         ]
         rows.append((100, 90, boxes))
-    for (width, height, boxes), row in zip(rows, apply(rows, **rules.model_dump())):
+    found = apply(rows, **rules.model_dump())
+    assert len(found) == len(rows) == 60
+    for (width, height, boxes), row in zip(rows, found, strict=True):
         expected = plain_filter(boxes, width, height, rules)
         assert dropped(row) == expected
         assert [box["score"] for box in row["boxes"]] == [b[5] for i, b in enumerate(boxes) if i not in expected]
