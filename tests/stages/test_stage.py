@@ -113,8 +113,8 @@ def test_every_field_changes_the_stages_that_depend_on_it_or_none(config: Config
 @pytest.mark.parametrize(
     ("section", "name", "readers"),
     [
-        ("label", "weights", {"evaluate"}),  # label and shard by the sha256 that resolving puts into the config
-        ("label", "weights_sha256", {"label", "shard"}),
+        ("label", "weights", set()),
+        ("label", "weights_sha256", set()),
         ("audit", "categories", {"audit/result"}),
         ("train", "init", {"train"}),
     ],
@@ -131,7 +131,12 @@ def test_a_file_enters_by_what_it_holds_and_not_by_its_name(
         assert changed(config, Config.model_validate({**tree, section: {**tree[section], name: str(copy)}})) == set()
     (tmp_path / "other").write_bytes(b"[]")
     value = "0" * 64 if name == "weights_sha256" else str(tmp_path / "other")
-    assert changed(config, Config.model_validate({**tree, section: {**tree[section], name: value}})) == readers
+    other = Config.model_validate({**tree, section: {**tree[section], name: value}})
+    if section == "label":  # a file and a digest that do not fit are refused before anything is recomputed
+        with pytest.raises(UserError, match="weights_sha256 asks for"):
+            changed(config, other)
+    else:
+        assert changed(config, other) == readers
 
 
 @pytest.mark.parametrize(
