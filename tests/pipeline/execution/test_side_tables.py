@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pipeline.run.verify import verify
 from pipeline.storage.open import open_storage
 from schemas.config import Config
 from stages.stage import Needs, UserError
+from tests.waiting import wait_for
 
 RayOf = Callable[..., RayExecutor]
 DRIVE = Path(__file__).parents[1] / "drive.py"
@@ -61,16 +61,12 @@ def test_killed_on_ray_it_goes_on(tmp_path: Path, wide_source: Path, marks: Path
     command = [sys.executable, str(DRIVE), str(run), str(wide_source), "ray", "0", "side"]
     for awaited in ("commits/phrases/*.json", "state/jobs/train"):
         driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
-        end = time.monotonic() + 300
-        while not list(run.glob(awaited)):
-            assert driver.poll() is None, driver.communicate()
-            assert time.monotonic() < end, "the run does not move"
-            time.sleep(0.02)
+        wait_for(lambda pattern=awaited: list(run.glob(pattern)), driver)
         os.kill(driver.pid, signal.SIGKILL)
         driver.communicate()
         (marks / "peace").touch()
     kept = {path: path.read_bytes() for path in run.glob("commits/*/*.json")}
-    done = subprocess.run(command, timeout=600, capture_output=True)
+    done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert all(path.read_bytes() == record for path, record in kept.items())  # with its seconds: not made again
     run_toys(side_config(tmp_path / "calm", wide_source), project=SIDE_PROJECT)

@@ -17,10 +17,10 @@ from stages.stage import Stage, UserError
 
 def test_set_wins_over_the_file_and_run_over_both(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("run: of-the-file\npart_size: 7\nfilter:\n  min_score: 0.3\n  max_area: 0.9\nlabel:\n")
+    file.write_text("run: of-the-file\npart_size: 7\nfilter:\n  min_score: 0.3\n  max_aspect: 9\nlabel:\n")
     config = load_config(str(file), ["filter.min_score=0.6", "run=of-set"], str(tmp_path / "run"))
     assert (config.run, config.part_size, config.label) == (str(tmp_path / "run"), 7, Config().label)
-    assert (config.filter.min_score, config.filter.max_area) == (0.6, 0.9)
+    assert (config.filter.min_score, config.filter.max_aspect) == (0.6, 9)
 
 
 def test_a_run_folder_has_its_own_config_and_an_empty_one_the_defaults(tmp_path: Path) -> None:
