@@ -170,7 +170,7 @@ def test_every_stage_says_what_it_is() -> None:
     assert len(stages) >= 8
     for number, stage in enumerate(stages):
         assert stage.outputs and stage.version >= 1
-        made = {output.folder for earlier in project()[:number] for output in earlier.all_outputs()}
+        made = {output.folder for earlier in stages[:number] for output in earlier.all_outputs()}
         needed = [item.dataset for item in stage.inputs if not item.optional]
         assert set(needed) <= made, stage.name
 
