@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import phrasebox
-import stages.stage
 from phrasebox import names
-from pipeline import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,11 +29,6 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-
-
-def test_the_face_and_the_layers_are_one() -> None:
-    assert phrasebox.UserError is stages.stage.UserError
-    assert phrasebox.__version__ == __version__
 
 
 def test_a_module_has_two_names_in_a_checkout() -> None:

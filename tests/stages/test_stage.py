@@ -19,11 +19,7 @@ from stages import load_stage
 from stages.stage import Input, ReduceStage, Stage, UserError
 
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
-
-
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
-
-
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
