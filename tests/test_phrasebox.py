@@ -10,6 +10,7 @@ import phrasebox
 import stages.stage
 from pipeline import __version__
 from tests.phrasebox.test_run import HEAVY, ROOT
+from tests.waiting import LIMIT
 
 
 def test_the_face_and_the_layers_are_one() -> None:
@@ -22,6 +23,6 @@ def test_the_import_is_light() -> None:
         "import json, sys, phrasebox; print(json.dumps([name for name in sys.argv[1:] if name in sys.modules]));"
         "print(phrasebox.__version__)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *HEAVY], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code, *HEAVY], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     loaded, version = done.stdout.splitlines()
     assert json.loads(loaded) == [] and version == phrasebox.__version__
