@@ -1,7 +1,7 @@
 """One row of every dataset as a frozen record: the only place where column names and types live.
 
 The Arrow schemas (`schemas/records.py`) are derived from these classes, and so is what the columnar views
-(`schemas/columns.py`) read. Keys are 12 digits: part (7) + row in the part's slice (5). Boxes are absolute pixels x1,
+(`schemas/tables.py`) read. Keys are 12 digits: part (7) + row in the part's slice (5). Boxes are absolute pixels x1,
 y1, x2, y2, float32, half-open (x2 - x1 is the width), in the EXIF-upright frame. Spans are character offsets
 [start, end) into the caption exactly as stored.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-CHECKING = {"raises", "warns", "fail", "xfail", "gradcheck"}  # of pytest and torch
+CHECKING = {"raises", "warns", "fail", "gradcheck"}  # of pytest and torch
 WRAPPERS = {"zip", "enumerate", "sorted", "reversed", "list", "tuple", "product", "pairwise", "permutations"}
 
 Functions = dict[str, ast.FunctionDef]
@@ -32,8 +32,12 @@ def name_of(call: ast.Call) -> str:
 
 
 def told_of(body: list[ast.stmt]) -> Iterator[str]:
-    """What the asserts of a block speak of. Those in loops and within all(...) say nothing of what may be empty."""
+    """What the asserts of a block speak of, and variables that are literals. Asserts in loops and within all(...) say
+    nothing of what may be empty."""
     for statement in body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and is_filled_literal(statement.value):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            yield from map(ast.unparse, targets)
         if isinstance(statement, ast.With):
             yield from told_of(statement.body)
         pending: list[ast.AST] = [statement.test] if isinstance(statement, ast.Assert) else []
@@ -42,6 +46,14 @@ def told_of(body: list[ast.stmt]) -> Iterator[str]:
             if not isinstance(node, ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp):
                 yield ast.unparse(node)
                 pending.extend(ast.iter_child_nodes(node))
+
+
+def is_filled_literal(node: ast.expr | None) -> bool:
+    return bool(
+        (isinstance(node, ast.Tuple | ast.List | ast.Set) and node.elts)
+        or (isinstance(node, ast.Dict) and node.keys)
+        or (isinstance(node, ast.Constant) and node.value)
+    )
 
 
 class Reader:
@@ -106,12 +118,8 @@ class Reader:
 
     def is_filled(self, node: ast.expr, filled: set[str]) -> bool:
         """Whether a loop over this runs at least once."""
-        if isinstance(node, ast.Tuple | ast.List | ast.Set):
-            return bool(node.elts)
-        if isinstance(node, ast.Dict):
-            return bool(node.keys)
-        if isinstance(node, ast.Constant):
-            return bool(node.value)
+        if is_filled_literal(node):
+            return True
         if isinstance(node, ast.IfExp):
             return self.is_filled(node.body, filled) and self.is_filled(node.orelse, filled)
         if isinstance(node, ast.Call):
@@ -144,6 +152,8 @@ def unchecked_tests(trees: dict[str, ast.Module]) -> Iterator[str]:
         ("found = rows()\n assert found\n for row in found: check(row)", True),
         ("for a in (1, 2): assert a", True),
         ("for a in range(3): assert a", True),
+        ("rows = [1, 2]\n for a in rows: assert a", True),
+        ("rows = []\n for a in rows: assert a", False),
         ("for a in zip(rows(), (1, 2), strict=True): assert a", True),
         ("for a in rows(): assert a in rows()", False),
         ("found = rows()\n for row in found: assert row in found", False),

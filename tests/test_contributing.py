@@ -14,6 +14,7 @@ import pytest
 
 import stages
 from pipeline.cli.commands import Options, run_stage, verify_run
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ class Checkout:
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "pipeline.cli", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.waiting import LIMIT
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs/installing.md").read_text(encoding="utf-8")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -63,6 +65,6 @@ def test_a_machine_labels_with_what_is_on_the_list(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("{}")
     command = [sys.executable, "-c", LABEL, json.dumps(hidden), "run", str(tmp_path / "run.yaml"), "--until", "label"]
     command += ["--inline", *(word for setting in settings for word in ("--set", setting))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/commits/label/part-0000000.json").exists()

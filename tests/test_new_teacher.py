@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline.cli.commands import Options, run_rounds, run_stage, verify_run
 from stages.stage import UserError
+from tests.waiting import LIMIT
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "teacher.md"
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -123,7 +124,7 @@ def test_the_example_on_ray(site: Path, photos: Path, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=LIMIT,
     )
     assert done.returncode == 0, done.stderr
     parts = sorted(path.name for path in (tmp_path / "one" / "labels").iterdir())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,8 @@ import phrasebox
 from tests.phrasebox.conftest import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "duckdb", "PIL", "webdataset", "transformers", "typer", "rich")
 
 
@@ -137,16 +136,6 @@ def test_a_caption_without_an_image_cannot_be_shown(tmp_path: Path) -> None:
     run_command("ingest", tmp_path / "run", *settings)
     with pytest.raises(phrasebox.UserError, match=r"show: 000000000000: no image: no_image"):
         phrasebox.open(tmp_path / "run").show("000000000000")
-
-
-def test_the_import_is_light() -> None:
-    code = (
-        "import json, sys, phrasebox; print(json.dumps([name for name in sys.argv[1:] if name in sys.modules]));"
-        "print(phrasebox.__version__)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *HEAVY], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    loaded, version = done.stdout.splitlines()
-    assert json.loads(loaded) == [] and version == phrasebox.__version__
 
 
 def test_repr_names_the_run(finished: str) -> None:

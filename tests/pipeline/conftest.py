@@ -97,7 +97,7 @@ def bucket(server: tuple[str, Moody], moody: Moody, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ENDPOINT_URL", server[0])
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(store_errors, "RETRY_SECONDS", (0.05, 0.05, 0.05))
-    monkeypatch.setattr(store_errors, "WRITE_SECONDS", 10.0)
+    monkeypatch.setattr(store_errors, "WRITE_SECONDS", 30.0)
     name = f"bucket-{time.time_ns()}"
     fs, _ = filesystem(f"s3://{name}")
     fs.retries = 1  # ours are the ones under test

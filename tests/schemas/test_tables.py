@@ -18,6 +18,7 @@ from schemas.records import schema_of
 from schemas.rows import Curation, DroppedPhrase, LabelRow
 from schemas.tables import Column, CurationTable, LabelTable, PairTable, PhraseTable, PseudoTable, TableView
 from tests.schemas.examples import EXAMPLES, LABELS
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).resolve().parents[2]
 each_dataset = pytest.mark.parametrize("view", EXAMPLES, ids=lambda view: view.dataset)
@@ -159,5 +160,5 @@ def test_empty_tables_have_empty_columns() -> None:
 
 def test_records_load_neither_numpy_nor_pyarrow() -> None:
     code = "import schemas.rows, stages.stage, sys; print([n for n in ('numpy', 'pyarrow') if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -15,7 +15,8 @@ from pipeline.cli.commands import project
 from schemas.config import Config, Section
 from schemas.marks import Only
 from schemas.settings import marks_of
-from stages.stage import ReduceStage, Stage, UserError
+from stages import load_stage
+from stages.stage import Input, ReduceStage, Stage, UserError
 
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
@@ -165,6 +166,28 @@ def test_every_stage_says_what_it_is() -> None:
     assert len(stages) >= 8
     for number, stage in enumerate(stages):
         assert stage.outputs and stage.version >= 1
-        made = {output.folder for earlier in project()[:number] for output in earlier.all_outputs()}
+        made = {output.folder for earlier in stages[:number] for output in earlier.all_outputs()}
         needed = [item.dataset for item in stage.inputs if not item.optional]
         assert set(needed) <= made, stage.name
+
+
+@pytest.mark.parametrize(
+    ("stage", "devices", "wanted"),
+    [
+        ("phrases", {"label": "cuda", "train": "cuda"}, False),
+        ("label", {"label": "cuda:0"}, True),
+        ("label", {"label": "cpu", "train": "cuda"}, False),
+        ("train", {"train": "cuda"}, True),
+        ("train", {"label": "cuda", "train": "cpu"}, False),
+        ("evaluate", {"label": "cuda", "train": "cpu"}, True),
+        ("evaluate", {"label": "cpu", "train": "cuda"}, False),
+    ],
+)
+def test_who_gets_a_gpu(stage: str, devices: dict[str, str], wanted: bool) -> None:
+    config = Config.model_validate({section: {"device": device} for section, device in devices.items()})
+    assert load_stage(stage).needs(config).gpu is wanted
+
+
+def test_only_side_tables_wait() -> None:
+    assert Input("gold", need="if_present").optional and Input("curation", need="if_enabled").optional
+    assert not Input("pairs").optional

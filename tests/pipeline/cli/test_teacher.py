@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +20,7 @@ from model.checkpoint import read_weights
 from model.glip import Glip
 from pipeline.cli import teacher
 from stages.stage import UserError
+from tests.waiting import LIMIT, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTENT = bytes(range(256)) * 200_000  # 51 MB, in blocks of 16 MiB
@@ -104,16 +104,14 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
     name = teacher.RELEASED["glip-t-b"]
     part = tmp_path / f"{name}.part"
     killed = start(endpoint, tmp_path)
-    deadline = time.monotonic() + 300
-    while not (part.exists() and part.stat().st_size >= KEPT) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: part.exists() and part.stat().st_size >= KEPT, killed)
     killed.kill()
     killed.communicate()
     assert part.stat().st_size == KEPT and not (tmp_path / name).exists()
     before = len(hub.downloads(name))
 
     again = start(endpoint, tmp_path)
-    out, _ = again.communicate(timeout=300)
+    out, _ = again.communicate(timeout=LIMIT)
     assert again.returncode == 0
     assert (tmp_path / name).read_bytes() == CONTENT and not part.exists()
     assert f"label.weights={tmp_path / name}" in out.replace("\n", "")
@@ -121,7 +119,7 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
 
     arrived = len(hub.downloads(name))
     third = start(endpoint, tmp_path)  # it is there already
-    third.communicate(timeout=300)
+    third.communicate(timeout=LIMIT)
     assert third.returncode == 0
     assert len(hub.downloads(name)) == arrived
 
@@ -129,14 +127,14 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
 def test_a_file_of_another_sha256_is_deleted(hub: Hub, tmp_path: Path) -> None:
     hub.stalls, hub.sha256 = 0, "0" * 64
     done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path)
-    _, said = done.communicate(timeout=300)
+    _, said = done.communicate(timeout=LIMIT)
     assert done.returncode == 2 and "arrived damaged" in said and "try again" in said
     assert not list(tmp_path.glob("*.pth*"))
 
 
 def test_without_a_network_one_line_names_the_file_to_provide(tmp_path: Path) -> None:
     done = start("http://127.0.0.1:9", tmp_path)
-    _, said = done.communicate(timeout=300)
+    _, said = done.communicate(timeout=LIMIT)
     assert done.returncode == 2
     (line,) = [line for line in said.splitlines() if line.strip()]
     assert teacher.RELEASED["glip-t-b"] in line and "label.weights" in line
@@ -145,7 +143,7 @@ def test_without_a_network_one_line_names_the_file_to_provide(tmp_path: Path) ->
 def test_a_folder_that_cannot_be_written_is_not_blamed_on_the_network(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path, out="taken")
-    _, said = done.communicate(timeout=300)
+    _, said = done.communicate(timeout=LIMIT)
     assert done.returncode == 2
     (line,) = [line for line in said.splitlines() if line.strip()]
     assert "cannot be kept in" in line and "taken" in line and "hub" not in line

@@ -22,6 +22,7 @@ from pipeline.execution import ray_session
 from pipeline.execution.ray_pool import RayExecutor
 from pipeline.execution.ray_session import StdoutWithoutRay, refusal, shipped_code, workers_import_as_we_do
 from stages.stage import UserError
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).resolve().parents[3]
 START = "import sys; sys.path[0] = sys.argv.pop(1); from pipeline.cli.app import main; main(sys.argv[1:])"
@@ -41,7 +42,7 @@ def test_a_package_of_the_folder_that_a_run_starts_in_is_left_alone(tmp_path: Pa
     source = {"source": "scenes", "count": 2}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({"run": "run", "ingest": source}))
     command = [sys.executable, "-c", START, str(ROOT), "run", "run.yaml", "--until", "ingest", "--workers", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run/commits/ingest").iterdir())) == 1
 
@@ -108,7 +109,7 @@ assert heard.wait(60), "Ray says nothing of deaths any more: StdoutWithoutRay is
 ray_session.stop()
 print("the end", type(sys.stdout).__name__)
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "it died\nthe end TextIOWrapper\n"
 

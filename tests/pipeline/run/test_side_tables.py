@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drive import crash_before
-from side_toys import ON, SIDE_PROJECT, SideCurate, SidePhrases, SideRescore
+from side_toys import ON, SIDE_PROJECT, SideCurate, SidePhrases
 from toy_runs import data_files, make_config, run_toys, words_in_shards
 
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run.config import resolve
-from pipeline.run.dry_run import dry_run
 from pipeline.run.edit import note_removal, parts_with_reason
 from pipeline.run.plan import read_plan
-from pipeline.run.producers import find_producers
 from pipeline.run.progress import Display
 from pipeline.run.runner import Report, Runner, Selection
 from pipeline.run.sections import config_class
@@ -31,54 +26,15 @@ from pipeline.run.state import RunState
 from pipeline.run.status import as_lines, run_status
 from pipeline.run.summary import summary
 from pipeline.run.verify import verify
-from pipeline.storage.files import sha256_of
 from pipeline.storage.open import open_storage
-from schemas.commit import CommitRecord
 from schemas.config import Config
 from stages.audit.stage import AuditStage
 from stages.ingest.stage import IngestStage
 from stages.phrases.stage import PhrasesStage
-from stages.stage import Input, MapStage, Output, PartIO, PartResult, Stage
+from stages.stage import PartIO, PartResult, Stage
+from tests.pipeline.side_runs import LINES, make, problems, record, rows, side_config, state_of
 
-LINES = ["red fox", "a red fox", "odd fox", "blue bird", "secret leak", "bad line", "one two three", "green bird"]
-UNLIKE = "does not have the keys of"
 NOT_KEPT = {"odd fox": "near_duplicate", "secret leak": "benchmark_leak", "green bird": "near_duplicate"}
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    folder = tmp_path / "pairs"
-    folder.mkdir()
-    (folder / "a.txt").write_text("\n".join(LINES) + "\n")
-    (folder / "b.txt").write_text("odd thing\nquiet place\n")
-    return folder
-
-
-def side_config(run: Path, source: Path, **settings: Any) -> Config:
-    return make_config(run, source, SIDE_PROJECT, **settings)
-
-
-def make(config: Config, executor: Any = None, force: bool = False, **more: Any) -> Report:
-    """As `phrasebox run` does: the stages that are turned on."""
-    chosen = tuple(stage.name for stage in SIDE_PROJECT if stage.enabled(config))
-    return run_toys(config, executor, SIDE_PROJECT, stages=chosen, force=force, **more)
-
-
-def state_of(config: Config, trust_index: bool = True) -> RunState:
-    storage = open_storage(config.run)
-    return RunState(storage, SIDE_PROJECT, config, read_plan(storage), trust_index=trust_index)
-
-
-def problems(config: Config, quick: bool = False) -> list[str]:
-    return [str(problem) for problem in verify(state_of(config), quick).problems]
-
-
-def record(run: Path, stage: str, name: str) -> CommitRecord:
-    return CommitRecord.from_json((run / f"commits/{stage}/{name}.json").read_text())
-
-
-def rows(run: Path, dataset: str) -> list[dict[str, Any]]:
-    return [row for path in sorted((run / dataset).glob("part-*")) for row in pq.read_table(path).to_pylist()]
 
 
 def test_turned_off_they_leave_no_trace(tmp_path: Path, pairs: Path) -> None:
@@ -212,125 +168,6 @@ def test_the_real_phrases_see_what_a_curation_keeps(tmp_path: Path) -> None:
     assert stats["side_tables"] == {"curation": {"rows": 5, "set_aside": dict(counts.set_aside)}}
 
 
-# -- verify ------------------------------------------------------------------------------------------------------------
-
-
-def own_up(run: Path, stage: str, name: str) -> None:
-    """Makes a record agree with its files again, as a careful forger would."""
-    path = run / f"commits/{stage}/{name}.json"
-    data = json.loads(path.read_text())
-    for entry in data["files"]:
-        entry["size"] = (run / entry["path"]).stat().st_size
-        entry["sha256"] = sha256_of(open_storage(str(run)), entry["path"])
-    path.write_text(json.dumps(data))
-
-
-def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
-    table = pq.read_table(path)
-    listed = table.to_pylist()
-    change(listed)
-    pq.write_table(pa.Table.from_pylist(listed, schema=table.schema), path)
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    (folder / "pairs").mkdir()
-    (folder / "pairs/a.txt").write_text("\n".join(LINES) + "\n")
-    make(side_config(folder / "run", folder / "pairs", **ON))
-    return folder / "run"
-
-
-@pytest.mark.parametrize(
-    ("path", "stage", "name", "change", "expected"),
-    [
-        (
-            "scores/part-0000000.parquet",
-            "rescore",
-            "part-0000000",
-            lambda rows: rows[1]["boxes"].pop(),
-            "rescore, part 0: scores/part-0000000.parquet has 2 boxes for 000000000001, phrases has 3 phrases",
-        ),
-        (
-            "scores/part-0000000.parquet",
-            "rescore",
-            "part-0000000",
-            lambda rows: rows[1].update(key="000000000002"),  # which was set aside
-            f"rescore, part 0: scores/part-0000000.parquet {UNLIKE} phrases in their order, e.g. 000000000002",
-        ),
-        (
-            "scores/part-0000000.parquet",
-            "rescore",
-            "part-0000000",
-            lambda rows: rows.pop(0),
-            "rescore, part 0: the record says out = 3, the files say 2",
-        ),
-        (
-            "curation/part-0000001.parquet",
-            "curate",
-            "result",
-            lambda rows: rows.pop(),
-            f"curate, result: curation/part-0000001.parquet {UNLIKE} pairs in their order, e.g. 000000100003",
-        ),
-        (
-            "curation/part-0000001.parquet",
-            "curate",
-            "result",
-            lambda rows: rows.reverse(),
-            f"curate, result: curation/part-0000001.parquet {UNLIKE} pairs in their order, e.g. 000000100003",
-        ),
-        (
-            "curation/part-0000000.parquet",
-            "curate",
-            "result",
-            lambda rows: rows[0].update(keep=False, reason="exact_duplicate"),
-            "phrases, part 0: curation sets 1 rows aside as exact_duplicate, the record fewer",
-        ),
-        (
-            "lengths/part-0000000.parquet",
-            "count",
-            "part-0000000",
-            lambda rows: rows.append({"key": "000000000009", "length": 1}),
-            f"count: lengths/part-0000000.parquet {UNLIKE} phrases in their order, e.g. 000000000009",
-        ),
-    ],
-)
-def test_a_broken_alignment_is_named(
-    good: Path,
-    tmp_path: Path,
-    path: str,
-    stage: str,
-    name: str,
-    change: Callable[[list[dict[str, Any]]], None],
-    expected: str,
-) -> None:
-    run = shutil.copytree(good, tmp_path / "run")
-    config = side_config(run, good.parent / "pairs", **ON)
-    assert problems(config) == []
-    rewrite(run / path, change)
-    assert any(f"{path} has" in text for text in problems(config))  # its bytes are not those of the record
-    own_up(run, stage, name)
-    assert expected in problems(config)
-    if len(rows(run, path.partition("/")[0])) != len(rows(good, path.partition("/")[0])):
-        assert problems(config, quick=True) != []
-    off = side_config(run, good.parent / "pairs", **{**ON, stage: {"on": False}})
-    assert not any("keys of" in text or "boxes for" in text for text in problems(off))
-
-
-def test_a_lost_part_file_of_a_result_is_named_and_made_again(good: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(good, tmp_path / "run")
-    config = side_config(run, good.parent / "pairs", **ON)
-    (run / "curation/part-0000001.parquet").unlink()
-    (run / "curation/part-0000009.parquet").write_bytes(b"left over")
-    assert problems(config, quick=True) == [
-        "curate, result: curation/part-0000001.parquet is missing",
-        "curate, part 9: curation/part-0000009.parquet belongs to no commit record",
-    ]
-    (run / "curation/part-0000009.parquet").unlink()
-    assert make(config).made == {"curate": 1}
-    assert data_files(run) == data_files(good)
-
-
 def test_a_merge_that_fails_half_way_leaves_no_record_behind(
     tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,26 +189,6 @@ def test_a_merge_that_fails_half_way_leaves_no_record_behind(
     assert not (run / "commits/curate/result.json").exists() and report.waiting["phrases"] == 4
     monkeypatch.setattr(SideCurate, "_row", row)
     assert make(config).made["curate"] == 1 and problems(config) == []
-
-
-# -- other commands ----------------------------------------------------------------------------------------------------
-
-
-def test_a_dry_run_knows_what_follows_from_what(good: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(good, tmp_path / "run")
-
-    def plan(**settings: Any) -> dict[str, str]:
-        config = side_config(run, good.parent / "pairs", **settings)
-        chosen = [stage for stage in SIDE_PROJECT if stage.enabled(config)]
-        lines = dry_run(state_of(config), Selection(chosen), 1)
-        return {line.split()[0]: " ".join(line.split()[1:]).partition(",")[0] for line in lines[1:-1]}
-
-    assert set(plan(**ON).values()) == {"done"} and "rescore" in plan(**ON)
-    assert "rescore" not in plan() and plan()["phrases"] == "2 parts" and plan()["train"] == "to be made"
-    changed = plan(**{**ON, "rescore": {"on": True, "factor": 3.0}})
-    assert (changed["count"], changed["rescore"], changed["shard"]) == ("done", "2 parts", "2 parts")
-    (run / "commits/curate/part-0000001.json").unlink()
-    assert plan(**ON)["phrases"] == "2 parts" and plan(**ON)["count"] == "to be made"  # one part, read by all
 
 
 def run_again(config: Config, selection: Selection) -> Report:
@@ -436,23 +253,6 @@ def test_an_unknown_reason_to_set_aside_fails_the_part(
     monkeypatch.setattr(SideCurate, "_row", lambda *args: {**row(*args), "keep": False, "reason": "because"})
     (failure, *_) = make(side_config(tmp_path / "run", pairs, curate={"on": True})).failed
     assert failure.where == "phrases, part 0" and "no reason to set a row aside: because" in failure.error
-
-
-def test_two_stages_with_one_folder_are_refused() -> None:
-    class Second(MapStage):
-        name = "second"
-        outputs = (Output("scores"),)
-
-        def run_part(self, io: PartIO) -> PartResult:
-            raise NotImplementedError
-
-    with pytest.raises(ValueError, match="rescore and second both write scores/"):
-        find_producers([SideRescore, Second])
-
-
-def test_only_side_tables_wait() -> None:
-    assert Input("gold", need="if_present").optional and Input("curation", need="if_enabled").optional
-    assert not Input("pairs").optional
 
 
 # -- kills ---------------------------------------------------------------------------------------------------------

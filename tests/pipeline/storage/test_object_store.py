@@ -1,14 +1,12 @@
-"""Complete files under final names, or none: on a disk, and in a real S3 server on the loopback."""
+"""Complete files under final names, or none, in a real S3 server on the loopback."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,123 +19,14 @@ from pipeline.run.plan import read_plan
 from pipeline.run.state import RunState
 from pipeline.run.status import run_status
 from pipeline.run.verify import verify
-from pipeline.storage import local as local_module
 from pipeline.storage import staged as staged_files
-from pipeline.storage.files import PartFiles, SourceFiles, sha256_of
-from pipeline.storage.local import LocalStorage
-from pipeline.storage.object_store import filesystem
+from pipeline.storage.files import sha256_of
 from pipeline.storage.open import open_storage
 from pipeline.storage.retry import StoreError
 from pipeline.storage.staged import StagedFile
-from schemas.commit import CommitRecord
 from schemas.config import Config
 from stages.stage import UserError
-
-
-def silent(done: int, total: int, message: str) -> None:
-    pass
-
-
-def test_a_draft_is_seen_by_nobody_until_it_is_published(tmp_path: Path) -> None:
-    storage = LocalStorage(str(tmp_path))
-    staged = storage.staged("pairs/part-0000000.parquet", "attempt")
-    staged.write(b"abc")
-    staged.write(memoryview(b"defg"))
-    assert storage.list("pairs") == {} and not storage.exists("pairs/part-0000000.parquet")
-    staged.publish()
-    assert storage.list("pairs") == {"pairs/part-0000000.parquet": 7}
-    assert staged.entry.sha256 == hashlib.sha256(b"abcdefg").hexdigest() and staged.entry.size == 7
-    assert storage.list("state") == {}
-
-
-def test_an_attempt_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
-    storage = LocalStorage(str(tmp_path))
-    storage.write("student/weights", b"former")
-    from pipeline.storage.files import RunFiles
-
-    with pytest.raises(RuntimeError), RunFiles(storage, [], "attempt", silent).create("student/weights") as file:
-        file.write(b"half of")
-        raise RuntimeError
-    assert storage.read("student/weights") == b"former" and storage.list("state") == {}
-
-
-@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "pairs/../../x"])
-def test_no_name_leads_out_of_the_run(tmp_path: Path, path: str) -> None:
-    io = PartFiles(LocalStorage(str(tmp_path / "run")), 0, None, "attempt", silent, {})
-    with pytest.raises(ValueError, match="outside of the run folder"), io.create(path) as file:
-        file.write(b"x")
-    assert not (tmp_path / "outside").exists()
-
-
-def test_a_full_disk_is_one_clear_line_and_leaves_no_half_file(
-    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = make_config(tmp_path / "run", source)
-    fsync, left = os.fsync, [20]
-
-    def full(descriptor: int) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        fsync(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match=r"part \d+: .*: no space left on the disk; free some and run again"):
-            run_toys(config)
-    whole = {path for record in (tmp_path / "run/commits").rglob("*.json") for path in [record.read_text()]}
-    assert whole and not run_toys(config).failed
-    run_toys(make_config(tmp_path / "calm", source))
-    assert data_files(tmp_path / "run") == data_files(tmp_path / "calm")
-
-
-def test_a_file_system_that_is_really_full(tmp_path: Path, source: Path) -> None:
-    """The buffer of a draft cannot be written out any more, not even to be thrown away."""
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here (root alone may)")
-    try:
-        write_source(source, 4, 400)
-        run, config = small / "run", make_config(small / "run", source, part_size=400)
-        with pytest.raises(StoreError, match=r"^[^\n]*: no space left on the disk; free some and run again$"):
-            run_toys(config)
-        made = [CommitRecord.from_json(path.read_text()) for path in (run / "commits").rglob("*.json")]
-        assert all((run / file.path).stat().st_size == file.size for record in made for file in record.files)
-        assert not [path for path in (run / "state").rglob("*") if path.is_file() and path.name != "lock.guard"]
-        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
-        assert not run_toys(config).failed
-        run_toys(make_config(tmp_path / "calm", source, part_size=400))
-        assert data_files(run) == data_files(tmp_path / "calm")
-    finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=True)
-
-
-def test_drafts_of_killed_processes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staged_files.tempfile, "tempdir", str(tmp_path))
-    staged_files._folder_of.cache_clear()
-    mine = staged_files.staging_folder()
-    space, pid, _ = mine.name.split("-")
-    for name in (
-        f"{space}-{pid}-1",
-        f"{space}-4194304-5",
-        f"1-{pid}-1",
-    ):  # a reused pid, a dead one, another container's
-        (mine.parent / name).mkdir()
-    staged_files._folder_of.cache_clear()
-    assert staged_files.staging_folder() == mine
-    assert sorted(path.name for path in mine.parent.iterdir()) == sorted([mine.name, f"1-{pid}-1"])
-    staged_files._folder_of.cache_clear()
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path, source: Path) -> None:
-    (tmp_path / "run").write_text("a file, not a folder")
-    with pytest.raises((StoreError, OSError)):
-        run_toys(make_config(tmp_path / "run", source))
-
-
-# -- object stores ---------------------------------------------------------------------------------------------------
+from tests.waiting import wait_for
 
 
 def test_a_run_in_an_object_store_equals_one_on_a_disk(tmp_path: Path, source: Path, bucket: str) -> None:
@@ -154,22 +43,6 @@ def test_a_run_in_an_object_store_equals_one_on_a_disk(tmp_path: Path, source: P
     storage.delete("pairs/part-0000001.parquet")
     assert run_toys(make_config(run, source)).made == {"ingest": 1}
     assert storage.list("state/drafts") == {} and storage.list("state/attempts") == {}
-
-
-def test_a_source_in_an_object_store(tmp_path: Path, source: Path, bucket: str) -> None:
-    fs, base = filesystem(f"{bucket}/captions")
-    for file in source.iterdir():
-        fs.put_file(str(file), f"{base}/{file.name}")
-    listed = SourceFiles(open_storage(str(tmp_path))).list_source(f"{bucket}/captions")
-    assert [(file.uri.rpartition("/")[2], file.size) for file in listed] == sorted(
-        (file.name, file.stat().st_size) for file in source.iterdir()
-    )
-    run_toys(make_config(tmp_path / "remote", f"{bucket}/captions"))
-    run_toys(make_config(tmp_path / "local", source))
-    same = [path for path in data_files(tmp_path / "local") if path != "plan.json"]
-    assert all(data_files(tmp_path / "remote")[path] == data_files(tmp_path / "local")[path] for path in same)
-    with pytest.raises(FileNotFoundError):
-        SourceFiles(open_storage(str(tmp_path))).list_source(f"{bucket}/nothing")
 
 
 def test_a_store_that_is_busy_for_a_while_is_asked_again(
@@ -202,25 +75,6 @@ def test_a_store_that_stays_down_or_refuses_ends_the_run_with_one_line(
     moody.mood.clear()
     assert not storage.exists("commits/phrases/part-0000000.json")
     assert not run_toys(config).failed
-
-
-def test_reads_in_the_middle_of_a_file_are_repeated_too(bucket: str, moody: Moody) -> None:
-    storage = open_storage(f"{bucket}/reads")
-    data = os.urandom(100_000)
-    storage.write("images/part-0000000.tar", data)
-    with storage.open("images/part-0000000.tar") as file:
-        moody.ranges = [503, 500]
-        file.seek(40_000)
-        assert file.read(20_000) == data[40_000:60_000] and file.tell() == 60_000 and not moody.ranges
-    with storage.open("images/part-0000000.tar") as file:
-        moody.ranges = [403] * 10
-        with pytest.raises(StoreError, match=r"images/part-0000000\.tar: the store refuses access"):
-            file.read(10)
-    moody.ranges = []
-    files = SourceFiles(storage)
-    with files.open_source(f"{bucket}/reads/images/part-0000000.tar") as file:
-        moody.ranges = [503]
-        assert file.read() == data
 
 
 def test_a_slow_store_is_waited_for(source: Path, bucket: str, moody: Moody) -> None:
@@ -291,10 +145,7 @@ def test_a_run_on_another_machine_is_seen_respected_and_followed(
     monkeypatch.setattr(lock.socket, "gethostname", lambda: "this-machine")
     storage, driver = open_storage(run), subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
-        end = time.monotonic() + 300
-        while not list(marks.glob("hold-2-*")):
-            assert driver.poll() is None and time.monotonic() < end
-            time.sleep(0.05)
+        wait_for(lambda: list(marks.glob("hold-2-*")), driver)
         status = run_status(storage, PROJECT, Config())
         assert status.running == f"pid {driver.pid} on {platform.node()}"
         assert [(stage.done, stage.under_way) for stage in status.stages[:3]] == [(5, 0), (2, 1), (0, 0)]
@@ -313,18 +164,6 @@ def test_a_run_on_another_machine_is_seen_respected_and_followed(
     run_toys(make_config(tmp_path / "local", source, train__steps=20))
     for path, sha256 in data_files(tmp_path / "local").items():
         assert hashlib.sha256(storage.read(path)).hexdigest() == sha256
-
-
-def test_a_file_that_goes_while_its_folder_is_listed_is_not_there(tmp_path: Path) -> None:
-    """As heartbeats do, which the driver lists while workers end."""
-    for name in "abc":
-        (tmp_path / name).write_text(name)
-    walk = local_module._walk(tmp_path, "state/attempts")
-    first, _ = next(walk)
-    for path in tmp_path.iterdir():
-        if path.name != first[-1]:
-            path.unlink()
-    assert list(walk) == []
 
 
 def test_of_two_runs_that_begin_at_the_same_moment_the_first_one_has_the_store(

@@ -1,0 +1,74 @@
+"""A dry run says what a run would make, and writes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from side_toys import ON, SIDE_PROJECT
+from toy_runs import data_files, make_config, run_toys
+from toys import PROJECT, ToyPhrases
+
+from pipeline.run.dry_run import dry_run
+from pipeline.run.plan import read_plan
+from pipeline.run.runner import Selection
+from pipeline.run.state import RunState
+from pipeline.storage.open import open_storage
+from schemas.config import Config
+from tests.pipeline.side_runs import side_config
+from tests.pipeline.side_runs import state_of as side_state
+
+
+def state_of(config: Config) -> RunState:
+    storage = open_storage(config.run)
+    return RunState(storage, PROJECT, config, read_plan(storage))
+
+
+def test_before_during_and_after_a_run(tmp_path: Path, source: Path) -> None:
+    run = tmp_path / "run"
+    config = make_config(run, source)
+    run_toys(config, stages=("ingest",))
+    before = data_files(run)
+    lines = [" ".join(line.split()) for line in dry_run(state_of(config), Selection(PROJECT), 2)]
+    assert lines == [
+        "5 parts, 13 pairs in the plan",
+        "ingest done",
+        "phrases 5 parts, 13 pairs to make, at an unknown rate",
+        "shard 5 parts, 13 pairs to make, at an unknown rate",
+        "train to be made",
+        "about 0.0 h with 2 workers, without phrases, shard: no rate is known yet",
+    ]
+    assert data_files(run) == before
+    run_toys(config)
+    lines = [" ".join(line.split()) for line in dry_run(state_of(config), Selection(PROJECT), 2)]
+    assert lines[1:] == ["ingest done", "phrases done", "shard done", "train done", "about 0.0 h with 2 workers"]
+
+
+def test_hours_are_those_of_the_parts_made_before(tmp_path: Path, source: Path) -> None:
+    config = make_config(tmp_path / "run", source)
+    run_toys(config)
+    state = state_of(config)
+    for target, record in list(state.records(ToyPhrases).items()):
+        state.add(ToyPhrases, target, type(record)(**{**vars(record), "seconds": 3600.0 * record.counts.in_}))
+    lines = dry_run(state, Selection([ToyPhrases], parts=frozenset({0, 1}), force=True), 4)
+    pairs = sum(state.plan[part].stop - state.plan[part].start for part in (0, 1))
+    assert lines[1].split(maxsplit=1) == ["phrases", f"2 parts, {pairs} pairs to make, about {pairs / 4:.2f} h"]
+    assert lines[2] == f"about {pairs / 4:.1f} h with 4 workers"
+
+
+def test_it_knows_what_follows_from_what(good: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(good, tmp_path / "run")
+
+    def plan(**settings: Any) -> dict[str, str]:
+        config = side_config(run, good.parent / "pairs", **settings)
+        chosen = [stage for stage in SIDE_PROJECT if stage.enabled(config)]
+        lines = dry_run(side_state(config), Selection(chosen), 1)
+        return {line.split()[0]: " ".join(line.split()[1:]).partition(",")[0] for line in lines[1:-1]}
+
+    assert set(plan(**ON).values()) == {"done"} and "rescore" in plan(**ON)
+    assert "rescore" not in plan() and plan()["phrases"] == "2 parts" and plan()["train"] == "to be made"
+    changed = plan(**{**ON, "rescore": {"on": True, "factor": 3.0}})
+    assert (changed["count"], changed["rescore"], changed["shard"]) == ("done", "2 parts", "2 parts")
+    (run / "commits/curate/part-0000001.json").unlink()
+    assert plan(**ON)["phrases"] == "2 parts" and plan(**ON)["count"] == "to be made"  # one part, read by all

@@ -1,0 +1,73 @@
+"""The rows of pseudo with what pairs and phrases know of them, and their JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.records import PAIRS, PHRASES, PSEUDO
+from stages.shard.samples import json_line, read_samples, sample_json
+from tests.stages.conftest import Run
+
+CAPTION = "ein “Hund” & <b>une</b> crêpe\u2028"
+
+
+@pytest.fixture
+def filled(run: Run) -> Run:
+    """Three pairs; the second one has no boxes, the third one no image; pseudo has them in another order."""
+    image = {"uri": "images/part-0000000.tar", "offset": 512, "length": 99}
+    pairs: list[dict[str, Any]] = [
+        {"key": f"{number:012d}", "source_id": f"id {number}", "caption": CAPTION, "width": 40, "height": 30}
+        for number in range(3)
+    ]
+    for number, pair in enumerate(pairs):
+        pair |= {"orientation": 6, "license": None if number else "CC0", "image": None if number == 2 else image}
+    phrase = {"start": 5, "end": 9, "text": "Hund", "head": "hund", "norm": "hund"}
+    box = {"phrase": 0, "x1": 0.1, "y1": 2.0, "x2": 30.3, "y2": 29.999, "score": 0.7}
+    run.io().write("pairs", pa.Table.from_pylist(pairs, schema=PAIRS))
+    rows = [{"key": pair["key"], "caption": CAPTION, "phrases": [phrase], "dropped": []} for pair in pairs]
+    run.io().write("phrases", pa.Table.from_pylist(rows, schema=PHRASES))
+    pseudo = [
+        {"key": f"{number:012d}", "width": 40, "height": 30, "boxes": [] if number == 1 else [box], "dropped": []}
+        for number in (2, 0, 1)
+    ]
+    run.io().write("pseudo", pa.Table.from_pylist(pseudo, schema=PSEUDO))
+    return run
+
+
+def test_samples_come_in_the_order_of_pseudo_and_say_why_they_are_none(filled: Run) -> None:
+    samples = read_samples(filled.io())
+    assert [(sample.pair.key, sample.set_aside) for sample in samples] == [
+        ("000000000002", "no_image"),
+        ("000000000000", ""),
+        ("000000000001", "no_boxes"),
+    ]
+
+
+def test_the_json_has_the_values_of_the_tables(filled: Run) -> None:
+    sample = read_samples(filled.io())[1]
+    line = sample_json(sample, "glip-nano@sha256:00")
+    assert line.endswith(b"\n") and line.count(b"\n") == 1 and "“Hund”".encode() in line
+    float32 = [float(np.float32(value)) for value in (0.1, 2.0, 30.3, 29.999, 0.7)]
+    assert json.loads(line) == {
+        "key": "000000000000",
+        "caption": CAPTION,
+        "width": 40,
+        "height": 30,
+        "orientation": 6,
+        "phrases": [{"start": 5, "end": 9, "text": "Hund"}],
+        "boxes": [{"phrase": 0, "bbox": float32[:4], "score": float32[4]}],
+        "teacher": "glip-nano@sha256:00",
+        "source_id": "id 0",
+        "license": "CC0",
+    }
+
+
+def test_what_json_cannot_hold_is_an_error() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_line({"score": math.nan})
