@@ -76,12 +76,12 @@ class TableView(Generic[Row]):
     @classmethod
     def read(cls: type[Self], io: PartReader, *columns: str) -> Self:
         """These columns of the part; none named: all."""
-        return cls(io.read(cls.dataset, columns or None))
+        return cls(io.read(cls.dataset, list(columns) or None))
 
     @classmethod
     def read_part(cls: type[Self], io: RunReader, part: int, *columns: str) -> Self:
         """These columns of one part of a run; none named: all."""
-        return cls(io.read_part(cls.dataset, part, columns or None))
+        return cls(io.read_part(cls.dataset, part, list(columns) or None))
 
     @classmethod
     def of_columns(cls: type[Self], **columns: Any) -> Self:
