@@ -109,6 +109,8 @@ class TableView(Generic[Row]):
 
     def aligned(self: Self, key: pa.StringArray) -> Self:
         """The rows of these keys, in their order. Raises ValueError for a key that the table does not have."""
+        if self.key.equals(key):
+            return self
         found = pc.index_in(key, value_set=self.key)
         if found.null_count:
             missing = key.filter(pc.is_null(found))
