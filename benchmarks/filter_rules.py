@@ -4,7 +4,7 @@
 
 Runs the chain up to the labels on `--count` scenes of the split `web` (or takes the labels of `--run`, a run of
 configs/selftrain.yaml, as it is), filters them with some thresholds, with and without `filter.phrase_nms_iou`, and
-judges what is kept by the rule of `stages/evaluate/agreement.py`, by tier of the noun. The first row is the default.
+judges what is kept by the rule of `stages/agreement.py`, by tier of the noun. The first row is the default.
 `captions` says how many of the objects in the images the captions mention at all, and by the name of their category;
 `nouns`, noun by noun, how many of its objects the student of docs/selftraining.md is told of.
 """

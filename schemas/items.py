@@ -62,9 +62,12 @@ class Items:
 
     def keep(self: Self, mask: Flags) -> Self:
         """Only the items where `mask` (N,) is true; each row keeps what is left of its own."""
-        kept = {name: values.filter(pa.array(mask)) if isinstance(values, pa.Array) else values[mask]
-                for name, values in self._arrays().items()}  # fmt: skip
-        return replace(self, offsets=offsets_of(mask)[self.offsets], **kept)
+
+        def kept(values: Any) -> Any:
+            return values.filter(pa.array(mask)) if isinstance(values, pa.Array) else values[mask]
+
+        arrays = {name: kept(values) for name, values in self._arrays().items()}
+        return replace(self, offsets=offsets_of(mask)[self.offsets], **arrays)
 
     def to_arrow(self) -> pa.ListArray:
         """The list column, of the type that its records have on disk."""

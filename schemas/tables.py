@@ -76,12 +76,12 @@ class TableView(Generic[Row]):
     @classmethod
     def read(cls: type[Self], io: PartReader, *columns: str) -> Self:
         """These columns of the part; none named: all."""
-        return cls(io.read(cls.dataset, columns or None))
+        return cls(io.read(cls.dataset, list(columns) or None))
 
     @classmethod
     def read_part(cls: type[Self], io: RunReader, part: int, *columns: str) -> Self:
         """These columns of one part of a run; none named: all."""
-        return cls(io.read_part(cls.dataset, part, columns or None))
+        return cls(io.read_part(cls.dataset, part, list(columns) or None))
 
     @classmethod
     def of_columns(cls: type[Self], **columns: Any) -> Self:
@@ -109,6 +109,8 @@ class TableView(Generic[Row]):
 
     def aligned(self: Self, key: pa.StringArray) -> Self:
         """The rows of these keys, in their order. Raises ValueError for a key that the table does not have."""
+        if self.key.equals(key):
+            return self
         found = pc.index_in(key, value_set=self.key)
         if found.null_count:
             missing = key.filter(pc.is_null(found))

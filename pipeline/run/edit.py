@@ -14,6 +14,7 @@ from pipeline.storage.base import Storage
 from pipeline.storage.tables import read_parquet
 from schemas.reasons import REJECTED
 from schemas.records import part_name
+from schemas.tables import PairTable, RejectTable
 from stages.stage import MapStage, UserError
 
 
@@ -27,8 +28,9 @@ def parts_with_reason(state: RunState, reason: str) -> dict[str, set[int]]:
             continue
         for part, record in state.records(stage).parts():
             if record.counts.rejected:
-                table = read_parquet(state.storage, f"rejects/{stage.name}/{part_name(part)}", ["reason"])
-                if reason in table["reason"].to_pylist():
+                path = f"rejects/{stage.name}/{part_name(part)}"
+                rejects = RejectTable(read_parquet(state.storage, path, [RejectTable.reason]))
+                if reason in rejects.reason.to_pylist():
                     found[stage.name].add(part)
     return dict(found)
 
@@ -46,9 +48,10 @@ def note_removal(storage: Storage, parts: Sequence[int], ids: Collection[str]) -
     wanted = set(ids)
     where: dict[str, list[int]] = {source_id: [] for source_id in ids}
     for part in parts:
-        path = f"pairs/{part_name(part)}"
+        path = f"{PairTable.dataset}/{part_name(part)}"
         if storage.exists(path):
-            for source_id in wanted & set(read_parquet(storage, path, ["source_id"])["source_id"].to_pylist()):
+            pairs = PairTable(read_parquet(storage, path, [PairTable.source_id]))
+            for source_id in wanted & set(pairs.source_id.to_pylist()):
                 where[source_id].append(part)
     known = read_removed(storage)
     now = datetime.now(UTC).isoformat(timespec="seconds")

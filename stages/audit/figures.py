@@ -239,7 +239,7 @@ def duplicates(merged: Merged) -> dict[str, Any]:
 
 
 def agreement(merged: Merged, score_floor: float, min_score: float) -> dict[str, Any] | None:
-    """Precision and recall by threshold and calibration, where gold exists; the rule is in auditing/agreement.py."""
+    """Precision and recall by threshold and calibration, where gold exists; the rule is in stages/agreement.py."""
     gold = merged.counters.get("gold")
     if not gold or not gold["boxes"]:
         return None

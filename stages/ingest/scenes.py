@@ -35,7 +35,7 @@ class ScenesSource:
         split, seed = piece.extra["split"], piece.extra["seed"]
         for index in range(piece.start, piece.stop):
             scene = draw_scene(split, seed, index)
-            boxes = [GoldBox((box.x1, box.y1, box.x2, box.y2), box.span, box.category) for box in scene.boxes]
+            boxes = [GoldBox(box.corners, box.span, box.category) for box in scene.boxes]
             yield Row(
                 source_id=f"scenes/{split}/{seed}/{index}",
                 caption=scene.caption,

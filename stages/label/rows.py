@@ -59,13 +59,16 @@ def label_table(rows: Sequence[Row], found: Mapping[int, Grounding]) -> LabelTab
 
     `found`: the teacher's results by the index of their row.
     """
+    from model.outputs import Grounding
+
     numbers = sorted(found)
     results = [found[number] for number in numbers]
     offsets = offsets_of(np.asarray([len(result.scores) for result in results], np.int64))
     row = np.repeat(np.arange(len(results)), np.diff(offsets))  # (N,)
-    xyxy = np.concatenate([np.zeros((0, 4), np.float32), *(result.boxes.numpy() for result in results)])  # (N, 4)
-    score = np.concatenate([np.zeros(0, np.float32), *(result.scores.numpy() for result in results)])  # (N,)
-    phrase = np.concatenate([np.zeros(0, np.int32), *(result.phrase.numpy() for result in results)])  # (N,)
+    xyxy, score, phrase = (
+        np.concatenate([np.asarray(getattr(result, name)) for result in (Grounding.empty(), *results)])
+        for name in ("boxes", "scores", "phrase")
+    )  # (N, 4), (N,), (N,)
     order = np.lexsort((-score, phrase, row))
     dropped = [entry for result in results for entry in result.dropped]
     return LabelTable.of_columns(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,7 +261,7 @@ def test_detect_takes_any_number_of_categories(nano: Glip, images_made: Callable
 
 
 def test_non_finite_scores_never_leave(
-    nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch
+    nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One image's features turn NaN inside the network: it is reported, the others of its batch are unharmed."""
     forward = nano.backbone.forward
@@ -308,7 +309,7 @@ def test_what_is_infinite_before_a_clamp_is_reported_too(
     ids=lambda error: type(error).__name__,
 )
 def test_out_of_memory_halves_the_batch(
-    nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch, error: BaseException
+    nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     forward = nano.backbone.forward
 
@@ -327,11 +328,11 @@ def test_out_of_memory_halves_the_batch(
 
 
 def test_an_image_that_does_not_fit_alone_is_reported(
-    nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch
+    nano: Glip, images: list[np.ndarray], alone: list[Grounding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = nano.rpn.head.forward
 
-    def choosy(maps, states, attention_mask):
+    def choosy(maps: list[torch.Tensor], states: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         if states.shape[1] > 15:  # the long caption
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
         return forward(maps, states, attention_mask)
@@ -342,7 +343,7 @@ def test_an_image_that_does_not_fit_alone_is_reported(
     assert_same(found[0], alone[0])
 
 
-def test_other_errors_are_not_hidden(nano: Glip, images: list[np.ndarray], monkeypatch) -> None:
+def test_other_errors_are_not_hidden(nano: Glip, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(pixels: torch.Tensor) -> list[torch.Tensor]:
         raise RuntimeError("a programming error")
 

@@ -80,7 +80,7 @@ def test_only_what_is_named_is_read() -> None:
     reader = Reader()
     labels = LabelTable.read(reader, LabelTable.key, LabelTable.boxes)
     pseudo = PseudoTable.read_part(reader, 3)
-    assert reader.asked == [("labels", -1, ("key", "boxes")), ("pseudo", 3, None)]
+    assert reader.asked == [("labels", -1, ["key", "boxes"]), ("pseudo", 3, None)]
     assert labels.key.to_pylist() == [row.key for row in LABELS]
     assert labels.boxes is labels.boxes  # converted once
     assert isinstance(pseudo.boxes, Boxes)

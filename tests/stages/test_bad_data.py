@@ -12,6 +12,7 @@ import pickle
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from stages.images import decode_rgb
 from stages.shard.stage import ShardStage
 from stages.stage import RowError
 from tests.stages import image_files
+from tests.stages.conftest import Run
 from tests.stages.image_files import image_file
 from tests.stages.shard.test_stage import samples, write_labels
 from tests.stages.tars import member, sample, tar, with_size, write
@@ -33,7 +35,7 @@ TRACE = Path(tempfile.gettempdir(), f"phrasebox-was-here-{os.getpid()}")
 class Bomb:
     """Unpickling it would make a file."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return open, (str(TRACE), "w")
 
 
@@ -102,7 +104,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_images(run, tmp_path, name):
+def test_images(run: Run, tmp_path: Path, name: str) -> None:
     data, expected = IMAGES[name]
     members = [*sample("0"), *sample("odd", image=data), *sample("1")]
     pairs = run.ingest(source=write(tmp_path / "a.tar", tar(*members)))
@@ -115,7 +117,7 @@ def test_images(run, tmp_path, name):
             decode_rgb(data, 10**8)
 
 
-def check(run, pairs, expected):
+def check(run: Run, pairs: list[dict[str, Any]], expected: str) -> None:
     """Beside the outcome: the good pairs before and after are what they are without the odd one."""
     assert [pair["source_id"] for pair in pairs] == (["0", "1"] if expected else ["0", "odd", "1"])
     assert run.rejects() == ({"odd": expected} if expected else {})
@@ -154,7 +156,7 @@ CAPTIONS = {
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
-def test_captions(run, tmp_path, name):
+def test_captions(run: Run, tmp_path: Path, name: str) -> None:
     caption, expected = CAPTIONS[name]
     rows = [{"id": "0", "caption": "before"}, {"id": "odd", "caption": caption}, {"id": "1", "caption": "after"}]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
@@ -200,7 +202,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_json_lines(run, tmp_path, name):
+def test_json_lines(run: Run, tmp_path: Path, name: str) -> None:
     line, expected = LINES[name]
     (tmp_path / "pictures/sub").mkdir(parents=True)
     data = b'{"id": "0", "caption": "a", "image": null, "url": null}\n' + line + b'\n{"id": "1", "caption": "b"}\n'
@@ -251,7 +253,7 @@ TARS = {
 
 
 @pytest.mark.parametrize("name", TARS)
-def test_tars(run, tmp_path, name):
+def test_tars(run: Run, tmp_path: Path, name: str) -> None:
     members, expected = TARS[name]
     data = tar(*sample("0"), *members, *sample("1"))
     check(run, run.ingest(source=write(tmp_path / "a.tar", data)), expected)
@@ -272,7 +274,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_stay_names(run, tmp_path, name):
+def test_names_stay_names(run: Run, tmp_path: Path, name: str) -> None:
     members = [
         member(f"{name}.jpg", image_file(), tarfile.GNU_FORMAT),
         member(f"{name}.txt", b"a dog", tarfile.GNU_FORMAT),
@@ -306,7 +308,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_whole_tars(run, tmp_path, name):
+def test_whole_tars(run: Run, tmp_path: Path, name: str) -> None:
     data, good, rejected = FILES[name]
     write(tmp_path / "in/a.tar", data)
     write(tmp_path / "in/b.tar", tar(*sample("neighbour")))
@@ -333,7 +335,7 @@ PARQUETS = {
 
 
 @pytest.mark.parametrize("name", PARQUETS)
-def test_parquets(run, tmp_path, name):
+def test_parquets(run: Run, tmp_path: Path, name: str) -> None:
     table, rejected = PARQUETS[name]
     (tmp_path / "in").mkdir()
     pq.write_table(table, tmp_path / "in/a.parquet")
@@ -344,5 +346,5 @@ def test_parquets(run, tmp_path, name):
     assert len(pairs) - 1 + len(rejected) == max(table.num_rows, len(rejected))
 
 
-def test_nothing_was_ever_unpickled():
+def test_nothing_was_ever_unpickled() -> None:
     assert not TRACE.exists()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
@@ -39,7 +40,7 @@ COCO = json.dumps({"images": [{"id": 1}], "annotations": [{"caption": "ü"}, {"a
 
 
 @st.composite
-def damaged(draw, whole: bytes) -> bytes:
+def damaged(draw: Callable[[st.SearchStrategy[Any]], Any], whole: bytes) -> bytes:
     """A few stretches overwritten, removed, doubled or swapped for noise."""
     data = bytearray(whole)
     for _ in range(draw(st.integers(1, 4))):
@@ -54,7 +55,7 @@ def damaged(draw, whole: bytes) -> bytes:
 
 @bounded
 @given(damaged(WHOLE) | st.binary(max_size=2000))
-def test_tars(data):
+def test_tars(data: bytes) -> None:
     end = len(data)
     entries = list(scan(io.BytesIO(data)))
     places = [entry.offset for entry in entries]
@@ -77,7 +78,7 @@ def test_tars(data):
 
 @bounded
 @given(st.sampled_from(IMAGES).flatmap(damaged) | st.binary(max_size=300))
-def test_images(data):
+def test_images(data: bytes) -> None:
     try:
         info = inspect(data, 1 << 20)
     except RowError as error:
@@ -93,7 +94,7 @@ def test_images(data):
 
 @bounded
 @given(st.text() | st.binary() | st.none() | st.floats() | st.integers() | st.lists(st.text()))
-def test_captions(value):
+def test_captions(value: object) -> None:
     try:
         caption = check_caption(value, 50)
     except RowError as error:
@@ -104,7 +105,7 @@ def test_captions(value):
     assert pa.array([text], pa.string()).to_pylist() == [text]
 
 
-def in_pieces(data: bytes, lengths: Iterator[int], read) -> list:
+def in_pieces(data: bytes, lengths: Iterator[int], read: Callable[[BinaryIO], Iterable[Any]]) -> list[Any]:
     """The records once more, each read from its own offset."""
     found, offset = [], 0
     for length in lengths:
@@ -115,13 +116,13 @@ def in_pieces(data: bytes, lengths: Iterator[int], read) -> list:
     return found
 
 
-def plain(records) -> list:
+def plain(records: Iterable[Any]) -> list[Any]:
     return [record.reason if isinstance(record, RowError) else repr(record) for record in records]
 
 
 @bounded
 @given(damaged(TABLE) | st.binary(max_size=200) | st.text('",\n\r ab').map(str.encode))
-def test_tables(data):
+def test_tables(data: bytes) -> None:
     try:
         dialect, _, start = delimited.detect(io.BytesIO(data), "a.csv", IngestConfig())
     except UserError:
@@ -135,7 +136,7 @@ def test_tables(data):
 
 @bounded
 @given(damaged(LINES) | st.binary(max_size=200))
-def test_json_lines(data):
+def test_json_lines(data: bytes) -> None:
     records = list(json_lines.read(io.BytesIO(data)))
     lengths = list(json_lines.lengths(io.BytesIO(data)))
     assert len(lengths) == len(records)
@@ -144,7 +145,7 @@ def test_json_lines(data):
 
 @bounded
 @given(damaged(COCO) | st.binary(max_size=200))
-def test_json_streams(data):
+def test_json_streams(data: bytes) -> None:
     try:
         found = [(element.array, element.value) for element in stream(io.BytesIO(data))]
     except ValueError:

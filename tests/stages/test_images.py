@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from tests.stages.image_files import HEIGHT, WIDTH, image_file, pixels
 LIMIT = 1_000_000
 
 
-def reason(data, call=decode_rgb):
+def reason(data: bytes, call: Callable[[bytes, int], Any] = decode_rgb) -> str:
     with pytest.raises(RowError) as caught:
         call(data, LIMIT)
     return caught.value.reason
@@ -26,7 +29,7 @@ def reason(data, call=decode_rgb):
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(9))
-def test_upright_as_pillow_turns_them(format, orientation):
+def test_upright_as_pillow_turns_them(format: str, orientation: int) -> None:
     data = image_file(format, orientation=orientation)
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
@@ -55,7 +58,7 @@ def test_upright_as_pillow_turns_them(format, orientation):
         image_file("WEBP") + b"more",
     ],
 )
-def test_what_decodes_to_rgb_comes_through(data):
+def test_what_decodes_to_rgb_comes_through(data: bytes) -> None:
     found = decode_rgb(data, LIMIT)
     assert found.shape == (HEIGHT, WIDTH, 3)
     info = inspect(data, LIMIT)
@@ -65,19 +68,19 @@ def test_what_decodes_to_rgb_comes_through(data):
     assert np.abs(found.astype(int) - expected).max() <= 1
 
 
-def test_cmyk_keeps_its_colours():
+def test_cmyk_keeps_its_colours() -> None:
     assert (
         np.abs(decode_rgb(image_file("JPEG", "CMYK", quality=95), LIMIT)[2, 2].astype(int) - pixels()[2, 2]).max() < 12
     )
 
 
-def test_sixteen_bits_keep_their_high_byte():
+def test_sixteen_bits_keep_their_high_byte() -> None:
     assert decode_rgb(image_files.grey16(0x80FF), LIMIT).tolist() == [[[0x80] * 3] * 4] * 4
     row = b"\0" + struct.pack(">HHH", 0x1234, 0xFFFF, 0x0001) * 2
     assert decode_rgb(image_files.png(2, 2, 16, 2, row * 2), LIMIT)[0, 0].tolist() == [0x12, 0xFF, 0x00]
 
 
-def test_transparency_is_laid_over_white():
+def test_transparency_is_laid_over_white() -> None:
     image = Image.fromarray(pixels()).convert("RGBA")
     image.putalpha(0)
     assert (decode_rgb(image_files.save(image, "PNG"), LIMIT) == 255).all()
@@ -117,11 +120,11 @@ def test_transparency_is_laid_over_white():
         (image_file("WEBP")[:16], "truncated_image"),
     ],
 )
-def test_reasons_are_the_same_with_and_without_decoding(data, expected):
+def test_reasons_are_the_same_with_and_without_decoding(data: bytes, expected: str) -> None:
     assert (reason(data, inspect), reason(data, decode_rgb)) == (expected, expected)
 
 
-def test_a_bomb_is_refused_from_its_header():
+def test_a_bomb_is_refused_from_its_header() -> None:
     data = image_files.bomb()
     assert len(data) < 100_000
     assert reason(data) == "image_too_large"
@@ -130,7 +133,7 @@ def test_a_bomb_is_refused_from_its_header():
         decode_rgb(image_file(), WIDTH * HEIGHT - 1)
 
 
-def test_damage_that_only_decoding_finds():
+def test_damage_that_only_decoding_finds() -> None:
     whole = bytearray(image_file("PNG"))
     start = whole.index(b"IDAT") + 4
     whole[start + 3 : start + 20] = bytes(17)
@@ -138,12 +141,12 @@ def test_damage_that_only_decoding_finds():
     assert reason(bytes(whole)) == "truncated_image"
 
 
-def test_the_end_marker_of_a_scan_is_found_before_trailing_data_that_looks_like_images():
+def test_the_end_marker_of_a_scan_is_found_before_trailing_data_that_looks_like_images() -> None:
     data = image_file() + image_file()
     assert decode_rgb(data, LIMIT).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_real_photos_agree_with_pillow(shared):
+def test_real_photos_agree_with_pillow(shared: Path) -> None:
     paths = sorted((shared / "coco-mini/images").glob("*.jpg"))[:12]
     assert len(paths) == 12
     for path in paths:

@@ -1,4 +1,4 @@
-"""Each rule of the filter, alone and together with the others."""
+"""The filter's rules, by cases and against the rules applied one box at a time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from schemas.tables import LabelTable
 from stages.filter.rules import RULES, filter_labels
 
 Labelled = tuple[int, float, float, float, float, float]  # phrase, x1, y1, x2, y2, score
-
-
 Image = tuple[int, int, Sequence[Labelled]]  # width, height, boxes
 
 

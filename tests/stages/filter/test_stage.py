@@ -1,24 +1,43 @@
-"""The filter's stage: rows of labels, joined with the captions of their pairs."""
+"""The stage around the rules: rows that line up by key, counts, what is written."""
 
 from __future__ import annotations
 
-import pyarrow as pa
+import pytest
 
-from schemas.records import PAIRS
+from schemas.rows import Box, DroppedBox, LabelRow, Pair, PseudoRow
+from schemas.tables import LabelTable, PairTable, PseudoTable
 from stages.filter.stage import FilterStage
 from tests.stages.conftest import Run
-from tests.stages.filter.test_rules import dropped, labels_table
+
+KEYS = [f"{row:012d}" for row in range(3)]
+BOX = Box(0, 0.0, 0.0, 50.0, 50.0, 0.875)
+
+
+def pairs(*captions: str) -> PairTable:
+    return PairTable.of_records(
+        [Pair(key, "", text, None, None, None, None, None, None, None) for key, text in zip(KEYS, captions)]
+    )
+
+
+def labels(*keys: str) -> LabelTable:
+    return LabelTable.of_records([LabelRow(key, 100, 100, (BOX,), ()) for key in keys])
 
 
 def test_a_part_is_joined_by_key_and_counted(run: Run) -> None:
     io = run.io()
-    labels = labels_table([(100, 100, [(0, 0, 0, 50, 50, 0.9)])] * 3).slice(1)  # label rejected the first pair
-    captions = ["", "a dog", ""]
-    pairs = [{"key": f"{row:012d}", "caption": caption} for row, caption in enumerate(captions)]
-    io.write("pairs", pa.Table.from_pylist(pairs, schema=PAIRS))
-    io.write("labels", labels)
+    io.write("pairs", pairs("", "a dog", "").table)
+    io.write("labels", labels(*KEYS[1:]).table)  # label rejected the first pair
     counts = FilterStage(run.config()).run_part(io).counts
     assert (counts.in_, counts.out, counts.rejected) == (2, 2, 0)
-    assert [len(row["boxes"]) for row in run.rows("pseudo")] == [1, 0]
-    assert dropped(run.rows("pseudo")[1]) == {0: "caption_length"}
+    assert PseudoTable.read(io).records() == [
+        PseudoRow(KEYS[1], 100, 100, (BOX,), ()),
+        PseudoRow(KEYS[2], 100, 100, (), (DroppedBox(0, "caption_length"),)),
+    ]
     assert run.rows("rejects/filter") == []
+
+
+def test_labels_without_their_pair_fail_the_part(run: Run) -> None:
+    run.io().write("pairs", pairs("a dog").table)
+    run.io().write("labels", labels(*KEYS).table)
+    with pytest.raises(ValueError, match=r"pairs lacks 2 keys that it should have, e\.g\. 000000000001"):
+        FilterStage(run.config()).run_part(run.io())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.stage import UserError
+from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
 
@@ -49,14 +52,14 @@ INSTANCES = {
 }
 
 
-def coco(tmp_path, data=CAPTIONS, **options):
+def coco(tmp_path: Path, data: Any = CAPTIONS, **options: Any) -> str:
     write(tmp_path / "coco/images/7.jpg", image_file())
     return write(tmp_path / "coco/captions.json", json.dumps(data, **options).encode())
 
 
 @pytest.mark.parametrize("part_size", [1, 3, 100])
 @pytest.mark.parametrize("options", [{}, {"ensure_ascii": False, "indent": 1}])
-def test_coco_captions_row_by_row(run, tmp_path, part_size, options):
+def test_coco_captions_row_by_row(run: Run, tmp_path: Path, part_size: int, options: dict[str, Any]) -> None:
     first, last = run.ingest(part_size, source=coco(tmp_path, **options))
     assert (first["caption"], first["source_id"]) == (CAPTIONS["annotations"][0]["caption"], "7.jpg#1")
     assert (first["url"], first["license"]) == ("http://x/7", "http://cc/by")
@@ -71,7 +74,7 @@ def test_coco_captions_row_by_row(run, tmp_path, part_size, options):
     ]
 
 
-def test_an_image_of_several_captions_is_read_once(run, tmp_path):
+def test_an_image_of_several_captions_is_read_once(run: Run, tmp_path: Path) -> None:
     from stages.ingest.stage import IngestStage
 
     stage = IngestStage(run.config(ingest={"source": coco(tmp_path)}))
@@ -81,7 +84,7 @@ def test_an_image_of_several_captions_is_read_once(run, tmp_path):
     assert sorted(ref.uri.rpartition("/")[2] for ref in io.reads) == ["7.jpg", "gone.jpg"]
 
 
-def test_coco_instances_become_gold_in_the_images_frame(run, tmp_path):
+def test_coco_instances_become_gold_in_the_images_frame(run: Run, tmp_path: Path) -> None:
     instances = write(tmp_path / "coco/instances.json", json.dumps(INSTANCES).encode())
     run.ingest(source=coco(tmp_path), instances=instances)
     gold = run.rows("gold")
@@ -94,7 +97,7 @@ def test_coco_instances_become_gold_in_the_images_frame(run, tmp_path):
         ]
 
 
-def test_coco_without_an_image_folder_is_captions_alone(run, tmp_path):
+def test_coco_without_an_image_folder_is_captions_alone(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "captions.json", json.dumps(CAPTIONS).encode())
     assert {pair["image"] for pair in run.ingest(source=path)} == {None}
     assert "refused" in [pair["caption"] for pair in run.rows("pairs")]
@@ -112,12 +115,12 @@ def test_coco_without_an_image_folder_is_captions_alone(run, tmp_path):
         (b"", "byte 0"),
     ],
 )
-def test_a_json_that_is_no_coco_is_the_users_mistake(run, tmp_path, content, message):
+def test_a_json_that_is_no_coco_is_the_users_mistake(run: Run, tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         run.ingest(source=write(tmp_path / "captions.json", content))
 
 
-def test_real_coco(run, shared):
+def test_real_coco(run: Run, shared: Path) -> None:
     source = shared / "coco-mini"
     pairs = run.ingest(150, source=str(source), instances=str(source / "instances.json"))
     captions = json.loads((source / "captions.json").read_text())
@@ -137,7 +140,7 @@ def test_real_coco(run, shared):
 
 
 @pytest.mark.parametrize("part_size", [1, 100])
-def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
+def test_a_folder_of_images_with_txt_files(run: Run, tmp_path: Path, part_size: int) -> None:
     folder = tmp_path / "in"
     for name in ("b.jpg", "a.PNG", "sub/c.webp", "no_caption.jpg", "d.jpg", "d.png", ".hidden.jpg"):
         write(
@@ -164,19 +167,19 @@ def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
     }
 
 
-def test_a_count_cuts_a_folder(run, tmp_path):
+def test_a_count_cuts_a_folder(run: Run, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         write(tmp_path / "in" / name, image_file())
         write(tmp_path / "in" / f"{name[0]}.txt", b"x")
     assert [pair["source_id"] for pair in run.ingest(10, source=str(tmp_path / "in"), count=2)] == ["a.jpg", "b.jpg"]
 
 
-def odvg(tmp_path, *records):
+def odvg(tmp_path: Path, *records: dict[str, Any]) -> str:
     write(tmp_path / "odvg/images/0.jpg", image_file())
     return write(tmp_path / "odvg/odvg.jsonl", "\n".join(map(json.dumps, records)).encode())
 
 
-def test_odvg_regions_become_gold(run, tmp_path):
+def test_odvg_regions_become_gold(run: Run, tmp_path: Path) -> None:
     regions = [
         {"bbox": [0, 0, 12, 8], "phrase": "a dog", "tokens_positive": [[0, 5]], "score": 0.9},
         {"bbox": [[1, 1, 2, 2], [3, 3, 5, 5]], "phrase": "a cat", "tokens_positive": [[10, 15]]},
@@ -205,7 +208,7 @@ def test_odvg_regions_become_gold(run, tmp_path):
     assert run.rejects() == {"1": "missing_caption", "/etc/passwd": "image_read_refused", "2": "bad_record"}
 
 
-def test_gold_turns_with_the_image(run, tmp_path):
+def test_gold_turns_with_the_image(run: Run, tmp_path: Path) -> None:
     """Boxes that are given in the stored frame of a turned image; the upright one has the sides exchanged."""
     write(tmp_path / "odvg/images/turned.jpg", image_file(orientation=6))
     region = {"bbox": [0, 0, 10, 4], "phrase": "x", "tokens_positive": [[0, 1]]}

@@ -12,7 +12,7 @@ from tests.stages.image_files import save
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_boxes_move_as_the_pixels_do(orientation):
+def test_boxes_move_as_the_pixels_do(orientation: int) -> None:
     from PIL import Image
 
     stored = np.zeros((30, 50, 3), np.uint8)
@@ -27,7 +27,7 @@ def test_boxes_move_as_the_pixels_do(orientation):
     assert box == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
-def test_boxes_are_scaled_clipped_and_dropped_when_nothing_is_left():
+def test_boxes_are_scaled_clipped_and_dropped_when_nothing_is_left() -> None:
     info = ImageInfo("jpg", 100, 40, 1, "")
     boxes = [
         GoldBox((-10, 5, 30, 90), 0, "a"),

@@ -6,10 +6,11 @@ import tarfile
 import pytest
 
 from stages.ingest.stage import IngestStage
-from stages.stage import UserError
+from stages.stage import Slice, UserError
+from tests.stages.conftest import Run
 
 
-def test_scenes_become_pairs_gold_and_addressed_images(run):
+def test_scenes_become_pairs_gold_and_addressed_images(run: Run) -> None:
     pairs = run.ingest(source="scenes", split="eval", count=5, seed=3, part_size=2)
     assert [pair["key"] for pair in pairs] == [
         "000000000000",
@@ -30,7 +31,7 @@ def test_scenes_become_pairs_gold_and_addressed_images(run):
         assert {(member.mtime, member.uid, member.gid, member.mode) for member in tar} == {(0, 0, 0, 0o644)}
 
 
-def test_scene_pairs_are_those_of_the_drawing(run):
+def test_scene_pairs_are_those_of_the_drawing(run: Run) -> None:
     from stages.synthetic import draw_scene
 
     pairs = run.ingest(source="scenes", split="web", count=3, seed=1)
@@ -46,13 +47,13 @@ def test_scene_pairs_are_those_of_the_drawing(run):
         ]
 
 
-def test_scenes_need_a_count(run):
+def test_scenes_need_a_count(run: Run) -> None:
     with pytest.raises(UserError, match=r"ingest\.count"):
         IngestStage(run.config(ingest={"source": "scenes"})).plan(run.io(), 10)
 
 
-def test_a_larger_count_keeps_the_parts_that_were_there(run):
-    def plan(count):
+def test_a_larger_count_keeps_the_parts_that_were_there(run: Run) -> None:
+    def plan(count: int) -> list[Slice]:
         return IngestStage(run.config(ingest={"source": "scenes", "count": count})).plan(run.io(), 10)
 
     assert plan(35)[:2] == plan(20)

@@ -4,25 +4,28 @@ import base64
 import csv
 import gzip
 import json
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.stage import UserError
+from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
 
 URL = "http://example.org/%d.jpg"
 
 
-def captions(pairs):
+def captions(pairs: list[dict[str, Any]]) -> list[str]:
     return [pair["caption"] for pair in pairs]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
 @pytest.mark.parametrize("caption_first", [True, False])
-def test_captions_are_told_from_addresses(run, tmp_path, name, caption_first):
+def test_captions_are_told_from_addresses(run: Run, tmp_path: Path, name: str, caption_first: bool) -> None:
     delimiter = "\t" if name.endswith("tsv") else ","
     rows = [("a dog", URL % 1), ("", URL % 2), ("http is a protocol", URL % 3)]
     text = "".join(delimiter.join(row if caption_first else row[::-1]) + "\n" for row in rows)
@@ -32,7 +35,7 @@ def test_captions_are_told_from_addresses(run, tmp_path, name, caption_first):
     assert all(pair["image"] is None and pair["width"] is None and pair["sha256"] is None for pair in pairs)
 
 
-def test_conceptual_captions(run, shared):
+def test_conceptual_captions(run: Run, shared: Path) -> None:
     path = shared / "captions/conceptual_captions_val.tsv"
     pairs = run.ingest(part_size=3000, source=str(path))
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
@@ -40,7 +43,7 @@ def test_conceptual_captions(run, shared):
     assert run.rows("rejects/ingest") == []
 
 
-def test_an_unclear_table_asks_for_the_column(run, tmp_path):
+def test_an_unclear_table_asks_for_the_column(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", b"1.jpg#0\ta dog\n1.jpg#1\ta cat\n")
     with pytest.raises(UserError, match=r"set ingest\.caption to one of 0 \('1.jpg#0'\), 1 \('a dog'\)"):
         run.ingest(source=path)
@@ -61,20 +64,20 @@ def test_an_unclear_table_asks_for_the_column(run, tmp_path):
         ("name,url", "no column is the caption"),
     ],
 )
-def test_a_header_that_does_not_tell_asks_by_name(run, tmp_path, header, message):
+def test_a_header_that_does_not_tell_asks_by_name(run: Run, tmp_path: Path, header: str, message: str) -> None:
     path = write(tmp_path / "a.csv", f"{header}\na,b\n".encode())
     with pytest.raises(UserError, match=f"{message}.*ingest.caption"):
         run.ingest(source=path)
     assert captions(run.ingest(source=path, caption=header.split(",")[1])) == ["b"]
 
 
-def test_a_missing_column_is_named_with_those_that_are_there(run, tmp_path):
+def test_a_missing_column_is_named_with_those_that_are_there(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b"caption,url\na,http://x\n")
     with pytest.raises(UserError, match=r"ingest\.image: a\.csv has no column 'photo'; it has 'caption', 'url'"):
         run.ingest(source=path, image="photo")
 
 
-def test_csv_quotes_lines_and_broken_records(run, tmp_path):
+def test_csv_quotes_lines_and_broken_records(run: Run, tmp_path: Path) -> None:
     rows = [["plain", "1"], ['say "hi", they said', "2"], ["two\nlines\r\n here", "3"], ["", "4"], ["5'' nail", "5"]]
     path = tmp_path / "a.csv"
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
@@ -92,7 +95,7 @@ def test_csv_quotes_lines_and_broken_records(run, tmp_path):
 
 @pytest.mark.parametrize("part_size", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.csv.gz", "a.parquet"])
-def test_any_part_size_gives_the_same_rows(run, tmp_path, name, part_size):
+def test_any_part_size_gives_the_same_rows(run: Run, tmp_path: Path, name: str, part_size: int) -> None:
     texts = [f"caption {i} " + "ü" * i for i in range(20)]
     if name.endswith("parquet"):
         pq.write_table(pa.table({"caption": texts}), tmp_path / name, row_group_size=6)
@@ -109,7 +112,7 @@ def test_any_part_size_gives_the_same_rows(run, tmp_path, name, part_size):
     assert [text.rstrip("\n") for text in captions(pairs)] == texts
 
 
-def test_images_by_path_by_bytes_and_by_base64(run, tmp_path):
+def test_images_by_path_by_bytes_and_by_base64(run: Run, tmp_path: Path) -> None:
     data = image_file()
     write(tmp_path / "pictures/sub/0.jpg", data)
     values = [
@@ -138,7 +141,7 @@ def test_images_by_path_by_bytes_and_by_base64(run, tmp_path):
     assert pairs[7]["url"] == "http://example.org/0.jpg"
 
 
-def test_parquet_with_inline_images(run, tmp_path):
+def test_parquet_with_inline_images(run: Run, tmp_path: Path) -> None:
     rows = [{"caption": f"c{i}", "image": {"bytes": image_file("PNG"), "path": f"{i}.png"}, "id": i} for i in range(3)]
     pq.write_table(pa.Table.from_pylist([*rows, {"caption": "c3", "image": None, "id": 9}]), tmp_path / "a.parquet")
     pairs = run.ingest(2, source=str(tmp_path / "a.parquet"))
@@ -160,7 +163,7 @@ def test_parquet_with_inline_images(run, tmp_path):
         "~/a.jpg",
     ],
 )
-def test_images_elsewhere_are_refused(run, tmp_path, name):
+def test_images_elsewhere_are_refused(run: Run, tmp_path: Path, name: str) -> None:
     write(tmp_path / "pictures/0.jpg", image_file())
     rows = [{"id": "bad", "caption": "x", "image": name}, {"id": "good", "caption": "x", "image": "0.jpg"}]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
@@ -168,7 +171,7 @@ def test_images_elsewhere_are_refused(run, tmp_path, name):
     assert run.rejects() == {"bad": "image_read_refused"}
 
 
-def test_one_broken_file_of_many_is_one_reject(run, tmp_path):
+def test_one_broken_file_of_many_is_one_reject(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "in/a.csv", b"caption\na\n")
     write(tmp_path / "in/b.parquet", b"PAR1 nothing")
     write(tmp_path / "in/c.csv", "caption\nü\n".encode("utf-16"))
@@ -177,7 +180,7 @@ def test_one_broken_file_of_many_is_one_reject(run, tmp_path):
     assert run.rejects() == dict.fromkeys(("b.parquet", "c.csv", "d.csv.gz"), "damaged_source")
 
 
-def test_a_damaged_row_group_costs_its_rows(run, tmp_path):
+def test_a_damaged_row_group_costs_its_rows(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(
         pa.table({"caption": [f"caption {i} " * 9 for i in range(30)]}), path, row_group_size=10, compression="snappy"
@@ -191,7 +194,7 @@ def test_a_damaged_row_group_costs_its_rows(run, tmp_path):
     assert set(run.rejects().values()) == {"damaged_source"} and len(run.rejects()) == 10
 
 
-def test_grit_rows_are_labelled_pairs(run, tmp_path):
+def test_grit_rows_are_labelled_pairs(run: Run, tmp_path: Path) -> None:
     chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
     row = {"key": "1", "caption": "a dog and a cat", "width": 400, "height": 200, "url": URL % 1}
     row |= {"noun_chunks": chunks, "ref_exps": [chunks[0], [0.0, 15.0, 0.25, 0.5, 0.75, 1.0, 0.8]]}
@@ -208,7 +211,7 @@ def test_grit_rows_are_labelled_pairs(run, tmp_path):
     assert run.rejects() == {"2": "missing_image"}
 
 
-def check_grit_gold(run, sx, sy):
+def check_grit_gold(run: Run, sx: float, sy: float) -> None:
     (gold,) = run.rows("gold")
     assert [(span["start"], span["end"]) for span in gold["spans"]] == [(0, 5), (10, 15), (0, 15)]
     assert [tuple(box.values()) for box in gold["boxes"]] == [

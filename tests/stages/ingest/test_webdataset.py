@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.ingest.stage import IngestStage
-from stages.stage import UserError
+from stages.stage import Slice, UserError
+from tests.stages.conftest import Run
 from tests.stages.image_files import image_file
 from tests.stages.tars import extracted, member, plain_tar, sample, tar, write
 
 
-def sidecar(path, rows):
+def sidecar(path: Path, rows: list[tuple[str, str, str | None]]) -> None:
     """rows: (key, status, caption)."""
     columns = [
         {"url": f"http://x/{key}", "caption": caption, "key": key, "status": status, "error_message": None}
@@ -23,7 +24,7 @@ def sidecar(path, rows):
     pq.write_table(pa.Table.from_pylist(columns, schema=schema), path)
 
 
-def test_a_plain_tar_is_addressed_where_it_lies(run, tmp_path):
+def test_a_plain_tar_is_addressed_where_it_lies(run: Run, tmp_path: Path) -> None:
     members = sample("0", "a dog", url="http://x/0", license="CC0") + sample("dir/1.png"[:5], "a cat")
     path = plain_tar(tmp_path / "in/a.tar", members)
     first, second = run.ingest(source=path)
@@ -35,14 +36,14 @@ def test_a_plain_tar_is_addressed_where_it_lies(run, tmp_path):
 
 
 @pytest.mark.parametrize("part_size", [1, 2, 3, 100])
-def test_parts_add_up_to_the_source(run, tmp_path, part_size):
+def test_parts_add_up_to_the_source(run: Run, tmp_path: Path, part_size: int) -> None:
     for name, keys in (("a", "123"), ("b", "45")):
         plain_tar(tmp_path / f"in/{name}.tar", [entry for key in keys for entry in sample(key, f"caption {key}")])
     pairs = run.ingest(part_size, source=str(tmp_path / "in"))
     assert [pair["source_id"] for pair in pairs] == list("12345")
 
 
-def test_the_caption_comes_from_txt_then_json_then_sidecar(run, tmp_path):
+def test_the_caption_comes_from_txt_then_json_then_sidecar(run: Run, tmp_path: Path) -> None:
     image = ("%s.jpg", image_file())
     members = [
         ("0.jpg", image_file()),
@@ -66,7 +67,7 @@ def test_the_caption_comes_from_txt_then_json_then_sidecar(run, tmp_path):
     assert run.rejects() == {"2": "bad_record", "3": "missing_caption"}
 
 
-def test_a_sidecar_lists_the_rows(run, tmp_path):
+def test_a_sidecar_lists_the_rows(run: Run, tmp_path: Path) -> None:
     plain_tar(tmp_path / "in/a.tar", [*sample("0", "a dog"), *sample("2"), *sample("unlisted")])
     rows = [("0", "success", "a dog"), ("1", "failed_to_download", "b"), ("2", "success", "c"), ("2", "success", "c")]
     sidecar(tmp_path / "in/a.parquet", [*rows, ("3", "success", "gone"), ("4", None, "also gone")])
@@ -83,7 +84,7 @@ def test_a_sidecar_lists_the_rows(run, tmp_path):
     assert [run.results[part].counts.in_ for part in (0, 1)] == [4, 3]
 
 
-def test_a_truncated_tar_with_a_sidecar_names_what_it_lost(run, tmp_path):
+def test_a_truncated_tar_with_a_sidecar_names_what_it_lost(run: Run, tmp_path: Path) -> None:
     data = tar(*sample("0"), *sample("1"), *sample("2"))
     write(tmp_path / "a.tar", data[: len(tar(*sample("0")))])  # within the second sample's image
     sidecar(tmp_path / "a.parquet", [(key, "success", "x") for key in "012"])
@@ -92,7 +93,9 @@ def test_a_truncated_tar_with_a_sidecar_names_what_it_lost(run, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"PAR1 no footer", b"", None])
-def test_a_broken_sidecar_is_a_reject_and_the_tar_speaks_for_itself(run, tmp_path, content):
+def test_a_broken_sidecar_is_a_reject_and_the_tar_speaks_for_itself(
+    run: Run, tmp_path: Path, content: bytes | None
+) -> None:
     plain_tar(tmp_path / "a.tar", sample("0"))
     if content is None:
         pq.write_table(pa.table({"something": ["else"]}), tmp_path / "a.parquet")
@@ -102,7 +105,7 @@ def test_a_broken_sidecar_is_a_reject_and_the_tar_speaks_for_itself(run, tmp_pat
     assert run.rejects() == {"a.parquet": "damaged_source"}
 
 
-def test_compressed_tars_move_their_images_into_the_run(run, tmp_path):
+def test_compressed_tars_move_their_images_into_the_run(run: Run, tmp_path: Path) -> None:
     members = sample("0") + sample("1", image=image_file("PNG"))
     pairs = run.ingest(source=plain_tar(tmp_path / "a.tar.gz", members, "w:gz"))
     assert [pair["image"]["uri"] for pair in pairs] == ["images/part-0000000.tar"] * 2
@@ -113,7 +116,7 @@ def test_compressed_tars_move_their_images_into_the_run(run, tmp_path):
     ]
 
 
-def test_grounded_records_in_a_tar_become_gold(run, tmp_path):
+def test_grounded_records_in_a_tar_become_gold(run: Run, tmp_path: Path) -> None:
     boxes = [[2.0, 5.0, 0.0, 0.5, 1.0, 1.0, 0.9]]
     members = sample("0", "a dog", noun_chunks=boxes, ref_exps=boxes, width=1000, height=500) + sample("1", "a cat")
     run.ingest(source=plain_tar(tmp_path / "a.tar", members))
@@ -123,7 +126,7 @@ def test_grounded_records_in_a_tar_become_gold(run, tmp_path):
     assert second["boxes"] == []
 
 
-def test_member_names_never_become_paths(run, tmp_path):
+def test_member_names_never_become_paths(run: Run, tmp_path: Path) -> None:
     names = ("/abs/olute", "../../up", "a/../../b", "C:\\x")
     path = write(tmp_path / "in/a.tar", tar(*(member(f"{name}{end}", data) for name in names for end, data in
                                               ((".jpg", image_file()), (".txt", b"a dog")))))  # fmt: skip
@@ -137,7 +140,7 @@ def test_member_names_never_become_paths(run, tmp_path):
     ]
 
 
-def test_a_source_without_rows_or_tars_is_the_users_mistake(run, tmp_path):
+def test_a_source_without_rows_or_tars_is_the_users_mistake(run: Run, tmp_path: Path) -> None:
     empty = write(tmp_path / "in/empty.tar", bytes(10240))
     with pytest.raises(UserError, match="holds no rows"):
         run.ingest(source=empty)
@@ -150,8 +153,8 @@ def test_a_source_without_rows_or_tars_is_the_users_mistake(run, tmp_path):
         run.ingest(source=str(tmp_path / "nowhere.tar"))
 
 
-def test_files_added_later_leave_the_earlier_slices_as_they_were(run, tmp_path):
-    def plan():
+def test_files_added_later_leave_the_earlier_slices_as_they_were(run: Run, tmp_path: Path) -> None:
+    def plan() -> list[Slice]:
         return IngestStage(run.config(ingest={"source": str(tmp_path / "in")})).plan(run.io(), 2)
 
     plain_tar(tmp_path / "in/b.tar", [entry for key in "123" for entry in sample(key)])
@@ -160,12 +163,12 @@ def test_files_added_later_leave_the_earlier_slices_as_they_were(run, tmp_path):
     assert plan()[1:] == before
 
 
-def test_a_count_cuts_the_plan(run, tmp_path):
+def test_a_count_cuts_the_plan(run: Run, tmp_path: Path) -> None:
     plain_tar(tmp_path / "in/a.tar", [entry for key in "123" for entry in sample(key)])
     assert [pair["source_id"] for pair in run.ingest(2, source=str(tmp_path / "in"), count=2)] == ["1", "2"]
 
 
-def test_a_real_shard_of_img2dataset(run, shared):
+def test_a_real_shard_of_img2dataset(run: Run, shared: Path) -> None:
     folder = shared / "flickr8k-wds"
     pairs = run.ingest(part_size=500, source=str(folder / "00000.tar"))
     stats = json.loads((folder / "00000_stats.json").read_text())
@@ -182,7 +185,7 @@ def test_a_real_shard_of_img2dataset(run, shared):
             assert pair["caption"] == members[f"{pair['source_id']}.txt"].decode()
 
 
-def test_a_sidecar_whose_data_is_damaged_rejects_the_rows_it_lists(run, tmp_path):
+def test_a_sidecar_whose_data_is_damaged_rejects_the_rows_it_lists(run: Run, tmp_path: Path) -> None:
     plain_tar(tmp_path / "a.tar", [*sample("0"), *sample("1")])
     sidecar(tmp_path / "a.parquet", [(key, "success", "x" * 200) for key in "01"])
     column = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(1)
@@ -195,7 +198,7 @@ def test_a_sidecar_whose_data_is_damaged_rejects_the_rows_it_lists(run, tmp_path
     assert [pair["source_id"] for pair in run.rows("pairs")] == ["0", "1"]  # the tar has them all the same
 
 
-def test_a_file_that_changed_after_planning_fails_its_part(run, tmp_path):
+def test_a_file_that_changed_after_planning_fails_its_part(run: Run, tmp_path: Path) -> None:
     stage = IngestStage(run.config(ingest={"source": plain_tar(tmp_path / "a.tar", sample("0"))}))
     (piece,) = stage.plan(run.io(), 10)
     plain_tar(tmp_path / "a.tar", [*sample("0", "longer" * 9999), *sample("1")])

@@ -1,79 +1,76 @@
-"""What the teacher needs of a part, and its answers as a table."""
+"""From pairs and phrases to what the teacher needs, and from its results to labels."""
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pytest
 import torch
 
 from model.outputs import Grounding
-from schemas.records import LABELS, PAIRS, PHRASES
+from schemas.records import LABELS
+from schemas.rows import Box, DroppedPhrase, ImageRef, LabelRow, Pair, Phrase, PhraseRow
+from schemas.tables import PairTable, PhraseTable
 from stages.label.rows import Row, label_table, read_rows
 from tests.stages.conftest import Run
 
-IMAGE = {"uri": "images/part-0000000.tar", "offset": 512, "length": 99}
+KEYS = [f"{row:012d}" for row in range(4)]
+PLACE = ImageRef("images/part-0000000.tar", 512, 99)
 
 
-def pair(key: str, caption: str, **more: object) -> dict[str, object]:
-    size = {"width": 40, "height": 30, "orientation": 1, "sha256": f"sha {key}"}
-    return {"key": key, "source_id": f"id {key}", "caption": caption, "image": IMAGE, **size, **more}
+def phrase(start: int, end: int) -> Phrase:
+    return Phrase(start, end, "x", "x", "x")
 
 
-def phrase(start: int, end: int) -> dict[str, object]:
-    return {"start": start, "end": end, "text": "x", "head": "x", "norm": "x"}
+def row(key: str, width: int = 64, height: int = 48) -> Row:
+    return Row(key, f"source {key}", "a dog", [[(0, 5)]], PLACE, (height, width), "ab")
 
 
-def test_rows_are_those_of_phrases_with_the_pair_of_the_same_key(run: Run) -> None:
-    io = run.io()
-    pairs = [pair("000000000000", "a dog"), pair("000000000001", "rejected"), pair("000000000002", "", image=None)]
-    io.write("pairs", pa.Table.from_pylist(pairs, schema=PAIRS))
+def found(*boxes: tuple[int, float]) -> Grounding:
+    """Boxes of (phrase, score), told apart by their left side."""
+    corners = torch.tensor([[float(i), 0.0, 40.5, 40.25] for i in range(len(boxes))]).reshape(-1, 4)
+    phrases = torch.tensor([number for number, _ in boxes], dtype=torch.long)
+    return Grounding(corners, torch.tensor([score for _, score in boxes]), phrases)
+
+
+def test_rows_are_those_of_phrases_with_their_pairs(run: Run) -> None:
+    pairs = [
+        Pair(KEYS[0], "s0", "a dog and a cat", PLACE, 64, 48, 1, "ab", None, None),
+        Pair(KEYS[1], "s1", "not asked", PLACE, 8, 9, 1, "cd", None, None),
+        Pair(KEYS[2], "s2", "no image", None, None, None, None, None, None, None),
+    ]
     phrases = [
-        {"key": "000000000000", "caption": "a dog", "phrases": [phrase(0, 1), phrase(2, 5)], "dropped": []},
-        {"key": "000000000002", "caption": "", "phrases": [], "dropped": []},
+        PhraseRow(KEYS[0], "a dog and a cat", (phrase(0, 5), phrase(10, 15)), ()),
+        PhraseRow(KEYS[2], "no image", (), ()),
     ]
-    io.write("phrases", pa.Table.from_pylist(phrases, schema=PHRASES))
-    first, last = read_rows(io)
-    assert (first.key, first.source_id, first.caption) == ("000000000000", "id 000000000000", "a dog")
-    assert first.spans == [[(0, 1)], [(2, 5)]] and first.size == (30, 40) and first.sha256 == "sha 000000000000"
-    assert first.image is not None and (first.image.uri, first.image.offset) == (IMAGE["uri"], IMAGE["offset"])
-    assert (last.key, last.spans, last.image) == ("000000000002", [], None)
+    run.io().write("pairs", PairTable.of_records(pairs).table)
+    run.io().write("phrases", PhraseTable.of_records(phrases).table)
+    first, last = read_rows(run.io())
+    assert first == Row(KEYS[0], "s0", "a dog and a cat", [[(0, 5)], [(10, 15)]], PLACE, (48, 64), "ab")
+    assert (last.key, last.spans, last.image, last.sha256) == (KEYS[2], [], None, None)
 
 
-def row(number: int) -> Row:
-    return Row(f"{number:012d}", "", "", [], None, (30 + number, 40 + number), "")
+def test_boxes_stand_by_phrase_then_by_score_then_as_they_were_found() -> None:
+    result = found((1, 0.5), (0, 0.25), (1, 0.75), (0, 0.25), (0, 0.5))
+    (labelled,) = label_table([row(KEYS[0])], {0: result}).records()
+    order = [4, 1, 3, 2, 0]
+    phrases, scores = [0, 0, 0, 1, 1], [0.5, 0.25, 0.25, 0.75, 0.5]
+    assert labelled == LabelRow(
+        KEYS[0], 64, 48, tuple(Box(p, float(i), 0.0, 40.5, 40.25, s) for i, p, s in zip(order, phrases, scores)), ()
+    )
 
 
-def found(*boxes: tuple[int, float], dropped: tuple[tuple[int, str], ...] = ()) -> Grounding:
-    """Boxes of (phrase, score), each at a place of its own."""
-    corners = torch.arange(4.0 * len(boxes)).view(-1, 4)
-    scores = torch.tensor([score for _, score in boxes])
-    return Grounding(corners, scores, torch.tensor([phrase for phrase, _ in boxes]), list(dropped))
+def test_rows_come_in_their_order_whatever_came_first() -> None:
+    """And a row that was rejected is not there."""
+    rows = [row(KEYS[0]), row(KEYS[1], 10, 20), row(KEYS[2]), row(KEYS[3])]
+    results = {3: found((0, 0.5)), 0: Grounding.empty([(2, "over_token_limit"), (0, "no_image")]), 1: found()}
+    labelled = label_table(rows, results).records()
+    assert [(one.key, one.width, one.height) for one in labelled] == [
+        (KEYS[0], 64, 48), (KEYS[1], 10, 20), (KEYS[3], 64, 48),
+    ]  # fmt: skip
+    assert [len(one.boxes) for one in labelled] == [0, 0, 1]
+    assert labelled[0].dropped == (DroppedPhrase(2, "over_token_limit"), DroppedPhrase(0, "no_image"))
 
 
-def test_boxes_are_sorted_by_phrase_and_falling_score_and_rows_by_number() -> None:
-    results = {
-        3: found((1, 0.5), (0, 0.25), (1, 0.75), (0, 0.25)),
-        0: found(dropped=((1, "over_token_limit"),)),
-        2: found((4, 1.0)),
-    }
-    table = label_table([row(number) for number in range(5)], results).table
-    assert table.schema.equals(LABELS)
-    rows = table.to_pylist()
-    assert [(entry["key"], entry["width"], entry["height"]) for entry in rows] == [
-        ("000000000000", 40, 30),
-        ("000000000002", 42, 32),
-        ("000000000003", 43, 33),
-    ]
-    assert [[(box["phrase"], box["score"]) for box in entry["boxes"]] for entry in rows] == [
-        [],
-        [(4, 1.0)],
-        [(0, 0.25), (0, 0.25), (1, 0.75), (1, 0.5)],
-    ]
-    assert [box["x1"] for box in rows[2]["boxes"]] == [4.0, 12.0, 8.0, 0.0]  # equal scores keep their order
-    assert [entry["dropped"] for entry in rows] == [[{"phrase": 1, "reason": "over_token_limit"}], [], []]
-
-
-@pytest.mark.parametrize("rows", [[], [row(0)]])
-def test_a_part_without_results_is_an_empty_table(rows: list[Row]) -> None:
+@pytest.mark.parametrize("rows", [[], [row(KEYS[0])]])
+def test_nothing_labelled_is_a_table_too(rows: list[Row]) -> None:
     table = label_table(rows, {}).table
-    assert table.num_rows == 0 and table.schema.equals(LABELS)
+    assert (table.num_rows, table.schema) == (0, LABELS)
