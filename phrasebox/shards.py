@@ -85,9 +85,9 @@ class Drawn:
     chance: Chance
 
     def __call__(self) -> Iterator[Item]:
-        random = self.chance.draw()
+        numbers = self.chance.draw()
         while True:
-            yield {"url": random.choice(self.files)}
+            yield {"url": numbers.choice(self.files)}
 
 
 @dataclass
