@@ -1,74 +1,173 @@
 """A folder of images with captions in .txt files of the same name; sub-folders too.
 
-Rows are names in sorted order. A name with an image alone or a .txt alone is a row as well, to be rejected.
+Rows are names in sorted order. A name with an image alone or a caption alone is a row as well, to be rejected. Where
+img2dataset's sidecar lies beside a sub-folder, its rows are the rows of that.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stages.ingest.listing import list_files
+from stages.ingest import sidecar
+from stages.ingest.grit import gold_of_record
+from stages.ingest.listing import Unused, list_files
+from stages.ingest.names import IMAGES, below, folder_of, is_image, suffix_of
 from stages.ingest.row import Row
-from stages.ingest.samples import IMAGE_SUFFIXES, OTHER_IMAGES, caption_of_file
-from stages.stage import Files, ImageRef, RowError, Slice, UserError
+from stages.ingest.samples import TEXTS, caption_of_file, parse_object
+from stages.stage import Files, ImageRef, RowError, Slice, SourceFile, UserError
 
 if TYPE_CHECKING:
     from schemas.config import IngestConfig
 
-_IMAGES = (*IMAGE_SUFFIXES, *OTHER_IMAGES)
 _CAPTION_BYTES = 1 << 22
+
+
+@dataclass
+class Entry:
+    """Files of one name: paths below the source, the image formats that shards carry first. `key` is the name."""
+
+    key: str
+    images: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    jsons: list[str] = field(default_factory=list)
+    duplicate: bool = False
+
+    def files(self) -> list[str]:
+        return [*self.images, *self.texts, *self.jsons]
+
+    def unread(self, sidecar: bool) -> list[str]:
+        """Of a row of a sidecar the .json has nothing to add."""
+        return [*self.images[1:], *self.texts[1:], *(self.jsons if self.texts and not sidecar else [])]
 
 
 class FolderSource:
     def __init__(self, config: IngestConfig) -> None:
         self.source: str = config.source.rstrip("/")
+        self.unused = Unused()
 
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:
-        names = self._names(files)
-        if not any(images for _, images in names.values()):
+        found = list_files(files, self.source)
+        shards = self._shards(files, found)
+        for folder, side in shards.items():
+            shard = SourceFile(folder, -1)
+            yield from sidecar.plan(files, shard, side, part_size, {"folder": True})
+        entries = _entries(self.source, _outside(found, shards))
+        if not shards and not any(entry.images for entry in entries):
             raise UserError(f"ingest.source: no images with .txt files in {self.source}")
-        rows = list(names.items())
-        for start in range(0, len(rows), part_size):
-            chosen = rows[start : start + part_size]
+        yield from self._cut(entries, part_size)
+        listed = {f"{self.source}/{name}" for entry in entries for name in entry.files()}
+        spare = {f"{self.source}/{name}" for entry in entries for name in entry.unread(sidecar=False)}
+        known = (listed - spare) | {side.uri for side in shards.values()}
+        inside = {file.uri for file in found if any(file.uri.startswith(f"{folder}/") for folder in shards)}
+        self.unused.files = [file.uri for file in found if file.uri not in known and file.uri not in inside]
+
+    def _cut(self, entries: Sequence[Entry], part_size: int) -> Iterator[Slice]:
+        for start in range(0, len(entries), part_size):
+            chosen = entries[start : start + part_size]
             stop = start + len(chosen)
             yield Slice(self.source, start, stop, extra={"names_until": stop, "names_sha256": _digest(chosen)})
 
-    def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
-        names = list(self._names(files).items())[piece.start : piece.extra["names_until"]]
-        if _digest(names) != piece.extra["names_sha256"]:
-            raise ValueError(f"{self.source}: files came or went since it was planned; run again")
-        for name, (captions, images) in names[: piece.stop - piece.start]:
-            image = ImageRef(f"{self.source}/{images[0]}") if images else None
-            source_id = images[0] if images else f"{name}.txt"
+    def _shards(self, files: Files, found: Sequence[SourceFile]) -> dict[str, SourceFile]:
+        """Folders with a sidecar of img2dataset beside them, the source itself among them."""
+        sidecars = [file for file in found if sidecar.is_sidecar(file.uri)]
+        if not sidecars:
             try:
-                if image is None:
-                    raise RowError("missing_image", "a .txt without an image of the same name")
-                caption = self._caption(files, captions[0]) if captions else None
-                yield Row(source_id, caption, image)
-            except RowError as error:
-                yield Row(source_id, error=error)
+                sidecars = files.list_source(f"{self.source}.parquet")
+            except FileNotFoundError:
+                return {}
+        folders = {folder_of(file.uri) for file in found if is_image(file.uri)}
+        shards = {file.uri[: -len(".parquet")]: file for file in sidecars}
+        return {folder: file for folder, file in shards.items() if folder in folders}
 
-    def _names(self, files: Files) -> dict[str, tuple[list[str], list[str]]]:
-        """By name without suffix, relative to the folder: (captions, images), the carried image formats first."""
-        found: dict[str, tuple[list[str], list[str]]] = {}
-        start = len(self.source) + 1
-        for file in list_files(files, self.source):
-            name, _, suffix = file.uri[start:].rpartition(".")
-            kind = suffix.lower()
-            if kind == "txt" or kind in _IMAGES:
-                captions, images = found.setdefault(name, ([], []))
-                (captions if kind == "txt" else images).append(file.uri[start:])
-        for _, images in found.values():
-            images.sort(key=lambda uri: _IMAGES.index(uri.rpartition(".")[2].lower()))
-        return dict(sorted(found.items()))
-
-    def _caption(self, files: Files, name: str) -> str:
-        with files.open_source(f"{self.source}/{name}") as file:
-            data = file.read(_CAPTION_BYTES)
-        return caption_of_file(data)
+    def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
+        if "folder" in piece.extra:
+            shard = _Folder(files, piece.uri)
+            prefix = "" if piece.uri == self.source else f"{below(piece.uri, self.source)}/"
+            records = sidecar.read(files, piece.extra["sidecar"])
+            yield from sidecar.rows(shard, records, piece, self.source, prefix)
+            return
+        found = list_files(files, self.source)
+        entries = _entries(self.source, _outside(found, self._shards(files, found)))
+        chosen = entries[piece.start : piece.extra["names_until"]]
+        if _digest(chosen) != piece.extra["names_sha256"]:
+            raise ValueError(f"{self.source}: files came or went since it was planned; run again")
+        folder = _Folder(files, self.source, entries=())
+        for entry in chosen[: piece.stop - piece.start]:
+            yield folder.row(entry, (entry.images or entry.texts or entry.jsons)[0])
 
 
-def _digest(rows: list[Any]) -> str:
+def _outside(found: Iterable[SourceFile], shards: Iterable[str]) -> list[SourceFile]:
+    folders = tuple(f"{folder}/" for folder in shards)
+    return [file for file in found if not file.uri.startswith(folders)]
+
+
+def _entries(folder: str, found: Iterable[SourceFile]) -> list[Entry]:
+    """Images and captions by their name without suffix; a caption may also have an image's whole name before its own
+    suffix (0.jpg.txt), and then it is that image's.
+    """
+    names = [file.uri[len(folder) + 1 :] for file in found]
+    captions = [name for name in names if suffix_of(name) in (*TEXTS, "json")]
+    own = {_without_suffix(name) for name in captions} & {name for name in names if is_image(name)}
+    entries: dict[str, Entry] = {}
+    for name in filter(is_image, names):
+        key = name if name in own else _without_suffix(name)
+        entries.setdefault(key, Entry(key)).images.append(name)
+    for name in captions:
+        entry = entries.setdefault(_without_suffix(name), Entry(_without_suffix(name)))
+        (entry.jsons if suffix_of(name) == "json" else entry.texts).append(name)
+    for entry in entries.values():
+        entry.images.sort(key=lambda name: IMAGES.index(suffix_of(name)))
+        entry.texts.sort(key=lambda name: TEXTS.index(suffix_of(name)))
+    kept = (entry for entry in entries.values() if entry.images or entry.texts)  # a .json alone is anything
+    return sorted(kept, key=lambda entry: entry.key)
+
+
+def _without_suffix(name: str) -> str:
+    return name[: len(name) - len(suffix_of(name)) - 1]
+
+
+class _Folder:
+    """The files of one folder as samples, and how they become rows."""
+
+    whole = True
+
+    def __init__(self, files: Files, uri: str, entries: Sequence[Entry] | None = None) -> None:
+        self.files = files
+        self.uri = uri
+        self.samples = _entries(uri, list_files(files, uri)) if entries is None else list(entries)
+
+    def row(self, sample: Entry, source_id: str, record: dict[str, Any] | None = None) -> Row:
+        """`record`: the sidecar's row of the sample."""
+        gold = None
+        try:
+            if not sample.images:
+                raise RowError("missing_image", "a .txt without an image of the same name")
+            caption = self._text(sample.texts[0]) if sample.texts else None
+            if caption is None and record is None and sample.jsons:
+                record = parse_object(self._read(sample.jsons[0]))
+            gold = gold_of_record(record) if record else None
+            return Row(
+                source_id,
+                caption if caption is not None or record is None else record.get("caption"),
+                ImageRef(f"{self.uri}/{sample.images[0]}"),
+                url=record.get("url") if record else None,
+                license=record.get("license") if record else None,
+                gold=gold,
+            )
+        except RowError as error:
+            return Row(source_id, gold=gold, error=error)
+
+    def _text(self, name: str) -> str:
+        return caption_of_file(self._read(name))
+
+    def _read(self, name: str) -> bytes:
+        with self.files.open_source(f"{self.uri}/{name}") as file:
+            return file.read(_CAPTION_BYTES)
+
+
+def _digest(entries: Sequence[Entry]) -> str:
+    rows = [(entry.key, (entry.texts, entry.images)) for entry in entries]
     return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()

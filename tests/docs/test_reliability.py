@@ -16,6 +16,8 @@ TABLES = {
     "names that must stay names": "NAMES",
     "whole files": "FILES",
     "Parquet files": "PARQUETS",
+    "tables of text": "TEXTS",
+    "true boxes": "BOXES",
 }
 
 

@@ -11,6 +11,7 @@ import os
 import pickle
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from schemas.reasons import REJECTED
+from schemas.reasons import REJECTED, REJECTED_GOLD
 from stages.images import decode_rgb
 from stages.shard.stage import ShardStage
 from stages.stage import RowError
@@ -38,6 +39,10 @@ class Bomb:
 
 
 RED = Image.new("RGB", (24, 16), "red")
+STRAY = image_file()[:20] + bytes(11) + b"\xff\0\r\n" + image_file()[20:]
+XMP = b'http://ns.adobe.com/xap/1.0/\0<rdf:Description tiff:Orientation="6"/>'
+LONG = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06\0\0\0\0"
+PROFILE = b"Raw profile type exif\0\nexif\n%8d\n%s\n" % (len(LONG), LONG.hex().encode())
 IMAGES = {
     "a plain JPEG": (image_file(), ""),
     "a progressive JPEG": (image_file(progressive=True), ""),
@@ -47,7 +52,26 @@ IMAGES = {
     "a JPEG with trailing data": (image_file() + b"<script>" * 50, ""),
     "two JPEGs in one file": (image_file() + image_file(), ""),
     "a JPEG with a large comment": (image_files.save(RED, "JPEG", comment=b"x" * 60_000), ""),
+    "a JPEG with stray bytes between its segments": (STRAY, ""),
+    "a JPEG with fill bytes before a marker": (image_file().replace(b"\xff\xdb", b"\xff" * 40 + b"\xdb", 1), ""),
+    "a JPEG turned by its XMP": (image_files.jpeg_with((0xE1, XMP)), ""),
+    "a JPEG turned by an orientation of four bytes": (image_files.jpeg_with((0xE1, LONG)), ""),
+    "a JPEG with a broken EXIF block": (image_files.jpeg_with((0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff")), ""),
+    "a JPEG with an EXIF block in two segments": (
+        image_files.jpeg_with((0xE1, LONG[:20]), (0xE1, b"Exif\0\0" + LONG[20:])),
+        "",
+    ),
+    "a JPEG whose segment is longer than the file": (
+        image_file()[:20] + b"\xff\xe1\xff\xff" + image_file()[20:],
+        "truncated_image",
+    ),
     "a PNG": (image_file("PNG"), ""),
+    "a PNG turned by ImageMagick's profile": (image_files.png_with((b"tEXt", PROFILE)), ""),
+    "a PNG with a packed text": (
+        image_files.png_with((b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(500_000)))),
+        "",
+    ),
+    "a WebP with an EXIF block that its flags deny": (image_files.webp_with(0, (b"EXIF", LONG[6:])), ""),
     "a PNG named .jpg": (image_file("PNG"), ""),
     "an interlaced PNG": (image_file("PNG", interlace=True), ""),
     "a 16-bit grey PNG": (image_files.grey16(40_000), ""),
@@ -145,7 +169,6 @@ CAPTIONS = {
     "a NUL": ("a\0dog", "caption_control_characters"),
     "a lone surrogate": ("a \ud83d dog", "caption_control_characters"),
     "a number": (17, "caption_not_text"),
-    "a list": (["a", "dog"], "caption_not_text"),
     "an object": ({"en": "a dog"}, "caption_not_text"),
     "true": (True, "caption_not_text"),
     "null": (None, "missing_caption"),
@@ -246,6 +269,11 @@ TARS = {
     "a pax header with NUL": ([member("odd", b"13 path=\0dd\n\n", type=b"x"), ("x", b""), *JPG, *TEXT], ""),
     "a global pax header": ([member("odd", b"52 comment=%s\n" % (b"0" * 40), type=b"g"), *JPG, *TEXT], ""),
     "a folder": ([member("odd", type=tarfile.DIRTYPE), *JPG, *TEXT], ""),
+    "a caption named .cap": ([*JPG, ("odd.cap", b"a dog")], ""),
+    "a caption in capitals": ([*JPG, ("odd.TXT", b"a dog")], ""),
+    "a .json that is a list": ([*JPG, ("odd.json", b'["a dog"]')], "bad_record"),
+    "a .json whose caption is a number": ([*JPG, ("odd.json", b'{"caption": 7}')], "caption_not_text"),
+    "a file of macOS beside it": ([*JPG, *TEXT, ("._odd.jpg", b"\0\5\x16\7"), ("__MACOSX/._odd.jpg", b"")], ""),
     "hidden and nameless files": ([(".odd.jpg", b""), ("README", b"hello"), *JPG, *TEXT], ""),
 }
 
@@ -318,7 +346,20 @@ def test_whole_tars(run, tmp_path, name):
 PARQUETS = {
     "nulls": (pa.table({"caption": [None, "x"]}), ["missing_caption"]),
     "numbers": (pa.table({"caption": [1, 2]}), ["caption_not_text"] * 2),
-    "lists": (pa.table({"caption": [["a"], []]}), ["caption_not_text"] * 2),
+    "lists": (pa.table({"caption": [["a"], []]}), ["missing_caption"]),
+    "lists of numbers": (pa.table({"caption": [[1], [2]]}), ["caption_not_text"] * 2),
+    "lists of objects": (pa.table({"caption": [[{"raw": "a"}], [{"raw": None}]]}), ["caption_not_text"]),
+    "failed downloads": (
+        pa.table(
+            {"key": ["1", "2"], "status": ["success", "failed"], "error_message": ["", ""], "caption": ["a", "b"]}
+        ),
+        ["download_failed"],
+    ),
+    "two images for a caption": (
+        pa.table({"caption": ["a", "b"], "images": [["http://x"], ["1", "2"]]}),
+        ["bad_record"],
+    ),
+    "a licence that counts the rows": (pa.table({"caption": ["a", "b"], "license": [0, 1]}), []),
     "invalid UTF-8": (
         pa.table({"caption": pa.array([b"\xff", b"fine"]).view(pa.string())}),
         ["caption_not_text"],
@@ -342,6 +383,104 @@ def test_parquets(run, tmp_path, name):
     assert [row["reason"] for row in run.rows("rejects/ingest")] == rejected
     assert pairs[-1]["caption"] == "neighbour"
     assert len(pairs) - 1 + len(rejected) == max(table.num_rows, len(rejected))
+
+
+BIG_CELL = "word, " * 3_000
+TEXTS = {
+    "an index without a name": (",image,caption\n0,,before\n1,,odd\n2,,after\n", "odd", []),
+    "a column without a name at the end": ("caption,\nbefore,0\nodd,1\nafter,2\n", "odd", []),
+    "bars with a space behind them": ("name| caption\n1| before\n2| odd , so\n3| after\n", "odd , so", []),
+    "a bar that is missing in a row": ("name| caption\n1| before\n2 odd\n3| after\n", None, ["bad_record"]),
+    "tabs in a .csv, and a comma in the first caption": (
+        "caption\tn\nbefore\t1\nodd, so\t2\nafter\t3\n",
+        "odd, so",
+        [],
+    ),
+    "semicolons": ("caption;n\nbefore;1\nodd, so;2\nafter;3\n", "odd, so", []),
+    "quotes of CSV between tabs": ('caption\tn\nbefore\t1\n"odd ""so"""\t2\nafter\t3\n', 'odd "so"', []),
+    "quotes that are characters between tabs": ('caption\tn\nbefore\t1\n"odd" so\t2\nafter\t3\n', '"odd" so', []),
+    "a line end in quotes": ('caption,n\nbefore,1\n"odd\r\nso",2\nafter,3\n', "odd\r\nso", []),
+    "a quote that is never closed": ('caption,n\nbefore,1\n"odd,2\nafter,3\n', '"odd', []),
+    "a quote that is never closed among good ones": (
+        'caption,n\nbefore,"1, 2"\n"odd,2\n"so\nafter,3\n',
+        None,
+        ["bad_record"] * 2,  # no other row goes with them
+    ),
+    "a quote that ends too early": ('caption,n\nbefore,"1, 2"\n"odd" so,2\nafter,3\n', None, ["bad_record"]),
+    "a quoted cell of 18 kB": (f'caption,n\nbefore,1\n"{BIG_CELL}",2\nafter,3\n', BIG_CELL, []),
+    "too many cells": ("caption,n\nbefore,1\nodd,2,3\nafter,3\n", None, ["bad_record"]),
+    "too few cells": ("caption,n\nbefore,1\nodd\nafter,3\n", None, ["bad_record"]),
+    "empty lines": ("\n\ncaption,n\n\nbefore,1\n\r\nodd,2\n\n\nafter,3\n\n", "odd", []),
+    "line ends of Windows": ("caption,n\r\nbefore,1\r\nodd,2\r\nafter,3\r\n", "odd", []),
+    "a byte order mark, and no line end": ("\ufeffcaption,n\nbefore,1\nodd,2\nafter,3", "odd", []),
+    "bytes that are not UTF-8": (b"caption,n\nbefore,1\nodd\xff,2\nafter,3\n", None, ["caption_not_text"]),
+    "a NUL": ("caption,n\nbefore,1\nodd\0,2\nafter,3\n", None, ["caption_control_characters"]),
+    "a header in capitals with space around": (" CAPTION , N \nbefore , 1 \nodd , 2 \nafter , 3 \n", "odd", []),
+    "the header once more": ("caption,n\nbefore,1\ncaption,n\nafter,3\n", "caption", []),
+    "a formula": ("caption,n\nbefore,1\n=cmd|' /C calc'!A0,2\nafter,3\n", "=cmd|' /C calc'!A0", []),
+    "an image of a drive": ("caption,image\nbefore,\nodd,C:\\\\x.jpg\nafter,\n", None, ["image_read_refused"]),
+    "an image above, by backslashes": (
+        "caption,image\nbefore,\nodd,..\\\\..\\\\x\nafter,\n",
+        None,
+        ["image_read_refused"],
+    ),
+    "JSON in a .csv": ('[\n{"caption": "before"},\n{"caption": "odd"},\n{"caption": "after"}\n]', "odd", []),
+    "JSON lines in a .csv": ('{"caption": "before"}\n{"caption": "odd"}\n{"caption": "after"}\n', "odd", []),
+    "a broken element of JSON": ('[{"caption": "before"}, ["odd"], {"caption": "after"}]', None, ["bad_record"]),
+    "lists as Python writes them": ("caption,n\n['before'],1\n\"['odd']\",2\n['after'],3\n", "odd", []),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_tables_of_text(run, tmp_path, name):
+    text, odd, rejected = TEXTS[name]
+    path = write(tmp_path / "a.csv", text if isinstance(text, bytes) else text.encode())
+    pairs = run.ingest(source=path)
+    assert [pair["caption"] for pair in pairs] == ["before", *([] if odd is None else [odd]), "after"]
+    assert [row["reason"] for row in run.rows("rejects/ingest")] == rejected
+    assert {pair["license"] for pair in pairs} == {pair["url"] for pair in pairs} == {None}
+
+
+BOX = {"image_id": 1, "category_id": 1, "bbox": [4, 4, 10, 8]}
+BOXES = {
+    "a plain box": (BOX, ""),
+    "sides that are text": (BOX | {"bbox": ["4", "4.0", "10", "8"]}, ""),
+    "an image id that is text": (BOX | {"image_id": "1"}, ""),
+    "an image id with zeros before it": (BOX | {"image_id": "0001"}, ""),
+    "an image id with a fraction": (BOX | {"image_id": 1.0}, ""),
+    "an image id that nobody has": (BOX | {"image_id": 9}, "unknown_image"),
+    "no image id": ({"bbox": [4, 4, 10, 8]}, "unknown_image"),
+    "an image id that is a list": (BOX | {"image_id": [1]}, "unknown_image"),
+    "a box beyond the edge": (BOX | {"bbox": [20, 10, 99, 99]}, ""),
+    "a box outside": (BOX | {"bbox": [90, 4, 10, 8]}, "outside_image"),
+    "a width of zero": (BOX | {"bbox": [4, 4, 0, 8]}, "empty_box"),
+    "a negative height": (BOX | {"bbox": [4, 4, 10, -8]}, "empty_box"),
+    "three numbers": (BOX | {"bbox": [4, 4, 10]}, "bad_box"),
+    "NaN": (BOX | {"bbox": [4, 4, float("nan"), 8]}, "bad_box"),
+    "words": (BOX | {"bbox": ["a", "b", "c", "d"]}, "bad_box"),
+    "no box": ({"image_id": 1, "category_id": 1}, "bad_box"),
+    "a crowd": (BOX | {"iscrowd": 1}, "crowd"),
+    "an annotation that is no object": ("odd", "unknown_image"),
+    "a category that nobody has": (BOX | {"category_id": 7}, ""),
+}
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_true_boxes(run, tmp_path, name):
+    odd, expected = BOXES[name]
+    images = [{"id": 1, "file_name": "1.jpg"}]
+    captions = {"images": images, "annotations": [{"image_id": 1, "caption": "a"}]}
+    instances = {"images": images, "annotations": [BOX, odd, BOX], "categories": [{"id": 1, "name": "dog"}]}
+    write(tmp_path / "in/images/1.jpg", image_file())
+    path = write(tmp_path / "instances.json", json.dumps(instances).encode())
+    run.ingest(source=write(tmp_path / "in/captions.json", json.dumps(captions).encode()), instances=path)
+    (row,) = run.rows("gold")
+    good = {"span": -1, "x1": 4, "y1": 4, "x2": 14, "y2": 12, "category": "dog"}
+    assert [row["boxes"][0], row["boxes"][-1]] == [good, good]
+    assert len(row["boxes"]) == (2 if expected else 3)
+    notes = run.results[0].notes["gold"]
+    assert notes == {"in": 3, "used": len(row["boxes"]), "rejected": {expected: 1} if expected else {}}
+    assert not expected or expected in REJECTED_GOLD
 
 
 def test_nothing_was_ever_unpickled():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.config import IngestConfig
 from schemas.reasons import REJECTED
 from stages.images import decode_rgb, inspect
-from stages.ingest import delimited, json_lines
+from stages.ingest import delimited, json_lines, sniff
 from stages.ingest.json_stream import stream
 from stages.ingest.samples import index_tar
 from stages.ingest.tar import Damage, scan
@@ -123,7 +123,7 @@ def plain(records) -> list:
 @given(damaged(TABLE) | st.binary(max_size=200) | st.text('",\n\r ab').map(str.encode))
 def test_tables(data):
     try:
-        dialect, _, start = delimited.detect(io.BytesIO(data), "a.csv", IngestConfig())
+        dialect, _, start = sniff.detect(io.BytesIO(data), "a.csv", IngestConfig())
     except UserError:
         return
     rest = data[start:]

@@ -14,8 +14,7 @@ from PIL import Image, ImageOps
 
 from stages.image_orientation import exif_orientation, orientation
 from stages.images import decode_rgb, inspect
-from tests.stages import image_files
-from tests.stages.image_files import image_file
+from tests.stages.image_files import image_file, jpeg_with, png_with, webp_with
 
 XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
 # TIFF's types: bytes of one value, and how a small number is written in it.
@@ -42,30 +41,6 @@ def value(kind: int, number: int, order: str) -> bytes:
     return struct.pack(order + code, *([number, 1] if len(code) == 2 else [number]))
 
 
-def segment(marker: int, data: bytes) -> bytes:
-    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
-
-
-def jpeg(*segments: bytes) -> bytes:
-    whole = image_file(quality=95)
-    return whole[:20] + b"".join(segments) + whole[20:]  # behind the JFIF segment
-
-
-def png(*chunks: bytes) -> bytes:
-    whole = image_file("PNG")
-    return whole[:33] + b"".join(chunks) + whole[33:]
-
-
-def webp(flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """The simple file's picture in the extended layout."""
-    picture = image_file("WEBP", lossless=True)[12:]
-    size = struct.pack("<I", 23)[:3] + struct.pack("<I", 15)[:3]
-    body = b"VP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + size + picture
-    for name, data in chunks:
-        body += name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
-    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
-
-
 def check(data: bytes) -> int:
     """Pixels and recorded size are Pillow's; returns the orientation."""
     with warnings.catch_warnings():
@@ -82,7 +57,7 @@ def check(data: bytes) -> int:
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_of_value(kind: int, order: str) -> None:
     found = [
-        check(jpeg(segment(0xE1, b"Exif\0\0" + exif((kind, 1, value(kind, number, order)), order=order))))
+        check(jpeg_with((0xE1, b"Exif\0\0" + exif((kind, 1, value(kind, number, order)), order=order))))
         for number in (0, 3, 6, 8, 9)
     ]
     assert found == ([1, 1, 1, 1, 1] if kind in (1, 2, 7, 99) else [1, 3, 6, 8, 1])
@@ -103,12 +78,12 @@ def test_every_type_of_value(kind: int, order: str) -> None:
     ],
 )
 def test_odd_entries(entries: list[tuple[int, int, bytes]], expected: int) -> None:
-    assert check(jpeg(segment(0xE1, b"Exif\0\0" + exif(*entries)))) == expected
+    assert check(jpeg_with((0xE1, b"Exif\0\0" + exif(*entries)))) == expected
 
 
 def test_a_block_in_two_segments() -> None:
     block = exif((3, 1, b"\0\x06\0\0"))
-    assert check(jpeg(segment(0xE1, b"Exif\0\0" + block[:12]), segment(0xE1, b"Exif\0\0" + block[12:]))) == 6
+    assert check(jpeg_with((0xE1, b"Exif\0\0" + block[:12]), (0xE1, b"Exif\0\0" + block[12:]))) == 6
 
 
 @pytest.mark.parametrize("number", range(10))
@@ -117,12 +92,12 @@ def test_xmp_alone(form: bytes, number: int) -> None:
     packet = form % number
     text = b"XML:com.adobe.xmp\0"
     files = [
-        jpeg(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet)),
-        png(image_files.png_chunk(b"iTXt", text + b"\0\0\0\0" + packet)),
-        png(image_files.png_chunk(b"iTXt", text + b"\1\0en\0\0" + zlib.compress(packet))),
-        png(image_files.png_chunk(b"tEXt", text + packet)),
-        png(image_files.png_chunk(b"zTXt", text + b"\0" + zlib.compress(packet))),
-        webp(4, (b"XMP ", packet)),
+        jpeg_with((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet)),
+        png_with((b"iTXt", text + b"\0\0\0\0" + packet)),
+        png_with((b"iTXt", text + b"\1\0en\0\0" + zlib.compress(packet))),
+        png_with((b"tEXt", text + packet)),
+        png_with((b"zTXt", text + b"\0" + zlib.compress(packet))),
+        webp_with(4, (b"XMP ", packet)),
     ]
     assert [check(data) for data in files] == [number if 1 <= number <= 8 else 1] * len(files)
 
@@ -138,16 +113,16 @@ def test_xmp_alone(form: bytes, number: int) -> None:
     ],
 )
 def test_exif_before_xmp(block: bytes, expected: int) -> None:
-    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP % 8)
-    assert check(jpeg(xmp, segment(0xE1, b"Exif\0\0" + block))) == expected
-    assert check(webp(12, (b"EXIF", block), (b"XMP ", XMP % 8))) == expected
+    xmp = (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP % 8)
+    assert check(jpeg_with(xmp, (0xE1, b"Exif\0\0" + block))) == expected
+    assert check(webp_with(12, (b"EXIF", block), (b"XMP ", XMP % 8))) == expected
 
 
 def test_webp_counts_what_its_flags_say_and_the_first_of_two() -> None:
     block, other = exif((3, 1, b"\0\x06\0\0")), exif((3, 1, b"\0\x03\0\0"))
-    assert check(webp(0, (b"EXIF", block))) == 1
-    assert check(webp(8, (b"EXIF", block), (b"EXIF", other))) == 6
-    assert check(webp(8, (b"EXIF", b"Exif\0\0" + block))) == 6
+    assert check(webp_with(0, (b"EXIF", block))) == 1
+    assert check(webp_with(8, (b"EXIF", block), (b"EXIF", other))) == 6
+    assert check(webp_with(8, (b"EXIF", b"Exif\0\0" + block))) == 6
 
 
 def test_the_profile_that_imagemagick_writes_into_png() -> None:
@@ -155,9 +130,9 @@ def test_the_profile_that_imagemagick_writes_into_png() -> None:
     text = b"Raw profile type exif\0" + b"%s\nexif\n%8d\n%s\n"
     plain = text % (b"", len(block), block.hex().encode())
     keyword, _, profile = plain.partition(b"\0")
-    assert check(png(image_files.png_chunk(b"tEXt", plain))) == 6
-    assert check(png(image_files.png_chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(profile)))) == 6
-    assert inspect(png(image_files.png_chunk(b"tEXt", text % (b"", 9, b"no hex"))), 10**6).orientation == 1
+    assert check(png_with((b"tEXt", plain))) == 6
+    assert check(png_with((b"zTXt", keyword + b"\0\0" + zlib.compress(profile)))) == 6
+    assert inspect(png_with((b"tEXt", text % (b"", 9, b"no hex"))), 10**6).orientation == 1
 
 
 @pytest.mark.parametrize(
@@ -172,7 +147,7 @@ def test_a_broken_block_says_nothing(block: bytes) -> None:
 def test_a_text_chunk_is_not_unpacked_without_end() -> None:
     packer = zlib.compressobj(9)
     bomb = packer.compress(bytes(200 << 20)) + packer.flush()
-    data = png(image_files.png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb))
+    data = png_with((b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb))
     assert inspect(data, 10**6).orientation == 1
 
 

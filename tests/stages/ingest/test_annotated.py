@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from stages.ingest.stage import IngestStage
 from stages.stage import UserError
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
@@ -72,8 +73,6 @@ def test_coco_captions_row_by_row(run, tmp_path, part_size, options):
 
 
 def test_an_image_of_several_captions_is_read_once(run, tmp_path):
-    from stages.ingest.stage import IngestStage
-
     stage = IngestStage(run.config(ingest={"source": coco(tmp_path)}))
     (piece,) = stage.plan(run.io(), 100)
     io = run.io(0, piece)
@@ -215,3 +214,96 @@ def test_gold_turns_with_the_image(run, tmp_path):
     (turned,), (upright,) = (row["boxes"] for row in run.rows("gold"))
     assert tuple(turned.values())[1:5] == (HEIGHT - 4, 0, HEIGHT, 10)  # a quarter clockwise: the top becomes the right
     assert tuple(upright.values())[1:5] == (0, 0, 10, 4)
+
+
+def test_coco_as_it_unpacks(run, tmp_path):
+    """annotations/ beside val2017/; the boxes that lie there too are named, and not used unless asked for."""
+    write(tmp_path / "in/val2017/7.jpg", image_file())
+    captions = write(tmp_path / "in/annotations/captions_val2017.json", json.dumps(CAPTIONS).encode())
+    instances = write(tmp_path / "in/annotations/instances_val2017.json", json.dumps(INSTANCES).encode())
+    for source in (str(tmp_path / "in"), captions):
+        stage = IngestStage(run.config(ingest={"source": source}))
+        (piece,) = stage.plan(run.io(), 100)
+        assert piece.extra["images"] == str(tmp_path / "in/val2017")
+        assert stage.unused == {"file (instances_val2017.json)": 1}
+        assert [pair["image"]["uri"] for pair in run.ingest(source=source)] == [str(tmp_path / "in/val2017/7.jpg")] * 2
+        assert not (run.root / "gold").exists()
+    run.ingest(source=str(tmp_path / "in"), instances=instances)
+    assert [len(row["boxes"]) for row in run.rows("gold")] == [2, 2]
+
+
+@pytest.mark.parametrize("where", ["images", "coco/images/val2017", "coco/val2017", "."])
+def test_coco_images_wherever_they_lie_in_the_source(run, tmp_path, where):
+    write(tmp_path / "in" / where / "7.jpg", image_file())
+    write(tmp_path / "in/captions_val2017.json", json.dumps(CAPTIONS).encode())
+    assert len(run.ingest(source=str(tmp_path / "in"))) == 2
+
+
+def test_two_captions_files_ask(run, tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / f"in/annotations/captions_{split}2017.json", json.dumps(CAPTIONS).encode())
+    with pytest.raises(
+        UserError, match=r"captions_train2017.json and .*captions_val2017.json; set ingest\.source to one"
+    ):
+        run.ingest(source=str(tmp_path / "in"))
+
+
+def test_windows_wrote_the_file_names(run, tmp_path):
+    data = {**CAPTIONS, "images": [{"id": 7, "file_name": "sub\\7.jpg"}, {"id": 8, "file_name": "..\\..\\passwd"}]}
+    write(tmp_path / "in/images/sub/7.jpg", image_file())
+    pairs = run.ingest(source=write(tmp_path / "in/captions.json", json.dumps(data).encode()))
+    assert {pair["image"]["uri"] for pair in pairs} == {str(tmp_path / "in/images/sub/7.jpg")}
+    assert run.rows("rejects/ingest")[1]["reason"] == "image_read_refused"
+
+
+def test_an_id_of_two_images_is_a_bad_record(run, tmp_path):
+    image = CAPTIONS["images"][0]
+    twice = {**CAPTIONS, "images": [image, image, {**image, "id": "8"}, {**image, "id": 8, "file_name": "other.jpg"}]}
+    assert [pair["source_id"] for pair in run.ingest(source=coco(tmp_path, twice))] == ["7.jpg#1", "7.jpg#7"]
+    details = [row["detail"] for row in run.rows("rejects/ingest") if row["reason"] == "bad_record"]
+    assert details[0] == "7.jpg and other.jpg have the same id"
+
+
+def test_odvg_boxes_are_all_accounted_for(run, tmp_path):
+    regions = [
+        {"bbox": [0, 0, 12, 8], "phrase": "a dog", "tokens_positive": [[0, 5]]},
+        {"bbox": [[1, 1, 2, 2], [3, 3, 3, 5]], "phrase": "a cat", "tokens_positive": [[10, 15], [10, 99]]},
+        {"bbox": [0, 0, 6, 6], "phrase": "a horse"},
+        {"bbox": [99, 99, 120, 120], "phrase": "dog"},
+    ]
+    base = {"filename": "images/0.jpg", "width": WIDTH, "height": HEIGHT}
+    path = odvg(
+        tmp_path,
+        {**base, "grounding": {"caption": "a dog and a cat", "regions": regions}},
+        {**base, "filename": "1", "detection": {"instances": [{"bbox": [0, 0, 1, 1]}] * 3}},
+        {**base, "filename": "2", "grounding": {"caption": None, "regions": regions[:2]}},
+        {**base, "filename": "3", "grounding": {"caption": "x", "regions": [{"bbox": [1, 2], "phrase": "x"}]}},
+    )
+    run.ingest(source=path)
+    notes = run.results[0].notes["gold"]
+    assert notes["used"] == sum(len(row["boxes"]) for row in run.rows("gold")) == 2
+    assert notes["rejected"] == {
+        **{"empty_box": 2, "outside_image": 1, "pair_rejected": 6},
+        **{"phrase_not_found": 1, "span_outside_caption": 1},
+    }
+    assert notes["in"] == notes["used"] + sum(notes["rejected"].values())
+
+
+@pytest.mark.parametrize("size", [{}, {"width": 0, "height": 0}, {"width": "24", "height": "16"}, {"width": None}])
+def test_odvg_without_a_size_takes_the_images_own(run, tmp_path, size):
+    region = {"bbox": ["0", 0, 10, 4], "phrase": "x", "tokens_positive": [[0, 1]]}
+    path = odvg(tmp_path, {"filename": "images\\0.jpg", "grounding": {"caption": "x", "regions": [region]}, **size})
+    run.ingest(source=path)
+    assert [tuple(box.values())[1:5] for row in run.rows("gold") for box in row["boxes"]] == [(0, 0, 10, 4)]
+
+
+def test_odvg_images_and_ids_of_folders(run, tmp_path):
+    record = {"filename": "0.jpg", "grounding": {"caption": "x", "regions": []}}
+    for split in ("train", "val"):
+        write(tmp_path / f"in/{split}/pictures/0.jpg", image_file())
+        write(tmp_path / f"in/{split}/a.jsonl", json.dumps(record).encode() + b"\n{broken\n")
+    pairs = run.ingest(source=str(tmp_path / "in"))
+    assert [pair["source_id"] for pair in pairs] == ["train/0.jpg", "val/0.jpg"]
+    uris = [pair["image"]["uri"] for pair in pairs]
+    assert uris == [str(tmp_path / f"in/{split}/pictures/0.jpg") for split in ("train", "val")]
+    assert list(run.rejects()) == ["train/a.jsonl#1", "val/a.jsonl#1"]

@@ -216,3 +216,280 @@ def check_grit_gold(run, sx, sy):
         (1, 0, 0, 200 * sx, 100 * sy, ""),
         (2, 100 * sx, 100 * sy, 300 * sx, 200 * sy, ""),
     ]
+
+
+def write_rows(tmp_path, *rows, name="a.jsonl", **options):
+    return write(tmp_path / "in" / name, "\n".join(json.dumps(row, **options) for row in rows).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "{image},caption\n0.jpg,a dog\n"),
+        ("a.csv", "caption,{image}\na dog,sub\\\\0.jpg\n".replace("\\\\", "\\")),
+        ("a.tsv", "{image}\tcaption\n0.jpg#0\ta dog\n"),
+        ("a.jsonl", '{{"{image}": ".\\\\sub\\\\0.jpg", "caption": "a dog"}}\n'),
+    ],
+)
+@pytest.mark.parametrize("image", ["img", "image_name", "file_name", "filepath", "image_path", "jpg"])
+def test_images_by_any_usual_column_and_any_spelling(run, tmp_path, name, text, image):
+    write(tmp_path / "pictures/0.jpg", image_file())
+    write(tmp_path / "pictures/sub/0.jpg", image_file("PNG"))
+    path = write(tmp_path / name, text.format(image=image).encode())
+    (pair,) = run.ingest(source=path, images=str(tmp_path / "pictures"))
+    assert pair["caption"] == "a dog"
+    assert run.image(pair) == image_file("PNG" if "sub" in text else "JPEG")
+
+
+def test_flickrs_captions_without_a_header(run, tmp_path):
+    """`NAME.jpg#0`: images are read once each, and rows are named by their place."""
+    path = write(tmp_path / "in/Flickr8k.token.txt", b"1.jpg#0\ta dog\n1.jpg#1\ta , b\n2.jpg#0\tc\n")
+    with pytest.raises(UserError, match=r"set ingest\.caption"):  # nothing says that these are images
+        run.ingest(source=path)
+    for name in ("1.jpg", "2.jpg"):
+        write(tmp_path / "in/Flicker8k_Dataset" / name, image_file())
+    for options in ({}, {"caption": 1, "image": 0}, {"images": str(tmp_path / "in/Flicker8k_Dataset")}):
+        pairs = run.ingest(source=path, **options)
+        assert captions(pairs) == ["a dog", "a , b", "c"]
+        assert [pair["image"]["uri"].rpartition("/")[2] for pair in pairs] == ["1.jpg", "1.jpg", "2.jpg"]
+        assert [pair["source_id"] for pair in pairs] == [f"Flickr8k.token.txt#{n}" for n in range(3)]
+
+
+def test_images_by_id(run, tmp_path):
+    rows = [{"id": value, "caption": "x"} for value in ("1", "2.jpg", "3.jpg#4", "sub/5.jpg", "6", "7")]
+    for name in ("1.png", "2.jpg", "3.jpg", "sub/5.jpg", "a/6.jpg", "b/6.jpg", "7.txt", "1.jpg"):
+        write(tmp_path / "pictures" / name, image_file("PNG" if name.endswith("png") else "JPEG"))
+    pairs = run.ingest(source=write_rows(tmp_path, *rows), images=str(tmp_path / "pictures"))
+    assert [pair["source_id"] for pair in pairs] == ["1", "2.jpg", "3.jpg#4", "sub/5.jpg"]
+    assert run.image(pairs[0]) == image_file()
+    details = {row["source_id"]: (row["reason"], row["detail"]) for row in run.rows("rejects/ingest")}
+    assert details == {
+        "6": ("missing_image", "ingest.images has several files of this name"),
+        "7": ("missing_image", "ingest.images has no file of this name"),
+    }
+
+
+def test_addresses_do_not_use_a_folder_of_images(run, tmp_path):
+    path = write_rows(tmp_path, {"image": URL % 1, "caption": "a"}, {"image": URL % 2, "caption": "b"})
+    with pytest.raises(UserError, match=r"'image' has web addresses, none of which is a file of ingest\.images"):
+        run.ingest(source=path, images=str(tmp_path))
+    assert [pair["url"] for pair in run.ingest(source=path)] == [URL % 1, URL % 2]
+
+
+SEVERAL = [["a", "b", "c"], ["d"], [], ["e", "f"]]
+
+
+def as_list(tmp_path, kind):
+    """A table of SEVERAL captions a row and one image each; its name."""
+    path = tmp_path / "in" / f"t.{kind.partition(' ')[0]}"
+    path.parent.mkdir(exist_ok=True)
+    names = [f"{n}.jpg" for n in range(len(SEVERAL))]
+    rows = [{"filename": name, "caption": value} for name, value in zip(names, SEVERAL)]
+    for name in names:
+        write(tmp_path / "in" / name, image_file())
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+    elif kind == "parquet bytes":
+        images = [{"bytes": image_file(), "path": name} for name in names]
+        pq.write_table(pa.table({"image": images, "sentences": SEVERAL, "filename": names}), path)
+    elif kind == "jsonl":
+        write_rows(tmp_path, *rows, name="t.jsonl")
+    elif kind == "jsonl objects":
+        given = [{"filename": row["filename"], "sentences": [{"raw": text} for text in row["caption"]]} for row in rows]
+        write_rows(tmp_path, *given, name="t.jsonl")
+    elif kind == "json":
+        path.write_text(json.dumps({"images": rows, "dataset": "flickr8k"}, indent=1))
+    else:
+        write_csv = json.dumps if kind == "csv json" else repr
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows([["filename", "raw"], *([r["filename"], write_csv(r["caption"])] for r in rows)])
+    return str(path)
+
+
+KINDS = ["parquet", "parquet bytes", "jsonl", "jsonl objects", "json", "csv json", "csv repr"]
+
+
+@pytest.mark.parametrize("part_size", [1, 2, 3, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_of_several_captions_is_a_pair_each(run, tmp_path, kind, part_size):
+    pairs = run.ingest(part_size, source=as_list(tmp_path, kind))
+    assert captions(pairs) == ["a", "b", "c", "d", "e", "f"]
+    name = f"t.{kind.partition(' ')[0]}"
+    numbers = ["0#0", "0#1", "0#2", "1#0", "3#0", "3#1"]
+    assert [pair["source_id"] for pair in pairs] == [f"{name}#{number}" for number in numbers]
+    assert run.rejects() == {f"{name}#2#0": "missing_caption"}
+    assert all(run.image(pair) == image_file() for pair in pairs)
+    assert sum(result.counts.in_ for result in run.results.values()) == 7
+
+
+def test_pairs_of_one_row_share_its_bytes(run, tmp_path):
+    pairs = run.ingest(source=as_list(tmp_path, "parquet bytes"))
+    assert len({pair["image"]["offset"] for pair in pairs}) == 3
+    data = base64.b64encode(image_file()).decode()
+    path = write_rows(
+        tmp_path, {"image": data, "caption": ["a", "b"]}, {"image": data, "caption": ["c"]}, name="b.jsonl"
+    )
+    pairs = run.ingest(source=path)
+    assert [pair["image"]["offset"] for pair in pairs] == [512, 512, 512 + 1024 + 512]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_count_of_pairs_cuts_a_row(run, tmp_path, count):
+    assert captions(run.ingest(2, source=as_list(tmp_path, "jsonl"), count=count)) == ["a", "b", "c", "d"][:count]
+
+
+def test_a_damaged_row_group_costs_the_pairs_that_were_planned(run, tmp_path):
+    """Of the images alone: the captions say how many pairs there are."""
+    path = tmp_path / "a.parquet"
+    table = pa.table({"caption": [["a", "b"], ["c"], ["d", "e", "f"]], "image": [image_file()] * 3})
+    pq.write_table(table, path, row_group_size=1, use_dictionary=False, compression="snappy")
+    column = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset : column.data_page_offset + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    assert captions(run.ingest(2, source=str(path))) == ["a", "b", "d", "e", "f"]
+    assert run.rejects() == {"a.parquet#1": "damaged_source"}
+
+
+def test_text_interleaved_with_images(run, tmp_path):
+    for name in ("1.jpg", "2.jpg"):
+        write(tmp_path / "in" / name, image_file())
+    token, end = "<__dj__image>", "<|__dj__eoc|>"
+    path = write_rows(
+        tmp_path,
+        {"images": ["1.jpg"], "text": f"{token} a red dog {end}"},
+        {"images": ["1.jpg", "2.jpg"], "text": f"{token} first {end} {token} second {end}"},
+        {"images": [], "text": f"{token} none {end}"},
+        {"images": [], "text": f"only text {end}"},
+    )
+    pairs = run.ingest(source=path)
+    found = [(pair["caption"], pair["image"] and pair["image"]["uri"].rpartition("/")[2]) for pair in pairs]
+    assert found == [("a red dog", "1.jpg"), ("first", "1.jpg"), ("second", "2.jpg"), ("only text", None)]
+    assert [pair["source_id"] for pair in pairs] == [f"a.jsonl#{number}" for number in ("0", "1#0", "1#1", "3")]
+    assert run.rejects() == {"a.jsonl#2": "bad_record"}
+
+
+RECORDS = [{"image": f"{n}.jpg", "caption": f"[{n}] a dog", "more": [{"x": n}]} for n in range(5)]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.tsv", "captions.json", "a.txt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(RECORDS, indent=2),
+        json.dumps(RECORDS),
+        json.dumps({"info": {"x": [1]}, "data": RECORDS, "none": []}, indent=4),
+        "\ufeff" + json.dumps(RECORDS, indent="\t"),
+        "\n\n" + json.dumps(RECORDS, indent=0),
+    ],
+)
+@pytest.mark.parametrize("part_size", [2, 100])
+def test_json_is_read_as_json_whatever_its_name(run, tmp_path, name, text, part_size):
+    if name == "a.jsonl" and "\n" not in text.strip():
+        pytest.skip("one line of JSONL")
+    path = write(tmp_path / name, text.encode())
+    pairs = run.ingest(part_size, source=path, image="")
+    assert captions(pairs) == [row["caption"] for row in RECORDS]
+    assert [pair["source_id"] for pair in pairs] == [f"{name}#{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv"])
+def test_json_lines_are_read_as_lines_whatever_their_name(run, tmp_path, name):
+    path = write_rows(tmp_path, *({"caption": text, "url": URL % 1} for text in "abc"), name=name)
+    assert captions(run.ingest(2, source=path, format="table")) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"image_urls": ["http://x"], "captions": ["a"]}',
+            "no list of objects, .*; its lists are 'image_urls', 'captions'",
+        ),
+        ('{"a": [{"caption": "x"}], "b": [{"caption": "y"}]}', "its lists are 'a', 'b'"),
+        ('[["a", "b"]]', "no list of objects"),
+        ("[]", "no list of objects"),
+        ('{"caption": {"0": "x"}}', "no list of objects"),
+        ('[{"caption": "x"}, {"caption": ', "broken JSON at byte"),
+        ('[{"caption": "x"}] trailing', "the JSON ends before byte"),
+        ('{"annotations": [{"caption": "x", "image_id": 1}], "images": []}', "set ingest.format to coco"),
+        ('"text"', "not the expected JSON at byte 0"),
+    ],
+)
+def test_other_json_is_refused_by_name(run, tmp_path, text, message):
+    path = write(tmp_path / "a.json", text.encode())
+    with pytest.raises(UserError, match=message):
+        run.ingest(source=path, format="table")
+
+
+def test_a_bad_element_of_json_costs_its_row(run, tmp_path):
+    path = write(
+        tmp_path / "a.json", json.dumps([{"caption": "a"}, 5, None, {"caption": 7}, {"caption": "b"}]).encode()
+    )
+    assert captions(run.ingest(2, source=path)) == ["a", "b"]
+    assert run.rejects() == {"a.json#1": "bad_record", "a.json#2": "bad_record", "a.json#3": "caption_not_text"}
+
+
+def test_grounded_phrases_as_text(run, tmp_path):
+    """A converter's noun_chunks; in a table of text there is no other way."""
+    chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
+    row = {"key": "1", "caption": "a dog and a cat", "width": "400", "height": 200, "noun_chunks": json.dumps(chunks)}
+    row["ref_exps"] = json.dumps([[0.0, 15.0, 0.25, 0.5, 0.75, 1.0, 0.8]])
+    run.ingest(source=write_rows(tmp_path, row))
+    check_grit_gold(run, 1, 1)
+    with open(tmp_path / "grit.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    run.ingest(source=str(tmp_path / "grit.csv"))
+    check_grit_gold(run, 1, 1)
+    run.ingest(source=write_rows(tmp_path, row | {"noun_chunks": "[[0, 5"}))
+    assert run.rejects() == {"1": "bad_record"}
+    run.ingest(source=write_rows(tmp_path, row | {"noun_chunks": "a dog, a cat", "ref_exps": None}))
+    assert len(run.rows("pairs")) == 1 and run.rows("rejects/ingest") == []  # words of somebody else's
+
+
+def test_the_table_that_img2dataset_writes(run, tmp_path):
+    """`--output_format parquet`: images in a column, and failed downloads as rows."""
+    status = ["success", "failed_to_download", "failed_to_resize", "success", "success"]
+    images = [image_file(), None, None, None, image_file()]
+    table = pa.table(
+        {
+            "url": [URL % n for n in range(5)],
+            "caption": list("abcde"),
+            "key": [f"{n:09d}" for n in range(5)],
+            "status": status,
+            "error_message": [None, "HTTP Error 404", "bad", None, None],
+            "jpg": images,
+        }
+    )
+    path = tmp_path / "in/00000.parquet"
+    path.parent.mkdir()
+    pq.write_table(table, path)
+    write(tmp_path / "in/00000_stats.json", b"{}")
+    for source in (path, path.parent):
+        pairs = run.ingest(source=str(source))
+        assert [(pair["source_id"], pair["url"]) for pair in pairs] == [("000000000", URL % 0), ("000000004", URL % 4)]
+        assert all(run.image(pair) == image_file() for pair in pairs)
+        rejected = [(row["reason"], row["detail"]) for row in run.rows("rejects/ingest")]
+        assert rejected == [
+            ("download_failed", "failed_to_download: HTTP Error 404"),
+            ("download_failed", "failed_to_resize: bad"),
+            ("missing_image", "it was downloaded, and jpg is empty"),
+        ]
+
+
+def test_a_status_of_another_kind_is_no_download(run, tmp_path):
+    assert len(run.ingest(source=write_rows(tmp_path, {"key": "1", "status": "draft", "caption": "a"}))) == 1
+
+
+def test_ids_carry_the_path_below_the_source(run, tmp_path):
+    for name in ("train/metadata.jsonl", "val/metadata.jsonl", "val/more/a.csv", "b.csv"):
+        write(tmp_path / "in" / name, b'{"text": "a"}\n' if name.endswith("jsonl") else b"text,n\na,1\n")
+    write(tmp_path / "in/val/c.parquet", b"PAR1 nothing")
+    pairs = run.ingest(source=str(tmp_path / "in") + "/")
+    assert [pair["source_id"] for pair in pairs] == [
+        *("b.csv#0", "train/metadata.jsonl#0"),
+        *("val/metadata.jsonl#0", "val/more/a.csv#0"),
+    ]
+    assert run.rejects() == {"val/c.parquet": "damaged_source"}
