@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.run.plan import REMOVED, read_removed
 from pipeline.run.state import RunState
@@ -15,6 +15,11 @@ from pipeline.storage.tables import read_parquet
 from schemas.reasons import REJECTED
 from schemas.records import part_name
 from stages.stage import MapStage, UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEY = "key:"  # before the key of a pair, where ids are asked for
 
 
 def parts_with_reason(state: RunState, reason: str) -> dict[str, set[int]]:
@@ -38,18 +43,35 @@ def read_ids(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(line.strip("\r\n") for line in lines if line.strip()))
 
 
+def refuse_repeated(storage: Storage, parts: Sequence[int], ids: Collection[str]) -> None:
+    """Raises UserError for ids that several pairs have, with the pairs that each of them may mean."""
+    found: dict[str, list[tuple[str, str]]] = {source_id: [] for source_id in ids}
+    for _, table in _pairs(storage, parts, ["key", "source_id", "caption"]):
+        for row in table.to_pylist():
+            if row["source_id"] in found:
+                found[row["source_id"]].append((row["key"], row["caption"]))
+    repeated = {source_id: pairs for source_id, pairs in found.items() if len(pairs) > 1}
+    if not repeated:
+        return
+    lines = [f"{len(repeated):,} ids are those of several pairs; name each pair by its key, in a line of the file:"]
+    for source_id, pairs in list(repeated.items())[:10]:
+        lines += [f"  {KEY}{key}  ({source_id}: {caption[:60]!r})" for key, caption in pairs[:10]]
+        lines += [f"  ... and {len(pairs) - 10:,} more pairs of {source_id}"] if len(pairs) > 10 else []
+    raise UserError("\n".join(lines))
+
+
 def note_removal(storage: Storage, parts: Sequence[int], ids: Collection[str]) -> dict[str, list[int]]:
     """Adds ids to the record of what was taken out, RUN/removed.json, and returns in which parts each of them is.
 
+    An id is a source id, or `key:` and the key of a pair.
     The record also holds for what is read later: a removed id does not come back with a new file of the source.
     """
     wanted = set(ids)
     where: dict[str, list[int]] = {source_id: [] for source_id in ids}
-    for part in parts:
-        path = f"pairs/{part_name(part)}"
-        if storage.exists(path):
-            for source_id in wanted & set(read_parquet(storage, path, ["source_id"])["source_id"].to_pylist()):
-                where[source_id].append(part)
+    for part, table in _pairs(storage, parts, ["key", "source_id"]):
+        names = {*table["source_id"].to_pylist(), *(KEY + key for key in table["key"].to_pylist())}
+        for source_id in wanted & names:
+            where[source_id].append(part)
     known = read_removed(storage)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for source_id, found in where.items():
@@ -58,3 +80,11 @@ def note_removal(storage: Storage, parts: Sequence[int], ids: Collection[str]) -
     lines = [json.dumps(entry, ensure_ascii=False, sort_keys=True) for entry in known.values()]
     storage.write(REMOVED, ('{"removed": [\n' + ",\n".join(lines) + "\n]}\n").encode())
     return where
+
+
+def _pairs(storage: Storage, parts: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+    """Each part, and columns of its pairs, as far as there are any."""
+    for part in parts:
+        path = f"pairs/{part_name(part)}"
+        if storage.exists(path):
+            yield part, read_parquet(storage, path, columns)
