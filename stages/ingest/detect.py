@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stages.ingest import json_lines, json_stream, odvg, table, webdataset
 from stages.ingest.coco import is_captions
 from stages.ingest.listing import Unclear, list_files
-from stages.ingest.names import base_name, folder_of, is_image, suffix_of
+from stages.ingest.names import base_name, folder_of, folders_of_captions, is_image, suffix_of, without_suffix
 from stages.ingest.samples import TEXTS
 from stages.ingest.sidecar import columns
 from stages.stage import Files, UserError
@@ -114,9 +114,11 @@ def _has_shards_of_files(images: Sequence[str], tables: Sequence[str]) -> bool:
 
 
 def _paired(images: Sequence[str], names: Sequence[str], suffixes: Sequence[str]) -> bool:
-    """Whether an image has a file of its own name and of one of these suffixes."""
-    stems = {name[: -len(suffix_of(name)) - 1] for name in names if suffix_of(name) in suffixes}
-    return any(name in stems or name[: -len(suffix_of(name)) - 1] in stems for name in images)
+    """Whether an image has a file of its own name and of one of these suffixes, beside it or in a folder of them."""
+    captions = [name for name in names if suffix_of(name) in suffixes]
+    stems = set(map(without_suffix, captions))
+    beside = any(name in stems or without_suffix(name) in stems for name in images)
+    return beside or bool(folders_of_captions(images, captions))
 
 
 def _nothing_known(names: Sequence[str]) -> str:

@@ -7,14 +7,23 @@ img2dataset's sidecar lies beside a sub-folder, its rows are the rows of that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stages.ingest import sidecar
 from stages.ingest.grit import gold_of_record
 from stages.ingest.listing import Unused, list_files
-from stages.ingest.names import IMAGES, below, folder_of, is_image, suffix_of
+from stages.ingest.names import (
+    IMAGES,
+    base_name,
+    below,
+    folder_of,
+    folders_of_captions,
+    is_image,
+    suffix_of,
+    without_suffix,
+)
 from stages.ingest.row import Row
 from stages.ingest.samples import TEXTS, caption_of_file, parse_object
 from stages.stage import Files, ImageRef, RowError, Slice, SourceFile, UserError
@@ -35,12 +44,9 @@ class Entry:
     jsons: list[str] = field(default_factory=list)
     duplicate: bool = False
 
-    def files(self) -> list[str]:
-        return [*self.images, *self.texts, *self.jsons]
-
-    def unread(self, sidecar: bool) -> list[str]:
-        """Of a row of a sidecar the .json has nothing to add."""
-        return [*self.images[1:], *self.texts[1:], *(self.jsons if self.texts and not sidecar else [])]
+    def read(self) -> list[str]:
+        """The files that the row is made of."""
+        return [*self.images[:1], *(self.texts[:1] or self.jsons[:1])]
 
 
 class FolderSource:
@@ -51,18 +57,27 @@ class FolderSource:
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:
         found = list_files(files, self.source)
         shards = self._shards(files, found)
-        for folder, side in shards.items():
-            shard = SourceFile(folder, -1)
-            yield from sidecar.plan(files, shard, side, part_size, {"folder": True})
         entries = _entries(self.source, _outside(found, shards))
         if not shards and not any(entry.images for entry in entries):
             raise UserError(f"ingest.source: no images with .txt files in {self.source}")
+        gone = self._without_folder(files, found, shards) if shards else []
+        self._note_unused(found, shards, gone, entries)
+        for folder, side in shards.items():
+            yield from sidecar.plan(files, SourceFile(folder, -1), side, part_size, {"folder": True})
+        for side in gone:
+            yield from sidecar.plan_without_shard(files, side, part_size, f"{base_name(side.uri)[: -len('.parquet')]}/")
         yield from self._cut(entries, part_size)
-        listed = {f"{self.source}/{name}" for entry in entries for name in entry.files()}
-        spare = {f"{self.source}/{name}" for entry in entries for name in entry.unread(sidecar=False)}
-        known = (listed - spare) | {side.uri for side in shards.values()}
-        inside = {file.uri for file in found if any(file.uri.startswith(f"{folder}/") for folder in shards)}
-        self.unused.files = [file.uri for file in found if file.uri not in known and file.uri not in inside]
+
+    def _note_unused(
+        self,
+        found: Sequence[SourceFile],
+        shards: dict[str, SourceFile],
+        gone: Sequence[SourceFile],
+        entries: Sequence[Entry],
+    ) -> None:
+        read = {f"{self.source}/{name}" for entry in entries for name in entry.read()}
+        read |= {side.uri for side in (*shards.values(), *gone)}
+        self.unused.files = [f.uri for f in found if f.uri not in read and folder_of(f.uri) not in shards]
 
     def _cut(self, entries: Sequence[Entry], part_size: int) -> Iterator[Slice]:
         for start in range(0, len(entries), part_size):
@@ -82,7 +97,19 @@ class FolderSource:
         shards = {file.uri[: -len(".parquet")]: file for file in sidecars}
         return {folder: file for folder, file in shards.items() if folder in folders}
 
+    def _without_folder(
+        self, files: Files, found: Sequence[SourceFile], shards: dict[str, SourceFile]
+    ) -> list[SourceFile]:
+        """Sidecars whose folder is gone."""
+        known = {side.uri for side in shards.values()}
+        return [f for f in found if f.uri not in known and sidecar.is_sidecar(f.uri) and sidecar.lists_rows(files, f)]
+
     def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
+        if "gone" in piece.extra:
+            prefix = f"{below(piece.uri, self.source)[: -len('.parquet')]}/"
+            records = sidecar.read(files, piece.uri)
+            yield from sidecar.rows_without_shard(records, piece, self.source, prefix)
+            return
         if "folder" in piece.extra:
             shard = _Folder(files, piece.uri)
             prefix = "" if piece.uri == self.source else f"{below(piece.uri, self.source)}/"
@@ -99,9 +126,8 @@ class FolderSource:
             yield folder.row(entry, (entry.images or entry.texts or entry.jsons)[0])
 
 
-def _outside(found: Iterable[SourceFile], shards: Iterable[str]) -> list[SourceFile]:
-    folders = tuple(f"{folder}/" for folder in shards)
-    return [file for file in found if not file.uri.startswith(folders)]
+def _outside(found: Iterable[SourceFile], shards: Collection[str]) -> list[SourceFile]:
+    return [file for file in found if folder_of(file.uri) not in shards]
 
 
 def _entries(folder: str, found: Iterable[SourceFile]) -> list[Entry]:
@@ -110,23 +136,24 @@ def _entries(folder: str, found: Iterable[SourceFile]) -> list[Entry]:
     """
     names = [file.uri[len(folder) + 1 :] for file in found]
     captions = [name for name in names if suffix_of(name) in (*TEXTS, "json")]
-    own = {_without_suffix(name) for name in captions} & {name for name in names if is_image(name)}
+    images = [name for name in names if is_image(name)]
+    own = {without_suffix(name) for name in captions} & set(images)
+    moved = folders_of_captions(images, captions)
     entries: dict[str, Entry] = {}
-    for name in filter(is_image, names):
-        key = name if name in own else _without_suffix(name)
+    for name in images:
+        key = name if name in own else without_suffix(name)
         entries.setdefault(key, Entry(key)).images.append(name)
     for name in captions:
-        entry = entries.setdefault(_without_suffix(name), Entry(_without_suffix(name)))
+        key = without_suffix(name)
+        if folder_of(name) in moved:
+            key = f"{moved[folder_of(name)]}/{base_name(key)}".removeprefix("/")
+        entry = entries.setdefault(key, Entry(key))
         (entry.jsons if suffix_of(name) == "json" else entry.texts).append(name)
     for entry in entries.values():
         entry.images.sort(key=lambda name: IMAGES.index(suffix_of(name)))
         entry.texts.sort(key=lambda name: TEXTS.index(suffix_of(name)))
     kept = (entry for entry in entries.values() if entry.images or entry.texts)  # a .json alone is anything
     return sorted(kept, key=lambda entry: entry.key)
-
-
-def _without_suffix(name: str) -> str:
-    return name[: len(name) - len(suffix_of(name)) - 1]
 
 
 class _Folder:
@@ -137,7 +164,9 @@ class _Folder:
     def __init__(self, files: Files, uri: str, entries: Sequence[Entry] | None = None) -> None:
         self.files = files
         self.uri = uri
-        self.samples = _entries(uri, list_files(files, uri)) if entries is None else list(entries)
+        if entries is None:
+            entries = _entries(uri, [file for file in list_files(files, uri) if folder_of(file.uri) == uri])
+        self.samples = list(entries)
 
     def row(self, sample: Entry, source_id: str, record: dict[str, Any] | None = None) -> Row:
         """`record`: the sidecar's row of the sample."""

@@ -12,6 +12,7 @@ from stages.ingest.names import base_name, folder_of
 from stages.stage import Files, RowError, SourceFile
 
 _NAMES = 20  # of the sample that are looked for
+_FIRST = 5  # in every folder; the others only where one of these is
 _USUAL = (
     "images",
     "Images",
@@ -47,7 +48,8 @@ class ImageFolders:
         found = Counter({home: self._there(wanted, home)})
         if found[home] < len(wanted):
             for folder in self._candidates(wanted, beside):
-                found[folder] = self._there(wanted, folder)
+                if self._there(wanted[:_FIRST], folder):
+                    found[folder] = self._there(wanted, folder)
         most = max(found.values())
         best = [folder for folder, number in found.items() if number == most]
         if not most:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.ingest.grit import GRIT_BOXES
-from stages.ingest.roles import Columns
+from stages.ingest.roles import Columns, columns_of
 from stages.stage import RowError, UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def read(file: BinaryIO, columns: Columns, start: int, stop: int) -> Iterator[di
     reader = open_parquet(file, "the table")
     stop = min(stop, reader.metadata.num_rows)
     names = set(reader.schema_arrow.names)
-    wanted = sorted({*columns.to_json().values(), *(name for name in _BESIDE if name in names)} & names)
+    roles = {name for column in columns.to_json().values() for name in columns_of(names, column)}
+    wanted = sorted(roles | (names & set(_BESIDE)))
     first = 0
     for group in range(reader.num_row_groups):
         last = first + reader.metadata.row_group(group).num_rows

@@ -12,7 +12,7 @@ from stages.ingest.image_folders import ImageFolders
 from stages.ingest.listing import Unclear
 from stages.ingest.locate import Found, find_image, plain_name
 from stages.ingest.names import IMAGES, base_name, folder_of, is_image, stem, suffix_of
-from stages.ingest.roles import WEB, Columns, Rows, texts
+from stages.ingest.roles import WEB, Columns, Rows, columns_of, texts
 from stages.ingest.row import Row
 from stages.ingest.text import storable_or_none
 from stages.stage import ImageRef, RowError, SourceFile
@@ -45,12 +45,12 @@ class Layout:
     def pairs_in(self, record: Record) -> int:
         if not self.captions or isinstance(record, RowError):
             return 1
-        return len(captions_of(record.get(self.columns.caption), self.captions))
+        return len(captions_of(_cell(record, self.columns.caption), self.captions))
 
 
 def layout_of(columns: Columns, rows: Rows, config: IngestConfig, uri: str, folders: ImageFolders) -> Layout:
     """`rows`: a sample of the table at `uri`. Raises Unclear."""
-    kind = kind_of(row.get(columns.caption) for row in rows)
+    kind = "list" if columns.caption.endswith("*") else kind_of(row.get(columns.caption) for row in rows)
     values = texts(rows, columns.image)
     names = [value for value in values if len(value) < 256 and not value.startswith((*WEB, "data:"))]
     if config.images and values and all(value.startswith(WEB) for value in values):
@@ -98,6 +98,9 @@ def rows_of_record(
 
 
 def _cell(record: Mapping[str, Any], column: str) -> Any:
+    """Of several numbered columns (NAME*) the values that are there."""
+    if column.endswith("*"):
+        return [record[name] for name in columns_of(record, column) if record[name] not in (None, "")]
     return record.get(column) if column else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stages.ingest.grit import GRIT_BOXES
 from stages.ingest.listing import Unclear
 from stages.ingest.names import IMAGES
+from stages.ingest.text import number
 from stages.stage import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _USUAL = {
 }
 _USUAL_NAMES = frozenset((*_CAPTIONS, *_OTHER_CAPTIONS, *(name for names in _USUAL.values() for name in names)))
 _IMG2DATASET = {"key", "status", "error_message"}
+_NUMBERED = re.compile(r"(.*?)\d+")
 _IMAGE_NAME = re.compile(rf"\S.*\.(?:{'|'.join(IMAGES)})(?:#\d+)?", re.IGNORECASE | re.DOTALL)
 
 Rows = Sequence[Mapping[str, Any]]
@@ -42,7 +44,8 @@ FindFolder = Callable[[Sequence[str]], str]  # where files of these names lie; "
 class Columns:
     """The names of the columns that are read; "" for one that the table does not have.
 
-    `status` is img2dataset's, which says of every row whether its image was downloaded.
+    `caption` may stand for several columns, which are numbered: "caption_*". `status` is img2dataset's, which says of
+    every row whether its image was downloaded.
     """
 
     caption: str
@@ -103,13 +106,22 @@ def find_columns(
 def unread(names: Sequence[str], columns: Columns) -> set[str]:
     """The columns that have no role."""
     grit = {*GRIT_BOXES, "width", "height"} if set(GRIT_BOXES) & set(names) else set()
-    known = {*columns.to_json().values(), *grit, *(_IMG2DATASET if columns.status else ())}
+    known = {*columns.to_json().values(), *columns_of(names, columns.caption), *grit}
+    known |= _IMG2DATASET if columns.status else set()
     return {name for name in names if name.strip()} - known
+
+
+def columns_of(names: Iterable[str], column: str) -> list[str]:
+    """The columns that a name stands for: itself, or for NAME* those that are called NAME and a number, in order."""
+    if not column.endswith("*"):
+        return [name for name in names if name == column]
+    numbered = [name for name in names if name.startswith(column[:-1]) and name[len(column) - 1 :].isdecimal()]
+    return sorted(numbered, key=lambda name: int(name[len(column) - 1 :]))
 
 
 def _wanted(role: str, names: Sequence[str], config: IngestConfig, where: str) -> str | None:
     wanted: str | None = getattr(config, role, None)
-    if wanted and wanted not in names:
+    if wanted and not columns_of(names, wanted):
         raise Unclear(f"ingest.{role}: {where} has no column {wanted!r}; it has {listed(names)}")
     return wanted
 
@@ -125,6 +137,11 @@ def _caption(names: Sequence[str], config: IngestConfig, where: str) -> str:
             raise Unclear(f"{where}: {question}; set ingest.caption to one of {listed(names)}")
         if found and wanted is None:
             return found[0]
+    numbered = {
+        match[1] for name in names if (match := _NUMBERED.fullmatch(name)) and is_caption(match[1].rstrip(" _-"))
+    }
+    if len(numbered) == 1 and wanted is None:
+        return f"{numbered.pop()}*"
     raise UserError(f"{where}: no column is the caption; set ingest.caption to one of {listed(names)}")
 
 
@@ -150,7 +167,7 @@ def texts(rows: Rows, column: str) -> list[str]:
 def running(rows: Rows, column: str) -> bool:
     """Whether the column counts its rows."""
     values = [row.get(column) for row in rows] if column else []
-    numbers = [int(value) for value in values if isinstance(value, (int, str)) and str(value).strip().isdecimal()]
+    numbers = [found for value in values if (found := number(value)) is not None]
     return len(numbers) == len(values) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
 
 

@@ -157,8 +157,23 @@ def _listed_row(
     return Row(source_id, error=RowError("truncated_source", detail))
 
 
+def lists_rows(files: Files, file: SourceFile) -> bool:
+    """Whether a Parquet file is a sidecar of img2dataset, and has rows."""
+    try:
+        with files.open_source(file.uri) as stored:
+            return length(stored, base_name(file.uri)) > 0
+    except UserError:
+        return False
+
+
+def plan_without_shard(files: Files, side: SourceFile, part_size: int, gone: str) -> list[Slice]:
+    """Slices of the rows of a sidecar; `gone`: the name of what it lists. Raises UserError."""
+    with files.open_source(side.uri) as stored:
+        return cut(side, length(stored, base_name(side.uri)), part_size, {"gone": gone})
+
+
 def rows_without_shard(sidecar: Sequence[Record], piece: Slice, source: str, prefix: str) -> Iterator[Row]:
-    """Of a sidecar whose tar is gone."""
+    """Of a sidecar whose tar or folder is gone."""
     name = below(piece.uri, source)
     for number, record in enumerate(sidecar[piece.start : piece.stop], piece.start):
         if isinstance(record, RowError):

@@ -43,7 +43,11 @@ class WebdatasetSource:
             beside |= _sidecar_of(files, tars[0])
         sidecars = {tar.uri: side for tar in tars if (side := beside.get(sidecar_uri(tar.uri))) is not None}
         others = {tar.uri for tar in tars} | {side.uri for side in sidecars.values()}
-        orphans = [file for file in found if file.uri not in others and _is_orphan(files, file)]
+        orphans = [
+            file
+            for file in found
+            if file.uri not in others and sidecar.is_sidecar(file.uri) and sidecar.lists_rows(files, file)
+        ]
         places, self.unused.members = find_places(self.config, files, tars, sidecars)
         extra = {"members": places.to_json()} if places != Places() else {}
         self.unused.files = [file.uri for file in found if file.uri not in others and file not in orphans]
@@ -88,25 +92,11 @@ def _sidecar_of(files: Files, tar: SourceFile) -> dict[str, SourceFile]:
         return {}
 
 
-def _is_orphan(files: Files, file: SourceFile) -> bool:
-    """Whether it is a sidecar of img2dataset, whose tar is not there."""
-    if not sidecar.is_sidecar(file.uri):
-        return False
-    try:
-        with files.open_source(file.uri) as stored:
-            return sidecar.length(stored, base_name(file.uri)) > 0
-    except UserError:
-        return False
-
-
 def _plan_file(
     files: Files, file: SourceFile, side: SourceFile | None, part_size: int, extra: dict[str, Any]
 ) -> list[Slice]:
     if sidecar.is_sidecar(file.uri):
-        with files.open_source(file.uri) as stored:
-            rows = sidecar.length(stored, base_name(file.uri))
-        gone = base_name(file.uri)[: -len(".parquet")] + ".tar"
-        return cut(file, rows, part_size, {"gone": gone})
+        return sidecar.plan_without_shard(files, file, part_size, base_name(file.uri)[: -len(".parquet")] + ".tar")
     if side is not None:
         try:
             if pieces := sidecar.plan(files, file, side, part_size, extra):

@@ -45,12 +45,32 @@ def pairs_of(run: Run, source: str, part_size: int = 100, **options: Any) -> dic
         (["0.gif", "0.jpg", "0.txt"], {"0.jpg": "0.txt"}),
         (["0.jpg", "0.jpg.txt", "0.png", "0.png.txt"], {"0.jpg": "0.jpg.txt", "0.png": "0.png.txt"}),
         (["0.jpg", "0.txt", "0.png", "0.png.txt"], {"0.jpg": "0.txt", "0.png": "0.png.txt"}),
+        (
+            ["images/0.jpg", "images/a.b.png", "text/0.txt", "text/a.b.txt"],
+            {"images/0.jpg": "text/0.txt", "images/a.b.png": "text/a.b.txt"},
+        ),
+        (
+            ["val/images/0.jpg", "val/captions/0.TXT", "train/images/0.jpg", "train/captions/0.txt"],
+            {"train/images/0.jpg": "train/captions/0.txt", "val/images/0.jpg": "val/captions/0.TXT"},
+        ),
+        (["a/0.jpg", "a/0.txt", "b/1.jpg", "c/1.txt"], {"a/0.jpg": "a/0.txt", "b/1.jpg": "c/1.txt"}),
     ],
 )
 def test_captions_beside_images(
     run: Run, tmp_path: Path, names: list[str], pairs: dict[str, str], part_size: int
 ) -> None:
     assert pairs_of(run, lay_out(tmp_path, *names), part_size) == pairs
+
+
+def test_captions_elsewhere_are_not_guessed(run: Run, tmp_path: Path) -> None:
+    """Two folders of captions: which has those of the images?"""
+    names = ["images/0.jpg", "short/0.txt", "long/0.txt"]
+    run.ingest(source=lay_out(tmp_path, *names), format="folder")
+    assert run.rejects() == {
+        "images/0.jpg": "missing_caption",
+        "short/0.txt": "missing_image",
+        "long/0.txt": "missing_image",
+    }
 
 
 def test_the_json_of_an_image_gives_what_a_txt_does_not(run: Run, tmp_path: Path) -> None:
@@ -120,6 +140,17 @@ def test_one_folder_of_img2datasets_files_has_its_sidecar_beside_it(run: Run, tm
     pairs = run.ingest(source=str(tmp_path / "in/00000"))
     assert [pair["source_id"] for pair in pairs] == ["000000000", "000000002", "000000009"]
     assert run.rejects() == {"000000001": "download_failed", "000000003": "missing_image"}
+
+
+def test_a_sidecar_whose_folder_is_gone_is_rejects(run: Run, tmp_path: Path) -> None:
+    shard(tmp_path)
+    shard(tmp_path, "00001", 10_000)
+    for path in (tmp_path / "in/00001").iterdir():
+        path.unlink()
+    pairs = run.ingest(3, source=str(tmp_path / "in"))
+    assert len(pairs) == 3
+    gone = {key for key, reason in run.rejects().items() if reason == "damaged_source"}
+    assert gone == {f"00001/{10_000 + number:09d}" for number in range(4)}
 
 
 def test_the_sidecar_has_the_caption_where_there_is_no_txt(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.config import IngestConfig
 from stages.ingest.listing import Unclear
-from stages.ingest.roles import find_columns, unread
+from stages.ingest.roles import columns_of, find_columns, unread
 from stages.stage import UserError
 
 
@@ -59,6 +59,16 @@ def test_the_more_usual_name_is_the_caption() -> None:
         roles(table("title,comment", "a", "b"))
     with pytest.raises(UserError, match=r"no column is the caption; set ingest\.caption to one of 'words', 'n'"):
         roles(table("words,n", "a", "%d"))
+
+
+def test_numbered_captions() -> None:
+    rows = table("caption_1,caption_2,caption_x,n", "a", "b", "c", "%d")
+    assert roles(rows) == {"caption": "caption_*"}
+    assert roles(rows, caption="caption_2") == {"caption": "caption_2"}
+    assert columns_of(["c10", "c9", "c", "cx", "d1"], "c*") == ["c9", "c10"]
+    assert unread(list(rows[0]), find_columns(list(rows[0]), rows, IngestConfig(), "t")) == {"caption_x", "n"}
+    with pytest.raises(UserError, match="no column is the caption"):
+        roles(table("text1,comment2", "a", "b"))
 
 
 def test_names_of_files_that_are_there_are_the_images() -> None:

@@ -493,3 +493,25 @@ def test_ids_carry_the_path_below_the_source(run, tmp_path):
         *("val/metadata.jsonl#0", "val/more/a.csv#0"),
     ]
     assert run.rejects() == {"val/c.parquet": "damaged_source"}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.csv"])
+@pytest.mark.parametrize("stem", ["caption_", "sentence", "Text "])
+def test_numbered_columns_are_captions_of_one_image(run, tmp_path, name, stem):
+    """As in the Flickr8k of the hub: caption_0 to caption_4."""
+    write(tmp_path / "in/0.jpg", image_file())
+    rows = [{"image": "0.jpg", **{f"{stem}{n}": f"c{row}{n}" for n in (10, 2, 1)}} for row in range(2)]
+    rows[1][f"{stem}2"] = None
+    if name.endswith("jsonl"):
+        write_rows(tmp_path, *rows)
+    elif name.endswith("csv"):
+        with open(tmp_path / "in" / name, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in" / name)
+    for options in ({}, {"caption": f"{stem}*"}):
+        pairs = run.ingest(2, source=str(tmp_path / "in" / name), **options)
+        assert captions(pairs) == ["c01", "c02", "c010", "c11", "c110"]
+        assert len({pair["image"]["uri"] for pair in pairs}) == 1
