@@ -37,7 +37,7 @@ class CocoSource:
         alone = len(found) == 1 and found[0].uri == self.config.source
         file = found[0] if alone else _captions(found, self.config.source)
         look = _Look(files, file, part_size)
-        root = self.config.images or self._images(files, file, [] if alone else found, look.names)
+        root = self.config.images or self._images(files, file, found, look.names)
         extra: dict[str, Any] = {"images_at": look.images_at, "images": root}
         if self.config.instances:
             instances = self._instances(files)
@@ -69,7 +69,7 @@ class CocoSource:
 
     def _images(self, files: Files, captions: SourceFile, found: Sequence[SourceFile], names: Sequence[str]) -> str:
         """The folder of the images; "" for none."""
-        if where := ImageFolders(files, found).find(names, captions.uri):
+        if where := ImageFolders(files, self.config.source, found).find(names, captions.uri):
             return where
         beside = f"{folder_of(captions.uri)}/images"
         try:

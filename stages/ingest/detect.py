@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages.ingest import json_lines, json_stream, odvg, table, webdataset
 from stages.ingest.coco import is_captions
+from stages.ingest.instances import KEYED
 from stages.ingest.listing import Unclear, list_files
 from stages.ingest.names import base_name, folder_of, folders_of_captions, is_image, suffix_of, without_suffix
 from stages.ingest.samples import TEXTS
@@ -69,18 +70,21 @@ def _refuse_sidecar(files: Files, uri: str) -> None:
 
 
 def _of_json(files: Files, uri: str) -> str:
-    """A list of records is a table, and so is an object with one such list that is none of COCO's."""
+    """A list of records is a table, and so is an object with one such list; COCO has two, or one without captions."""
     lists: dict[str, bool] = {}  # by key: whether it has an object
+    captions = False
     try:
         with files.open_source(uri) as stored:
-            for array, _, value in json_stream.stream(stored, ("annotations",)):
+            for array, _, value in json_stream.stream(stored, KEYED):
                 lists[array] = lists.get(array, False) or isinstance(value, dict)
-                if array in ("", "annotations"):
+                captions = captions or (isinstance(value, dict) and "caption" in value)
+                if array == "" or {"annotations", "images"} <= lists.keys():
                     break
     except ValueError:
         return "coco"  # which says what is wrong
     records = [array for array, objects in lists.items() if objects]
-    return "table" if "" in lists or ("annotations" not in lists and len(records) == 1) else "coco"
+    one_list = len(records) == 1 and (captions or "annotations" not in lists)
+    return "table" if "" in lists or one_list else "coco"
 
 
 def _is_text(files: Files, uri: str) -> bool:

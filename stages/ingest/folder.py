@@ -60,6 +60,7 @@ class FolderSource:
         entries = _entries(self.source, _outside(found, shards))
         if not shards and not any(entry.images for entry in entries):
             raise UserError(f"ingest.source: no images with .txt files in {self.source}")
+        _check_captions(files, self.source, entries)
         gone = self._without_folder(files, found, shards) if shards else []
         self._note_unused(found, shards, gone, entries)
         for folder, side in shards.items():
@@ -124,6 +125,17 @@ class FolderSource:
         folder = _Folder(files, self.source, entries=())
         for entry in chosen[: piece.stop - piece.start]:
             yield folder.row(entry, (entry.images or entry.texts or entry.jsons)[0])
+
+
+def _check_captions(files: Files, source: str, entries: Sequence[Entry]) -> None:
+    """Raises UserError for Flickr30k Entities, whose sentences have marks in them, five to a file."""
+    first = next((entry.texts[0] for entry in entries if entry.images and entry.texts), None)
+    if first is not None:
+        with files.open_source(f"{source}/{first}") as file:
+            if b"[/EN#" in file.read(4096):
+                raise UserError(
+                    f"ingest.source: {source}/{first} has the marks of Flickr30k Entities, not plain captions"
+                )
 
 
 def _outside(found: Iterable[SourceFile], shards: Collection[str]) -> list[SourceFile]:

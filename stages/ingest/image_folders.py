@@ -31,11 +31,12 @@ _USUAL_SETS = ("Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images", "fli
 
 
 class ImageFolders:
-    """`listed`: all files of the source, where it is a folder; else folders of the usual names are tried."""
+    """`found`: all files of the source, or the one that it is; then folders of the usual names are tried."""
 
-    def __init__(self, files: Files, listed: Sequence[SourceFile] = ()) -> None:
+    def __init__(self, files: Files, source: str, found: Sequence[SourceFile]) -> None:
         self.files = files
-        self.listed = listed
+        self.source = source.rstrip("/")
+        self.listed = [] if len(found) == 1 and found[0].uri == source else found
 
     def find(self, names: Sequence[str], beside: str) -> str:
         """The folder that has most of these files; "" where none is anywhere. `beside`: the file that names them.
@@ -82,13 +83,14 @@ class ImageFolders:
             name = base_name(beside).partition(".")[0]
             split = name.partition("_")[2] or name  # captions_val2017.json belongs to val2017/
             names = [*_USUAL, *_USUAL_SETS, name, split, *(f"images/{word}" for word in (name, split))]
-            return [f"{folder}/{word}" for folder in (home, above) if folder for word in dict.fromkeys(names)]
+            around = [f"{folder}/{word}" for folder in (home, above) if folder for word in dict.fromkeys(names)]
+            return [*around, above] if above else around
         found: dict[str, None] = {}
         for name in map(plain_name, names):
             for uri in self._by_name.get(base_name(name), []):
                 if uri.endswith(f"/{name}"):
                     found[uri.removesuffix(f"/{name}")] = None
-        return list(found)
+        return [*found, self.source]
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:

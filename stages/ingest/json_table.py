@@ -69,7 +69,7 @@ def sample(file: BinaryIO, name: str) -> tuple[str, list[dict[str, Any]]]:
     except ValueError as error:
         raise UserError(f"{name}: {error}") from None
     lists = [array for array, rows in found.items() if rows]
-    if "annotations" in lists:
+    if {"annotations", "images"} <= set(lists):
         raise UserError(f"{name}: an annotation file, not a table; set ingest.format to coco")
     if len(lists) != 1:
         known = f"; its lists are {', '.join(map(repr, found))}" if found else ""

@@ -35,7 +35,7 @@ class OdvgSource:
         if not lines:
             raise UserError(f"ingest.source: no .jsonl files in {source}")
         self.unused.files = [file.uri for file in found if file not in lines and not is_image(file.uri)]
-        folders = ImageFolders(files, [] if found[0].uri == source else found)
+        folders = ImageFolders(files, source, found)
         yield from plan_files(lines, lambda file: self._plan_file(files, file, folders, part_size))
 
     def _plan_file(self, files: Files, file: SourceFile, folders: ImageFolders, part_size: int) -> list[Slice]:

@@ -68,7 +68,7 @@ class TableSource:
         source = self.config.source
         found = list_files(files, source)
         tables = _choose(found, source)
-        folders = ImageFolders(files, [] if found[0].uri == source else found)
+        folders = ImageFolders(files, source, found)
         planners = {file.uri: _Planner(self.config, files, file, folders) for file in tables}
         try:
             yield from plan_files(tables, lambda file: planners[file.uri].plan(part_size))

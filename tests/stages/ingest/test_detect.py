@@ -106,6 +106,9 @@ def test_what_could_be_two_things_asks(tmp_path: Path, names: list[str], message
         ("captions.json", LIST, "table"),
         ("a.json", json.dumps({"info": {}, "data": [{"caption": "x"}]}), "table"),
         ("a.json", "{broken", "coco"),
+        ("a.json", json.dumps({"info": {}, "annotations": [{"caption": "x", "url": "http://x"}]}), "table"),  # RedCaps
+        ("a.json", json.dumps({"annotations": [{"caption": "x"}], "images": [{"id": 1}]}), "coco"),
+        ("captions.json", json.dumps({"images": []}), "coco"),
         ("captions.txt", TABLE, "table"),
         ("captions", TABLE, "table"),
     ],

@@ -62,6 +62,13 @@ def test_captions_beside_images(
     assert pairs_of(run, lay_out(tmp_path, *names), part_size) == pairs
 
 
+def test_sentences_of_flickr30k_entities_are_no_captions(run: Run, tmp_path: Path) -> None:
+    lay_out(tmp_path, "flickr30k-images/1.jpg")
+    write(tmp_path / "in/Sentences/1.txt", b"[/EN#1/people A man] in [/EN#2/clothing a hat] .\n" * 5)
+    with pytest.raises(UserError, match="has the marks of Flickr30k Entities"):
+        run.ingest(source=str(tmp_path / "in"))
+
+
 def test_captions_elsewhere_are_not_guessed(run: Run, tmp_path: Path) -> None:
     """Two folders of captions: which has those of the images?"""
     names = ["images/0.jpg", "short/0.txt", "long/0.txt"]

@@ -8,6 +8,7 @@ import pytest
 
 from stages.ingest.image_folders import ImageFolders
 from stages.ingest.listing import Unclear
+from stages.stage import SourceFile
 from tests.stages.conftest import DiskIO
 
 NAMES = ["1.jpg", "2.jpg", "3.jpg"]
@@ -21,8 +22,10 @@ def find(root: Path, *there: str, table: str = "t.csv", names: list[str] = NAMES
         path.write_bytes(b"x")
     io = DiskIO(root)
     source = str(root / "in")
-    found = ImageFolders(io, io.list_source(source) if listed else []).find(names, f"{source}/{table}")
-    return found.removeprefix(source).strip("/") if found else "none"
+    file = f"{source}/{table}"
+    found = (source, io.list_source(source)) if listed else (file, [SourceFile(file, 1)])
+    where = ImageFolders(io, *found).find(names, file)
+    return where.removeprefix(source).strip("/") if where else "none"
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -55,6 +58,19 @@ def test_any_folder_of_a_source(tmp_path: Path) -> None:
 def test_two_folders_ask(tmp_path: Path, listed: bool) -> None:
     with pytest.raises(Unclear, match=r"its images are in .*images and .*photos; set ingest\.images to one"):
         find(tmp_path, "images/1.jpg", "photos/1.jpg", "t.csv", listed=listed)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_names_from_the_folder_above(tmp_path: Path, listed: bool) -> None:
+    assert (
+        find(tmp_path, "pictures/1.jpg", "text/t.csv", table="text/t.csv", names=["pictures/1.jpg"], listed=listed)
+        == ""
+    )
+
+
+def test_whole_paths_below_the_source(tmp_path: Path) -> None:
+    names = [f"{tmp_path}/in/pictures/1.jpg"]
+    assert find(tmp_path, "pictures/1.jpg", "text/t.csv", table="text/t.csv", names=names, listed=True) == ""
 
 
 def test_no_name_leads_out(tmp_path: Path) -> None:

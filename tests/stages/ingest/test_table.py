@@ -412,7 +412,7 @@ def test_json_lines_are_read_as_lines_whatever_their_name(run, tmp_path, name):
         ('{"caption": {"0": "x"}}', "no list of objects"),
         ('[{"caption": "x"}, {"caption": ', "broken JSON at byte"),
         ('[{"caption": "x"}] trailing', "the JSON ends before byte"),
-        ('{"annotations": [{"caption": "x", "image_id": 1}], "images": []}', "set ingest.format to coco"),
+        ('{"annotations": [{"caption": "x", "image_id": 1}], "images": [{"id": 1}]}', "set ingest.format to coco"),
         ('"text"', "not the expected JSON at byte 0"),
     ],
 )
