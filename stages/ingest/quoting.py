@@ -25,7 +25,7 @@ def quoting(data: bytes, divider: str) -> bool | None:
     if is_csv:
         return bool(needed or not found["broken"])
     if needed > 20 * stray:
-        return True
+        return None if found["folded"] and _lines_agree(data, divider) else True
     if stray > 20 * needed:
         return False
     if needed and stray:
@@ -33,10 +33,16 @@ def quoting(data: bytes, divider: str) -> bool | None:
     return bool(found["whole"] and not found["bare"])  # every cell in quotes, as some writers have it
 
 
+def _lines_agree(data: bytes, divider: str) -> bool:
+    """Whether all lines have one width when quotes are characters: those of a cell with a line end have another one."""
+    records = (record for _, record in read_records(io.BytesIO(data), divider, False))
+    return len({len(record) for record in records if isinstance(record, list)}) == 1
+
+
 def _cells(data: bytes, divider: str) -> Counter[str]:
     """The cells of the sample, read with quoting, by what their quotes say: `needed` and `whole` are in quotes, with
-    and without need; `stray` have a quote where none belongs, among them the `broken`, which begin with one; `bare`
-    have none, numbers left out.
+    and without need (of the former, the `folded` have a line end in them); `stray` have a quote where none belongs,
+    among them the `broken`, which begin with one; `bare` have none, numbers left out.
     """
     character, space = re.escape(divider.strip(" ")), " ?" if len(divider) > 1 else ""
     cell = re.compile(rf"{space}({_QUOTED_CELL}){space}(?={character}|$)|([^{character}]*)")
@@ -51,6 +57,7 @@ def _cells(data: bytes, divider: str) -> Counter[str]:
             quoted, plain = match[1], match[2]
             if quoted is not None:
                 found["needed" if need.search(quoted[1:-1]) else "whole"] += 1
+                found["folded"] += "\n" in quoted
             elif '"' in plain:
                 found["stray"] += 1
                 found["broken"] += plain.startswith('"')

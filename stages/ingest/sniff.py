@@ -171,18 +171,18 @@ def _with_space(data: bytes, divider: str) -> str:
 
 
 def _choose(readings: list[_Reading], name: str) -> _Reading:
-    """The one with the most rows of one width; a tab, which captions do not have, before others. Raises Unclear."""
+    """The one with the most rows of one width; of several, the one whose columns are understood. Raises Unclear."""
     able = [reading for reading in readings if reading.rows and reading.width > 1 and reading.share > 0.5]
     able = [reading for reading in able if reading.begins_well] or able
     if not able:
         return next((reading for reading in readings if reading.divider == ","), readings[0])
     best = max(reading.share for reading in able)
     close = [reading for reading in able if reading.share > best - 0.1]
-    if close[0].divider == "\t" or len(close) == 1:
-        return close[0]
-    clear = [reading for reading in close if reading.understood]
+    clear = close if len(close) == 1 else [reading for reading in close if reading.understood]
     if len(clear) == 1:
         return clear[0]
+    if not clear and close[0].divider == "\t":  # which captions do not have
+        return close[0]
     raise Unclear(f"{name}: two readings are possible; set ingest.divider to {' or '.join(map(str, clear or close))}")
 
 
@@ -247,4 +247,4 @@ def _by_content(
 
 
 def _is_address(value: str) -> bool:
-    return value.startswith(WEB) and " " not in value
+    return value.startswith(WEB) and not re.search(r"\s", value)

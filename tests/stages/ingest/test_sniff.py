@@ -149,6 +149,14 @@ def test_quotes_that_speak_both_ways_ask() -> None:
     assert read(text, quoting="none")[2] == ['"sign" reading', '"a ""b"""']
 
 
+def test_lines_that_fit_both_ways_ask() -> None:
+    """Two captions that are a quote each, or one cell with a line end."""
+    text = f'a dog\t{URL % 1}\n"\t{URL % 2}\n"\t{URL % 3}\n'
+    with pytest.raises(Unclear, match=r"set ingest\.quoting"):
+        read(text)
+    assert read(text, quoting="none")[2] == ["a dog", '"', '"']
+
+
 def test_a_few_stray_quotes_among_many_good_ones() -> None:
     rows = [f'{URL % n}\t"a ""quoted"" word"\n' for n in range(30)]
     dialect, _, captions = read("url\tcaption\n" + "".join(rows) + f'{URL % 99}\t5" nail\n')
