@@ -10,6 +10,7 @@ from stages.ingest.coco import is_captions
 from stages.ingest.instances import KEYED
 from stages.ingest.listing import Unclear, list_files
 from stages.ingest.names import base_name, folder_of, folders_of_captions, is_image, suffix_of, without_suffix
+from stages.ingest.roles import is_caption
 from stages.ingest.samples import TEXTS
 from stages.ingest.sidecar import columns
 from stages.stage import Files, UserError
@@ -71,20 +72,28 @@ def _refuse_sidecar(files: Files, uri: str) -> None:
 
 def _of_json(files: Files, uri: str) -> str:
     """A list of records is a table, and so is an object with one such list; COCO has two, or one without captions."""
-    lists: dict[str, bool] = {}  # by key: whether it has an object
+    lists, captions = _lists_in(files, uri)
+    records = [array for array, objects in lists.items() if objects]
+    one_list = len(records) == 1 and (captions or "annotations" not in lists)
+    return "table" if "" in lists or one_list else "coco"
+
+
+def _lists_in(files: Files, uri: str) -> tuple[dict[str, bool], bool]:
+    """The lists of a JSON file, by key ("" for a file that is one), and whether they have objects; and whether any of
+    these has a caption. Empty for what is broken.
+    """
+    lists: dict[str, bool] = {}
     captions = False
     try:
         with files.open_source(uri) as stored:
             for array, _, value in json_stream.stream(stored, KEYED):
                 lists[array] = lists.get(array, False) or isinstance(value, dict)
-                captions = captions or (isinstance(value, dict) and "caption" in value)
-                if array == "" or {"annotations", "images"} <= lists.keys():
+                captions = captions or (isinstance(value, dict) and any(map(is_caption, value)))
+                if captions and (array == "" or {"annotations", "images"} <= lists.keys()):
                     break
     except ValueError:
-        return "coco"  # which says what is wrong
-    records = [array for array, objects in lists.items() if objects]
-    one_list = len(records) == 1 and (captions or "annotations" not in lists)
-    return "table" if "" in lists or one_list else "coco"
+        return {}, False
+    return lists, captions
 
 
 def _is_text(files: Files, uri: str) -> bool:
@@ -101,13 +110,13 @@ def _of_folder(files: Files, names: Sequence[str]) -> set[str]:
     kinds = {"webdataset"} if any(map(webdataset.is_tar, names)) else set()
     if any(not table.is_parquet(name) for name in tables) or (tables and not kinds):
         kinds.add("table")
-    if any(map(is_captions, jsons)) or (len(jsons) == 1 and not kinds and not _paired(images, names, ("json",))):
-        captions = [name for name in jsons if is_captions(name)] or jsons
+    if _paired(images, names, TEXTS) or (not kinds and _paired(images, names, ("json",))):
+        kinds.add("folder")
+    captions = [name for name in jsons if is_captions(name)]
+    if not kinds and not captions and len(jsons) == 1 and _lists_in(files, jsons[0])[1]:
+        captions = jsons
+    if captions:
         kinds.add(_of_json(files, captions[0]) if len(captions) == 1 else "coco")
-    if _paired(images, names, TEXTS):
-        kinds.add("folder")
-    if not kinds and _paired(images, names, ("json",)):
-        kinds.add("folder")
     return kinds or ({"table"} if any(suffix_of(name) in ("txt", "token") for name in names) else set())
 
 

@@ -68,6 +68,10 @@ def kind(root: Path, source: str = "", **options: Any) -> str:
         (["0.jpg", "0.caption"], "folder"),
         (["0.jpg", "0.json"], "folder"),
         (["0.jpg", "0.txt", "1.jpg", "README.md"], "folder"),
+        (["0.jpg", "0.txt", "dataset_info.json={}"], "folder"),
+        (["captions.txt=" + TABLE, "Images/1.jpg", 'info.json={"a": [{"b": 1}]}'], "table"),
+        (["a.json=" + LIST, "1.jpg"], "table"),
+        (["a.json=" + COCO, "1.jpg"], "coco"),
     ],
 )
 def test_folders(tmp_path: Path, names: list[str], expected: str) -> None:
