@@ -77,7 +77,7 @@ def _words(piece: Slice) -> Iterator[str]:
         yield f"{role} = {column!r}"
     if extra.get("captions"):
         yield f"several captions a row ({extra['captions']})"
-    if "images" in extra:
+    if "images" in extra and ("image" in extra.get("columns", {"image": ""}) or extra.get("by_id")):
         yield f"images in {extra['images']}" if extra["images"] else "no folder of images"
 
 

@@ -98,6 +98,11 @@ def test_a_person_sees_how_it_is_read_and_the_first_three_pairs(run: Run, tmp_pa
     ]
 
 
+def test_captions_alone_have_no_folder_of_images(run: Run, tmp_path: Path) -> None:
+    _, lines, _ = look(run, table(tmp_path / "in"))
+    assert lines[1] == "  a.tsv: divider tab, quoting none, no header, caption = '0', url = '1'"
+
+
 def test_a_person_sees_that_nothing_can_be_used(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", b'{"image": "no.jpg", "caption": "a"}\n{broken\n')
     assert look(run, Path(path))[1][-1] == "  none of the first 200 rows can be used"
