@@ -6,10 +6,11 @@ speed or place alone, or enters in another way (see schemas/marks.py). Every new
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from schemas.dividers import DIVIDERS
 from schemas.marks import Enters, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -17,33 +18,65 @@ Device = Annotated[str, Enters(device_type)]
 Unordered = Enters(sorted)  # a list whose order means nothing
 
 
+def _text(value: object) -> object:
+    """Columns without a header are named by numbers, and YAML reads a folder called 2017 as one, too."""
+    return str(value) if type(value) is int else value
+
+
+def _divider(value: object) -> object:
+    """The character itself, or what stands for a tab in many tools, for its name."""
+    names = {character: name for name, character in DIVIDERS.items()} | {"\\t": "tab"}
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Divider = Annotated[Literal["tab", "comma", "semicolon", "bar"], BeforeValidator(_divider)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class IngestConfig(Section):
-    source: Annotated[str, Only.PLAN] = "scenes"
+    """Options of one format are errors for another (stages/ingest/options.py); null and auto are found out from the
+    source when it is planned, and written here."""
+
+    OF_SOURCE: ClassVar[tuple[str, ...]] = (
+        *("format", "split", "seed", "caption", "image", "url", "id"),
+        *("divider", "quoting", "header", "images", "instances"),
+    )  # how a source is read
+
+    source: Annotated[Text, Only.PLAN] = "scenes"
     """`scenes`, or a path or URI of a file or folder."""
     format: Annotated[Literal["auto", "scenes", "webdataset", "table", "coco", "folder", "grit", "odvg"], Only.PLAN] = (
         "auto"
     )
     split: Annotated[Literal["gold", "web", "eval"], Only.PLAN] = "web"
-    """Which scenes are drawn; ignored by other sources."""
+    """Which scenes are drawn."""
     count: Annotated[Annotated[int, Field(ge=1)] | None, Only.PLAN] = None
     """At most so many pairs of the source."""
     seed: Annotated[int, Only.PLAN] = 0
-    """Of the scenes; ignored by other sources."""
-    caption: Annotated[str | None, Only.PLAN] = None
-    """Table: the column that holds the caption."""
-    image: Annotated[str | None, Only.PLAN] = None
-    """Table: the column with the image's path or URI (relative ones are looked up in `images`)."""
-    url: Annotated[str | None, Only.PLAN] = None
+    """Of the scenes."""
+    caption: Annotated[Text | None, Only.PLAN] = None
+    """Table: the column that holds the caption, by its name, or by its number from 0 where there is no header. Tars:
+    the suffix of the member, or the key of the .json."""
+    image: Annotated[Text | None, Only.PLAN] = None
+    """Table: the column with the image or its path (relative ones are looked up in `images`). Tars: the suffix of the
+    member."""
+    url: Annotated[Text | None, Only.PLAN] = None
     """Table: the column with the page or image URL; it is kept, never fetched."""
-    id: Annotated[str | None, Only.PLAN] = None
+    id: Annotated[Text | None, Only.PLAN] = None
     """Table: the column that names the row in the source."""
-    images: str | None = None
+    divider: Annotated[Divider | None, Only.PLAN] = None
+    """Table of text: what stands between two columns."""
+    quoting: Annotated[Literal["auto", "csv", "none"], Only.PLAN] = "auto"
+    """Table of text: csv, cells in quotes as in RFC 4180, with dividers and line ends in them; or none: a quote is a
+    character."""
+    header: Annotated[bool | None, Only.PLAN] = None
+    """Table of text: whether its first row has the names of the columns."""
+    images: Annotated[Text | None, Only.PLAN] = None
     """Folder or URI with the image files, for COCO, ODVG and tables."""
-    instances: Annotated[str | None, Only.PLAN] = None
+    instances: Annotated[Text | None, Only.PLAN] = None
     """COCO: an instances JSON whose boxes become gold."""
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     min_image_side: Annotated[int, Field(ge=1)] = 2

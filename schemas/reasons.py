@@ -37,6 +37,19 @@ SET_ASIDE: dict[str, str] = {
     "benchmark_leak": "curation: the image, or a near duplicate of it, belongs to a benchmark",
 }
 
+# A true box of the source that ingest left out of gold/. They are counted in the commit record's notes.
+REJECTED_GOLD: dict[str, str] = {
+    "crowd": "a crowd, which is no single object (COCO's iscrowd)",
+    "bad_box": "the box is not four finite numbers",
+    "empty_box": "a side of the box is not above zero",
+    "outside_image": "nothing of the box lies in its image",
+    "unknown_image": "its image has no caption in the source",
+    "other_image": "the annotation file calls the image of this id by another name",
+    "span_outside_caption": "its span of characters is not within the caption",
+    "phrase_not_found": "its phrase does not stand in the caption",
+    "pair_rejected": "its pair was rejected",
+}
+
 # A phrase that the phrases stage left out (phrases.dropped) or that could not be grounded (labels.dropped).
 DROPPED_PHRASE: dict[str, str] = {
     "not_english": "the caption looks like another language, so it was not chunked",
@@ -63,4 +76,4 @@ DROPPED_BOX: dict[str, str] = {
     "caption_length": "the caption is shorter or longer than filter.min_caption_chars .. filter.max_caption_chars",
 }
 
-ALL: dict[str, str] = {**REJECTED, **SET_ASIDE, **DROPPED_PHRASE, **DROPPED_BOX}
+ALL: dict[str, str] = {**REJECTED, **SET_ASIDE, **REJECTED_GOLD, **DROPPED_PHRASE, **DROPPED_BOX}

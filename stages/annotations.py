@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,21 @@ from stages.stage import UserError
 
 if TYPE_CHECKING:
     from stages.stage import Files
+
+
+def same_id(value: Any) -> int | str | None:
+    """An id as ids are compared: 1, 1.0 and "1", which converters write for one another, are the same.
+
+    None for what can be no id.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        return int(float(text)) if re.fullmatch(r"\d{1,15}(\.0*)?", text) else text
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None
 
 
 def read_json(files: Files, uri: str, key: str) -> dict[str, Any]:

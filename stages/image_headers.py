@@ -1,4 +1,4 @@
-"""What an image file says of itself before a pixel is decoded: format, size, EXIF orientation, and whether it is whole.
+"""What an image file says of itself before a pixel is decoded: format, size, orientation, and whether it is whole.
 
 Only JPEG, PNG and WebP are read. Nothing here allocates by a size that the file claims.
 
@@ -9,13 +9,17 @@ decoding it.
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
+from stages.image_orientation import orientation
 from stages.stage import RowError
 
 Carried = Literal["jpg", "png", "webp"]
 
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_TEXT_LIMIT = 1 << 20  # bytes of a text in a PNG, unpacked
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpg"),
@@ -82,14 +86,10 @@ def read_header(data: bytes) -> Header:
 
 def _read_jpeg(data: bytes) -> Header:
     """Walks the segments up to the first scan; the scan must be followed by an end marker, whatever comes after it."""
-    position, size, orientation = 2, (0, 0), 0
+    position, size, exif, xmp = 2, (0, 0), b"", b""
     while True:
-        if data[position] != 0xFF:
-            raise RowError("truncated_image", f"no JPEG marker at byte {position}")
-        while data[position + 1] == 0xFF:  # fill bytes
-            position += 1
-        marker = data[position + 1]
-        position += 2
+        position = _next_marker(data, position)
+        marker = data[position - 1]
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a segment
             continue
         if marker == 0xD9:
@@ -97,18 +97,34 @@ def _read_jpeg(data: bytes) -> Header:
         (length,) = struct.unpack_from(">H", data, position)
         if length < 2:
             raise RowError("truncated_image", f"a JPEG segment of length {length} at byte {position}")
+        segment = data[position + 2 : position + length]
         if marker in _JPEG_DECODABLE:
             size = _jpeg_size(data, position)
         elif marker in _JPEG_OTHER_FRAMES:
             raise RowError("unsupported_format", f"a JPEG of a rare kind (frame marker {marker:02X})")
-        elif marker == 0xE1 and not orientation and data[position + 2 : position + 8] == b"Exif\0\0":
-            orientation = exif_orientation(data[position + 8 : position + length])
+        elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
+            exif += segment[6:]  # a long block goes on in a second segment
+        elif marker == 0xE1 and segment.startswith(_XMP):
+            xmp = segment[len(_XMP) :]
         position += length
         if marker == 0xDA:
             break
     if data.find(b"\xff\xd9", position) < 0:
         raise RowError("truncated_image", "the JPEG has no end marker")
-    return Header("jpg", *size, orientation or 1)
+    return Header("jpg", *size, orientation(exif, xmp))
+
+
+def _next_marker(data: bytes, position: int) -> int:
+    """The byte after the next marker. What lies before it between segments is skipped, as decoders do."""
+    while True:
+        position = data.find(b"\xff", position)
+        if position < 0:
+            raise RowError("truncated_image", "no further JPEG marker")
+        while data[position] == 0xFF:  # fill bytes
+            position += 1
+        position += 1
+        if data[position - 1]:
+            return position
 
 
 def _jpeg_size(data: bytes, position: int) -> tuple[int, int]:
@@ -123,22 +139,51 @@ def _read_png(data: bytes) -> Header:
     width, height = struct.unpack_from(">II", data, 16)
     if data[12:16] != b"IHDR":
         raise RowError("truncated_image", "the PNG does not begin with IHDR")
-    position, orientation, pixels = 8, 1, False
+    position, texts, exif, pixels = 8, dict[bytes, bytes](), b"", False
     while True:
         if position + 12 > len(data):
             raise RowError("truncated_image", "the PNG has no end chunk")
         length, kind = struct.unpack_from(">I4s", data, position)
+        chunk = data[position + 8 : position + 8 + length]
         if kind == b"IEND":
             break
         if kind == b"acTL" and struct.unpack_from(">I", data, position + 8)[0] > 1:
             raise RowError("animated_image", "an animated PNG")
         if kind == b"eXIf":
-            orientation = exif_orientation(data[position + 8 : position + 8 + length])
+            exif = chunk
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            texts |= _png_text(kind, chunk)
         pixels = pixels or kind == b"IDAT"
         position += 12 + length
     if not pixels:
         raise RowError("truncated_image", "the PNG has no pixel data")
-    return Header("png", width, height, orientation)
+    profile = exif or _from_hex(texts.get(b"Raw profile type exif", b""))
+    return Header("png", width, height, orientation(profile, texts.get(b"XML:com.adobe.xmp", b"")))
+
+
+def _png_text(kind: bytes, chunk: bytes) -> dict[bytes, bytes]:
+    """Keyword and text of a chunk, where the text speaks of the orientation."""
+    keyword, _, text = chunk.partition(b"\0")
+    if keyword not in (b"XML:com.adobe.xmp", b"Raw profile type exif"):
+        return {}
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":  # compression flag and method, language, translated keyword
+        packed = text[:1] != b"\0"
+        *_, text = text[2:].split(b"\0", 2)
+    elif packed:
+        text = text[1:]
+    try:
+        return {keyword: zlib.decompressobj().decompress(text, _TEXT_LIMIT) if packed else text}
+    except zlib.error:
+        return {}
+
+
+def _from_hex(profile: bytes) -> bytes:
+    """ImageMagick's way to put an EXIF block into a text chunk: its name, its length, and hexadecimal digits."""
+    try:
+        return bytes.fromhex("".join(profile.decode("ascii").split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def _read_webp(data: bytes) -> Header:
@@ -146,17 +191,18 @@ def _read_webp(data: bytes) -> Header:
     end = 8 + riff_length
     if end > len(data):
         raise RowError("truncated_image", f"the WebP says {end} bytes, there are {len(data)}")
-    size, orientation, frames, position = _webp_size(data), 1, 0, 12
+    size, blocks, frames, position = _webp_size(data), dict[bytes, bytes](), 0, 12
     while position + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, position)
-        if kind == b"EXIF":
-            blob = data[position + 8 : position + 8 + length]
-            orientation = exif_orientation(blob.removeprefix(b"Exif\0\0"))
+        if kind in (b"EXIF", b"XMP "):
+            blocks.setdefault(kind, data[position + 8 : position + 8 + length])
         frames += kind == b"ANMF"
         position += 8 + length + length % 2
     if frames > 1:
         raise RowError("animated_image", f"an animated WebP of {frames} frames")
-    return Header("webp", *size, orientation)
+    flags = data[20] if data[12:16] == b"VP8X" else 0  # which blocks count
+    exif, xmp = (blocks.get(kind, b"") if flags & flag else b"" for kind, flag in ((b"EXIF", 8), (b"XMP ", 4)))
+    return Header("webp", *size, orientation(exif, xmp))
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -171,19 +217,3 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         (bits,) = struct.unpack_from("<I", data, 21)
         return (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1
     raise RowError("truncated_image", "the WebP has no readable frame header")
-
-
-def exif_orientation(tiff: bytes) -> int:
-    """The orientation, 1..8, of an EXIF block (from its TIFF header on); 1 where it gives none that is valid."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None or len(tiff) < 8:
-        return 1
-    (start,) = struct.unpack_from(order + "I", tiff, 4)
-    if start + 2 > len(tiff):
-        return 1
-    (count,) = struct.unpack_from(order + "H", tiff, start)
-    for entry in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
-        if tag == 0x0112:
-            return value if kind == 3 and 1 <= value <= 8 else 1
-    return 1

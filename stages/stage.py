@@ -8,8 +8,9 @@ runner, the workers and `verify` know a stage by these declarations alone, and n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from schemas.commit import Counts
@@ -175,9 +176,20 @@ class MapStage(Stage):
 class PlannerStage(MapStage):
     """A map over slices of the source: without inputs, each part is what its slice says."""
 
+    unused: Mapping[str, int] = MappingProxyType({})
+    """How much of the source no part was made of, by what it is; known once it is planned."""
+
     @abstractmethod
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         """All parts of the source, in its order. Raises UserError."""
+
+    def understood(self, pieces: Sequence[Slice]) -> dict[str, Any]:
+        """What was found out about the source while planning, and belongs in the section of the config."""
+        return {}
+
+    def describe(self, files: Files, pieces: Sequence[Slice]) -> Iterator[str]:
+        """What was understood of the source, in lines for a person; nothing is written."""
+        return iter(())
 
 
 class ReduceStage(MapStage):

@@ -224,6 +224,7 @@ register(app)
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The command `phrasebox`. Exit codes: 0 done, 1 some parts failed, 2 bad arguments, 130 and 143 stopped."""
+    from pipeline.run.failures import NothingUsableError
     from pipeline.storage.retry import StoreError
 
     signal.signal(signal.SIGTERM, _on_term)
@@ -231,7 +232,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = app(arguments or sys.argv[1:] or ["--help"], prog_name="phrasebox", standalone_mode=False)
     except UserError as error:
         _fail(str(error), 2)
-    except StoreError as error:
+    except (StoreError, NothingUsableError) as error:
         _fail(str(error), 1)
     except USAGE_ERROR as error:
         _fail(error.format_message(), 2)

@@ -23,6 +23,7 @@ from pipeline.run.state import RunState
 from pipeline.run.summary import summary
 from pipeline.run.task import Executor
 from pipeline.storage.base import Storage
+from pipeline.storage.files import SourceFiles
 from pipeline.storage.open import open_storage
 from schemas.config import Config
 from stages import STAGES, load_stage
@@ -112,7 +113,7 @@ def retry(run: str, reason: str, options: Options) -> None:
 
 def remove(run: str, ids_file: str, options: Options) -> None:
     """Takes pairs out of every stage down to the shards and the report, and keeps a record of it in the run."""
-    from pipeline.run.edit import note_removal, read_ids
+    from pipeline.run.edit import note_removal, read_ids, refuse_repeated
 
     state = run_state(run)
     try:
@@ -120,6 +121,7 @@ def remove(run: str, ids_file: str, options: Options) -> None:
             ids = read_ids(file)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--source-ids {ids_file}: cannot be read ({error})") from None
+    refuse_repeated(state.storage, list(state.plan), ids)
     with RunLock(state.storage):
         where = note_removal(state.storage, list(state.plan), ids)
     parts = {part for found in where.values() for part in found}
@@ -170,7 +172,11 @@ def show_plan(
 ) -> None:
     runner = Runner(storage, config, every, InlineExecutor(), make_display(storage, options.verbose))
     plan = runner.plan(selection, read_plan(storage))
-    state = RunState(storage, every, config, plan, settings_of(selection.stages, config))
+    state = RunState(storage, every, runner.config, plan, settings_of(selection.stages, runner.config))
+    if runner.planner is not None:
+        say(*runner.planner.describe(SourceFiles(storage), list(plan.values())))
+        unused = ", ".join(f"{number:,} {what}" for what, number in runner.planner.unused.items())
+        say(f"not used   {unused or 'nothing'}")
     say(*dry_run(state, selection, 1 if options.inline else options.workers or os.cpu_count() or 1))
 
 

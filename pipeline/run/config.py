@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pipeline.run.sections import config_class
 from pipeline.storage.base import Storage
 from pipeline.storage.open import open_storage
-from schemas.config import Config
+from schemas.config import Config, IngestConfig
 from stages import STAGES, load_stage
+from stages.ingest.sources import absolute
 from stages.stage import Stage, UserError
 
 CONFIG = "config.yaml"
@@ -25,11 +26,24 @@ def load_config(file: str | None, settings: Sequence[str] = (), run: str | None 
     Raises UserError, with one line a mistake.
     """
     tree = read_yaml(file) if file is not None else read_run_config(run) if run is not None else {}
+    if file is None:
+        _forget_source(tree, settings)
     for setting in settings:
         apply_setting(tree, setting)
     if run is not None:
         tree["run"] = run
     return validated(tree, file or "config", config_class(map(load_stage, STAGES)))
+
+
+def _forget_source(tree: dict[str, Any], settings: Sequence[str]) -> None:
+    """What a run's config says of how its source is read does not hold for another source."""
+    section, asked = tree.get("ingest"), dict[str, Any]()
+    for setting in settings:
+        if setting.partition("=")[0].strip() == "ingest.source":
+            apply_setting(asked, setting)
+    if isinstance(section, dict) and asked and absolute(str(asked["ingest"]["source"])) != section.get("source"):
+        for name in IngestConfig.OF_SOURCE:
+            section.pop(name, None)
 
 
 def read_yaml(file: str) -> dict[str, Any]:

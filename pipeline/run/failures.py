@@ -1,4 +1,6 @@
-"""What failed, remembered in `state/failed/` until it is made, so that `status` can name it."""
+"""What failed, remembered in `state/failed/` until it is made, so that `status` can name it; and stages that made
+nothing of all their parts.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,10 @@ from dataclasses import dataclass
 from pipeline.run.target import Target, target_of_path
 from pipeline.storage.base import Storage
 from stages.stage import Stage
+
+
+class NothingUsableError(Exception):
+    """Every part of a stage is committed, and nothing came out of them. The command ends with exit code 1."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.run.config import write_config
 from pipeline.run.failures import Failure, failures, forget, remember
+from pipeline.run.leftovers import check_usable, unused_line
 from pipeline.run.lock import RunLock, holds
 from pipeline.run.plan import Plan, extend, read_plan, write_plan
 from pipeline.run.progress import Display
@@ -74,6 +75,7 @@ class Runner:
         self.project = project
         self.executor = executor
         self.display = display
+        self.planner: PlannerStage | None = None  # that has planned the parts in this run
 
     def run(self, selection: Selection) -> Report:
         """Raises UserError for what the user can mend, StoreError when the store fails for good."""
@@ -101,15 +103,23 @@ class Runner:
         return report
 
     def plan(self, selection: Selection, known: Plan) -> Plan:
-        """The stored plan, brought up to date with the source when ingest is among the stages."""
+        """The stored plan, brought up to date with the source when ingest is among the stages.
+
+        What was found out about the source goes into the config.
+        """
         planner = selection.planner if selection.replan else None
         if planner is None:
             if not known and not selection.alone:
                 raise UserError(f"{self.storage.root} has no plan.json; run `phrasebox ingest` first")
             return known
-        plan = extend(known, planner(self.config).plan(SourceFiles(self.storage), self.config.part_size))
+        self.planner = planner(self.config)
+        found = self.planner.plan(SourceFiles(self.storage), self.config.part_size)
+        plan = extend(known, found)
         if not plan:
             raise UserError(f"ingest.source: nothing to read in {self.config.ingest.source}")
+        if understood := self.planner.understood(found):
+            section = getattr(self.config, planner.name).model_copy(update=understood)
+            self.config = self.config.model_copy(update={planner.name: section})
         return plan
 
     def _store_plan(self, known: Plan, plan: Plan, state: RunState) -> None:
@@ -129,6 +139,7 @@ class _StageRun:
     def __init__(self, runner: Runner, state: RunState, context: Context, selection: Selection, report: Report) -> None:
         self.storage = runner.storage
         self.executor = runner.executor
+        self.planner = runner.planner
         self.state = state
         self.context = context
         self.selection = selection
@@ -138,8 +149,18 @@ class _StageRun:
     def run(self, stage: type[Stage]) -> None:
         if not issubclass(stage, JobStage):
             self._run_parts(stage)
+            self._check_leftovers(stage)
         if issubclass(stage, JobStage | ReduceStage):
             self._run_result(stage)
+
+    def _check_leftovers(self, stage: type[Stage]) -> None:
+        """The stage's last words; raises NothingUsableError where the source gave nothing."""
+        planner = self.planner if isinstance(self.planner, stage) else None
+        unused = unused_line(self.state, stage, planner.unused if planner is not None else {})
+        if unused:
+            self.display.line(f"{stage.name:9} not used: {unused}")
+        if planner is not None:
+            check_usable(self.state, stage)
 
     def _run_parts(self, stage: type[Stage]) -> None:
         wanted = self.selection.parts

@@ -30,6 +30,7 @@ def summary(state: RunState) -> list[str]:
         return record.notes if record is not None else {}
 
     lines = [_pairs(state, parts("ingest"), parts("label"))]
+    lines += _gold(parts("ingest"))
     lines += _side_tables(state)
     audit = notes("audit", MERGED)
     if audit and sum(record.counts.out for record in parts("filter")):
@@ -56,6 +57,13 @@ def _pairs(state: RunState, ingested: list[CommitRecord], labelled: list[CommitR
     if reasons:
         text += f" ({_by_reason(reasons)})"
     return text
+
+
+def _gold(ingested: list[CommitRecord]) -> list[str]:
+    """Of how many true boxes the source has, a box once for each caption of its image."""
+    counted = [record.notes["gold"] for record in ingested if "gold" in record.notes]
+    total, used = sum(gold["in"] for gold in counted), sum(gold["used"] for gold in counted)
+    return [f"gold       {used:,} of {total:,} true boxes used"] if counted else []
 
 
 def _side_tables(state: RunState) -> list[str]:

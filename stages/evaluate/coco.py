@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.annotations import read_json, reading
+from stages.annotations import read_json, reading, same_id
 from stages.evaluate.coco_ap import precision_at_recalls
-from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
+from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
 from stages.geometry import to_xywh
 
 if TYPE_CHECKING:
@@ -71,23 +71,27 @@ def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
     data = read_json(files, uri, DATA)
     with reading(uri, "COCO instances file", DATA):
         rows = [
-            {"id": row["id"], "file_name": row["file_name"], "height": int(row["height"]), "width": int(row["width"])}
+            {
+                **{"id": same_id(row["id"]), "file_name": row["file_name"]},
+                **{"height": int(row["height"]), "width": int(row["width"])},
+            }
             for row in data["images"][:count]
         ]
+        check_matched(data, uri)
         wanted = {row["id"] for row in rows}
         boxes = [
             {
                 "id": number,  # pycocotools takes 0 for "no match"
-                "image_id": annotation["image_id"],
-                "category_id": annotation["category_id"],
+                "image_id": same_id(annotation["image_id"]),
+                "category_id": same_id(annotation["category_id"]),
                 "bbox": [float(value) for value in annotation["bbox"]],
                 "area": float(annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3])),
                 "iscrowd": int(annotation.get("iscrowd", 0)),
             }
             for number, annotation in enumerate(data["annotations"], 1)
-            if annotation["image_id"] in wanted
+            if same_id(annotation["image_id"]) in wanted
         ]
-        categories = [{"id": row["id"], "name": str(row["name"])} for row in data["categories"]]
+        categories = [{"id": same_id(row["id"]), "name": str(row["name"])} for row in data["categories"]]
         return {
             "info": {},
             "images": rows,

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners
-from stages.annotations import read_json, reading
-from stages.evaluate.inputs import DATA
+from stages.annotations import read_json, reading, same_id
+from stages.evaluate.inputs import DATA, check_matched
 from stages.geometry import box_array, from_xywh
 from stages.stage import UserError
 
@@ -176,15 +176,16 @@ def from_json(files: Files, uri: str, count: int) -> Iterator[GoldImage]:
     """Rows of the same image become one Image, in the file's order."""
     data = read_json(files, uri, DATA)
     with reading(uri, "MDETR-style JSON", DATA):
+        check_matched(data, uri)
         by_row: dict[Any, list[dict[str, Any]]] = {}
         for annotation in data["annotations"]:
-            by_row.setdefault(annotation["image_id"], []).append(annotation)
+            by_row.setdefault(same_id(annotation["image_id"]), []).append(annotation)
         images: dict[str, list[dict[str, Any]]] = {}
         for row in data["images"]:
             images.setdefault(row["file_name"], []).append(row)
         for name, rows in list(images.items())[:count]:
             size = (int(rows[0]["height"]), int(rows[0]["width"]))
-            yield GoldImage(name, size, tuple(caption_of_row(row, by_row.get(row["id"], [])) for row in rows))
+            yield GoldImage(name, size, tuple(caption_of_row(row, by_row.get(same_id(row["id"]), [])) for row in rows))
 
 
 def caption_of_row(row: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> Caption:

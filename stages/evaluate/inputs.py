@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from stages.annotations import same_id
 from stages.images import decode_rgb
 from stages.stage import ImageRef, RowError, UserError
 from stages.train.annotated import safe_name
@@ -55,6 +56,17 @@ def stored_bytes(files: Files, folder: str, names: Sequence[str]) -> bytes:
             return data
         first = first or data
     raise first or RowError("missing_image", "it has no name")
+
+
+def check_matched(data: dict[str, Any], uri: str) -> None:
+    """Raises UserError for an annotation file none of whose annotations is of one of its images."""
+    known = {same_id(row["id"]) for row in data["images"]}
+    found = [same_id(annotation["image_id"]) for annotation in data["annotations"]]
+    if found and known.isdisjoint(found):
+        raise UserError(
+            f"{DATA}: {uri}: none of its {len(found):,} annotations is of one of its {len(known):,} images (image_id"
+            f" {found[0]!r} where ids are like {next(iter(known), None)!r})"
+        )
 
 
 def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

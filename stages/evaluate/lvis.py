@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.annotations import read_json, reading
+from stages.annotations import read_json, reading, same_id
 from stages.evaluate.coco_ap import Detections
-from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
+from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from stages.geometry import from_xywh
 
@@ -95,21 +95,23 @@ def read_lvis(files: Files, uri: str, count: int) -> Lvis:
     data = read_json(files, uri, DATA)
     with reading(uri, "LVIS annotation file", DATA):
         categories = sorted(data["categories"], key=lambda category: int(category["id"]))
-        index = {category["id"]: number for number, category in enumerate(categories)}
+        check_matched(data, uri)
+        index = {same_id(category["id"]): number for number, category in enumerate(categories)}
         truths = [Truth() for _ in categories]
         rows = data["images"][:count]
-        number_of = {row["id"]: number for number, row in enumerate(rows)}
+        number_of = {same_id(row["id"]): number for number, row in enumerate(rows)}
         for row in rows:
             for category in row["neg_category_ids"]:
-                truths[index[category]].absent.add(number_of[row["id"]])
+                truths[index[same_id(category)]].absent.add(number_of[same_id(row["id"])])
             for category in row["not_exhaustive_category_ids"]:
-                truths[index[category]].partial.add(number_of[row["id"]])
+                truths[index[same_id(category)]].partial.add(number_of[same_id(row["id"])])
         for annotation in data["annotations"]:
-            if annotation["image_id"] in number_of:
+            image = same_id(annotation["image_id"])
+            if image in number_of:
                 x, y, width, height = (float(value) for value in annotation["bbox"])
                 box = from_xywh(x, y, width, height)
-                boxes = truths[index[annotation["category_id"]]].boxes
-                boxes.setdefault(number_of[annotation["image_id"]], []).append(box)
+                boxes = truths[index[same_id(annotation["category_id"])]].boxes
+                boxes.setdefault(number_of[image], []).append(box)
         return Lvis(
             names=[str(category["name"]) for category in categories],
             frequency=[str(category["frequency"]) for category in categories],

@@ -1,8 +1,12 @@
-"""True boxes of a source row, moved into the frame of its image."""
+"""True boxes of a source row, moved into the frame of its image; every box that the source has is used or counted."""
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas import rows
 from stages.geometry import Floats, clip
@@ -10,17 +14,62 @@ from stages.images import ImageInfo
 from stages.ingest.row import Gold
 
 
-def gold_row(key: str, gold: Gold | None, info: ImageInfo | None) -> rows.GoldRow:
-    """One row of the gold dataset; a row without true boxes has empty lists."""
+class GoldCount:
+    """The true boxes of a part: in the source = used + rejected. A box counts once for each caption of its image."""
+
+    def __init__(self, elsewhere: int = 0) -> None:
+        self.seen = False  # whether the source gives true boxes, be they none
+        self.used = 0
+        self.rejected = Counter({"unknown_image": elsewhere} if elsewhere else {})
+
+    def row(self, key: str, gold: Gold | None, info: ImageInfo | None, caption: str) -> rows.GoldRow:
+        """One row of the gold dataset; a row without true boxes has empty lists."""
+        self.seen = self.seen or gold is not None
+        row, rejected = gold_row(key, gold, info, caption)
+        self.used += len(row.boxes)
+        self.rejected += rejected
+        return row
+
+    def reject(self, gold: Gold | None) -> None:
+        """All boxes of a row that is rejected itself."""
+        if gold is not None:
+            self.rejected += Counter({"pair_rejected": len(gold.boxes)}) + Counter(gold.rejected)
+
+    def notes(self) -> dict[str, Any]:
+        """For the commit record."""
+        if not self.seen and not self.rejected:
+            return {}
+        rejected = dict(sorted(self.rejected.items()))
+        return {"gold": {"in": self.used + self.rejected.total(), "used": self.used, "rejected": rejected}}
+
+    def unused(self) -> dict[str, int]:
+        return {f"true boxes ({reason})": number for reason, number in sorted(self.rejected.items())}
+
+
+def gold_row(key: str, gold: Gold | None, info: ImageInfo | None, caption: str) -> tuple[rows.GoldRow, Counter[str]]:
+    """The row of the gold dataset, and the boxes that are not in it by their reasons (codes of REJECTED_GOLD)."""
     if gold is None:
-        return rows.GoldRow(key, (), ())
-    corners = to_image_frame(np.array([box.box for box in gold.boxes], np.float64).reshape(-1, 4), gold, info)
-    boxes = tuple(
-        rows.GoldBox(box.span, x1, y1, x2, y2, box.category)
-        for box, (x1, y1, x2, y2) in zip(gold.boxes, corners.tolist(), strict=True)
-        if x2 > x1 and y2 > y1
-    )
-    return rows.GoldRow(key, tuple(rows.Span(start, end) for start, end in gold.spans), boxes)
+        return rows.GoldRow(key, (), ()), Counter()
+    rejected, boxes = Counter(gold.rejected), []
+    spans = [span for span in gold.spans if 0 <= span[0] < span[1] <= len(caption)]
+    number = {span: index for index, span in enumerate(spans)} | {None: -1}
+    given = np.array([box.box for box in gold.boxes], np.float64).reshape(-1, 4)
+    moved = to_image_frame(given, gold, info)
+    judged = zip(gold.boxes, is_empty(given), is_empty(moved), moved.tolist(), strict=True)
+    for box, empty, outside, (x1, y1, x2, y2) in judged:
+        span = gold.spans[box.span] if box.span >= 0 else None
+        if empty or outside:
+            rejected["empty_box" if empty else "outside_image"] += 1
+        elif span not in number:
+            rejected["span_outside_caption"] += 1
+        else:
+            boxes.append(rows.GoldBox(number[span], x1, y1, x2, y2, box.category))
+    return rows.GoldRow(key, tuple(rows.Span(start, end) for start, end in spans), tuple(boxes)), rejected
+
+
+def is_empty(boxes: Floats) -> NDArray[np.bool_]:
+    """(N,): which of the boxes (N, 4) have no area."""
+    return (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
 
 
 def to_image_frame(boxes: Floats, gold: Gold, info: ImageInfo | None) -> Floats:
@@ -30,6 +79,8 @@ def to_image_frame(boxes: Floats, gold: Gold, info: ImageInfo | None) -> Floats:
     scaled. Without an image the boxes stay in their frame.
     """
     width, height = gold.width, gold.height
+    if width is None or height is None:
+        return boxes if info is None else clip(boxes, info.width, info.height)
     if info is None:
         return clip(boxes, width, height)
     if info.orientation >= 5 and (width, height) == (info.height, info.width) and width != height:

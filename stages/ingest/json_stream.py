@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 _CHUNK = 1 << 18
@@ -25,24 +25,36 @@ class Element(NamedTuple):
     value: Any
 
 
-def stream(file: BinaryIO) -> Iterator[Element]:
-    """The elements of every top-level array, from the start of the file. Raises ValueError with what is wrong where.
+def stream(file: BinaryIO, keyed: Collection[str] = ()) -> Iterator[Element]:
+    """The elements of every top-level array, from the start of the file; of a file that is one array itself, whose key
+    is "". Raises ValueError with what is wrong where.
 
-    Other top-level values are read over, and must not be larger than one element may be.
+    `keyed`: top-level objects that count as arrays of their values, each called by its key (`{"annotations": {"1":
+    {...}}}`). Other top-level values are read over, and must not be larger than one element may be.
     """
     text = _Text(file, 0)
     if file.read(3) != b"\xef\xbb\xbf":
         file.seek(0)
     else:
         text = _Text(file, 3)
+    yield from _top_level(text, keyed)
+    if text.peek():
+        raise ValueError(f"the JSON ends before byte {text.offset}, where something else begins")
+
+
+def _top_level(text: _Text, keyed: Collection[str]) -> Iterator[Element]:
+    if text.peek() == "[":
+        yield from _elements(text, "")
+        return
     text.expect("{")
     if text.peek() == "}":
+        text.expect("}")
         return
     while True:
-        key = text.value()
+        key = str(text.value())
         text.expect(":")
-        if text.peek() == "[":
-            yield from _elements(text, str(key))
+        if text.peek() == "[" or (text.peek() == "{" and key in keyed):
+            yield from _elements(text, key)
         else:
             text.value()
         if text.expect(",}") == "}":
@@ -50,26 +62,38 @@ def stream(file: BinaryIO) -> Iterator[Element]:
 
 
 def stream_from(file: BinaryIO, array: str, offset: int) -> Iterator[Element]:
-    """The elements of one array from that at a known offset on."""
+    """The elements of one array, or object, from that at a known offset on."""
     file.seek(offset)
     return _rest(_Text(file, offset), array)
 
 
 def _elements(text: _Text, array: str) -> Iterator[Element]:
-    text.expect("[")
-    if text.peek() == "]":
-        text.expect("]")
+    closer = {"[": "]", "{": "}"}[text.expect("[{")]
+    if text.peek() == closer:
+        text.expect(closer)
         return
     yield from _rest(text, array)
 
 
 def _rest(text: _Text, array: str) -> Iterator[Element]:
+    """From the next element on. Whether it is an array or an object that they are of shows after the first of them."""
+    closer = ""
     while True:
         text.peek()
         offset = text.offset
-        yield Element(array, offset, text.value())
-        if text.expect(",]") == "]":
+        value = text.value()
+        closer = closer or ("}" if text.peek() == ":" else "]")
+        if closer == "}":
+            text.expect(":")
+            value = _with_id(text.value(), value)
+        yield Element(array, offset, value)
+        if text.expect("," + closer) == closer:
             return
+
+
+def _with_id(value: Any, key: Any) -> Any:
+    """A value of an object, which is called by its key unless it says otherwise."""
+    return {"id": key, **value} if isinstance(value, dict) else value
 
 
 class _Text:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from stages.ingest.names import base_name, suffix_of
 from stages.stage import Files, Slice, SourceFile, UserError
 
 _AT_ONCE = 16  # files looked at together while planning
@@ -13,6 +14,34 @@ _AT_ONCE = 16  # files looked at together while planning
 
 class Unclear(UserError):
     """Which column is meant? Only the user knows; every other file that cannot be read is a reject among the others."""
+
+
+class Unused:
+    """What lies in a source and nothing is made of: files, columns of tables, members of samples."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.columns: set[str] = set()
+        self.members: set[str] = set()  # suffixes
+
+    def counts(self) -> dict[str, int]:
+        """How many there are, by what they are."""
+        names = sorted(map(base_name, self.files))
+        suffixes = sorted({f".{suffix_of(name)}" if "." in name else "without a suffix" for name in names})
+        found = [
+            ("file", "files", names, names if len(names) <= 3 else suffixes),
+            ("column", "columns", self.columns, sorted(self.columns)),
+            ("kind of member", "kinds of members", self.members, sorted(self.members)),
+        ]
+        return {
+            f"{one if len(those) == 1 else many} ({_some(shown)})": len(those)
+            for one, many, those, shown in found
+            if those
+        }
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def list_files(files: Files, uri: str, option: str = "ingest.source") -> list[SourceFile]:
@@ -29,14 +58,6 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def base_name(uri: str) -> str:
-    return uri.rstrip("/").rpartition("/")[2]
-
-
-def folder_of(uri: str) -> str:
-    return uri.rstrip("/").rpartition("/")[0]
-
-
 def cut(
     file: SourceFile, rows: int, part_size: int, extra: Mapping[str, Any], offsets: Sequence[int] = ()
 ) -> list[Slice]:
@@ -49,15 +70,36 @@ def cut(
     ]
 
 
-def starts(lengths: Iterable[int], offset: int, part_size: int) -> tuple[int, list[int]]:
-    """(rows, the offset of every part_size-th one) of records of these lengths, the first of which is at `offset`."""
-    rows, offsets = 0, []
+def cut_records(
+    file: SourceFile, records: Iterable[tuple[int, int]], part_size: int, extra: Mapping[str, Any], many: bool = False
+) -> list[Slice]:
+    """The slices of a file of records: where each begins, in bytes, and how many pairs it has.
+
+    A record of several pairs (`many`) may be cut: then a slice begins in the record `row`, of which it leaves out the
+    first `skip` pairs, and ends before the record `last`.
+    """
+    begins: list[tuple[int, int, int]] = []  # offset, row, skip of each slice
+    ends: list[int] = []
+    pairs = row = 0
+    for row, (offset, number) in enumerate(records):
+        while (start := len(begins) * part_size) < pairs + number:
+            ends += [row + (start > pairs)] if begins else []
+            begins.append((offset, row, start - pairs))
+        pairs += number
+    pieces = []
+    for number, ((offset, first, skip), last) in enumerate(zip(begins, [*ends, row + 1])):
+        rows = {"row": first, "skip": skip, "last": last} if many else {}
+        start = number * part_size
+        stop = min(start + part_size, pairs)
+        pieces.append(Slice(file.uri, start, stop, size=file.size, extra={**extra, "offset": offset, **rows}))
+    return pieces
+
+
+def offsets(lengths: Iterable[int], offset: int = 0) -> Iterator[tuple[int, int]]:
+    """For `cut_records`: records of one pair each and of these lengths in bytes, the first of which is at `offset`."""
     for length in lengths:
-        if rows % part_size == 0:
-            offsets.append(offset)
-        rows += 1
+        yield offset, 1
         offset += length
-    return rows, offsets
 
 
 def plan_files(found: Iterable[SourceFile], plan_file: Callable[[SourceFile], list[Slice]]) -> Iterator[Slice]:

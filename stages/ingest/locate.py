@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,16 +46,23 @@ def find_image(value: Any, root: str) -> Found:
     return Found(image=locate(value, root))
 
 
+def plain_name(name: str) -> str:
+    """The file that a name of an image means: `/` for the backslashes of Windows, without the number of a caption."""
+    return re.sub(r"(\.\w+)#\d+$", r"\1", name.strip(" ")).replace("\\", "/")
+
+
 def locate(name: str, root: str) -> ImageRef:
     """The file `name` below the folder or URI `root`. Raises RowError: image_read_refused for any other place."""
     root = root.rstrip("/")
-    inside = name.removeprefix(root + "/") if root else name
-    if not inside or len(inside) > _NAME_LIMIT or "\0" in inside or "://" in inside or "\\" in inside:
+    plain = plain_name(name)
+    inside = plain.removeprefix(root + "/") if root else plain
+    if not inside or len(inside) > _NAME_LIMIT or "\0" in inside or "://" in inside:
         raise RowError("image_read_refused", f"{name[:200]!r} is no name of a file")
     steps = inside.split("/")
     if (
         inside.startswith(("/", "~"))
         or ".." in steps
+        or re.match("[A-Za-z]:/", inside)
         or any(len(step.encode("utf-8", "replace")) > 255 for step in steps)
     ):
         raise RowError("image_read_refused", f"{name[:200]!r} is outside of {root}")

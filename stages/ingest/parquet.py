@@ -5,23 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from stages.ingest.records import GRIT_BOXES, Columns, find_columns
+from stages.ingest.grit import GRIT_BOXES
+from stages.ingest.roles import Columns, columns_of
 from stages.stage import RowError, UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from schemas.config import IngestConfig
-
 BATCH = 64  # rows; they may hold images
-_BESIDE = (*GRIT_BOXES, "width", "height", "key")  # what GRIT's boxes need
+_SAMPLE = 1_000
+_BESIDE = (*GRIT_BOXES, "width", "height", "key", "error_message")  # what boxes and failed downloads need
 
 
-def detect(file: BinaryIO, name: str, config: IngestConfig) -> tuple[Columns, int]:
-    """The columns, and the number of rows. Raises UserError."""
-    reader = open_parquet(file, name)
-    return find_columns(reader.schema_arrow.names, config, name), reader.metadata.num_rows
+def names_of(reader: pq.ParquetFile) -> list[str]:
+    return list(reader.schema_arrow.names)
+
+
+def sample(reader: pq.ParquetFile, file: BinaryIO) -> list[dict[str, Any]]:
+    """The first rows, without the bytes of their images. Empty where they cannot be read."""
+    import pyarrow as pa
+
+    columns = [field.name for field in reader.schema_arrow if not _has_bytes(field.type)]
+    try:
+        batch = next(reader.iter_batches(_SAMPLE, columns=columns, use_threads=False), None)
+    except (pa.ArrowException, OSError) as error:
+        damage(error, file)
+        return []
+    return [] if batch is None else [row for row in records(batch) if isinstance(row, dict)]
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return binary or any(_has_bytes(kind.field(number).type) for number in range(kind.num_fields))
 
 
 def open_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
@@ -40,8 +58,10 @@ def open_parquet(file: BinaryIO, name: str) -> pq.ParquetFile:
 def read(file: BinaryIO, columns: Columns, start: int, stop: int) -> Iterator[dict[str, Any] | RowError]:
     """Rows [start, stop) as dictionaries. A row group that cannot be read gives one error for each of its rows."""
     reader = open_parquet(file, "the table")
+    stop = min(stop, reader.metadata.num_rows)
     names = set(reader.schema_arrow.names)
-    wanted = sorted({*columns.to_json().values(), *(name for name in _BESIDE if name in names)} & names)
+    roles = {name for column in columns.to_json().values() for name in columns_of(names, column)}
+    wanted = sorted(roles | (names & set(_BESIDE)))
     first = 0
     for group in range(reader.num_row_groups):
         last = first + reader.metadata.row_group(group).num_rows

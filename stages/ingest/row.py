@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from stages.ingest.listing import Unused
 from stages.stage import Files, ImageRef, RowError, Slice
 
 Box = tuple[float, float, float, float]
@@ -24,21 +25,23 @@ class GoldBox:
 class Gold:
     """True boxes of a row. They are given in a frame of width x height; ingest moves them into the image's own.
 
-    A source that has true boxes gives every row its Gold, be it empty.
+    Without width and height it is the image's own, upright. A source that has true boxes gives every row its Gold, be
+    it empty. `rejected`: boxes of the row that the source could not read, by the reason.
     """
 
-    width: float
-    height: float
+    width: float | None
+    height: float | None
     spans: Sequence[tuple[int, int]] = ()
     boxes: Sequence[GoldBox] = ()
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
     """One input row. `image` says where its image lies; `data` holds the bytes where the source has them at hand.
 
-    With `data` alone the image goes to the run's own images/. `caption` is as the source has it, of any type.
-    A row that cannot be used carries the `error`.
+    With `data` alone the image goes to the run's own images/; rows that share one object of bytes share the image
+    there. `caption` is as the source has it, of any type. A row that cannot be used carries the `error`.
     """
 
     source_id: str
@@ -52,6 +55,8 @@ class Row:
 
 
 class Source(Protocol):
+    unused: Unused  # once all slices are planned
+
     def plan(self, files: Files, part_size: int) -> Iterable[Slice]:
         """All slices in the order of the source, each of at most part_size rows. Raises UserError."""
         ...

@@ -8,18 +8,38 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from stages.ingest.tar import Damage, Member, scan
+from stages.ingest.names import IMAGE_SUFFIXES, IMAGES, OTHER_IMAGES
+from stages.ingest.tar import Damage, Member, scan_all
 from stages.ingest.text import decode_text
 from stages.stage import RowError
 
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
-# Taken as the image where there is none of the above, to be rejected by what it is.
-OTHER_IMAGES = ("jpe", "jfif", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jxl", "jp2", "svg", "img")
+TEXTS = ("txt", "caption", "cap", "text")  # suffixes of captions
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TEXT_LIMIT = 1 << 22  # bytes
 _JSON_LIMIT = 1 << 24
 _KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
 _META = re.compile(r"__[^/]*__(?:$|/)")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where in a sample image and caption are: the suffix of a member, or for the caption a key of the .json; "" stands
+    for the usual ones.
+    """
+
+    image: str = ""
+    caption: str = ""
+
+    @property
+    def caption_suffix(self) -> str:
+        return self.caption.lstrip(".").lower()
+
+    @property
+    def image_suffix(self) -> str:
+        return self.image.lstrip(".").lower()
+
+    def to_json(self) -> dict[str, str]:
+        return {name: value for name, value in (("image", self.image), ("caption", self.caption)) if value}
 
 
 @dataclass
@@ -30,21 +50,25 @@ class Sample:
     members: dict[str, Member] = field(default_factory=dict)
     duplicate: bool = False
 
-    def image(self) -> Member:
+    def image(self, places: Places = Places()) -> Member:
         """Raises RowError: missing_image."""
-        member = self._find(IMAGE_SUFFIXES) or self._find(OTHER_IMAGES)
+        wanted = (places.image_suffix,) if places.image else IMAGE_SUFFIXES
+        member = self._find(wanted) or (self._find(OTHER_IMAGES) if not places.image else None)
         if member is None:
-            raise RowError("missing_image", f"the sample has only: {', '.join(sorted(self.members))[:200]}")
+            raise RowError("missing_image", self.has_only())
         if member.error is not None:
             raise member.error
         return member
 
+    def has_only(self) -> str:
+        return f"the sample has only: {', '.join(sorted(self.members))[:200]}"
+
     def _find(self, suffixes: tuple[str, ...]) -> Member | None:
         return next((self.members[suffix] for suffix in suffixes if suffix in self.members), None)
 
-    def text(self, file: BinaryIO) -> str | None:
+    def text(self, file: BinaryIO, suffixes: tuple[str, ...] = TEXTS) -> str | None:
         """The .txt member, without a byte order mark and line end; None without one. Raises RowError."""
-        member = self.members.get("txt") or self.members.get("caption")
+        member = self._find(suffixes)
         if member is None:
             return None
         if member.error is not None:
@@ -67,32 +91,44 @@ class Sample:
 
 @dataclass
 class TarIndex:
+    """`ended`: whether the tar has an end marker, so that nothing was cut off behind a whole member."""
+
     samples: list[Sample]
     damaged: list[Damage]
-    other_members: int  # files that belong to no sample
+    strangers: list[str]  # files that belong to no sample
+    ended: bool = False
 
     @property
     def whole(self) -> bool:
         """Whether the tar can hold nothing that was not found."""
         members = (member for sample in self.samples for member in sample.members.values())
-        return not self.damaged and not any(m.error and m.error.reason == "truncated_source" for m in members)
+        cut = any(member.error and member.error.reason == "truncated_source" for member in members)
+        return self.ended and not self.damaged and not cut
 
 
-def index_tar(file: BinaryIO) -> TarIndex:
+def index_tar(file: BinaryIO, places: Places = Places()) -> TarIndex:
     """Groups members by WebDataset's rule, wherever in the tar they are; a repeated member begins a second sample.
 
     Where the rule throws many files into one sample because their names have dots (a.001.jpg, a.002.jpg), each of
-    them that has an image and no plain image beside it becomes a sample of its own.
+    them that has an image and no plain image beside it becomes a sample of its own, unless `places` says otherwise.
     """
-    index = TarIndex([], [], 0)
+    index = group(file)
+    index.samples = [part for sample in index.samples for part in _split_dotted(sample, places)]
+    return index
+
+
+def group(file: BinaryIO, limit: int | None = None) -> TarIndex:
+    """As `index_tar`, but for names with dots. `limit`: so many members are looked at."""
+    index = TarIndex([], [], [])
     latest: dict[str, Sample] = {}
-    for member in scan(file):
+    entries, index.ended = scan_all(file, limit)
+    for member in entries:
         if isinstance(member, Damage):
             index.damaged.append(member)
             continue
         name = split_name(member.name)
         if name is None:
-            index.other_members += 1
+            index.strangers.append(member.name)
             continue
         key, suffix = name
         sample = latest.get(key)
@@ -100,7 +136,6 @@ def index_tar(file: BinaryIO) -> TarIndex:
             sample = latest[key] = Sample(key, duplicate=sample is not None)
             index.samples.append(sample)
         sample.members[suffix] = member
-    index.samples = [part for sample in index.samples for part in _split_dotted(sample)]
     return index
 
 
@@ -112,8 +147,8 @@ def split_name(name: str) -> tuple[str, str] | None:
     return match[1], match[2].lower()
 
 
-def _split_dotted(sample: Sample) -> Iterator[Sample]:
-    if any(suffix in sample.members for suffix in IMAGE_SUFFIXES + OTHER_IMAGES):
+def _split_dotted(sample: Sample, places: Places) -> Iterator[Sample]:
+    if any(suffix in sample.members for suffix in (*IMAGES, places.image_suffix, places.caption_suffix)):
         yield sample
         return
     parts: dict[str, Sample] = {}
@@ -121,7 +156,7 @@ def _split_dotted(sample: Sample) -> Iterator[Sample]:
         stem, _, last = suffix.rpartition(".")
         part = parts.setdefault(stem, Sample(f"{sample.key}.{stem}" if stem else sample.key, {}, sample.duplicate))
         part.members[last] = member
-    with_image = [part for part in parts.values() if any(s in part.members for s in IMAGE_SUFFIXES + OTHER_IMAGES)]
+    with_image = [part for part in parts.values() if any(s in part.members for s in IMAGES)]
     yield from with_image or [sample]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from stages.ingest.listing import Unused
 from stages.ingest.row import Gold, GoldBox, Row
 from stages.stage import Files, Slice, UserError
 
@@ -19,6 +20,7 @@ class ScenesSource:
         self.split: str = config.split
         self.seed: int = config.seed
         self.count: int | None = config.count
+        self.unused = Unused()
 
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         if self.count is None:

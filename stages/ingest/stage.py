@@ -6,7 +6,7 @@ What only decoding can find is rejected by the label stage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -16,8 +16,9 @@ from schemas.records import make_key
 from schemas.rows import GoldRow, Pair
 from schemas.tables import GoldTable, PairTable
 from stages.images import ImageInfo, inspect
-from stages.ingest import sources
-from stages.ingest.gold import gold_row
+from stages.ingest import sources, understood
+from stages.ingest.gold import GoldCount
+from stages.ingest.options import check_planned
 from stages.ingest.row import Row
 from stages.ingest.text import check_caption, storable, storable_or_none
 from stages.stage import (
@@ -45,12 +46,13 @@ class IngestStage(PlannerStage):
     """The source file, its format and what is its own (split, seed, columns) enter by the slice."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     outputs: ClassVar[tuple[Output, ...]] = (Output("pairs"), Output("gold"), Output("images"))
     depends_on: ClassVar[tuple[str, ...]] = ("ingest",)
 
     def __init__(self, config: Config) -> None:
         self.config = config.ingest
+        self.unused: dict[str, int] = {}  # what of the source no row was made of, once it is planned
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
@@ -58,10 +60,22 @@ class IngestStage(PlannerStage):
 
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         """All parts of the source, in its order, at most ingest.count rows together. Raises UserError."""
-        pieces = list(limit(sources.plan(self.config, files, part_size), self.config.count))
+        format = sources.planned_format(self.config, files)
+        source = sources.open_source(self.config, format)
+        pieces = list(limit(sources.plan(source, format, files, part_size), self.config.count))
         if not pieces:
             raise UserError(f"ingest.source: {self.config.source} holds no rows")
+        check_planned(self.config, pieces)
+        self.unused = source.unused.counts()
         return pieces
+
+    def understood(self, pieces: Sequence[Slice]) -> dict[str, Any]:
+        """What was found out while planning and belongs in the config: {field: value}."""
+        return understood.resolved(self.config, pieces)
+
+    def describe(self, files: Files, pieces: Sequence[Slice]) -> Iterator[str]:
+        """What was understood of the source, in lines for a person, with its first pairs."""
+        return understood.described(self.config, files, pieces)
 
     def run_part(self, io: PartIO) -> PartResult:
         if io.slice is None:
@@ -74,7 +88,9 @@ class IngestStage(PlannerStage):
                 io.progress(len(batch))
         check_rows(part.rows, io.slice)
         part.write()
-        return PartResult(Counts(part.rows, len(part.pairs), len(part.rejected)))
+        unused = part.boxes.unused()
+        notes = part.boxes.notes() | ({"unused": unused} if unused else {})
+        return PartResult(Counts(part.rows, len(part.pairs), len(part.rejected)), notes)
 
 
 def check_rows(found: int, piece: Slice) -> None:
@@ -105,13 +121,14 @@ class _Part(AbstractContextManager["_Part"]):
         self.io = io
         self.config = config
         self.rows = 0
-        self.has_gold = False  # whether the source gives true boxes, be they none
         self.pairs: list[Pair] = []
         self.gold: list[GoldRow] = []
         self.rejected: list[tuple[str, str, RowError]] = []
+        self.boxes = GoldCount(io.slice.extra.get("boxes_elsewhere", 0) if io.slice else 0)
         self.path = f"images/part-{io.part:07d}.tar"
         self.removed = frozenset(io.slice.extra.get("removed", ()) if io.slice else ())  # by source id, on request
         self._known: dict[ImageRef, ImageInfo | RowError] = {}  # several captions may share an image
+        self._shared: tuple[bytes, ImageRef] | None = None  # the last image that went to the tar
         self._tar: TarWriter | None = None
         self._open = ExitStack()
 
@@ -127,12 +144,13 @@ class _Part(AbstractContextManager["_Part"]):
             try:
                 self._add_pair(key, row, info)
             except RowError as error:
+                self.boxes.reject(row.gold)
                 self.rejected.append((key, storable(row.source_id), RowError(error.reason, storable(error.detail))))
 
     def _add_pair(self, key: str, row: Row, info: ImageInfo | RowError | None) -> None:
         if row.error is not None:
             raise row.error
-        if storable(row.source_id) in self.removed:
+        if not self.removed.isdisjoint((storable(row.source_id), f"key:{key}")):
             raise RowError("removed")
         caption = check_caption(row.caption, self.config.max_caption_chars)
         if isinstance(info, RowError):
@@ -143,8 +161,7 @@ class _Part(AbstractContextManager["_Part"]):
         if image is None and row.data is not None and info is not None:
             image = self._store(f"{key}.{info.format}", row.data)
         self.pairs.append(pair_row(key, row, caption, image, info))
-        self.gold.append(gold_row(key, row.gold, info))
-        self.has_gold = self.has_gold or row.gold is not None
+        self.gold.append(self.boxes.row(key, row.gold, info, caption))
 
     def _inspect(self, batch: list[Row]) -> Iterator[ImageInfo | RowError | None]:
         """Of each row's image; None for a row without one. Images that are not at hand are read, each once per part."""
@@ -171,14 +188,18 @@ class _Part(AbstractContextManager["_Part"]):
             return error
 
     def _store(self, name: str, data: bytes) -> ImageRef:
+        if self._shared is not None and self._shared[0] is data:
+            return self._shared[1]
         if self._tar is None:
             file: BinaryIO = self._open.enter_context(self.io.create(self.path))
             self._tar = TarWriter(file)
-        return ImageRef(self.path, self._tar.add(name, data), len(data))
+        ref = ImageRef(self.path, self._tar.add(name, data), len(data))
+        self._shared = data, ref
+        return ref
 
     def write(self) -> None:
         self.io.write(PairTable.dataset, PairTable.of_records(self.pairs).table)
-        if self.has_gold:
+        if self.boxes.seen:
             self.io.write(GoldTable.dataset, GoldTable.of_records(self.gold).table)
         self.io.write("rejects/ingest", reject_rows("ingest", self.rejected))
 

@@ -12,7 +12,7 @@ import lzma
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -59,15 +59,30 @@ class _Header:
     kind: bytes
 
 
-def scan(file: BinaryIO) -> Iterator[Member | Damage]:
-    """The members of a seekable tar in file order, folders left out; only headers are read."""
+def scan_all(file: BinaryIO, limit: int | None = None) -> tuple[list[Member | Damage], bool]:
+    """What `scan` yields, at most `limit` of it, and whether the tar has an end marker behind it."""
+    found: list[Member | Damage] = []
+    scanning = scan(file)
+    while limit is None or len(found) < limit:
+        try:
+            found.append(next(scanning))
+        except StopIteration as end:
+            return found, bool(end.value)
+    return found, False
+
+
+def scan(file: BinaryIO) -> Generator[Member | Damage, None, bool]:
+    """The members of a seekable tar in file order, folders left out; only headers are read.
+
+    Returns whether the tar has an end marker: without one something may have been cut off behind a whole member.
+    """
     end = file.seek(0, os.SEEK_END)
     position, pax = 0, _Pax()
     while position < end:
         file.seek(position)
         block = file.read(BLOCK)
         if not block.strip(b"\0"):
-            return  # the end marker
+            return True  # the end marker
         header = _parse(block)
         if header is None:
             following = _next_header(file, position + BLOCK, end)
@@ -92,6 +107,7 @@ def scan(file: BinaryIO) -> Iterator[Member | Damage]:
         if header.kind != _FOLDER:
             yield Member(name, data, size, _unsafe(header.kind, sparse))
         position = data + _padded(stop - data)
+    return False
 
 
 def _bad_size(size: int, goes_on: bool) -> RowError:
@@ -174,10 +190,10 @@ def _next_header(file: BinaryIO, position: int, end: int) -> int:
 
 
 @contextmanager
-def unpacked(file: BinaryIO) -> Iterator[tuple[BinaryIO, bool]]:
+def unpacked(file: BinaryIO, limit: int = _UNPACKED_LIMIT) -> Iterator[tuple[BinaryIO, bool]]:
     """The tar itself, and whether it was compressed (gzip, bzip2, xz); then it is unpacked to a temporary file.
 
-    Damaged or over-long compressed data ends the tar early, which `scan` reports.
+    Damaged compressed data, or more than `limit` bytes, end the tar early, which `scan` reports.
     """
     start = file.read(6)
     file.seek(0)
@@ -187,14 +203,14 @@ def unpacked(file: BinaryIO) -> Iterator[tuple[BinaryIO, bool]]:
         yield file, False
         return
     with tempfile.TemporaryFile() as plain, opener(file) as packed:
-        _copy(packed, plain)
+        _copy(packed, plain, limit)
         plain.seek(0)
         yield plain, True
 
 
-def _copy(packed: BinaryIO, plain: BinaryIO) -> None:
+def _copy(packed: BinaryIO, plain: BinaryIO, limit: int) -> None:
     try:
-        while (chunk := packed.read(1 << 20)) and plain.tell() < _UNPACKED_LIMIT:
+        while (chunk := packed.read(1 << 20)) and plain.tell() < limit:
             plain.write(chunk)
     except (EOFError, zlib.error, lzma.LZMAError):
         return

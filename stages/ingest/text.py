@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -45,3 +46,14 @@ def storable_or_none(value: Any) -> str | None:
     if value is None or value != value:
         return None
     return storable(value)
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also one that is written as text; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None

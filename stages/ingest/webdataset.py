@@ -1,23 +1,22 @@
-"""img2dataset and WebDataset tars, with img2dataset's parquet sidecars where they lie beside them.
+"""img2dataset and WebDataset tars, with img2dataset's Parquet sidecars where they lie beside them.
 
-With a sidecar, its rows are the rows of the source, in its order: a failed download is a row, and so is an image that
-the tar should have and has not. Samples that only the tar has come after them, in the tar's last part. Without a
-sidecar the rows are the tar's samples.
+Without a sidecar the rows are the tar's samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from stages.ingest.listing import base_name, cut, list_files, plan_files
-from stages.ingest.parquet import damage, open_parquet, records
-from stages.ingest.records import GRIT_BOXES, gold_of_record
+from stages.ingest import sidecar
+from stages.ingest.grit import gold_of_record
+from stages.ingest.listing import Unused, cut, list_files, plan_files
+from stages.ingest.names import base_name, below, folder_of
 from stages.ingest.row import Row
-from stages.ingest.samples import Sample, index_tar
+from stages.ingest.samples import TEXTS, Places, Sample, index_tar
 from stages.ingest.tar import Damage, Member, unpacked
+from stages.ingest.tar_places import find_places
 from stages.ingest.text import storable
 from stages.stage import Files, ImageRef, RowError, Slice, SourceFile, UserError
 
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 IMAGE_LIMIT = 256 << 20  # bytes, of an image in a compressed tar
-_COLUMNS = ("key", "status", "error_message", "caption", "url", "license", "width", "height", *GRIT_BOXES)
 
 
 class WebdatasetSource:
     def __init__(self, config: IngestConfig) -> None:
+        self.config = config
         self.source: str = config.source
+        self.unused = Unused()
 
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:
         found = list_files(files, self.source)
@@ -41,28 +41,48 @@ class WebdatasetSource:
         beside = {file.uri: file for file in found}
         if len(found) == 1:  # a single tar as source: its sidecar was not listed
             beside |= _sidecar_of(files, tars[0])
-        return plan_files(tars, lambda tar: _plan_tar(files, tar, beside.get(sidecar_uri(tar.uri)), part_size))
+        sidecars = {tar.uri: side for tar in tars if (side := beside.get(sidecar_uri(tar.uri))) is not None}
+        others = {tar.uri for tar in tars} | {side.uri for side in sidecars.values()}
+        orphans = [
+            file
+            for file in found
+            if file.uri not in others and sidecar.is_sidecar(file.uri) and sidecar.lists_rows(files, file)
+        ]
+        places, self.unused.members = find_places(self.config, files, tars, sidecars)
+        extra = {"members": places.to_json()} if places != Places() else {}
+        self.unused.files = [file.uri for file in found if file.uri not in others and file not in orphans]
+        planned = sorted([*tars, *orphans], key=lambda file: file.uri)
+        yield from plan_files(planned, lambda file: _plan_file(files, file, sidecars.get(file.uri), part_size, extra))
 
     def rows(self, files: Files, piece: Slice) -> Iterator[Row]:
-        sidecar = piece.extra.get("sidecar")
+        folder = folder_of(below(piece.uri, self.source))
+        prefix = f"{folder}/" if folder else ""
+        places = Places(**piece.extra.get("members", {}))
+        if "gone" in piece.extra:
+            yield from sidecar.rows_without_shard(sidecar.read(files, piece.uri), piece, self.source, prefix)
+            return
         with files.open_source(piece.uri) as stored, unpacked(stored) as (file, packed):
-            tar = _Tar(piece.uri, file, packed)
-            if sidecar is not None:
-                yield from _sidecar_rows(tar, _read_sidecar(files, sidecar), piece)
+            tar = _Tar(piece.uri, file, packed, places)
+            if listed := piece.extra.get("sidecar"):
+                records = sidecar.read(files, listed, places.caption)
+                yield from sidecar.rows(tar, records, piece, self.source, prefix)
                 return
             broken = piece.extra.get("broken_sidecar")
             first = [broken] if broken else []
             for entry in islice([*first, *tar.samples, *tar.damaged], piece.start, piece.stop):
-                yield tar.row(entry) if isinstance(entry, Sample) else _damaged_row(piece.uri, entry)
+                if isinstance(entry, Sample):
+                    yield tar.row(entry, prefix + storable(entry.key))
+                else:
+                    yield _damaged_row(below(piece.uri, self.source), entry)
 
 
 def is_tar(uri: str) -> bool:
-    return uri.endswith(TARS)
+    return uri.lower().endswith(TARS)
 
 
 def sidecar_uri(tar: str) -> str:
-    suffix = next((suffix for suffix in TARS if tar.endswith(suffix)), "")
-    return f"{tar.removesuffix(suffix)}.parquet"
+    suffix = next((suffix for suffix in TARS if tar.lower().endswith(suffix)), "")
+    return f"{tar[: len(tar) - len(suffix)]}.parquet"
 
 
 def _sidecar_of(files: Files, tar: SourceFile) -> dict[str, SourceFile]:
@@ -72,68 +92,79 @@ def _sidecar_of(files: Files, tar: SourceFile) -> dict[str, SourceFile]:
         return {}
 
 
-def _plan_tar(files: Files, tar: SourceFile, sidecar: SourceFile | None, part_size: int) -> list[Slice]:
-    extra: dict[str, Any] = {}
-    if sidecar is not None:
+def _plan_file(
+    files: Files, file: SourceFile, side: SourceFile | None, part_size: int, extra: dict[str, Any]
+) -> list[Slice]:
+    if sidecar.is_sidecar(file.uri):
+        return sidecar.plan_without_shard(files, file, part_size, base_name(file.uri)[: -len(".parquet")] + ".tar")
+    if side is not None:
         try:
-            with files.open_source(sidecar.uri) as stored:
-                rows = _sidecar_length(stored, base_name(sidecar.uri))
-            extra = {"sidecar": sidecar.uri, "sidecar_size": sidecar.size}
-            if pieces := cut(tar, rows, part_size, extra):
-                return [*pieces[:-1], _open_ended(pieces[-1])]
-            extra = {}
+            if pieces := sidecar.plan(files, file, side, part_size, extra):
+                return pieces
         except UserError as error:
-            extra = {"broken_sidecar": str(error), "sidecar_size": sidecar.size}
-    with files.open_source(tar.uri) as stored, unpacked(stored) as (file, _):
-        index = index_tar(file)
+            extra = {**extra, "broken_sidecar": str(error), "sidecar_size": side.size}
+    with files.open_source(file.uri) as stored, unpacked(stored) as (tar, _):
+        index = index_tar(tar, Places(**extra.get("members", {})))
     rows = len(index.samples) + len(index.damaged) + ("broken_sidecar" in extra)
-    return cut(tar, rows, part_size, extra)
-
-
-def _open_ended(piece: Slice) -> Slice:
-    """The last slice of a tar also takes the samples that its sidecar does not list; only reading tells how many."""
-    return replace(piece, extra={**piece.extra, "open_end": True})
+    return cut(file, rows, part_size, extra)
 
 
 class _Tar:
-    """A tar's samples by key, and how they become rows."""
+    """A tar's samples, and how they become rows."""
 
-    def __init__(self, uri: str, file: BinaryIO, packed: bool) -> None:
+    def __init__(self, uri: str, file: BinaryIO, packed: bool, places: Places) -> None:
         self.uri = uri
         self.file = file
         self.packed = packed
-        index = index_tar(file)
+        self.places = places
+        index = index_tar(file, places)
         self.samples = index.samples
         self.damaged = index.damaged
         self.whole = index.whole
-        self.by_key: dict[str, Sample] = {}
-        for sample in self.samples:
-            self.by_key.setdefault(sample.key, sample)
 
-    def row(self, sample: Sample, record: dict[str, Any] | None = None) -> Row:
+    def row(self, sample: Sample, source_id: str, record: dict[str, Any] | None = None) -> Row:
         """`record`: the sidecar's row of the sample, or else its .json is read."""
-        source_id = storable(sample.key)
+        gold = None
         try:
             if sample.duplicate:
                 raise RowError("duplicate_sample", f"in {base_name(self.uri)}")
-            member = sample.image()
-            caption = sample.text(self.file)
-            if record is None:
-                record = self._json(sample, caption)
+            member = sample.image(self.places)
+            caption, record = self._caption(sample, record)
+            gold = gold_of_record(record)
             return Row(
                 source_id,
-                record.get("caption") if caption is None else caption,
+                caption,
                 None if self.packed else ImageRef(self.uri, member.offset, member.size),
                 self._read(member) if self.packed else None,
                 url=record.get("url"),
                 license=record.get("license"),
-                gold=gold_of_record(record),
+                gold=gold,
             )
         except RowError as error:
-            return Row(source_id, error=error)
+            return Row(source_id, gold=gold, error=error)
 
-    def _json(self, sample: Sample, caption: str | None) -> dict[str, Any]:
-        """The .json; a broken one matters only where the caption hangs on it. Raises RowError."""
+    def _caption(self, sample: Sample, record: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        """And the sidecar's row, else the .json; a broken one matters only where the caption hangs on it.
+
+        Raises RowError: missing_caption, bad_record and whatever is wrong with a member.
+        """
+        named = self.places.caption_suffix
+        own: dict[str, Any] | None = None
+        caption: Any = None
+        if not named or named in sample.members:
+            caption = sample.text(self.file, (named,) if named else TEXTS)
+        key = self.places.caption or "caption"
+        if caption is None and record is not None:
+            caption = record.get(key)
+        if record is None or (caption is None and "json" in sample.members):
+            own = self._json(sample, caption)
+            caption = own.get(key) if caption is None else caption
+        if caption is None:
+            keys = f"; keys of its .json: {', '.join(own)[:200]}" if own else ""
+            raise RowError("missing_caption", f"{sample.has_only()}{keys}")
+        return caption, record if record is not None else own or {}
+
+    def _json(self, sample: Sample, caption: Any) -> dict[str, Any]:
         try:
             return sample.json(self.file)
         except RowError:
@@ -148,62 +179,8 @@ class _Tar:
         return self.file.read(member.size)
 
 
-def _damaged_row(uri: str, what: Damage | str) -> Row:
-    name = base_name(uri)
+def _damaged_row(name: str, what: Damage | str) -> Row:
     if isinstance(what, str):
-        return Row(base_name(sidecar_uri(uri)), error=RowError("damaged_source", what))
+        return Row(sidecar_uri(name), error=RowError("damaged_source", what))
     detail = f"no tar member in the {what.length} bytes from byte {what.offset} on"
     return Row(f"{name}@{what.offset}", error=RowError("damaged_source", detail))
-
-
-def _sidecar_length(stored: BinaryIO, name: str) -> int:
-    """Rows of a sidecar. Raises UserError for what is no readable Parquet file with the column `key`."""
-    reader = open_parquet(stored, name)
-    if "key" not in reader.schema_arrow.names:
-        raise UserError(f"{name}: no column `key`, so it is no sidecar of img2dataset")
-    return int(reader.metadata.num_rows)
-
-
-def _read_sidecar(files: Files, uri: str) -> list[dict[str, Any] | RowError]:
-    """All rows of a sidecar; all of them errors where its data is damaged."""
-    import pyarrow as pa
-
-    with files.open_source(uri) as stored:
-        reader = open_parquet(stored, base_name(uri))
-        names = set(reader.schema_arrow.names)
-        try:
-            table = reader.read([column for column in _COLUMNS if column in names], use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            return [damage(error, stored)] * int(reader.metadata.num_rows)
-    return [record for batch in table.to_batches() for record in records(batch)]
-
-
-def _sidecar_rows(tar: _Tar, sidecar: list[dict[str, Any] | RowError], piece: Slice) -> Iterator[Row]:
-    keys = [None if isinstance(record, RowError) else storable(record["key"]) for record in sidecar]
-    first = {key: row for row, key in reversed(list(enumerate(keys)))}
-    for number in range(piece.start, min(piece.stop, len(sidecar))):
-        record, key = sidecar[number], keys[number]
-        if isinstance(record, RowError):
-            yield Row(f"{base_name(sidecar_uri(tar.uri))}#{number}", error=record)
-        else:
-            yield _listed_row(tar, str(key), record, duplicate=first[key] != number)
-    if piece.extra.get("open_end") and piece.stop == len(sidecar):
-        for sample in tar.samples:
-            if storable(sample.key) not in first or sample.duplicate:
-                yield tar.row(sample)
-
-
-def _listed_row(tar: _Tar, key: str, record: dict[str, Any], duplicate: bool) -> Row:
-    status = record.get("status")
-    if duplicate:
-        return Row(key, error=RowError("duplicate_sample", "a second row of this key in the sidecar"))
-    if status is not None and status != "success":
-        return Row(key, error=RowError("download_failed", f"{status}: {record.get('error_message') or 'no message'}"))
-    sample = tar.by_key.get(key)
-    if sample is not None:
-        return tar.row(sample, record)
-    if tar.whole:
-        return Row(key, error=RowError("missing_image", f"the sidecar lists it, {base_name(tar.uri)} does not have it"))
-    return Row(
-        key, error=RowError("truncated_source", f"{base_name(tar.uri)} is damaged, and this sample is not in the rest")
-    )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners, ImageRef
-from stages.annotations import read_json, reading
+from stages.annotations import read_json, reading, same_id
 from stages.geometry import box_array, from_xywh
 from stages.stage import Files, RowError
 from stages.train.order import shuffled
@@ -30,14 +30,15 @@ class CocoSet:
     def __init__(self, files: Files, annotations: str, images: str) -> None:
         data = read_json(files, annotations, GOLD)
         with reading(annotations, "COCO instances file", GOLD):
-            names = {category["id"]: str(category["name"]) for category in data["categories"]}
-            boxes: dict[int, list[tuple[str, Corners]]] = {}
+            names = {same_id(category["id"]): str(category["name"]) for category in data["categories"]}
+            boxes: dict[int | str | None, list[tuple[str, Corners]]] = {}
             for annotation in data["annotations"]:
                 x, y, width, height = (float(value) for value in annotation["bbox"])
                 if not annotation.get("iscrowd") and width > 1 and height > 1:
-                    named = names[annotation["category_id"]], from_xywh(x, y, width, height)
-                    boxes.setdefault(annotation["image_id"], []).append(named)
-            self.rows = [(image_of(row), boxes[row["id"]]) for row in data["images"] if row["id"] in boxes]
+                    named = names[same_id(annotation["category_id"])], from_xywh(x, y, width, height)
+                    boxes.setdefault(same_id(annotation["image_id"]), []).append(named)
+            rows = [(row, boxes.get(same_id(row["id"]))) for row in data["images"]]
+            self.rows = [(image_of(row), objects) for row, objects in rows if objects]
         self.files, self.images = files, images
         self._names = sorted(names.values())
 
@@ -86,15 +87,17 @@ class MdetrSet:
     def __init__(self, files: Files, annotations: str, images: str) -> None:
         data = read_json(files, annotations, GOLD)
         self.files, self.images = files, images
-        self.boxes: dict[int, list[dict[str, Any]]] = {}
+        self.boxes: dict[int | str | None, list[dict[str, Any]]] = {}
         with reading(annotations, "MDETR-style JSON", GOLD):
             for annotation in data["annotations"]:
                 box, spans = tuple(float(value) for value in annotation["bbox"]), phrase_spans(annotation)
                 if spans and box[2] > 1 and box[3] > 1:
-                    own = self.boxes.setdefault(annotation["image_id"], [])
+                    own = self.boxes.setdefault(same_id(annotation["image_id"]), [])
                     own.append({"bbox": box, "spans": spans})
             self.rows: list[dict[str, Any]] = [
-                {**image_of(row), "caption": row["caption"]} for row in data["images"] if row["id"] in self.boxes
+                {**image_of(row), "caption": row["caption"]}
+                for row in data["images"]
+                if same_id(row["id"]) in self.boxes
             ]
         self._captions: list[str] = [row["caption"] for row in self.rows]
 
@@ -105,7 +108,7 @@ class MdetrSet:
         row = self.rows[index]
         spans: dict[Spans, int] = {}
         boxes, phrase = [], []
-        for annotation in self.boxes[row["id"]]:
+        for annotation in self.boxes[same_id(row["id"])]:
             boxes.append(from_xywh(*annotation["bbox"]))
             phrase.append(spans.setdefault(annotation["spans"], len(spans)))
         return TrainingSample(
@@ -124,7 +127,7 @@ class MdetrSet:
 
     def names(self, index: int) -> frozenset[str]:
         row = self.rows[index]
-        return nouns(row["caption"], [box["spans"] for box in self.boxes[row["id"]]])
+        return nouns(row["caption"], [box["spans"] for box in self.boxes[same_id(row["id"])]])
 
     def captions_near(self, index: int) -> list[str]:
         return self._captions
@@ -148,8 +151,10 @@ def phrase_spans(annotation: dict[str, Any]) -> Spans:
 
 
 def safe_name(name: str) -> str:
-    """A file name from an annotation file, which must stay inside the image folder. Raises RowError."""
+    """A file name from an annotation file, which must stay inside the image folder, with `/` for the backslashes of
+    Windows. Raises RowError.
+    """
     parts = name.replace("\\", "/").split("/")
-    if name.startswith("/") or ":" in parts[0] or ".." in parts:
+    if not parts[0] or ":" in parts[0] or ".." in parts:
         raise RowError("image_read_refused", name)
-    return name
+    return "/".join(parts)

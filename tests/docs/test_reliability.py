@@ -16,15 +16,18 @@ TABLES = {
     "names that must stay names": "NAMES",
     "whole files": "FILES",
     "Parquet files": "PARQUETS",
+    "tables of text": "TEXTS",
+    "true boxes": "BOXES",
 }
 
 
 def sizes() -> dict[str, int]:
     """Of the tables of cases, by their names."""
-    module = ast.parse((ROOT / "tests/stages/test_bad_data.py").read_text(encoding="utf-8"))
+    files = [ROOT / "tests/stages" / name for name in ("test_bad_data.py", "test_bad_tables.py")]
     return {
         node.targets[0].id: len(node.value.keys if isinstance(node.value, ast.Dict) else node.value.elts)
-        for node in module.body
+        for file in files
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, (ast.Dict, ast.List))

@@ -72,3 +72,26 @@ def animated(format: str) -> bytes:
 def isobmff(brand: bytes) -> bytes:
     """The first bytes of an AVIF or HEIC file."""
     return struct.pack(">I", 24) + b"ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(64)
+
+
+def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
+    """With segments of these markers behind the JFIF segment."""
+    whole = image_file(quality=95)
+    added = (bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data for marker, data in segments)
+    return whole[:20] + b"".join(added) + whole[20:]
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """With chunks of these kinds before the pixels."""
+    whole = image_file("PNG")
+    return whole[:33] + b"".join(png_chunk(kind, data) for kind, data in chunks) + whole[33:]
+
+
+def webp_with(flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """The simple file's image in the extended layout, with chunks behind it; `flags` says which of them count."""
+    size = struct.pack("<I", WIDTH - 1)[:3] + struct.pack("<I", HEIGHT - 1)[:3]
+    body = b"VP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + size
+    body += image_file("WEBP", lossless=True)[12:]
+    for name, data in chunks:
+        body += name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body

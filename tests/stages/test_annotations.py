@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.storage.files import SourceFiles
 from pipeline.storage.local import LocalStorage
-from stages.annotations import read_json, reading
+from stages.annotations import read_json, reading, same_id
 from stages.stage import UserError
 
 
@@ -63,3 +63,9 @@ def test_a_row_that_lacks_something_is_an_error_of_the_file(error: Exception, wo
 def test_a_mistake_of_ours_is_not_the_files() -> None:
     with pytest.raises(ZeroDivisionError), reading("x.json", "COCO file", "train.gold"):
         _ = 1 / 0
+
+
+def test_what_is_the_same_id() -> None:
+    assert [same_id(value) for value in (7, "7", 7.0, "7.", "007", " 7")] == [7] * 6
+    assert [same_id(value) for value in ("7a", "", "-7", "1e3", "7.5")] == ["7a", "", "-7", "1e3", "7.5"]
+    assert [same_id(value) for value in (None, [7], {}, True, 7.5, float("nan"), float("inf"))] == [None] * 7

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.config import IngestConfig
 from schemas.reasons import REJECTED
 from stages.images import decode_rgb, inspect
-from stages.ingest import delimited, json_lines
+from stages.ingest import delimited, json_lines, sniff
 from stages.ingest.json_stream import stream
 from stages.ingest.samples import index_tar
 from stages.ingest.tar import Damage, scan
@@ -124,7 +125,7 @@ def plain(records: Iterable[Any]) -> list[Any]:
 @given(damaged(TABLE) | st.binary(max_size=200) | st.text('",\n\r ab').map(str.encode))
 def test_tables(data: bytes) -> None:
     try:
-        dialect, _, start = delimited.detect(io.BytesIO(data), "a.csv", IngestConfig())
+        dialect, _, start = sniff.detect(io.BytesIO(data), "a.csv", IngestConfig())
     except UserError:
         return
     rest = data[start:]
@@ -132,6 +133,40 @@ def test_tables(data: bytes) -> None:
     lengths = list(delimited.lengths(io.BytesIO(rest), dialect))
     assert len(lengths) == len(records) and sum(lengths) <= len(rest)
     assert plain(in_pieces(rest, lengths, lambda file: delimited.read(file, dialect))) == plain(records)
+
+
+CAPTIONS = st.lists(st.text('ab ,;|\t"\n.#', max_size=12), min_size=1, max_size=12)
+
+
+def captions_in(text: str) -> list[object] | None:
+    """As ingest understands the table; None where it asks."""
+    file = io.BytesIO(text.encode())
+    try:
+        dialect, columns, start = sniff.detect(file, "a.csv", IngestConfig())
+    except UserError:
+        return None
+    file.seek(start)
+    records = delimited.read(file, dialect)
+    return [record if isinstance(record, RowError) else record[columns.caption] for record in records]
+
+
+@bounded
+@given(CAPTIONS, st.sampled_from("\t,;|"), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans())
+def test_what_csv_writes_comes_back_or_is_asked_for(captions, sep, quoting, header):
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter=sep, quoting=quoting, lineterminator="\n")
+    rows = [[f"http://x/{number}.jpg", caption] for number, caption in enumerate(captions)]
+    writer.writerows([["url", "caption"], *rows] if header else rows)
+    assert captions_in(buffer.getvalue()) in (None, captions)
+
+
+@bounded
+@given(CAPTIONS)
+def test_a_table_without_quoting_comes_back_or_is_asked_for(captions):
+    plain = [caption.translate(str.maketrans("\t\n", "  ")).replace('""', '"') for caption in captions]
+    assume(not any('""' in caption for caption in plain))  # as CSV writes one
+    text = "".join(f"{caption}\thttp://x/{number}.jpg\n" for number, caption in enumerate(plain))
+    assert captions_in(text) in (None, plain)
 
 
 @bounded

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from stages.image_headers import exif_orientation, read_header, sniff
+from stages.image_headers import read_header, sniff
+from stages.image_orientation import orientation
 from stages.images import decode_rgb
 from stages.stage import RowError
 from tests.stages import image_files
@@ -45,7 +46,7 @@ def test_png_orientation_after_the_pixels() -> None:
     ],
 )
 def test_a_broken_exif_block_turns_nothing(block: bytes) -> None:
-    assert exif_orientation(block) == 1
+    assert orientation(block, b"") == 1
 
 
 def test_names_do_not_decide() -> None:

@@ -155,3 +155,33 @@ def test_a_missing_image_is_named(io: Any, scripted: Any, tmp_path: Path) -> Non
     (tmp_path / "instances.json").write_text(json.dumps(coco((1, CUP, 5, 0))))
     with pytest.raises(UserError, match=r"1\.png: missing_image"):
         evaluate_coco(scripted({}), io, str(tmp_path / "instances.json"), str(tmp_path), 3, lambda done: None)
+
+
+@pytest.mark.parametrize(("image", "box"), [(str, int), (int, str), (int, float), (str, "{:012d}".format)])
+def test_ids_are_compared_as_numbers(measure: Callable[..., dict[str, Any]], image: Any, box: Any) -> None:
+    dataset = coco((1, CUP, 5, 0), (2, DOG, 18, 0))
+    for row in dataset["images"]:
+        row["id"] = image(row["id"])
+    for annotation in dataset["annotations"]:
+        annotation["image_id"], annotation["category_id"] = box(annotation["image_id"]), box(annotation["category_id"])
+    assert measure(dataset, {1: [(CUP, 0.9, 0)], 2: [(DOG, 0.6, 2)]})["AP"] == pytest.approx(100)
+
+
+def test_annotations_of_no_image_are_an_error(measure: Callable[..., dict[str, Any]]) -> None:
+    dataset = coco((1, CUP, 5, 0), (2, DOG, 18, 0))
+    for annotation in dataset["annotations"]:
+        annotation["image_id"] = f"image-{annotation['image_id']}"
+    with pytest.raises(UserError, match=r"none of its 2 annotations is of one of its 3 images \(image_id 'image-1'"):
+        measure(dataset, {})
+
+
+def test_file_names_of_windows(io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path) -> None:
+    dataset = coco((1, CUP, 5, 0))
+    for row in dataset["images"]:
+        row["file_name"] = f"val\\{row['file_name']}"
+    (tmp_path / "instances.json").write_text(json.dumps(dataset))
+    images = paint({f"val/{i}.png": i for i in (1, 2, 3)})
+    glip = scripted({1: [(CUP, 0.9, 0)]})
+    assert evaluate_coco(glip, io, str(tmp_path / "instances.json"), images, 3, lambda done: None)[
+        "AP"
+    ] == pytest.approx(100)

@@ -1,15 +1,13 @@
-"""COCO captions, folders with .txt files, ODVG: sources whose images lie in a folder."""
+"""COCO captions and folders with .txt files: sources whose images lie in a folder."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from stages.ingest.stage import IngestStage
 from stages.stage import UserError
-from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
 
@@ -52,14 +50,14 @@ INSTANCES = {
 }
 
 
-def coco(tmp_path: Path, data: Any = CAPTIONS, **options: Any) -> str:
+def coco(tmp_path, data=CAPTIONS, **options):
     write(tmp_path / "coco/images/7.jpg", image_file())
     return write(tmp_path / "coco/captions.json", json.dumps(data, **options).encode())
 
 
 @pytest.mark.parametrize("part_size", [1, 3, 100])
 @pytest.mark.parametrize("options", [{}, {"ensure_ascii": False, "indent": 1}])
-def test_coco_captions_row_by_row(run: Run, tmp_path: Path, part_size: int, options: dict[str, Any]) -> None:
+def test_coco_captions_row_by_row(run, tmp_path, part_size, options):
     first, last = run.ingest(part_size, source=coco(tmp_path, **options))
     assert (first["caption"], first["source_id"]) == (CAPTIONS["annotations"][0]["caption"], "7.jpg#1")
     assert (first["url"], first["license"]) == ("http://x/7", "http://cc/by")
@@ -74,9 +72,7 @@ def test_coco_captions_row_by_row(run: Run, tmp_path: Path, part_size: int, opti
     ]
 
 
-def test_an_image_of_several_captions_is_read_once(run: Run, tmp_path: Path) -> None:
-    from stages.ingest.stage import IngestStage
-
+def test_an_image_of_several_captions_is_read_once(run, tmp_path):
     stage = IngestStage(run.config(ingest={"source": coco(tmp_path)}))
     (piece,) = stage.plan(run.io(), 100)
     io = run.io(0, piece)
@@ -84,7 +80,7 @@ def test_an_image_of_several_captions_is_read_once(run: Run, tmp_path: Path) -> 
     assert sorted(ref.uri.rpartition("/")[2] for ref in io.reads) == ["7.jpg", "gone.jpg"]
 
 
-def test_coco_instances_become_gold_in_the_images_frame(run: Run, tmp_path: Path) -> None:
+def test_coco_instances_become_gold_in_the_images_frame(run, tmp_path):
     instances = write(tmp_path / "coco/instances.json", json.dumps(INSTANCES).encode())
     run.ingest(source=coco(tmp_path), instances=instances)
     gold = run.rows("gold")
@@ -97,7 +93,7 @@ def test_coco_instances_become_gold_in_the_images_frame(run: Run, tmp_path: Path
         ]
 
 
-def test_coco_without_an_image_folder_is_captions_alone(run: Run, tmp_path: Path) -> None:
+def test_coco_without_an_image_folder_is_captions_alone(run, tmp_path):
     path = write(tmp_path / "captions.json", json.dumps(CAPTIONS).encode())
     assert {pair["image"] for pair in run.ingest(source=path)} == {None}
     assert "refused" in [pair["caption"] for pair in run.rows("pairs")]
@@ -115,12 +111,12 @@ def test_coco_without_an_image_folder_is_captions_alone(run: Run, tmp_path: Path
         (b"", "byte 0"),
     ],
 )
-def test_a_json_that_is_no_coco_is_the_users_mistake(run: Run, tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_json_that_is_no_coco_is_the_users_mistake(run, tmp_path, content, message):
     with pytest.raises(UserError, match=message):
         run.ingest(source=write(tmp_path / "captions.json", content))
 
 
-def test_real_coco(run: Run, shared: Path) -> None:
+def test_real_coco(run, shared):
     source = shared / "coco-mini"
     pairs = run.ingest(150, source=str(source), instances=str(source / "instances.json"))
     captions = json.loads((source / "captions.json").read_text())
@@ -140,7 +136,7 @@ def test_real_coco(run: Run, shared: Path) -> None:
 
 
 @pytest.mark.parametrize("part_size", [1, 100])
-def test_a_folder_of_images_with_txt_files(run: Run, tmp_path: Path, part_size: int) -> None:
+def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
     folder = tmp_path / "in"
     for name in ("b.jpg", "a.PNG", "sub/c.webp", "no_caption.jpg", "d.jpg", "d.png", ".hidden.jpg"):
         write(
@@ -167,54 +163,56 @@ def test_a_folder_of_images_with_txt_files(run: Run, tmp_path: Path, part_size: 
     }
 
 
-def test_a_count_cuts_a_folder(run: Run, tmp_path: Path) -> None:
+def test_a_count_cuts_a_folder(run, tmp_path):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         write(tmp_path / "in" / name, image_file())
         write(tmp_path / "in" / f"{name[0]}.txt", b"x")
     assert [pair["source_id"] for pair in run.ingest(10, source=str(tmp_path / "in"), count=2)] == ["a.jpg", "b.jpg"]
 
 
-def odvg(tmp_path: Path, *records: dict[str, Any]) -> str:
-    write(tmp_path / "odvg/images/0.jpg", image_file())
-    return write(tmp_path / "odvg/odvg.jsonl", "\n".join(map(json.dumps, records)).encode())
+def test_coco_as_it_unpacks(run, tmp_path):
+    """annotations/ beside val2017/; the boxes that lie there too are named, and not used unless asked for."""
+    write(tmp_path / "in/val2017/7.jpg", image_file())
+    captions = write(tmp_path / "in/annotations/captions_val2017.json", json.dumps(CAPTIONS).encode())
+    instances = write(tmp_path / "in/annotations/instances_val2017.json", json.dumps(INSTANCES).encode())
+    for source in (str(tmp_path / "in"), captions):
+        stage = IngestStage(run.config(ingest={"source": source}))
+        (piece,) = stage.plan(run.io(), 100)
+        assert piece.extra["images"] == str(tmp_path / "in/val2017")
+        assert stage.unused == {"file (instances_val2017.json)": 1}
+        assert [pair["image"]["uri"] for pair in run.ingest(source=source)] == [str(tmp_path / "in/val2017/7.jpg")] * 2
+        assert not (run.root / "gold").exists()
+    run.ingest(source=str(tmp_path / "in"), instances=instances)
+    assert [len(row["boxes"]) for row in run.rows("gold")] == [2, 2]
 
 
-def test_odvg_regions_become_gold(run: Run, tmp_path: Path) -> None:
-    regions = [
-        {"bbox": [0, 0, 12, 8], "phrase": "a dog", "tokens_positive": [[0, 5]], "score": 0.9},
-        {"bbox": [[1, 1, 2, 2], [3, 3, 5, 5]], "phrase": "a cat", "tokens_positive": [[10, 15]]},
-        {"bbox": [0, 0, 6, 6], "phrase": "dog"},
-    ]
-    base = {"filename": "images/0.jpg", "width": WIDTH, "height": HEIGHT}
-    path = odvg(
-        tmp_path,
-        {**base, "grounding": {"caption": "a dog and a cat", "regions": regions}},
-        {**base, "filename": "1", "detection": {"instances": []}},
-        {**base, "filename": "/etc/passwd", "grounding": {"caption": "x", "regions": []}},
-        {**base, "filename": "2", "grounding": {"caption": "x", "regions": [{"bbox": [1, 2], "phrase": "x"}]}},
-        {**base, "grounding": {"caption": "no regions"}},
-    )
-    first, last = run.ingest(source=path)
-    assert (first["caption"], last["caption"]) == ("a dog and a cat", "no regions")
-    gold, empty = run.rows("gold")
-    assert [(span["start"], span["end"]) for span in gold["spans"]] == [(0, 5), (10, 15), (2, 5)]
-    assert [tuple(box.values())[:5] for box in gold["boxes"]] == [
-        (0, 0, 0, 12, 8),
-        (1, 1, 1, 2, 2),
-        (1, 3, 3, 5, 5),
-        (2, 0, 0, 6, 6),
-    ]
-    assert empty["boxes"] == []
-    assert run.rejects() == {"1": "missing_caption", "/etc/passwd": "image_read_refused", "2": "bad_record"}
+@pytest.mark.parametrize("where", ["images", "coco/images/val2017", "coco/val2017", "."])
+def test_coco_images_wherever_they_lie_in_the_source(run, tmp_path, where):
+    write(tmp_path / "in" / where / "7.jpg", image_file())
+    write(tmp_path / "in/captions_val2017.json", json.dumps(CAPTIONS).encode())
+    assert len(run.ingest(source=str(tmp_path / "in"))) == 2
 
 
-def test_gold_turns_with_the_image(run: Run, tmp_path: Path) -> None:
-    """Boxes that are given in the stored frame of a turned image; the upright one has the sides exchanged."""
-    write(tmp_path / "odvg/images/turned.jpg", image_file(orientation=6))
-    region = {"bbox": [0, 0, 10, 4], "phrase": "x", "tokens_positive": [[0, 1]]}
-    grounding = {"caption": "x", "regions": [region]}
-    stored = {"filename": "images/turned.jpg", "width": WIDTH, "height": HEIGHT, "grounding": grounding}
-    run.ingest(source=odvg(tmp_path, stored, {**stored, "width": HEIGHT, "height": WIDTH}))
-    (turned,), (upright,) = (row["boxes"] for row in run.rows("gold"))
-    assert tuple(turned.values())[1:5] == (HEIGHT - 4, 0, HEIGHT, 10)  # a quarter clockwise: the top becomes the right
-    assert tuple(upright.values())[1:5] == (0, 0, 10, 4)
+def test_two_captions_files_ask(run, tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / f"in/annotations/captions_{split}2017.json", json.dumps(CAPTIONS).encode())
+    with pytest.raises(
+        UserError, match=r"captions_train2017.json and .*captions_val2017.json; set ingest\.source to one"
+    ):
+        run.ingest(source=str(tmp_path / "in"))
+
+
+def test_windows_wrote_the_file_names(run, tmp_path):
+    data = {**CAPTIONS, "images": [{"id": 7, "file_name": "sub\\7.jpg"}, {"id": 8, "file_name": "..\\..\\passwd"}]}
+    write(tmp_path / "in/images/sub/7.jpg", image_file())
+    pairs = run.ingest(source=write(tmp_path / "in/captions.json", json.dumps(data).encode()))
+    assert {pair["image"]["uri"] for pair in pairs} == {str(tmp_path / "in/images/sub/7.jpg")}
+    assert run.rows("rejects/ingest")[1]["reason"] == "image_read_refused"
+
+
+def test_an_id_of_two_images_is_a_bad_record(run, tmp_path):
+    image = CAPTIONS["images"][0]
+    twice = {**CAPTIONS, "images": [image, image, {**image, "id": "8"}, {**image, "id": 8, "file_name": "other.jpg"}]}
+    assert [pair["source_id"] for pair in run.ingest(source=coco(tmp_path, twice))] == ["7.jpg#1", "7.jpg#7"]
+    details = [row["detail"] for row in run.rows("rejects/ingest") if row["reason"] == "bad_record"]
+    assert details[0] == "7.jpg and other.jpg have the same id"

@@ -219,3 +219,78 @@ def check_grit_gold(run: Run, sx: float, sy: float) -> None:
         (1, 0, 0, 200 * sx, 100 * sy, ""),
         (2, 100 * sx, 100 * sy, 300 * sx, 200 * sy, ""),
     ]
+
+
+def write_rows(tmp_path, *rows, name="a.jsonl", **options):
+    return write(tmp_path / "in" / name, "\n".join(json.dumps(row, **options) for row in rows).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "{image},caption\n0.jpg,a dog\n"),
+        ("a.csv", "caption,{image}\na dog,sub\\\\0.jpg\n".replace("\\\\", "\\")),
+        ("a.tsv", "{image}\tcaption\n0.jpg#0\ta dog\n"),
+        ("a.jsonl", '{{"{image}": ".\\\\sub\\\\0.jpg", "caption": "a dog"}}\n'),
+    ],
+)
+@pytest.mark.parametrize("image", ["img", "image_name", "file_name", "filepath", "image_path", "jpg"])
+def test_images_by_any_usual_column_and_any_spelling(run, tmp_path, name, text, image):
+    write(tmp_path / "pictures/0.jpg", image_file())
+    write(tmp_path / "pictures/sub/0.jpg", image_file("PNG"))
+    path = write(tmp_path / name, text.format(image=image).encode())
+    (pair,) = run.ingest(source=path, images=str(tmp_path / "pictures"))
+    assert pair["caption"] == "a dog"
+    assert run.image(pair) == image_file("PNG" if "sub" in text else "JPEG")
+
+
+def test_flickrs_captions_without_a_header(run, tmp_path):
+    """`NAME.jpg#0`: images are read once each, and rows are named by their place."""
+    path = write(tmp_path / "in/Flickr8k.token.txt", b"1.jpg#0\ta dog\n1.jpg#1\ta , b\n2.jpg#0\tc\n")
+    with pytest.raises(UserError, match=r"set ingest\.caption"):  # nothing says that these are images
+        run.ingest(source=path)
+    for name in ("1.jpg", "2.jpg"):
+        write(tmp_path / "in/Flicker8k_Dataset" / name, image_file())
+    for options in ({}, {"caption": 1, "image": 0}, {"images": str(tmp_path / "in/Flicker8k_Dataset")}):
+        pairs = run.ingest(source=path, **options)
+        assert captions(pairs) == ["a dog", "a , b", "c"]
+        assert [pair["image"]["uri"].rpartition("/")[2] for pair in pairs] == ["1.jpg", "1.jpg", "2.jpg"]
+        assert [pair["source_id"] for pair in pairs] == [f"Flickr8k.token.txt#{n}" for n in range(3)]
+
+
+def test_addresses_do_not_use_a_folder_of_images(run, tmp_path):
+    path = write_rows(tmp_path, {"image": URL % 1, "caption": "a"}, {"image": URL % 2, "caption": "b"})
+    with pytest.raises(UserError, match=r"'image' has web addresses, none of which is a file of ingest\.images"):
+        run.ingest(source=path, images=str(tmp_path))
+    assert [pair["url"] for pair in run.ingest(source=path)] == [URL % 1, URL % 2]
+
+
+def test_grounded_phrases_as_text(run, tmp_path):
+    """A converter's noun_chunks; in a table of text there is no other way."""
+    chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
+    row = {"key": "1", "caption": "a dog and a cat", "width": "400", "height": 200, "noun_chunks": json.dumps(chunks)}
+    row["ref_exps"] = json.dumps([[0.0, 15.0, 0.25, 0.5, 0.75, 1.0, 0.8]])
+    run.ingest(source=write_rows(tmp_path, row))
+    check_grit_gold(run, 1, 1)
+    with open(tmp_path / "grit.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    run.ingest(source=str(tmp_path / "grit.csv"))
+    check_grit_gold(run, 1, 1)
+    run.ingest(source=write_rows(tmp_path, row | {"noun_chunks": "[[0, 5"}))
+    assert run.rejects() == {"1": "bad_record"}
+    run.ingest(source=write_rows(tmp_path, row | {"noun_chunks": "a dog, a cat", "ref_exps": None}))
+    assert len(run.rows("pairs")) == 1 and run.rows("rejects/ingest") == []  # words of somebody else's
+
+
+def test_ids_carry_the_path_below_the_source(run, tmp_path):
+    for name in ("train/metadata.jsonl", "val/metadata.jsonl", "val/more/a.csv", "b.csv"):
+        write(tmp_path / "in" / name, b'{"text": "a"}\n' if name.endswith("jsonl") else b"text,n\na,1\n")
+    write(tmp_path / "in/val/c.parquet", b"PAR1 nothing")
+    pairs = run.ingest(source=str(tmp_path / "in") + "/")
+    assert [pair["source_id"] for pair in pairs] == [
+        *("b.csv#0", "train/metadata.jsonl#0"),
+        *("val/metadata.jsonl#0", "val/more/a.csv#0"),
+    ]
+    assert run.rejects() == {"val/c.parquet": "damaged_source"}

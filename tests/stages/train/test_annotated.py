@@ -94,3 +94,14 @@ def test_a_name_that_leaves_the_image_folder_is_refused(images_made: Path) -> No
     file = write(images_made / "coco.json", images=[image], annotations=[row], categories=[{"id": 1, "name": "cup"}])
     with pytest.raises(RowError, match="image_read_refused"):
         CocoSet(RunDisk(images_made), file, "images").sample(0)
+
+
+def test_names_of_windows_and_ids_as_text(images_made: Path) -> None:
+    folder = images_made / "images"
+    (folder / "sub").mkdir()
+    (folder / "a.png").rename(folder / "sub" / "a.png")
+    image = {**IMAGES[0], "id": "7", "file_name": "sub\\a.png"}
+    row = {"image_id": 7.0, "category_id": "1", "bbox": [0, 0, 9, 9]}
+    file = write(images_made / "coco.json", images=[image], annotations=[row], categories=[{"id": 1, "name": "cup"}])
+    sample = CocoSet(RunDisk(images_made), file, "images").sample(0)
+    assert sample.image == (folder / "sub" / "a.png").read_bytes() and [name for name, _ in sample.objects] == ["cup"]
