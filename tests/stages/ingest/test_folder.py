@@ -212,3 +212,38 @@ def test_flickr8k_as_it_lies_here(run: Run, tmp_path: Path, shared: Path) -> Non
     expected = [line.partition("\t")[2] for line in captions if line.partition("#")[0] in names[:60]]
     assert [pair["caption"] for pair in pairs] == expected
     assert len(run.rejects()) == len(captions) - len(expected) and set(run.rejects().values()) == {"missing_image"}
+
+
+@pytest.mark.parametrize("part_size", [1, 100])
+def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
+    folder = tmp_path / "in"
+    for name in ("b.jpg", "a.PNG", "sub/c.webp", "no_caption.jpg", "d.jpg", "d.png", ".hidden.jpg"):
+        write(
+            folder / name,
+            image_file({"jpg": "JPEG", "PNG": "PNG", "png": "PNG", "webp": "WEBP"}[name.rpartition(".")[2]]),
+        )
+    for name in ("b.txt", "a.txt", "sub/c.txt", "d.txt", "no_image.txt"):
+        write(folder / name, f"caption of {name}\n".encode())
+    write(folder / "gif.gif", image_file("GIF"))
+    write(folder / "gif.txt", b"a gif")
+    write(folder / "notes.md", b"not a caption")
+    pairs = run.ingest(part_size, source=str(folder) + "/")
+    assert {pair["source_id"]: pair["caption"] for pair in pairs} == {
+        "a.PNG": "caption of a.txt",
+        "b.jpg": "caption of b.txt",
+        "d.jpg": "caption of d.txt",
+        "sub/c.webp": "caption of sub/c.txt",
+    }
+    assert [run.image(pair)[:2] for pair in pairs] == [b"\x89P", b"\xff\xd8", b"\xff\xd8", b"RI"]
+    assert run.rejects() == {
+        "gif.gif": "unsupported_format",
+        "no_caption.jpg": "missing_caption",
+        "no_image.txt": "missing_image",
+    }
+
+
+def test_a_count_cuts_a_folder(run, tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write(tmp_path / "in" / name, image_file())
+        write(tmp_path / "in" / f"{name[0]}.txt", b"x")
+    assert [pair["source_id"] for pair in run.ingest(10, source=str(tmp_path / "in"), count=2)] == ["a.jpg", "b.jpg"]

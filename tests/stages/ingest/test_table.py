@@ -1,31 +1,30 @@
+"""Tables of text and of records: which column is what, and where the images are."""
+
 from __future__ import annotations
 
 import base64
 import csv
 import gzip
 import json
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.stage import UserError
-from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
 
 URL = "http://example.org/%d.jpg"
 
 
-def captions(pairs: list[dict[str, Any]]) -> list[str]:
+def captions(pairs):
     return [pair["caption"] for pair in pairs]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
 @pytest.mark.parametrize("caption_first", [True, False])
-def test_captions_are_told_from_addresses(run: Run, tmp_path: Path, name: str, caption_first: bool) -> None:
+def test_captions_are_told_from_addresses(run, tmp_path, name, caption_first):
     delimiter = "\t" if name.endswith("tsv") else ","
     rows = [("a dog", URL % 1), ("", URL % 2), ("http is a protocol", URL % 3)]
     text = "".join(delimiter.join(row if caption_first else row[::-1]) + "\n" for row in rows)
@@ -35,7 +34,7 @@ def test_captions_are_told_from_addresses(run: Run, tmp_path: Path, name: str, c
     assert all(pair["image"] is None and pair["width"] is None and pair["sha256"] is None for pair in pairs)
 
 
-def test_conceptual_captions(run: Run, shared: Path) -> None:
+def test_conceptual_captions(run, shared):
     path = shared / "captions/conceptual_captions_val.tsv"
     pairs = run.ingest(part_size=3000, source=str(path))
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
@@ -43,7 +42,7 @@ def test_conceptual_captions(run: Run, shared: Path) -> None:
     assert run.rows("rejects/ingest") == []
 
 
-def test_an_unclear_table_asks_for_the_column(run: Run, tmp_path: Path) -> None:
+def test_an_unclear_table_asks_for_the_column(run, tmp_path):
     path = write(tmp_path / "a.tsv", b"1.jpg#0\ta dog\n1.jpg#1\ta cat\n")
     with pytest.raises(UserError, match=r"set ingest\.caption to one of 0 \('1.jpg#0'\), 1 \('a dog'\)"):
         run.ingest(source=path)
@@ -64,20 +63,20 @@ def test_an_unclear_table_asks_for_the_column(run: Run, tmp_path: Path) -> None:
         ("name,url", "no column is the caption"),
     ],
 )
-def test_a_header_that_does_not_tell_asks_by_name(run: Run, tmp_path: Path, header: str, message: str) -> None:
+def test_a_header_that_does_not_tell_asks_by_name(run, tmp_path, header, message):
     path = write(tmp_path / "a.csv", f"{header}\na,b\n".encode())
     with pytest.raises(UserError, match=f"{message}.*ingest.caption"):
         run.ingest(source=path)
     assert captions(run.ingest(source=path, caption=header.split(",")[1])) == ["b"]
 
 
-def test_a_missing_column_is_named_with_those_that_are_there(run: Run, tmp_path: Path) -> None:
+def test_a_missing_column_is_named_with_those_that_are_there(run, tmp_path):
     path = write(tmp_path / "a.csv", b"caption,url\na,http://x\n")
     with pytest.raises(UserError, match=r"ingest\.image: a\.csv has no column 'photo'; it has 'caption', 'url'"):
         run.ingest(source=path, image="photo")
 
 
-def test_csv_quotes_lines_and_broken_records(run: Run, tmp_path: Path) -> None:
+def test_csv_quotes_lines_and_broken_records(run, tmp_path):
     rows = [["plain", "1"], ['say "hi", they said', "2"], ["two\nlines\r\n here", "3"], ["", "4"], ["5'' nail", "5"]]
     path = tmp_path / "a.csv"
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
@@ -95,7 +94,7 @@ def test_csv_quotes_lines_and_broken_records(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part_size", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.csv.gz", "a.parquet"])
-def test_any_part_size_gives_the_same_rows(run: Run, tmp_path: Path, name: str, part_size: int) -> None:
+def test_any_part_size_gives_the_same_rows(run, tmp_path, name, part_size):
     texts = [f"caption {i} " + "ü" * i for i in range(20)]
     if name.endswith("parquet"):
         pq.write_table(pa.table({"caption": texts}), tmp_path / name, row_group_size=6)
@@ -112,7 +111,7 @@ def test_any_part_size_gives_the_same_rows(run: Run, tmp_path: Path, name: str, 
     assert [text.rstrip("\n") for text in captions(pairs)] == texts
 
 
-def test_images_by_path_by_bytes_and_by_base64(run: Run, tmp_path: Path) -> None:
+def test_images_by_path_by_bytes_and_by_base64(run, tmp_path):
     data = image_file()
     write(tmp_path / "pictures/sub/0.jpg", data)
     values = [
@@ -141,15 +140,6 @@ def test_images_by_path_by_bytes_and_by_base64(run: Run, tmp_path: Path) -> None
     assert pairs[7]["url"] == "http://example.org/0.jpg"
 
 
-def test_parquet_with_inline_images(run: Run, tmp_path: Path) -> None:
-    rows = [{"caption": f"c{i}", "image": {"bytes": image_file("PNG"), "path": f"{i}.png"}, "id": i} for i in range(3)]
-    pq.write_table(pa.Table.from_pylist([*rows, {"caption": "c3", "image": None, "id": 9}]), tmp_path / "a.parquet")
-    pairs = run.ingest(2, source=str(tmp_path / "a.parquet"))
-    assert [pair["source_id"] for pair in pairs] == ["0", "1", "2", "9"]
-    assert [run.image(pair) == image_file("PNG") for pair in pairs[:3]] == [True] * 3
-    assert pairs[3]["image"] is None
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -163,7 +153,7 @@ def test_parquet_with_inline_images(run: Run, tmp_path: Path) -> None:
         "~/a.jpg",
     ],
 )
-def test_images_elsewhere_are_refused(run: Run, tmp_path: Path, name: str) -> None:
+def test_images_elsewhere_are_refused(run, tmp_path, name):
     write(tmp_path / "pictures/0.jpg", image_file())
     rows = [{"id": "bad", "caption": "x", "image": name}, {"id": "good", "caption": "x", "image": "0.jpg"}]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
@@ -171,54 +161,13 @@ def test_images_elsewhere_are_refused(run: Run, tmp_path: Path, name: str) -> No
     assert run.rejects() == {"bad": "image_read_refused"}
 
 
-def test_one_broken_file_of_many_is_one_reject(run: Run, tmp_path: Path) -> None:
+def test_one_broken_file_of_many_is_one_reject(run, tmp_path):
     write(tmp_path / "in/a.csv", b"caption\na\n")
     write(tmp_path / "in/b.parquet", b"PAR1 nothing")
     write(tmp_path / "in/c.csv", "caption\nü\n".encode("utf-16"))
     write(tmp_path / "in/d.csv.gz", gzip.compress(b"caption\n" + bytes(1000))[:20])
     assert captions(run.ingest(source=str(tmp_path / "in"))) == ["a"]
     assert run.rejects() == dict.fromkeys(("b.parquet", "c.csv", "d.csv.gz"), "damaged_source")
-
-
-def test_a_damaged_row_group_costs_its_rows(run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    pq.write_table(
-        pa.table({"caption": [f"caption {i} " * 9 for i in range(30)]}), path, row_group_size=10, compression="snappy"
-    )
-    metadata = pq.ParquetFile(path).metadata.row_group(1).column(0)
-    data = bytearray(path.read_bytes())
-    data[metadata.data_page_offset : metadata.data_page_offset + 60] = b"\xff" * 60
-    path.write_bytes(data)
-    pairs = run.ingest(15, source=str(path))
-    assert captions(pairs) == [f"caption {i} " * 9 for i in (*range(10), *range(20, 30))]
-    assert set(run.rejects().values()) == {"damaged_source"} and len(run.rejects()) == 10
-
-
-def test_grit_rows_are_labelled_pairs(run: Run, tmp_path: Path) -> None:
-    chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
-    row = {"key": "1", "caption": "a dog and a cat", "width": 400, "height": 200, "url": URL % 1}
-    row |= {"noun_chunks": chunks, "ref_exps": [chunks[0], [0.0, 15.0, 0.25, 0.5, 0.75, 1.0, 0.8]]}
-    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "grit.parquet")
-    (pair,) = run.ingest(source=str(tmp_path / "grit.parquet"))
-    assert (pair["source_id"], pair["url"], pair["image"]) == ("1", URL % 1, None)
-    check_grit_gold(run, 1, 1)
-    write(tmp_path / "images/1.png", image_file("PNG"))
-    (pair,) = run.ingest(source=str(tmp_path / "grit.parquet"), images=str(tmp_path / "images"))
-    assert run.image(pair) == image_file("PNG")
-    check_grit_gold(run, WIDTH / 400, HEIGHT / 200)
-    pq.write_table(pa.Table.from_pylist([row | {"key": "2"}]), tmp_path / "grit.parquet")
-    run.ingest(source=str(tmp_path / "grit.parquet"), images=str(tmp_path / "images"))
-    assert run.rejects() == {"2": "missing_image"}
-
-
-def check_grit_gold(run: Run, sx: float, sy: float) -> None:
-    (gold,) = run.rows("gold")
-    assert [(span["start"], span["end"]) for span in gold["spans"]] == [(0, 5), (10, 15), (0, 15)]
-    assert [tuple(box.values()) for box in gold["boxes"]] == [
-        (0, 100 * sx, 100 * sy, 300 * sx, 200 * sy, ""),
-        (1, 0, 0, 200 * sx, 100 * sy, ""),
-        (2, 100 * sx, 100 * sy, 300 * sx, 200 * sy, ""),
-    ]
 
 
 def write_rows(tmp_path, *rows, name="a.jsonl", **options):
@@ -263,25 +212,6 @@ def test_addresses_do_not_use_a_folder_of_images(run, tmp_path):
     with pytest.raises(UserError, match=r"'image' has web addresses, none of which is a file of ingest\.images"):
         run.ingest(source=path, images=str(tmp_path))
     assert [pair["url"] for pair in run.ingest(source=path)] == [URL % 1, URL % 2]
-
-
-def test_grounded_phrases_as_text(run, tmp_path):
-    """A converter's noun_chunks; in a table of text there is no other way."""
-    chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
-    row = {"key": "1", "caption": "a dog and a cat", "width": "400", "height": 200, "noun_chunks": json.dumps(chunks)}
-    row["ref_exps"] = json.dumps([[0.0, 15.0, 0.25, 0.5, 0.75, 1.0, 0.8]])
-    run.ingest(source=write_rows(tmp_path, row))
-    check_grit_gold(run, 1, 1)
-    with open(tmp_path / "grit.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
-    run.ingest(source=str(tmp_path / "grit.csv"))
-    check_grit_gold(run, 1, 1)
-    run.ingest(source=write_rows(tmp_path, row | {"noun_chunks": "[[0, 5"}))
-    assert run.rejects() == {"1": "bad_record"}
-    run.ingest(source=write_rows(tmp_path, row | {"noun_chunks": "a dog, a cat", "ref_exps": None}))
-    assert len(run.rows("pairs")) == 1 and run.rows("rejects/ingest") == []  # words of somebody else's
 
 
 def test_ids_carry_the_path_below_the_source(run, tmp_path):

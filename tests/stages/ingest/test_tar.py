@@ -1,27 +1,26 @@
+"""Members of a tar, whole, cut off or damaged."""
+
 from __future__ import annotations
 
 import io
 import tarfile
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from stages.ingest.samples import index_tar, split_name
 from stages.ingest.tar import Damage, Member, scan, unpacked
 from tests.stages.tars import member, tar, with_size
 
 
-def members(data: bytes) -> list[Member | Damage]:
+def members(data):
     return list(scan(io.BytesIO(data)))
 
 
-def names(data: bytes) -> list[str]:
+def names(data):
     return [entry.name if isinstance(entry, Member) else "?" for entry in members(data)]
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_finds_what_tarfile_finds(format: int) -> None:
+def test_finds_what_tarfile_finds(format):
     buffer = io.BytesIO()
     long_name = "d/" * 70 + "x" * 90 + ".jpg"
     with tarfile.open(fileobj=buffer, mode="w", format=format) as written:
@@ -39,7 +38,7 @@ def test_finds_what_tarfile_finds(format: int) -> None:
     assert [(m.name, m.offset, m.size) for m in members(buffer.getvalue())] == expected
 
 
-def test_every_cut_of_a_tar_gives_its_whole_members() -> None:
+def test_every_cut_of_a_tar_gives_its_whole_members():
     data = tar(("a.jpg", b"1" * 600), ("b.jpg", b"2" * 100), ("c.jpg", b"3" * 513))
     whole = members(data)
     for length in range(len(data)):
@@ -51,7 +50,7 @@ def test_every_cut_of_a_tar_gives_its_whole_members() -> None:
         assert all(isinstance(entry, Damage) or entry.error.reason == "truncated_source" for entry in bad)
 
 
-def test_reading_goes_on_after_a_damaged_header() -> None:
+def test_reading_goes_on_after_a_damaged_header():
     middle = bytearray(member("b.jpg", b"2" * 600))
     middle[0] ^= 1
     first = member("a.jpg", b"1")
@@ -64,7 +63,7 @@ def test_reading_goes_on_after_a_damaged_header() -> None:
     "size",
     [b"77777777777\0", b"\x80" + b"\x7f" * 11, b"\xff" * 11 + b"\x01", b"\x80" + bytes(3) + b"\x40" + bytes(7)],
 )
-def test_a_lying_size_costs_its_member_alone(size: bytes) -> None:
+def test_a_lying_size_costs_its_member_alone(size):
     data = member("a.jpg", b"1") + with_size(member("b.jpg", b"2" * 600), size) + tar(("c.jpg", b"3"))
     found = members(data)
     assert [entry.name for entry in found] == ["a.jpg", "b.jpg", "c.jpg"]
@@ -83,7 +82,7 @@ def test_a_lying_size_costs_its_member_alone(size: bytes) -> None:
         member("b.jpg", b"x", type=b"V"),
     ],
 )
-def test_links_devices_and_sparse_files_are_unsafe(odd: bytes) -> None:
+def test_links_devices_and_sparse_files_are_unsafe(odd):
     found = members(member("a.jpg", b"1") + odd + tar(("c.jpg", b"3")))
     assert [(entry.name, entry.error and entry.error.reason) for entry in found] == [
         ("a.jpg", None),
@@ -105,19 +104,19 @@ def test_links_devices_and_sparse_files_are_unsafe(odd: bytes) -> None:
         b"9" * 600,
     ],
 )
-def test_odd_pax_headers_are_read_over(extension: bytes) -> None:
+def test_odd_pax_headers_are_read_over(extension):
     data = member("pax", extension, type=b"x") + tar(("a.jpg", b"1"), ("b.jpg", b"2"))
     assert [(entry.offset, entry.size) for entry in members(data)][-1] == (len(data) - 1024 - 512, 1)
     assert len(members(data)) == 2
 
 
-def test_no_tar_at_all_is_one_damage() -> None:
+def test_no_tar_at_all_is_one_damage():
     assert members(b"<html>" * 500) == [Damage(0, 3000)]
     assert members(b"") == members(bytes(10240)) == []
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
-def test_compressed_tars_are_unpacked_and_cut_where_they_are_damaged(mode: Any) -> None:
+def test_compressed_tars_are_unpacked_and_cut_where_they_are_damaged(mode):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as written:
         for i in range(40):
@@ -129,44 +128,3 @@ def test_compressed_tars_are_unpacked_and_cut_where_they_are_damaged(mode: Any) 
         assert packed and len(list(scan(plain))) == 40
     with unpacked(io.BytesIO(data[: len(data) // 2])) as (plain, _):
         assert len(list(scan(plain))) < 40
-
-
-def test_names_are_split_as_webdataset_splits_them() -> None:
-    assert split_name("a/b.c/000.JPG") == ("a/b.c/000", "jpg")
-    assert split_name("000.seg.png") == ("000", "seg.png")
-    assert split_name("/etc/passwd.jpg") == ("/etc/passwd", "jpg")
-    assert [split_name(name) for name in ("README", ".hidden", "a/.x.jpg", "__meta__/a.jpg", "")] == [None] * 5
-
-
-def grouped(*names: str) -> list[tuple[str, list[str], bool]]:
-    index = index_tar(io.BytesIO(tar(*((name, b"x") for name in names))))
-    return [(sample.key, sorted(sample.members), sample.duplicate) for sample in index.samples]
-
-
-def test_members_of_a_sample_need_not_be_neighbours() -> None:
-    assert grouped("a.jpg", "b.jpg", "a.txt", "b.txt") == [("a", ["jpg", "txt"], False), ("b", ["jpg", "txt"], False)]
-
-
-def test_a_repeated_member_begins_a_duplicate() -> None:
-    assert grouped("a.jpg", "a.txt", "a.jpg", "a.txt") == [("a", ["jpg", "txt"], False), ("a", ["jpg", "txt"], True)]
-
-
-def test_dotted_names_are_told_from_further_members() -> None:
-    assert grouped("a.1.jpg", "a.1.txt", "a.2.jpg", "a.2.txt") == [
-        ("a.1", ["jpg", "txt"], False),
-        ("a.2", ["jpg", "txt"], False),
-    ]
-    assert grouped("a.jpg", "a.seg.png", "a.txt") == [("a", ["jpg", "seg.png", "txt"], False)]
-    assert grouped("a.txt", "a.other.txt") == [("a", ["other.txt", "txt"], False)]
-
-
-def test_webdataset_groups_the_same(tmp_path: Path) -> None:
-    webdataset = pytest.importorskip("webdataset")
-    entries = ["x/0.jpg", "x/0.txt", "x/1.png", "x/1.seg.png", "x/1.txt", "y/1.jpg", "README", "__info__/a.txt"]
-    path = tmp_path / "a.tar"
-    path.write_bytes(tar(*((name, b"x") for name in entries)))
-    theirs = [
-        (found["__key__"], sorted(key for key in found if not key.startswith("__")))
-        for found in webdataset.WebDataset(str(path), shardshuffle=False)
-    ]
-    assert [(key, members) for key, members, _ in grouped(*entries)] == theirs

@@ -1,30 +1,19 @@
+"""Tars of samples, with and without sidecars."""
+
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from stages.ingest.stage import IngestStage
-from stages.stage import Slice, UserError
-from tests.stages.conftest import Run
+from stages.stage import UserError
 from tests.stages.image_files import image_file
 from tests.stages.tars import extracted, member, plain_tar, sample, tar, write
 
 
-def sidecar(path: Path, rows: list[tuple[str, str, str | None]]) -> None:
-    """rows: (key, status, caption)."""
-    columns = [
-        {"url": f"http://x/{key}", "caption": caption, "key": key, "status": status, "error_message": None}
-        for key, status, caption in rows
-    ]
-    schema = pa.schema([(name, pa.string()) for name in ("url", "caption", "key", "status", "error_message")])
-    pq.write_table(pa.Table.from_pylist(columns, schema=schema), path)
-
-
-def test_a_plain_tar_is_addressed_where_it_lies(run: Run, tmp_path: Path) -> None:
+def test_a_plain_tar_is_addressed_where_it_lies(run, tmp_path):
     members = sample("0", "a dog", url="http://x/0", license="CC0") + sample("dir/1.png"[:5], "a cat")
     path = plain_tar(tmp_path / "in/a.tar", members)
     first, second = run.ingest(source=path)
@@ -36,14 +25,14 @@ def test_a_plain_tar_is_addressed_where_it_lies(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("part_size", [1, 2, 3, 100])
-def test_parts_add_up_to_the_source(run: Run, tmp_path: Path, part_size: int) -> None:
+def test_parts_add_up_to_the_source(run, tmp_path, part_size):
     for name, keys in (("a", "123"), ("b", "45")):
         plain_tar(tmp_path / f"in/{name}.tar", [entry for key in keys for entry in sample(key, f"caption {key}")])
     pairs = run.ingest(part_size, source=str(tmp_path / "in"))
     assert [pair["source_id"] for pair in pairs] == list("12345")
 
 
-def test_the_caption_comes_from_txt_then_json_then_sidecar(run: Run, tmp_path: Path) -> None:
+def test_the_caption_comes_from_txt_then_json_then_sidecar(run, tmp_path):
     image = ("%s.jpg", image_file())
     members = [
         ("0.jpg", image_file()),
@@ -67,45 +56,7 @@ def test_the_caption_comes_from_txt_then_json_then_sidecar(run: Run, tmp_path: P
     assert run.rejects() == {"2": "bad_record", "3": "missing_caption"}
 
 
-def test_a_sidecar_lists_the_rows(run: Run, tmp_path: Path) -> None:
-    plain_tar(tmp_path / "in/a.tar", [*sample("0", "a dog"), *sample("2"), *sample("unlisted")])
-    rows = [("0", "success", "a dog"), ("1", "failed_to_download", "b"), ("2", "success", "c"), ("2", "success", "c")]
-    sidecar(tmp_path / "in/a.parquet", [*rows, ("3", "success", "gone"), ("4", None, "also gone")])
-    (tmp_path / "in/a_stats.json").write_text("{}")
-    pairs = run.ingest(4, source=str(tmp_path / "in"))
-    assert [pair["source_id"] for pair in pairs] == ["0", "2", "unlisted"]
-    assert pairs[0]["url"] == "http://x/0"
-    assert [(row["source_id"], row["reason"]) for row in run.rows("rejects/ingest")] == [
-        ("1", "download_failed"),
-        ("2", "duplicate_sample"),
-        ("3", "missing_image"),
-        ("4", "missing_image"),
-    ]
-    assert [run.results[part].counts.in_ for part in (0, 1)] == [4, 3]
-
-
-def test_a_truncated_tar_with_a_sidecar_names_what_it_lost(run: Run, tmp_path: Path) -> None:
-    data = tar(*sample("0"), *sample("1"), *sample("2"))
-    write(tmp_path / "a.tar", data[: len(tar(*sample("0")))])  # within the second sample's image
-    sidecar(tmp_path / "a.parquet", [(key, "success", "x") for key in "012"])
-    assert [pair["source_id"] for pair in run.ingest(source=str(tmp_path / "a.tar"))] == ["0"]
-    assert run.rejects() == {"1": "truncated_source", "2": "truncated_source"}
-
-
-@pytest.mark.parametrize("content", [b"PAR1 no footer", b"", None])
-def test_a_broken_sidecar_is_a_reject_and_the_tar_speaks_for_itself(
-    run: Run, tmp_path: Path, content: bytes | None
-) -> None:
-    plain_tar(tmp_path / "a.tar", sample("0"))
-    if content is None:
-        pq.write_table(pa.table({"something": ["else"]}), tmp_path / "a.parquet")
-    else:
-        write(tmp_path / "a.parquet", content)
-    assert [pair["source_id"] for pair in run.ingest(source=str(tmp_path / "a.tar"))] == ["0"]
-    assert run.rejects() == {"a.parquet": "damaged_source"}
-
-
-def test_compressed_tars_move_their_images_into_the_run(run: Run, tmp_path: Path) -> None:
+def test_compressed_tars_move_their_images_into_the_run(run, tmp_path):
     members = sample("0") + sample("1", image=image_file("PNG"))
     pairs = run.ingest(source=plain_tar(tmp_path / "a.tar.gz", members, "w:gz"))
     assert [pair["image"]["uri"] for pair in pairs] == ["images/part-0000000.tar"] * 2
@@ -116,7 +67,7 @@ def test_compressed_tars_move_their_images_into_the_run(run: Run, tmp_path: Path
     ]
 
 
-def test_grounded_records_in_a_tar_become_gold(run: Run, tmp_path: Path) -> None:
+def test_grounded_records_in_a_tar_become_gold(run, tmp_path):
     boxes = [[2.0, 5.0, 0.0, 0.5, 1.0, 1.0, 0.9]]
     members = sample("0", "a dog", noun_chunks=boxes, ref_exps=boxes, width=1000, height=500) + sample("1", "a cat")
     run.ingest(source=plain_tar(tmp_path / "a.tar", members))
@@ -126,7 +77,7 @@ def test_grounded_records_in_a_tar_become_gold(run: Run, tmp_path: Path) -> None
     assert second["boxes"] == []
 
 
-def test_member_names_never_become_paths(run: Run, tmp_path: Path) -> None:
+def test_member_names_never_become_paths(run, tmp_path):
     names = ("/abs/olute", "../../up", "a/../../b", "C:\\x")
     path = write(tmp_path / "in/a.tar", tar(*(member(f"{name}{end}", data) for name in names for end, data in
                                               ((".jpg", image_file()), (".txt", b"a dog")))))  # fmt: skip
@@ -140,7 +91,7 @@ def test_member_names_never_become_paths(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_a_source_without_rows_or_tars_is_the_users_mistake(run: Run, tmp_path: Path) -> None:
+def test_a_source_without_rows_or_tars_is_the_users_mistake(run, tmp_path):
     empty = write(tmp_path / "in/empty.tar", bytes(10240))
     with pytest.raises(UserError, match="holds no rows"):
         run.ingest(source=empty)
@@ -153,8 +104,8 @@ def test_a_source_without_rows_or_tars_is_the_users_mistake(run: Run, tmp_path: 
         run.ingest(source=str(tmp_path / "nowhere.tar"))
 
 
-def test_files_added_later_leave_the_earlier_slices_as_they_were(run: Run, tmp_path: Path) -> None:
-    def plan() -> list[Slice]:
+def test_files_added_later_leave_the_earlier_slices_as_they_were(run, tmp_path):
+    def plan():
         return IngestStage(run.config(ingest={"source": str(tmp_path / "in")})).plan(run.io(), 2)
 
     plain_tar(tmp_path / "in/b.tar", [entry for key in "123" for entry in sample(key)])
@@ -163,12 +114,12 @@ def test_files_added_later_leave_the_earlier_slices_as_they_were(run: Run, tmp_p
     assert plan()[1:] == before
 
 
-def test_a_count_cuts_the_plan(run: Run, tmp_path: Path) -> None:
+def test_a_count_cuts_the_plan(run, tmp_path):
     plain_tar(tmp_path / "in/a.tar", [entry for key in "123" for entry in sample(key)])
     assert [pair["source_id"] for pair in run.ingest(2, source=str(tmp_path / "in"), count=2)] == ["1", "2"]
 
 
-def test_a_real_shard_of_img2dataset(run: Run, shared: Path) -> None:
+def test_a_real_shard_of_img2dataset(run, shared):
     folder = shared / "flickr8k-wds"
     pairs = run.ingest(part_size=500, source=str(folder / "00000.tar"))
     stats = json.loads((folder / "00000_stats.json").read_text())
@@ -185,98 +136,9 @@ def test_a_real_shard_of_img2dataset(run: Run, shared: Path) -> None:
             assert pair["caption"] == members[f"{pair['source_id']}.txt"].decode()
 
 
-def test_a_sidecar_whose_data_is_damaged_rejects_the_rows_it_lists(run: Run, tmp_path: Path) -> None:
-    plain_tar(tmp_path / "a.tar", [*sample("0"), *sample("1")])
-    sidecar(tmp_path / "a.parquet", [(key, "success", "x" * 200) for key in "01"])
-    column = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(1)
-    data = bytearray((tmp_path / "a.parquet").read_bytes())
-    start = column.dictionary_page_offset or column.data_page_offset
-    data[start : start + 30] = b"\xff" * 30
-    write(tmp_path / "a.parquet", bytes(data))
-    run.ingest(source=str(tmp_path / "a.tar"))
-    assert run.rejects() == {"a.parquet#0": "damaged_source", "a.parquet#1": "damaged_source"}
-    assert [pair["source_id"] for pair in run.rows("pairs")] == ["0", "1"]  # the tar has them all the same
-
-
-def test_a_file_that_changed_after_planning_fails_its_part(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_changed_after_planning_fails_its_part(run, tmp_path):
     stage = IngestStage(run.config(ingest={"source": plain_tar(tmp_path / "a.tar", sample("0"))}))
     (piece,) = stage.plan(run.io(), 10)
     plain_tar(tmp_path / "a.tar", [*sample("0", "longer" * 9999), *sample("1")])
     with pytest.raises(ValueError, match="has changed since it was planned"):
         stage.run_part(run.io(0, piece))
-
-
-def rejected(run):
-    return [(row["source_id"], row["reason"]) for row in run.rows("rejects/ingest")]
-
-
-def test_a_sidecar_whose_tar_is_gone_is_rejects(run, tmp_path):
-    """Its rows would be nowhere, and nobody would miss them."""
-    plain_tar(tmp_path / "in/b.tar", sample("1"))
-    sidecar(tmp_path / "in/b.parquet", [("1", "success", "x")])
-    sidecar(tmp_path / "in/a.parquet", [("7", "success", "x"), ("8", "failed_to_download", "y"), ("9", "success", "z")])
-    pq.write_table(pa.table({"uid": ["x"]}), tmp_path / "in/metadata.parquet")  # no sidecar
-    pairs = run.ingest(2, source=str(tmp_path / "in"))
-    assert [pair["source_id"] for pair in pairs] == ["1"]
-    assert rejected(run) == [(key, "damaged_source") for key in "789"]
-    assert "the sidecar says failed_to_download" in run.rows("rejects/ingest")[1]["detail"]
-
-
-@pytest.mark.parametrize("part_size", [1, 2, 100])
-@pytest.mark.parametrize(
-    ("names", "keys"),
-    [
-        (["./000", "./002"], ["000", "001", "002"]),
-        (["x/000", "x/002"], ["000", "001", "002"]),
-        (["/abs/000", "other/002"], ["000", "001", "002"]),
-        (["000", "002"], ["./000", "./001", "./002"]),
-        (["000", "002"], ["0", "1", "2"]),  # a table program has read them as numbers
-        (["x/000", "x/002"], ["x/000", "x/001", "x/002"]),
-    ],
-)
-def test_a_sample_is_the_one_that_the_sidecar_means(run, tmp_path, names, keys, part_size):
-    members = [member(f"{name}{end}", data) for name in names for end, data in ((".jpg", image_file()), (".txt", b"a"))]
-    write(tmp_path / "in/a.tar", tar(*members))
-    sidecar(tmp_path / "in/a.parquet", list(zip(keys, ["success", "failed_to_download", "success"], "abc")))
-    pairs = run.ingest(part_size, source=str(tmp_path / "in"))
-    plain = [key.removeprefix("./") for key in keys]
-    assert [pair["source_id"] for pair in pairs] == [plain[0], plain[2]]
-    assert rejected(run) == [(plain[1], "download_failed")]
-    assert sum(result.counts.in_ for result in run.results.values()) == 3
-
-
-def test_a_name_in_two_folders_is_nobodys(run, tmp_path):
-    write(tmp_path / "in/a.tar", tar(*sample("x/0"), *sample("y/0")))
-    sidecar(tmp_path / "in/a.parquet", [("0", "success", "a")])
-    assert [pair["source_id"] for pair in run.ingest(source=str(tmp_path / "in"))] == ["x/0", "y/0"]
-    assert rejected(run) == [("0", "missing_image")]
-
-
-ENDED = tar(*sample("0"), *sample("1"))
-BORDER = len(tar(*sample("0"))) - 1024
-
-
-@pytest.mark.parametrize("length", [0, BORDER, BORDER + 100, len(ENDED) - 1024])
-def test_a_tar_cut_at_a_members_border_is_truncated_where_the_sidecar_knows_more(run, tmp_path, length):
-    write(tmp_path / "in/a.tar", ENDED[:length])
-    sidecar(tmp_path / "in/a.parquet", [("0", "success", "a"), ("1", "success", "b"), ("2", "success", "c")])
-    there = [pair["source_id"] for pair in run.ingest(source=str(tmp_path / "in"))]
-    assert there == [key for key, end in (("0", BORDER), ("1", len(ENDED) - 1024)) if length >= end]
-    assert rejected(run) == [(key, "truncated_source") for key in "012" if key not in there]
-
-
-def test_a_tar_with_its_end_marker_lacks_what_it_lacks(run, tmp_path):
-    write(tmp_path / "in/a.tar", ENDED)
-    sidecar(tmp_path / "in/a.parquet", [("2", "success", "c")])
-    run.ingest(source=str(tmp_path / "in"))
-    assert rejected(run) == [("2", "missing_image")]
-
-
-def test_tars_in_folders_give_ids_with_their_paths(run, tmp_path):
-    for split in ("train", "val"):
-        plain_tar(tmp_path / f"in/{split}/00000.tar", sample("000000000"))
-        sidecar(tmp_path / f"in/{split}/00000.parquet", [("000000000", "success", "a"), ("000000001", "failed", "b")])
-    plain_tar(tmp_path / "in/val/00001.tar", sample("x"))
-    pairs = run.ingest(source=str(tmp_path / "in"))
-    assert [pair["source_id"] for pair in pairs] == ["train/000000000", "val/000000000", "val/x"]
-    assert rejected(run) == [("train/000000001", "download_failed"), ("val/000000001", "download_failed")]
