@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 from augment import join, line_of, row_of, websome
 from brackets import parse
-from real import real_rows
+from real import train_rows
 from refine import average
 from silver import tokens_of
 from templates import made_up, phrase_bank
@@ -277,7 +277,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     silver = [json.loads(line) for line in args.silver.read_text(encoding="utf-8").splitlines()]
-    annotated = [*read_annotated(HERE / "annotated.txt"), *real_rows(args.captions, "train")]
+    annotated = [*read_annotated(HERE / "annotated.txt"), *train_rows(args.captions)]
     rows = training_rows(silver, annotated, args.seed)
     vectors, teachers = row_vectors(args.vectors), [Distilled(path) for path in args.teachers]
     model = fit(rows, vectors, teachers, dim=args.dim, hidden=args.hidden, epochs=args.epochs, seed=args.seed)

@@ -16,27 +16,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 from mend import Parse, Spans, mend
+from real import caption_of, kept_out, lines_of, real_rows, words_of
 
 from stages.phrases.tokens import Kind, Token, plain_spaces, tokenize
 
 
-def caption_of(line: str) -> str:
-    """The caption in one line of a caption file."""
-    fields = line.split("\t")
-    return fields[1] if "#" in fields[0] and fields[0].rpartition("#")[2].isdigit() else fields[0]
-
-
 def captions_of(path: Path) -> Iterator[str]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if (caption := caption_of(line)).strip():
-            yield caption
+    return (caption for line in lines_of(path) if (caption := caption_of(line)).strip())
+
+
+def captions_to_label(files: list[Path], measured: Iterable[str]) -> list[str]:
+    """Each distinct caption that we have not annotated and that is not kept out (`real.kept_out`)."""
+    out = kept_out(files, measured)
+    annotated = {words_of(row["caption"]) for row in real_rows(files, ("train",))}
+    found = dict.fromkeys(
+        caption
+        for path in files
+        for number, line in enumerate(lines_of(path), 1)
+        if (path.name, number) not in out and words_of(caption := caption_of(line)) not in annotated
+    )
+    return [caption for caption in found if caption.strip()]
 
 
 def tokens_of(caption: str) -> list[Token]:
@@ -84,8 +90,6 @@ def labels(spans: Spans, count: int) -> str:
 
 
 def main() -> None:
-    from real import real_rows
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", action="append", required=True, help="name or path of a spaCy pipeline; give two")
     parser.add_argument("--captions", type=Path, nargs="+", required=True)
@@ -94,11 +98,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    kept_out = args.without.read_text(encoding="utf-8").splitlines() if args.without else []
-    measured = {json.loads(line)["caption"] for line in kept_out}
-    measured |= {row["caption"] for split in ("dev", "train") for row in real_rows(args.captions, split)}
-    found = dict.fromkeys(caption for path in args.captions for caption in captions_of(path))
-    captions = [caption for caption in found if caption not in measured]
+    measured = args.without.read_text(encoding="utf-8").splitlines() if args.without else []
+    captions = captions_to_label(args.captions, (json.loads(line)["caption"] for line in measured))
     tokens = [tokens_of(caption) for caption in captions]
     captions, tokens = map(list, zip(*((c, t) for c, t in zip(captions, tokens, strict=True) if t), strict=True))
     voters: list[list[tuple[Parse, list[str]]]] = [list(parses(model, captions, tokens)) for model in args.model]

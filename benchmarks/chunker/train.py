@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TEACHERS = 3  # first chunkers: what one gets wrong the others mostly do not
-WEIGHTS = HERE.parents[1] / "stages" / "chunking" / "weights.npz"
+WEIGHTS = HERE.parents[1] / "stages" / "phrases" / "weights.npz"
 
 
 def step(result: Path, script: str, *options: object) -> Path:
@@ -53,8 +53,8 @@ def main() -> None:
     untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
     firsts = [step(work / f"first{i}.npz", "fit.py", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
     refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", *firsts)
-    token_mask = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)
-    last = step(work / "last.npz", "fit.py", *token_mask, "--seed", args.seed)
+    taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)
+    last = step(work / "last.npz", "fit.py", *taught, "--seed", args.seed)
     args.out.write_bytes(last.read_bytes())
 
 
