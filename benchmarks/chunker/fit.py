@@ -28,10 +28,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 from augment import join, line_of, row_of, websome
 from brackets import parse
+from patterns import made_up
 from real import train_rows
 from refine import average
 from silver import tokens_of
-from templates import made_up, phrase_bank
+from templates import phrase_bank
 
 from stages.phrases.distilled import Distilled
 from stages.phrases.features import PAD_ROW, ROWS
@@ -250,7 +251,7 @@ def training_rows(silver: list[dict], annotated: list[dict], seed: int) -> list[
         if rng.random() < 0.05:
             rows.append(row_of(join(line, websome(rng.choice(lines), rng), rng), 0.7))
     bank = phrase_bank(lines)
-    rows += [row_of(made_up(bank, rng), 0.7) for _ in range(len(silver) // 3)]
+    rows += [row_of(made_up(bank, rng), 0.7) for _ in range(len(silver) // 2)]
     own = [line_of(row) for row in annotated]
     for line in own:
         made = [row_of(line)] * PLAIN + [row_of(websome(line, rng)) for _ in range(CHANGED)]

@@ -426,10 +426,3 @@ def phrase_bank(lines: list[Line]) -> Bank:
                     if end - i <= 5:
                         bank.append([Word(w.text, w.label, w.space or k == 0) for k, w in enumerate(line[i:end])])
     return bank
-
-
-def made_up(bank: Bank, rng: random.Random) -> Line:
-    """One caption of a random kind."""
-    kinds, weights = zip(*KINDS, strict=True)
-    bank = [thing(rng) if rng.random() < 0.4 else rng.choice(bank) for _ in range(8)]
-    return rng.choices(kinds, weights)[0](bank, rng)
