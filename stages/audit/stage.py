@@ -16,7 +16,7 @@ class AuditStage:
     """Reduce stage: `run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     kind: ClassVar[Literal["map", "reduce", "job"]] = "reduce"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),

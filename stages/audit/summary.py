@@ -23,6 +23,7 @@ from stages.audit.flat import (
     read_phrases,
     rows_of,
 )
+from stages.phrases.identify import count_languages
 
 STAGES_WITH_REJECTS = ("ingest", "phrases", "label", "filter", "shard")
 WORST = 12  # rows of each worst-of gallery
@@ -43,7 +44,7 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         labels = read_boxes(tables, "labels", phrases) if tables.has("labels") else None
         kept = read_boxes(tables, "pseudo", phrases) if tables.has("pseudo") else None
         asked = asked_phrases(tables, phrases, labels)
-        counters |= phrase_figures(phrases, asked)
+        counters |= {"languages": languages(tables), **phrase_figures(phrases, asked)}
         if labels is not None:
             counters |= boxes.label_figures(labels)
             if tables.has("gold"):
@@ -102,6 +103,16 @@ def reasons(tables: Tables) -> dict[str, Any]:
             lists = combined(tables.read(dataset, ["dropped"])["dropped"])
             dropped[dataset] = _value_counts(lists.flatten().field("reason"))
     return {"rejected": rejected, "dropped": dropped}
+
+
+def languages(tables: Tables) -> dict[str, dict[str, int]]:
+    """Captions by script and language, as the phrases stage read them."""
+    table = tables.read("phrases", ["caption", "dropped"])
+    lists = combined(table["dropped"])
+    reasons = lists.flatten().field("reason")
+    others = pc.list_parent_indices(lists).filter(pc.equal(reasons, "not_english"))
+    without_words = pc.sum(pc.equal(reasons, "unparsable")).as_py() or 0
+    return count_languages(len(table), table["caption"].take(others).to_pylist(), without_words)
 
 
 def _value_counts(column: pa.Array | pa.ChunkedArray) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stages.phrases.extractor import NounPhraseExtractor
+from stages.phrases.identify import count_languages
 from stages.phrases.selection import Dropped, Selection
 from stages.phrases.spans import NounPhrase
 from stages.stage import Counts, Input, PartIO, PartResult
@@ -18,10 +19,10 @@ STEP = 2000  # captions between two signs of life
 
 class PhrasesStage:
     """pairs -> phrases. Every pair keeps its row: one without a phrase has an empty list, and a caption that could not
-    be chunked is in `dropped` as a whole, with the reason."""
+    be chunked is in `dropped` as a whole, with the reason. The commit's notes count captions by script and language."""
 
     name: ClassVar[str] = "phrases"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (Input("pairs", ("key", "caption")),)
     outputs: ClassVar[tuple[str, ...]] = ("phrases",)
@@ -54,17 +55,20 @@ class PhrasesStage:
         captions = pairs["caption"].to_pylist()
         kept: list[list[NounPhrase]] = []
         dropped: list[list[Dropped]] = []
+        unread: dict[str, list[str]] = {"not_english": [], "unparsable": []}
         for caption, parsed in zip(captions, self._extractor.parse(captions), strict=True):
             stay, go = self._selection.apply(caption, parsed.phrases)
             if parsed.reason is not None:
                 go = [Dropped(0, len(caption), parsed.reason)]
+                unread[parsed.reason].append(caption)
             kept.append(stay)
             dropped.append(go)
             if len(kept) % STEP == 0:
                 io.progress(STEP)
         io.progress(len(kept) % STEP)
         io.write("phrases", _table(pairs, kept, dropped))
-        return PartResult(Counts(len(captions), len(kept)))
+        languages = count_languages(len(captions), unread["not_english"], len(unread["unparsable"]))
+        return PartResult(Counts(len(captions), len(kept)), {"languages": languages})
 
 
 def _table(pairs: pa.Table, kept: list[list[NounPhrase]], dropped: list[list[Dropped]]) -> pa.Table:
