@@ -280,7 +280,7 @@ def relational(bank: Bank, rng: random.Random) -> Line:
 
 
 PATTERNS: list[tuple[Pattern, int]] = [
-    (swallowed, 34), (fronted, 12), (example, 4), (slashed, 12), (marked_numbers, 8), (colour_list, 9), (comparison, 5), (with_slashes, 4), (named, 8), (relational, 6),
+    (swallowed, 26), (fronted, 12), (example, 4), (slashed, 10), (marked_numbers, 8), (colour_list, 9), (comparison, 5), (with_slashes, 4), (named, 8), (relational, 6),
 ]  # fmt: skip
 
 
