@@ -6,9 +6,10 @@
     python benchmarks/phrases.py workers    # the phrases stage on one and on two workers
     python benchmarks/phrases.py --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
 
-Each mode writes its own section and leaves the others. Quality: the gold captions of tests/stages/phrases/data (dev and
-test apart), and, where ../shared is, its worked examples and the real captions that no training has seen. Speed: real
-captions of ../shared, otherwise the gold ones over and over. A baseline that is not installed is named as such.
+Each mode writes its own section and leaves the others. Quality, with 95% intervals: the gold captions of
+tests/stages/phrases/data (dev and test apart), and, where ../shared is, its worked examples and the real captions that
+no training has seen, nor any caption of their images (held_out_test is for the end alone). Speed: real captions of
+../shared, otherwise the gold ones over and over. A baseline that is not installed is named as such.
 Captions per second count CPU seconds of one thread; wall seconds stand beside them.
 """
 
@@ -39,11 +40,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "chunker")]
 from phrase_baselines import SYSTEMS, System
 from phrase_load import memory, workers
-from phrase_scores import gold_phrases, score
-from real import gold_rows
+from phrase_scores import gold_phrases, intervals, score_each, total
+from real import HELD_OUT, gold_rows
 from silver import captions_of
 
-GOLD = ROOT / "tests" / "stages" / "data" / "phrases_gold.jsonl"
+GOLD = ROOT / "tests" / "stages" / "phrases" / "data" / "phrases_gold.jsonl"
 SHARED = ROOT.parent / "shared" / "data"
 CAPTIONS = [SHARED / "captions" / name for name in ("conceptual_captions_val.tsv", "flickr8k_20k.tsv")]
 SOURCES = ("cc3m", "flickr8k", "hardweb")
@@ -61,6 +62,7 @@ def gold_sets() -> dict[str, list[dict[str, Any]]]:
         sets["examples"] = rows_of(examples)
     if all(path.exists() for path in CAPTIONS):
         sets["real_dev"] = gold_rows(CAPTIONS, "dev")
+        sets |= {f"held_out_{split}": gold_rows(CAPTIONS, split, HELD_OUT) for split in ("dev", "test")}
     return sets
 
 
@@ -79,10 +81,13 @@ def quality(system: System, sets: dict[str, list[dict[str, Any]]]) -> dict[str, 
         predicted = list(system(captions))
         for source in ("all", *SOURCES):
             chosen = [i for i, row in enumerate(rows) if source in ("all", row["source"])]
-            scores = score(
+            if not chosen:
+                continue
+            scores = score_each(
                 [captions[i] for i in chosen], [predicted[i] for i in chosen], [gold_phrases(rows[i]) for i in chosen]
             )
-            result.setdefault(name, {})[source] = {"captions": len(chosen), **scores.as_dict()}
+            found = {"captions": len(chosen), **total(scores).as_dict(), **intervals(scores)}
+            result.setdefault(name, {})[source] = found
     return result
 
 
@@ -177,6 +182,11 @@ def table(result: dict[str, Any]) -> str:
         figures = " ".join(f"{key} {test['all'][key]:.3f}" for key in ("exact_f1", "head_f1", "groundable_recall"))
         hard = test["hardweb"]["exact_f1"]
         lines.append(f"{name:16} {figures} hard {hard:.3f} {found['speed']['captions_per_cpu_second']:.0f}/s")
+        if held_out := found["quality"].get("held_out_test"):
+            figures = " ".join(
+                f"{key} {held_out['all'][key]:.3f} {held_out['all'][f'{key}_95']}" for key in ("exact_f1", "head_f1")
+            )
+            lines.append(f"{'':16} held out: {figures}")
     return "\n".join(lines) + "\n"
 
 

@@ -25,7 +25,9 @@ def _glue(*parts: Line) -> Line:
 
 
 def _place(bank: Bank, rng: random.Random) -> Line:
-    return _glue(outside(rng.choice(["in", "on", "at", "near", "by", "over", "across", "behind", "through"])), rng.choice(bank))
+    return _glue(
+        outside(rng.choice(["in", "on", "at", "near", "by", "over", "across", "behind", "through"])), rng.choice(bank)
+    )
 
 
 def _plural(noun: str) -> str:
@@ -43,7 +45,16 @@ _PEOPLE = words(
     farmers visitors protesters dogs birds cats horses lions deer sheep geese fish ducks wolves friends teenagers
     casualties survivors fireworks flames waves clouds leaves flowers trees cars boats trains planes crowds guests"""
 )
-_MASKED = ["person", "actor", "politician", "football player", "pop artist", "athlete", "film director", "tourist attraction"]
+_MASKED = [
+    "person",
+    "actor",
+    "politician",
+    "football player",
+    "pop artist",
+    "athlete",
+    "film director",
+    "tourist attraction",
+]
 
 
 def _subject(rng: random.Random) -> tuple[list[str], bool]:
@@ -51,14 +62,19 @@ def _subject(rng: random.Random) -> tuple[list[str], bool]:
     kind = rng.random()
     if kind < 0.35:
         group = rng.choice(GROUPS)
-        start = rng.choice([["the"], ["a"], [], [], [rng.choice(["young", "elderly", "happy", "large", "local"])], ["the", "whole"]])
+        start = rng.choice(
+            [["the"], ["a"], [], [], [rng.choice(["young", "elderly", "happy", "large", "local"])], ["the", "whole"]]
+        )
         return [*start, group], rng.random() < 0.7
     if kind < 0.7:
         start = rng.choice([["the"], ["two"], ["some"], [], [], [rng.choice(ADJECTIVES)]])
         return [*start, rng.choice(_PEOPLE)], True
     if kind < 0.85:
         return _things(rng), True
-    return [rng.choice(["a", "the", "one", "young"]), rng.choice(["man", "boy", "girl", "dog", "woman", "child", "bird", "lion", "kid"])], False
+    return [
+        rng.choice(["a", "the", "one", "young"]),
+        rng.choice(["man", "boy", "girl", "dog", "woman", "child", "bird", "lion", "kid"]),
+    ], False
 
 
 def _predicate(rng: random.Random, plural: bool) -> list[str]:
@@ -80,7 +96,9 @@ def _rest(bank: Bank, rng: random.Random) -> Line:
     if kind < 0.35:
         return outside(rng.choice(DIRECTIONS))
     if kind < 0.45:
-        return _glue(outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(third_person(rng.choice(DO))))
+        return _glue(
+            outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(third_person(rng.choice(DO)))
+        )
     if kind < 0.55:
         return rng.choice(bank)
     return _place(bank, rng)
@@ -92,11 +110,15 @@ def swallowed(bank: Bank, rng: random.Random) -> Line:
     line = phrase(subject)
     kind = rng.random()
     if kind < 0.15:
-        line = _glue(line, outside(rng.choice(["in", "wearing", "dressed in"]).split()[-1]), phrase([rng.choice(COLOURS)]))
+        line = _glue(
+            line, outside(rng.choice(["in", "wearing", "dressed in"]).split()[-1]), phrase([rng.choice(COLOURS)])
+        )
     elif kind < 0.2:
         line = _glue(line, outside("in"), phrase(["all", rng.choice(COLOURS)]))
     elif kind < 0.5:
-        line = _glue(line, outside(rng.choice(["with", "in", "on", "wearing", "and"])), drop_determiners(rng.choice(bank), rng))
+        line = _glue(
+            line, outside(rng.choice(["with", "in", "on", "wearing", "and"])), drop_determiners(rng.choice(bank), rng)
+        )
     line = _glue(line, outside(*_predicate(rng, plural)), _rest(bank, rng))
     return line + (outside(".") if rng.random() < 0.6 else [])
 
@@ -211,7 +233,9 @@ def colour_list(bank: Bank, rng: random.Random) -> Line:
     if not noun:
         mark = rng.choice([",", "-", ":"])
         return _glue(drop_determiners(rng.choice(bank), rng), outside(mark, space=mark == "-"), line)
-    opening = rng.choice(["in", "in", "available in", "dressed in", "wearing", "painted in", "comes in", "in shades of", "decorated in"]).split()
+    opening = rng.choice(
+        ["in", "in", "available in", "dressed in", "wearing", "painted in", "comes in", "in shades of", "decorated in"]
+    ).split()
     shades = opening == ["in", "shades", "of"]
     before = _glue(outside("in"), phrase(["shades"]), outside("of")) if shades else outside(*opening)
     line = _glue(rng.choice(bank) if rng.random() < 0.8 else [], before, line)
@@ -224,8 +248,25 @@ def comparison(bank: Bank, rng: random.Random) -> Line:
     """ "more a village than a town", "only his head above the water": adverbs before a determiner are outside."""
     adverb = rng.choice(["more", "more", "less", "only", "just", "even", "merely", "mostly"])
     start = ["a"] if adverb in ("more", "less") else ["a", "the", "his", "one"]
-    one, two = (phrase([rng.choice(start), *rng.choice([[], [rng.choice(LIKE)], ["well-kept"], ["good-natured"]]), rng.choice(THINGS)]) for _ in range(2))
-    opening = rng.choice([[], outside("it", "is"), outside("this", "was"), rng.choice(bank) + outside("is"), rng.choice(bank) + outside("with")])
+    one, two = (
+        phrase(
+            [
+                rng.choice(start),
+                *rng.choice([[], [rng.choice(LIKE)], ["well-kept"], ["good-natured"]]),
+                rng.choice(THINGS),
+            ]
+        )
+        for _ in range(2)
+    )
+    opening = rng.choice(
+        [
+            [],
+            outside("it", "is"),
+            outside("this", "was"),
+            rng.choice(bank) + outside("is"),
+            rng.choice(bank) + outside("with"),
+        ]
+    )
     line = _glue(opening, outside(adverb), one)
     if adverb in ("more", "less"):
         return _glue(line, outside("than"), two) if rng.random() < 0.6 else line
@@ -235,7 +276,11 @@ def comparison(bank: Bank, rng: random.Random) -> Line:
 def with_slashes(bank: Bank, rng: random.Random) -> Line:
     """ "sofa w/ throw pillows", "tea w/lemon", "bread w/o butter"."""
     sign = rng.choice(["w/", "w/", "W/", "w/o", "w/out"])
-    verbal = [rng.choice(["throw", "area", "drop", "swing", "pull", "rocking", "running", "cutting", "fold", "stand"])] if rng.random() < 0.4 else []
+    verbal = (
+        [rng.choice(["throw", "area", "drop", "swing", "pull", "rocking", "running", "cutting", "fold", "stand"])]
+        if rng.random() < 0.4
+        else []
+    )
     thing = [*verbal, *_things(rng)[-1:]]
     tight = sign.lower() == "w/" and rng.random() < 0.5
     line = _glue(drop_determiners(rng.choice(bank), rng), outside(sign), phrase(thing, not tight))
@@ -244,7 +289,9 @@ def with_slashes(bank: Bank, rng: random.Random) -> Line:
     return line
 
 
-_SYLLABLES = words("ka mi ro lu ben tor sha vel dra no ki bry ant wes der ley gar zo pra tan ul han mo ric jay dez cor lin")
+_SYLLABLES = words(
+    "ka mi ro lu ben tor sha vel dra no ki bry ant wes der ley gar zo pra tan ul han mo ric jay dez cor lin"
+)
 
 
 def _name(rng: random.Random) -> list[str]:
@@ -255,7 +302,11 @@ def _name(rng: random.Random) -> list[str]:
 
 def named(bank: Bank, rng: random.Random) -> Line:
     """Names as modifiers, mostly in lower case, also behind "and": "socks and kobe bryant shoes"."""
-    thing = [*rng.choice([[], [], ["the"], ["his"], ["new"]]), *_name(rng), rng.choice([*NOUNS, "jersey", "shoes", "concert", "poster", "painting", "album", "shirt"])]
+    thing = [
+        *rng.choice([[], [], ["the"], ["his"], ["new"]]),
+        *_name(rng),
+        rng.choice([*NOUNS, "jersey", "shoes", "concert", "poster", "painting", "album", "shirt"]),
+    ]
     if rng.random() < 0.75:
         thing = [word.lower() for word in thing]
     opening = rng.choice([
@@ -266,16 +317,39 @@ def named(bank: Bank, rng: random.Random) -> Line:
     return _glue(opening, phrase(thing), _place(bank, rng) if rng.random() < 0.5 else [])
 
 
-_PARTS = words("middle centre center midst top back side edge corner end front bottom foot heart rear left right base tip")
+_PARTS = words(
+    "middle centre center midst top back side edge corner end front bottom foot heart rear left right base tip"
+)
 
 
 def relational(bank: Bank, rng: random.Random) -> Line:
     """ "in [the middle] of [a field]", "smack in [the middle] of nowhere", but "in front of", "on top of"."""
-    part = phrase([rng.choice(["the", "the", "the", "its"]), *rng.choice([[], [], [rng.choice(["far", "very", "exact", "lower"])]]), rng.choice(_PARTS)])
-    opening = rng.choice([[], rng.choice(bank), _glue(rng.choice(bank), outside(*_predicate(rng, False))), outside(rng.choice(["right", "smack", "here", "somewhere"]))])
-    behind = _glue(outside("of"), outside("nowhere") if rng.random() < 0.1 else rng.choice(bank)) if rng.random() < 0.85 else []
+    part = phrase(
+        [
+            rng.choice(["the", "the", "the", "its"]),
+            *rng.choice([[], [], [rng.choice(["far", "very", "exact", "lower"])]]),
+            rng.choice(_PARTS),
+        ]
+    )
+    opening = rng.choice(
+        [
+            [],
+            rng.choice(bank),
+            _glue(rng.choice(bank), outside(*_predicate(rng, False))),
+            outside(rng.choice(["right", "smack", "here", "somewhere"])),
+        ]
+    )
+    behind = (
+        _glue(outside("of"), outside("nowhere") if rng.random() < 0.1 else rng.choice(bank))
+        if rng.random() < 0.85
+        else []
+    )
     if rng.random() < 0.15:
-        return _glue(opening, outside(*rng.choice(["in front of", "on top of", "in back of", "next to", "side by side with"]).split()), rng.choice(bank))
+        return _glue(
+            opening,
+            outside(*rng.choice(["in front of", "on top of", "in back of", "next to", "side by side with"]).split()),
+            rng.choice(bank),
+        )
     return _glue(opening, outside(rng.choice(["in", "in", "at", "on", "near", "from", "to"])), part, behind)
 
 

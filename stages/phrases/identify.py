@@ -1,4 +1,4 @@
-"""Names the script and language of captions, so that a team sees what the extractor, which reads English, leaves out."""
+"""Names the script and language of captions: a team sees what the extractor, which reads English, leaves out."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def script_of(text: str) -> str:
 
 
 def language_of(text: str) -> str:
-    """What py3langid takes a text for; `und` where that is English, which the extractor has ruled out, or where py3langid
-    is not installed."""
+    """What py3langid takes a text for; `und` where that is English, which the extractor has ruled out, or where the
+    package is not installed."""
     try:
         from py3langid import classify
     except ImportError:

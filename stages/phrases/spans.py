@@ -117,7 +117,7 @@ def chunk_of(row: Row, first: int, last: int, beside: Beside) -> Chunk | None:
 
 
 def _may_begin(row: Row, first: int, last: int) -> bool:
-    """A word, a number, or a currency sign with something behind it; "more photos", but [a village] of "more a village"."""
+    """A word, a number, or a currency sign with something behind it; "more photos", but not "more a village"."""
     kind, form = row.kinds[first], row.forms[first]
     if form in FOCUS:
         return first == last or row.forms[first + 1] not in DETERMINERS
