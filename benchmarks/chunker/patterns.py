@@ -12,160 +12,31 @@ from collections.abc import Callable
 
 import templates
 from augment import FIRST, LAST, Line, Word, drop_determiners, outside, phrase
-from templates import ADJECTIVES, COLOURS, DISHES, FLAVOURS, NOUNS, Bank, choices
-from words import COMPOUND_VERBS, DIRECTIONS, DO, GROUPS, LIKE, THINGS, participle, third_person
+from subjects import at_a_place, behind_verb, fronted, predicate, swallowed, things
+from templates import ADJECTIVES, COLOURS, DISHES, FLAVOURS, NOUNS, Bank, joined
+from words import DO, LIKE, THINGS, participle
 
 from stages.phrases.lexicon import words
 
 Pattern = Callable[[Bank, random.Random], Line]
 
 
-def _glue(*parts: Line) -> Line:
-    return [word for part in parts for word in part]
-
-
-def _place(bank: Bank, rng: random.Random) -> Line:
-    return _glue(
-        outside(rng.choice(["in", "on", "at", "near", "by", "over", "across", "behind", "through"])), rng.choice(bank)
-    )
-
-
-def _plural(noun: str) -> str:
-    return third_person(noun)  # nouns take the endings of verbs
-
-
-def _things(rng: random.Random) -> list[str]:
-    """A bare plural of one or two words: "wool mittens"."""
-    before = rng.choice([[], [], [rng.choice(LIKE)], [rng.choice(ADJECTIVES)], [rng.choice(NOUNS)]])
-    return [*before, _plural(rng.choice([*NOUNS, rng.choice(THINGS)]))]
-
-
-_PEOPLE = words(
-    """people children kids men women boys girls fans players soldiers tourists students dancers fishermen workers
-    farmers visitors protesters dogs birds cats horses lions deer sheep geese fish ducks wolves friends teenagers
-    casualties survivors fireworks flames waves clouds leaves flowers trees cars boats trains planes crowds guests"""
-)
-_MASKED = [
-    "person",
-    "actor",
-    "politician",
-    "football player",
-    "pop artist",
-    "athlete",
-    "film director",
-    "tourist attraction",
-]
-
-
-def _subject(rng: random.Random) -> tuple[list[str], bool]:
-    """The words of a subject, and whether its verb is in the plural."""
-    kind = rng.random()
-    if kind < 0.35:
-        group = rng.choice(GROUPS)
-        start = rng.choice(
-            [["the"], ["a"], [], [], [rng.choice(["young", "elderly", "happy", "large", "local"])], ["the", "whole"]]
-        )
-        return [*start, group], rng.random() < 0.7
-    if kind < 0.7:
-        start = rng.choice([["the"], ["two"], ["some"], [], [], [rng.choice(ADJECTIVES)]])
-        return [*start, rng.choice(_PEOPLE)], True
-    if kind < 0.85:
-        return _things(rng), True
-    return [
-        rng.choice(["a", "the", "one", "young"]),
-        rng.choice(["man", "boy", "girl", "dog", "woman", "child", "bird", "lion", "kid"]),
-    ], False
-
-
-def _predicate(rng: random.Random, plural: bool) -> list[str]:
-    """A verb that may look like a noun, of one or two words: "dance", "rock climbs", "is snow tubing"."""
-    *before, verb = rng.choice(COMPOUND_VERBS).split("_") if rng.random() < 0.25 else [rng.choice(DO)]
-    kind = rng.random()
-    if kind < 0.15:
-        return [*before, participle(verb)]
-    if kind < 0.25:
-        return [rng.choice(["are", "were"] if plural else ["is", "was"]), *before, participle(verb)]
-    return [*before, verb if plural else third_person(verb)]
-
-
-def _rest(bank: Bank, rng: random.Random) -> Line:
-    """What stands behind a verb: nothing, a direction, an object, a place, another clause."""
-    kind = rng.random()
-    if kind < 0.2:
-        return []
-    if kind < 0.35:
-        return outside(rng.choice(DIRECTIONS))
-    if kind < 0.45:
-        return _glue(
-            outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(third_person(rng.choice(DO)))
-        )
-    if kind < 0.55:
-        return rng.choice(bank)
-    return _place(bank, rng)
-
-
-def swallowed(bank: Bank, rng: random.Random) -> Line:
-    """A subject and right behind it a verb: "Elderly couple dance", "a girl in pink waits", "two men rock climbing"."""
-    subject, plural = _subject(rng)
-    line = phrase(subject)
-    kind = rng.random()
-    if kind < 0.15:
-        line = _glue(
-            line, outside(rng.choice(["in", "wearing", "dressed in"]).split()[-1]), phrase([rng.choice(COLOURS)])
-        )
-    elif kind < 0.2:
-        line = _glue(line, outside("in"), phrase(["all", rng.choice(COLOURS)]))
-    elif kind < 0.5:
-        line = _glue(
-            line, outside(rng.choice(["with", "in", "on", "wearing", "and"])), drop_determiners(rng.choice(bank), rng)
-        )
-    line = _glue(line, outside(*_predicate(rng, plural)), _rest(bank, rng))
-    return line + (outside(".") if rng.random() < 0.6 else [])
-
-
-_WHEN = choices(
-    """after a battle|from a young age|in the morning|at night|during the war|before the game|in winter|at dawn|
-    on weekends|after the storm|in the evening|during lunch|on monday|by the end|at the start|after school|in spring|
-    in the past|on a sunny day|for the first time|during a break|at low tide|in this photo|on the left|at the top|
-    in the distance|in the background|in the foreground|at sunset|after dark|on the beach|in the city|at the market|
-    despite the rain|without a word|since the accident|under the bridge|behind the house|in the middle"""
-)
-
-
-def fronted(bank: Bank, rng: random.Random) -> Line:
-    """An adverbial and, without a comma, the subject: "After a battle casualties are carried away"."""
-    if rng.random() < 0.6:
-        first, *rest = rng.choice(_WHEN).split()
-        when = _glue(outside(first), phrase(rest))
-    else:
-        when = _glue(outside(rng.choice(["after", "before", "during", "in", "at", "on", "behind"])), rng.choice(bank))
-    kind = rng.random()
-    if kind < 0.3:
-        subject, plural = rng.choice(_MASKED).split(), False
-    elif kind < 0.65:
-        subject, plural = [rng.choice(_PEOPLE)], True
-    else:
-        subject, plural = _things(rng), True
-    line = _glue(when, phrase(subject), outside(*_predicate(rng, plural)), _rest(bank, rng))
-    if rng.random() < 0.5:
-        line[0] = Word(line[0].text.capitalize(), "O")
-    return line
-
-
 def example(bank: Bank, rng: random.Random) -> Line:
     """ "fruit , for example bananas", "at least two chairs": adverbials right before a noun."""
-    thing = phrase(_things(rng))
+    thing = phrase(things(rng))
     opening = rng.choice([
-        _glue(outside("for"), phrase([rng.choice(["example", "instance"])])),
-        _glue(outside("for"), phrase([rng.choice(["example", "instance"])])),
+        joined(outside("for"), phrase([rng.choice(["example", "instance"])])),
+        joined(outside("for"), phrase([rng.choice(["example", "instance"])])),
         outside(*rng.choice(["of course", "at least", "above all", "such as", "in particular", "as well as", "not to mention"]).split()),
     ])  # fmt: skip
     comma = outside(",", space=False) if rng.random() < 0.5 else []
     between = outside(",", space=False) if rng.random() < 0.2 else []
-    return _glue(rng.choice(bank), comma, opening, between, thing, _rest(bank, rng) if rng.random() < 0.4 else [])
+    return joined(
+        rng.choice(bank), comma, opening, between, thing, behind_verb(bank, rng) if rng.random() < 0.4 else []
+    )
 
 
-def _joined(start: list[str], first: str, sign: str, second: str, rest: list[str], space: bool) -> Line:
+def _one_phrase(start: list[str], first: str, sign: str, second: str, rest: list[str], space: bool) -> Line:
     """ "black/white cat" as one phrase."""
     texts = [*start, first, sign, second, *rest]
     tight = () if space else (len(start) + 1, len(start) + 2)
@@ -180,26 +51,26 @@ def slashed(bank: Bank, rng: random.Random) -> Line:
     left, right = rng.sample(FLAVOURS, 2)
     amp = rng.choice(["&", "&amp;", "&amp;amp;", "&#38;", "&amp;amp;amp;"])
     made = [
-        _joined(start, one, "/", two, noun, False),
-        _joined(start, one, "/", two, noun, rng.random() < 0.4),
-        _joined(start, *(rng.choice(ADJECTIVES), "/", rng.choice(ADJECTIVES)), noun, False),
-        _joined(start, *(rng.choice(NOUNS), "/", rng.choice(NOUNS)), [rng.choice(["bed", "set", "bag", "cover", "box", "case", "costume"])], False),
-        _joined(start, left, amp, right, [rng.choice(DISHES)], True),
-        _joined([*start, rng.choice(["grilled", "fresh", "warm", "baked"])], left, amp, right, [rng.choice(DISHES)], True),
-        _joined(start, one, amp, two, noun, True),
-        _glue(phrase([left]), outside(amp), phrase([right])),
-        _glue(phrase([*start, noun[-1]]), outside("("), outside(one, "/", two, space=False), outside(")", space=False)),
-        _glue(phrase([noun[-1]]), outside(","), outside(one), outside("/", two, space=False)),
+        _one_phrase(start, one, "/", two, noun, False),
+        _one_phrase(start, one, "/", two, noun, rng.random() < 0.4),
+        _one_phrase(start, *(rng.choice(ADJECTIVES), "/", rng.choice(ADJECTIVES)), noun, False),
+        _one_phrase(start, *(rng.choice(NOUNS), "/", rng.choice(NOUNS)), [rng.choice(["bed", "set", "bag", "cover", "box", "case", "costume"])], False),
+        _one_phrase(start, left, amp, right, [rng.choice(DISHES)], True),
+        _one_phrase([*start, rng.choice(["grilled", "fresh", "warm", "baked"])], left, amp, right, [rng.choice(DISHES)], True),
+        _one_phrase(start, one, amp, two, noun, True),
+        joined(phrase([left]), outside(amp), phrase([right])),
+        joined(phrase([*start, noun[-1]]), outside("("), outside(one, "/", two, space=False), outside(")", space=False)),
+        joined(phrase([noun[-1]]), outside(","), outside(one), outside("/", two, space=False)),
     ]  # fmt: skip
     line = rng.choice(made)
     if line[-1].text == two and len(line) > 2:
         line[-1] = Word(two, "O", False)
     kind = rng.random()
     if kind < 0.35:
-        return _glue(line, _place(bank, rng))
+        return joined(line, at_a_place(bank, rng))
     if kind < 0.5:
-        return _glue(rng.choice(bank), outside(rng.choice(["with", "and", "near"])), line)
-    return line if kind < 0.8 else _glue(line, outside(participle(rng.choice(DO))))
+        return joined(rng.choice(bank), outside(rng.choice(["with", "and", "near"])), line)
+    return line if kind < 0.8 else joined(line, outside(participle(rng.choice(DO))))
 
 
 def marked_numbers(bank: Bank, rng: random.Random) -> Line:
@@ -207,14 +78,14 @@ def marked_numbers(bank: Bank, rng: random.Random) -> Line:
     thing, count, year = rng.choice(bank), str(rng.randint(2, 144)), str(rng.randint(1700, 1999))
     about = rng.choice(["circa", "circa", "ca.", "ca", "c.", "c"])
     made = [
-        _glue(thing, outside(rng.choice(["x", "×", "X"]), count)),
-        _glue(phrase([rng.choice(["set", "pack", "box"])]), outside("of"), phrase(_things(rng)), outside("x", count)),
-        _glue(thing, outside(about, year)),
-        _glue(thing, outside(",", about, year)),
-        _glue(thing, outside("(", about), outside(year), outside(")", space=False)),
-        _glue(thing, outside(rng.choice(["built", "taken", "from", "dated", "made"]), about, year), _place(bank, rng)),
-        _glue(phrase([rng.choice(["photograph", "postcard", "portrait"])]), outside("of"), thing, outside(",", about, year)),
-        _glue(thing, outside("with"), phrase([*rng.choice([[], [], ["the"]]), rng.choice(["number", "jersey", "room", "lane", "page", "platform"]), rng.choice([count, "six", "two"])])),
+        joined(thing, outside(rng.choice(["x", "×", "X"]), count)),
+        joined(phrase([rng.choice(["set", "pack", "box"])]), outside("of"), phrase(things(rng)), outside("x", count)),
+        joined(thing, outside(about, year)),
+        joined(thing, outside(",", about, year)),
+        joined(thing, outside("(", about), outside(year), outside(")", space=False)),
+        joined(thing, outside(rng.choice(["built", "taken", "from", "dated", "made"]), about, year), at_a_place(bank, rng)),
+        joined(phrase([rng.choice(["photograph", "postcard", "portrait"])]), outside("of"), thing, outside(",", about, year)),
+        joined(thing, outside("with"), phrase([*rng.choice([[], [], ["the"]]), rng.choice(["number", "jersey", "room", "lane", "page", "platform"]), rng.choice([count, "six", "two"])])),
     ]  # fmt: skip
     return rng.choice(made)
 
@@ -232,15 +103,15 @@ def colour_list(bank: Bank, rng: random.Random) -> Line:
         line.append(Word(colour, "B" if noun else "O"))
     if not noun:
         mark = rng.choice([",", "-", ":"])
-        return _glue(drop_determiners(rng.choice(bank), rng), outside(mark, space=mark == "-"), line)
+        return joined(drop_determiners(rng.choice(bank), rng), outside(mark, space=mark == "-"), line)
     opening = rng.choice(
         ["in", "in", "available in", "dressed in", "wearing", "painted in", "comes in", "in shades of", "decorated in"]
     ).split()
     shades = opening == ["in", "shades", "of"]
-    before = _glue(outside("in"), phrase(["shades"]), outside("of")) if shades else outside(*opening)
-    line = _glue(rng.choice(bank) if rng.random() < 0.8 else [], before, line)
+    before = joined(outside("in"), phrase(["shades"]), outside("of")) if shades else outside(*opening)
+    line = joined(rng.choice(bank) if rng.random() < 0.8 else [], before, line)
     if rng.random() < 0.35:
-        line = _glue(line, outside(*_predicate(rng, rng.random() < 0.5)), _rest(bank, rng))
+        line = joined(line, outside(*predicate(rng, rng.random() < 0.5)), behind_verb(bank, rng))
     return line
 
 
@@ -267,10 +138,10 @@ def comparison(bank: Bank, rng: random.Random) -> Line:
             rng.choice(bank) + outside("with"),
         ]
     )
-    line = _glue(opening, outside(adverb), one)
+    line = joined(opening, outside(adverb), one)
     if adverb in ("more", "less"):
-        return _glue(line, outside("than"), two) if rng.random() < 0.6 else line
-    return _glue(line, _place(bank, rng)) if rng.random() < 0.5 else line
+        return joined(line, outside("than"), two) if rng.random() < 0.6 else line
+    return joined(line, at_a_place(bank, rng)) if rng.random() < 0.5 else line
 
 
 def with_slashes(bank: Bank, rng: random.Random) -> Line:
@@ -281,11 +152,11 @@ def with_slashes(bank: Bank, rng: random.Random) -> Line:
         if rng.random() < 0.4
         else []
     )
-    thing = [*verbal, *_things(rng)[-1:]]
+    thing = [*verbal, *things(rng)[-1:]]
     tight = sign.lower() == "w/" and rng.random() < 0.5
-    line = _glue(drop_determiners(rng.choice(bank), rng), outside(sign), phrase(thing, not tight))
+    line = joined(drop_determiners(rng.choice(bank), rng), outside(sign), phrase(thing, not tight))
     if rng.random() < 0.4:
-        line = _glue(line, outside(rng.choice(["and", "&", "+", ","])), rng.choice(bank))
+        line = joined(line, outside(rng.choice(["and", "&", "+", ","])), rng.choice(bank))
     return line
 
 
@@ -312,9 +183,9 @@ def named(bank: Bank, rng: random.Random) -> Line:
     opening = rng.choice([
         [], [],
         rng.choice(bank) + outside(rng.choice(["and", "and", "&", ",", "or", "with", "plus"])),
-        phrase(_things(rng)) + outside("and"),
+        phrase(things(rng)) + outside("and"),
     ])  # fmt: skip
-    return _glue(opening, phrase(thing), _place(bank, rng) if rng.random() < 0.5 else [])
+    return joined(opening, phrase(thing), at_a_place(bank, rng) if rng.random() < 0.5 else [])
 
 
 _PARTS = words(
@@ -335,22 +206,22 @@ def relational(bank: Bank, rng: random.Random) -> Line:
         [
             [],
             rng.choice(bank),
-            _glue(rng.choice(bank), outside(*_predicate(rng, False))),
+            joined(rng.choice(bank), outside(*predicate(rng, False))),
             outside(rng.choice(["right", "smack", "here", "somewhere"])),
         ]
     )
     behind = (
-        _glue(outside("of"), outside("nowhere") if rng.random() < 0.1 else rng.choice(bank))
+        joined(outside("of"), outside("nowhere") if rng.random() < 0.1 else rng.choice(bank))
         if rng.random() < 0.85
         else []
     )
     if rng.random() < 0.15:
-        return _glue(
+        return joined(
             opening,
             outside(*rng.choice(["in front of", "on top of", "in back of", "next to", "side by side with"]).split()),
             rng.choice(bank),
         )
-    return _glue(opening, outside(rng.choice(["in", "in", "at", "on", "near", "from", "to"])), part, behind)
+    return joined(opening, outside(rng.choice(["in", "in", "at", "on", "near", "from", "to"])), part, behind)
 
 
 PATTERNS: list[tuple[Pattern, int]] = [

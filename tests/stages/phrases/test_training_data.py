@@ -14,6 +14,7 @@ sys.path.append(str(ROOT / "benchmarks" / "chunker"))
 import augment  # noqa: E402
 import fit  # noqa: E402
 import mend  # noqa: E402
+import patterns  # noqa: E402
 import real  # noqa: E402
 import templates  # noqa: E402
 
@@ -63,7 +64,7 @@ def test_made_up_and_web_like_captions_keep_their_spans() -> None:
     bank = templates.phrase_bank([line])
     assert [" ".join(word.text for word in phrase) for phrase in bank] == ["a man", "the dog 's red coat"]
     for _ in range(300):
-        assert well_formed(augment.row_of(templates.made_up(bank, rng)))
+        assert well_formed(augment.row_of(patterns.made_up(bank, rng)))
         assert well_formed(augment.row_of(augment.websome(line, rng)))
 
 
