@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 from augment import join, line_of, row_of, websome
 from brackets import parse
 from patterns import made_up
-from real import train_rows
+from real import measured_captions, train_rows
 from refine import average
 from silver import tokens_of
 from templates import phrase_bank
@@ -45,7 +45,7 @@ OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 REACH = (5, 3, 3)  # tokens that each layer reads
 BLOCK = 500  # captions tokenized at once
 TAUGHT = 0.5  # how far a taught chunker follows its teachers instead of the labels
-PLAIN, CHANGED = 4, 3  # how often an annotated caption counts as it is, and how many web-like versions it gets
+PLAIN, CHANGED = 4.0, 3  # what an annotated caption weighs as it is, and how many web-like versions it gets
 
 
 class Chunker(nn.Module):
@@ -254,7 +254,7 @@ def training_rows(silver: list[dict], annotated: list[dict], seed: int) -> list[
     rows += [row_of(made_up(bank, rng), 0.7) for _ in range(len(silver) // 2)]
     own = [line_of(row) for row in annotated]
     for line in own:
-        made = [row_of(line)] * PLAIN + [row_of(websome(line, rng)) for _ in range(CHANGED)]
+        made = [row_of(line, PLAIN / 2)] * 2 + [row_of(websome(line, rng)) for _ in range(CHANGED)]
         rows += [{**row, "own": True} for row in made]
     return rows
 
@@ -268,6 +268,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--silver", type=Path, required=True)
     parser.add_argument("--captions", type=Path, nargs="+", required=True, help="the files that real.tsv speaks of")
+    parser.add_argument(
+        "--without", type=Path, help="JSON lines with captions to leave out: what quality is measured on"
+    )
     parser.add_argument("--vectors", type=Path, required=True)
     parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="weights whose probabilities teach, too")
     parser.add_argument("--out", type=Path, required=True)
@@ -278,7 +281,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     silver = [json.loads(line) for line in args.silver.read_text(encoding="utf-8").splitlines()]
-    annotated = [*read_annotated(HERE / "annotated.txt"), *train_rows(args.captions)]
+    annotated = [*read_annotated(HERE / "annotated.txt"), *train_rows(args.captions, measured_captions(args.without))]
     rows = training_rows(silver, annotated, args.seed)
     vectors, teachers = row_vectors(args.vectors), [Distilled(path) for path in args.teachers]
     model = fit(rows, vectors, teachers, dim=args.dim, hidden=args.hidden, epochs=args.epochs, seed=args.seed)

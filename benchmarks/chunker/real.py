@@ -13,6 +13,7 @@ random among images without any annotated caption, and annotated before any chun
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,20 +52,20 @@ def lines_of(path: Path) -> list[str]:
 
 def kept_out(files: list[Path], measured: Iterable[str] = ()) -> set[tuple[str, int]]:
     """(file, line) of what no training may see: the captions that quality is measured on (those of our tables, and
-    `measured`), the captions with the same words, and all captions of their images."""
+    `measured`), all captions of their images, and the captions that have the same words as one of these."""
     rows = [row for table in (REAL, HELD_OUT) for row in real_rows(files, ("dev", "test"), table)]
     texts = {words_of(caption) for caption in (*measured, *(row["caption"] for row in rows))}
-    entries = [(path.name, number, line) for path in files for number, line in enumerate(lines_of(path), 1)]
-    same = [words_of(caption_of(line)) in texts for _, _, line in entries]
-    images = {image_of(line) for (_, _, line), found in zip(entries, same, strict=True) if found} - {""}
-    return {
-        (file, number)
-        for (file, number, line), found in zip(entries, same, strict=True)
-        if found or image_of(line) in images
-    }
+    entries = [
+        (path.name, number, image_of(line), words_of(caption_of(line)))
+        for path in files
+        for number, line in enumerate(lines_of(path), 1)
+    ]
+    images = {image for *_, image, words in entries if words in texts} - {""}
+    texts |= {words for *_, image, words in entries if image in images}
+    return {(file, number) for file, number, _, words in entries if words in texts}
 
 
-def real_rows(files: list[Path], splits: tuple[str, ...], table: Path = REAL) -> list[dict[str, Any]]:
+def real_rows(files: list[Path], splits: tuple[str, ...], table: Path) -> list[dict[str, Any]]:
     """{"caption", "spans", "groundable", "file", "line"}. Raises ValueError where a file has another caption."""
     lines = {path.name: lines_of(path) for path in files}
     rows = []
@@ -83,10 +84,15 @@ def real_rows(files: list[Path], splits: tuple[str, ...], table: Path = REAL) ->
     return rows
 
 
-def train_rows(files: list[Path]) -> list[dict[str, Any]]:
-    """The annotated captions that training may see."""
-    out = kept_out(files)
-    return [row for row in real_rows(files, ("train",)) if (row["file"], row["line"]) not in out]
+def train_rows(files: list[Path], measured: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The annotated captions that training may see (`kept_out`)."""
+    out = kept_out(files, measured)
+    return [row for row in real_rows(files, ("train",), REAL) if (row["file"], row["line"]) not in out]
+
+
+def measured_captions(path: Path | None) -> list[str]:
+    """The captions of a file of JSON lines, or none."""
+    return [json.loads(line)["caption"] for line in lines_of(path)] if path else []
 
 
 def gold_rows(files: list[Path], split: str, table: Path = REAL) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 from mend import Parse, Spans, mend
-from real import caption_of, kept_out, lines_of, real_rows, words_of
+from real import REAL, caption_of, kept_out, lines_of, measured_captions, real_rows, words_of
 
 from stages.phrases.tokens import Kind, Token, plain_spaces, tokenize
 
@@ -35,7 +35,7 @@ def captions_of(path: Path) -> Iterator[str]:
 def captions_to_label(files: list[Path], measured: Iterable[str]) -> list[str]:
     """Each distinct caption that we have not annotated and that is not kept out (`real.kept_out`)."""
     out = kept_out(files, measured)
-    annotated = {words_of(row["caption"]) for row in real_rows(files, ("train",))}
+    annotated = {words_of(row["caption"]) for row in real_rows(files, ("train",), REAL)}
     found = dict.fromkeys(
         caption
         for path in files
@@ -98,8 +98,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    measured = args.without.read_text(encoding="utf-8").splitlines() if args.without else []
-    captions = captions_to_label(args.captions, (json.loads(line)["caption"] for line in measured))
+    captions = captions_to_label(args.captions, measured_captions(args.without))
     tokens = [tokens_of(caption) for caption in captions]
     captions, tokens = map(list, zip(*((c, t) for c, t in zip(captions, tokens, strict=True) if t), strict=True))
     voters: list[list[tuple[Parse, list[str]]]] = [list(parses(model, captions, tokens)) for model in args.model]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TEACHERS = 3  # first chunkers: what one gets wrong the others mostly do not
+TEACHER = ("--dim", 80, "--hidden", 192)  # they may be slower than the shipped one
 WEIGHTS = HERE.parents[1] / "stages" / "phrases" / "weights.npz"
 
 
@@ -46,11 +47,10 @@ def main() -> None:
     args = parser.parse_args()
     work = args.work
     work.mkdir(parents=True, exist_ok=True)
-    own = ("--captions", *args.captions)
-    voters = ("--model", args.md, "--model", args.sm, "--captions", *args.captions, "--without", args.without)
-    silver = step(work / "silver.jsonl", "silver.py", *voters)
+    own = ("--captions", *args.captions, "--without", args.without)
+    silver = step(work / "silver.jsonl", "silver.py", "--model", args.md, "--model", args.sm, *own)
     vectors = step(work / "vectors.npz", "vectors.py", "--model", args.md, "--silver", silver)
-    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
+    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4, *TEACHER)
     firsts = [step(work / f"first{i}.npz", "fit.py", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
     refined = step(work / "refined.jsonl", "refine.py", "--silver", silver, "--weights", *firsts)
     taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)

@@ -50,12 +50,12 @@ def test_another_caption_file_is_an_error(tmp_path: Path) -> None:
     table, captions = tmp_path / "real.tsv", tmp_path / "captions.tsv"
     captions.write_text("a dog\nx#1\ta cat sleeps\n", encoding="utf-8")
     table.write_text(f"captions.tsv\t2\t{real.check_of('a cat sleeps')}\tdev\t0-5\n", encoding="utf-8")
-    (row,) = real.real_rows([captions], "dev", table)
+    (row,) = real.real_rows([captions], ("dev",), table)
     assert (row["caption"], row["spans"]) == ("a cat sleeps", [[0, 5]])
-    assert real.real_rows([captions], "train", table) == []
+    assert real.real_rows([captions], ("train",), table) == []
     captions.write_text("a dog\nx#1\ta cat sits\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"captions\.tsv, line 2"):
-        real.real_rows([captions], "dev", table)
+        real.real_rows([captions], ("dev",), table)
 
 
 def test_made_up_and_web_like_captions_keep_their_spans() -> None:
