@@ -299,7 +299,7 @@ def test_stage_keeps_every_row() -> None:
 
 
 def test_stage_notes_count_captions_by_script_and_language() -> None:
-    captions = ["a dog", "ein Hund und eine Katze auf dem Sofa", "собака на пляже", "😀 ...", "two cats", "犬が公園で走る"]
+    captions = ["a dog", "ein Hund und eine Katze auf dem Sofa", "Дети играют с мячом на берегу реки", "😀 ...", "two cats", "犬が公園で走る"]
     result = PhrasesStage(SimpleNamespace(phrases=PhrasesConfig())).run_part(MemoryPart(captions))
     assert result.notes["languages"] == {
         "Cyrillic": {"ru": 1},
