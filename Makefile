@@ -1,5 +1,5 @@
 # make demo    set up, then run the main job on the embedded default
-# make test    set up, then lint, type-check and test
+# make test    set up, then lint (ruff, spelling), type-check and test
 # make clean   remove the demo run and the caches
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ SETUP := .venv/.ready
 
 .PHONY: demo test lint types unit clean
 
-$(SETUP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "phrasebox needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
@@ -23,6 +23,7 @@ test: lint types unit
 lint: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 
 types: $(SETUP)
 	$(BIN)/mypy

@@ -1,8 +1,8 @@
 """Audits label parts of GLIP's size: 24M pairs, 78M kept boxes, tens of millions of distinct phrases; all synthetic.
 
-    python benchmarks/audit.py                       # 24M pairs in 2,400 parts, two workers; making them is not timed
-    python benchmarks/audit.py --pairs 1000000       # a 1M-pair run
-    python benchmarks/audit.py --scratch FOLDER --minutes 8    # in pieces: the same command again goes on
+    python -m benchmarks.audit                       # 24M pairs in 2,400 parts, two workers; making them is not timed
+    python -m benchmarks.audit --pairs 1000000       # a 1M-pair run
+    python -m benchmarks.audit --scratch FOLDER --minutes 8    # in pieces: the same command again goes on
 
 Parts are generated block by block into the scratch folder, audited there by `--workers` processes (timed), and deleted
 again; their summaries stay, and are merged at the end (timed). The folder takes 0.5 GB for a block of 100 parts and
@@ -33,10 +33,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.record import publish
 from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import Config
-from schemas.records import BOX, IMAGE, LABELS, PAIRS, PHRASE, PHRASES, PSEUDO, REJECTS, schema_of
+from schemas.records import BOX, DATASETS, IMAGE, LABELS, PAIRS, PHRASE, PHRASES, PSEUDO, REJECTS, part_name, schema_of
 from stages.audit.stage import AuditStage
 
 PART = 10_000
@@ -160,7 +161,9 @@ def _write(root: Path, dataset: str, part: int, columns: list[pa.Array], schema:
 def audit_part(root: str, config: Config, part: int) -> int:
     """Summarises one part as a worker does; returns the process's peak resident memory in bytes."""
     pa.set_cpu_count(1)
-    files = PartFiles(LocalStorage(root), part, None, f"bench-{part}", lambda *_: None)
+    names = [*DATASETS, *(f"rejects/{folder.name}" for folder in (Path(root) / "rejects").iterdir())]
+    there = {name: "" for name in names if (Path(root) / name / part_name(part)).exists()}
+    files = PartFiles(LocalStorage(root), part, None, f"bench-{part}", lambda *_: None, there)
     AuditStage(config).run_part(files)
     files.publish()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -187,7 +190,7 @@ def measure(root: Path, pairs: int, workers: int, config: Config, late: Callable
             return None
         state = audit_block(root, range(first, min(first + BLOCK, parts)), workers, config, state)
         progress.write_text(json.dumps(state))
-        print(f"{state['parts']:,} of {parts:,} parts: {state['seconds']:.0f} s of auditing", file=sys.stderr)
+        sys.stderr.write(f"{state['parts']:,} of {parts:,} parts: {state['seconds']:.0f} s of auditing\n")
     known = state["known"]
     with ProcessPoolExecutor(1) as pool:
         headline, merging, used = pool.submit(merge, str(root), config, parts).result()
@@ -244,7 +247,7 @@ def main() -> None:
     if result is None:
         sys.exit("not done yet: run the same command again")
     result |= {
-        "command": " ".join(["python benchmarks/audit.py", "--pairs", str(options.pairs)]),
+        "command": " ".join(["python -m benchmarks.audit", "--pairs", str(options.pairs)]),
         "date": datetime.date.today().isoformat(),
         "exact_phrases": options.exact_phrases,
         "workers": options.workers,
@@ -252,9 +255,7 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "pyarrow": pa.__version__, "numpy": np.__version__},
     }
     out = Path(options.out or Path(__file__).parent / "results" / f"audit-{options.pairs}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    publish(result, out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the rules of the filter do to labels: precision and recall of what is kept, on scenes, whose boxes are known.
 
-    python benchmarks/filter_rules.py [--count 4000] [--run FOLDER] [--out benchmarks/results/filter_rules.json]
+    python -m benchmarks.filter_rules [--count 4000] [--run FOLDER] [--out benchmarks/results/filter_rules.json]
 
 Runs the chain up to the labels on `--count` scenes of the split `web` (or takes the labels of `--run`, a run of
 configs/selftrain.yaml, as it is), filters them with some thresholds, with and without `filter.phrase_nms_iou`, and
@@ -22,19 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.record import processor_name, publish
+from benchmarks.record import ROOT, processor_name, publish
 from schemas.config import FilterConfig
-from stages.evaluate import agreement
+from schemas.tables import LabelTable, PairTable, PhraseTable
+from stages import agreement
 from stages.evaluate.scenes import judge_scene
-from stages.filter.stage import filter_labels
+from stages.evaluate.tally import Tally
+from stages.filter.rules import filter_labels
 from stages.synthetic import NOUNS, Scene, draw_scene
 from stages.train.wording import noun
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/selftrain.yaml"
 TIER = {thing.name: thing.tier for thing in NOUNS}
 TIERS = ("common", "rare", "unseen", "none")  # none: phrases that name no thing
@@ -56,11 +56,13 @@ def measure(run: Path) -> tuple[list[dict[str, Any]], Counts, Counts]:
     parts = sorted((run / "labels").glob("part-*.parquet"))
     if not parts:
         raise SystemExit(f"{run}: no labels here; run phrasebox run {CONFIG} --until label first")
-    tallies = [{name: agreement.Tally() for name in TIERS} for _ in RULES]
+    tallies = [{name: Tally() for name in TIERS} for _ in RULES]
     captions = {tier: Counter[str]() for tier in ("common", "rare", "unseen")}
-    objects, nouns = Counter[str](), {name: agreement.Tally() for name in TIER}
+    objects, nouns = Counter[str](), {name: Tally() for name in TIER}
     for labels in parts:
-        scenes = {row["key"]: scene_of(row["source_id"]) for row in rows_beside(labels, "pairs", ["key", "source_id"])}
+        pairs = PairTable(table_beside(labels, PairTable.dataset))
+        rows_of = zip(pairs.key.to_pylist(), pairs.source_id.to_pylist(), strict=True)
+        scenes = {key: scene_of(source_id) for key, source_id in rows_of}
         judge_part(labels, scenes, tallies, nouns)
         for scene in scenes.values():
             said(scene, captions)
@@ -93,28 +95,27 @@ def said(scene: Scene, captions: dict[str, Counter[str]]) -> None:
 def judge_part(
     labels: Path,
     scenes: dict[str, Scene],
-    tallies: list[dict[str, agreement.Tally]],
-    nouns: dict[str, agreement.Tally],
+    tallies: list[dict[str, Tally]],
+    nouns: dict[str, Tally],
 ) -> None:
     """Adds what each of RULES keeps of one part of labels to its tallies, and what STUDENT keeps to those of nouns."""
-    table = pq.read_table(labels)
-    captions = {row["key"]: row for row in rows_beside(labels, "phrases", ["key", "caption", "phrases"])}
-    lengths = np.asarray([len(captions[key]["caption"]) for key in table["key"].to_pylist()])
+    table = LabelTable(pq.read_table(labels))
+    captions = PhraseTable(table_beside(labels, PhraseTable.dataset)).aligned(table.key)
+    phrases = captions.phrases
+    lengths = np.asarray([len(caption) for caption in captions.caption.to_pylist()])
+    spans = list(zip(phrases.start.tolist(), phrases.end.tolist(), strict=True))
     for rules, own in zip(RULES, tallies, strict=True):
-        for row in filter_labels(table, lengths, FilterConfig(**rules)).to_pylist():
-            phrases = [captions[row["key"]]["phrases"][box["phrase"]] for box in row["boxes"]]
-            texts = [(phrase["start"], phrase["end"]) for phrase in phrases]
-            corners = [[box[side] for side in ("x1", "y1", "x2", "y2")] for box in row["boxes"]]
-            boxes = np.asarray(corners, np.float32).reshape(-1, 4)
-            scores = np.asarray([box["score"] for box in row["boxes"]], np.float32)
-            judge_scene(scenes[row["key"]], texts, boxes, scores, TIER, own)
+        kept = filter_labels(table, lengths, FilterConfig(**rules)).boxes
+        rows = zip(table.key.to_pylist(), phrases.slices(), kept.slices(), strict=True)
+        for key, of_row, found in rows:
+            texts = [spans[of_row][phrase] for phrase in kept.phrase[found].tolist()]
+            judge_scene(scenes[key], texts, kept.xyxy[found], kept.score[found], TIER, own)
             if rules == STUDENT:
-                judge_scene(scenes[row["key"]], texts, boxes, scores, ITSELF, nouns)
+                judge_scene(scenes[key], texts, kept.xyxy[found], kept.score[found], ITSELF, nouns)
 
 
-def rows_beside(labels: Path, stage: str, columns: list[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(labels.parents[1] / stage / labels.name, columns=columns).to_pylist()
-    return rows
+def table_beside(labels: Path, dataset: str) -> pa.Table:
+    return pq.read_table(labels.parents[1] / dataset / labels.name)
 
 
 def scene_of(source_id: str) -> Scene:
@@ -153,7 +154,7 @@ def main() -> None:
         pairs = sum(pq.read_metadata(part).num_rows for part in (run / "labels").glob("part-*.parquet"))
     result = {
         "what": "what the filter keeps of the labels of scenes, by rule: boxes, and how much of them is right",
-        "command": "python benchmarks/filter_rules.py " + (f"--run {run.name}" if options.run else f"--count {pairs}"),
+        "command": "python -m benchmarks.filter_rules " + (f"--run {run.name}" if options.run else f"--count {pairs}"),
         "teacher": "that of the run" if options.run else "glip-nano, the packaged weights",
         "protocol": " ".join((agreement.__doc__ or "").split()),
         "pairs": pairs,

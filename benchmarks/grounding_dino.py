@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from model.inference import AHEAD, LOADERS
 from model.prompt import MAX_TOKENS, VOCABULARY
+from model.scheduler import AHEAD, LOADERS
 
 THRESHOLD = 0.25  # of boxes and of their words, as its documentation uses
 

@@ -1,8 +1,8 @@
 """Peak memory of the driver and of the workers, on little and on much data: it must not grow with the corpus.
 
-    python benchmarks/memory.py phrases     # 20,000 to 1,000,000 captions through `phrases`
-    python benchmarks/memory.py images      # 1,000 to 20,000 scenes through `label` and `shard`
-    python benchmarks/memory.py phrases --sizes 2000,6000 --out /tmp/memory.json               # a quick look
+    python -m benchmarks.memory phrases     # 20,000 to 1,000,000 captions through `phrases`
+    python -m benchmarks.memory images      # 1,000 to 20,000 scenes through `label` and `shard`
+    python -m benchmarks.memory phrases --sizes 2000,6000 --out /tmp/memory.json               # a quick look
 
 Each mode writes its own section of benchmarks/results/memory.json and leaves the other. Two workers on a local Ray.
 Peak: VmHWM in /proc, the kernel's own high-water mark of a process's resident memory, of every worker separately; the
@@ -28,11 +28,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.record import ROOT, processor_name
 
-from benchmarks.record import processor_name
-
-ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"phrases": (20_000, 100_000, 1_000_000), "images": (1_000, 5_000, 20_000)}
 PART = {"phrases": 10_000, "images": 500}
 WORKERS = 2
@@ -158,7 +155,7 @@ def record(out: Path, section: str, figures: dict[str, Any]) -> None:
     arguments = " ".join(sys.argv[1 : sys.argv.index("--out") if "--out" in sys.argv else None])
     known[section] = {
         **figures,
-        "command": f"python benchmarks/{Path(sys.argv[0]).name} {arguments}".strip(),
+        "command": f"python -m benchmarks.{Path(sys.argv[0]).stem} {arguments}".strip(),
         **machine(),
     }
     out.write_text(json.dumps(known, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """Precision and recall of the packaged glip-nano on held-out scenes, by the labels that the engine would keep.
 
-    python benchmarks/nano_teacher.py [--count 1000] [--out benchmarks/results/nano_teacher.json]
+    python -m benchmarks.nano_teacher [--count 1000] [--out benchmarks/results/nano_teacher.json]
 
 Phrases: those that the default extractor finds in the caption. Labels: the teacher's boxes with score > 0.5. What is a
 right box, what is a gold box, which nouns count as seen: the "protocol" field of the result says it in words. Beside
@@ -21,8 +21,12 @@ from typing import Any
 import torch
 
 from model.checkpoint import packaged_weights, sha256
-from model.glip import Glip
-from stages.evaluate import agreement, scenes
+from model.scheduler import Scheduler
+from model.teachers import open_teacher
+from schemas.config import LabelConfig
+from stages import agreement
+from stages.evaluate import scenes
+from stages.evaluate.tally import Tally
 from stages.images import decode_rgb
 from stages.phrases import NounPhrase, NounPhraseExtractor
 from stages.synthetic import NOUNS
@@ -41,17 +45,17 @@ class GoldSpans:
         ]
 
 
-def measure(glip: Glip, count: int, seed: int, split: str = scenes.SPLIT) -> dict[str, Any]:
+def measure(model: Scheduler, count: int, seed: int, split: str = scenes.SPLIT) -> dict[str, Any]:
     """{"extracted" | "gold_spans": {tier: figures at 0.5, curve, calibration}}."""
     tier = {noun.name: noun.tier for noun in NOUNS}
     names = ("all", "seen", *scenes.TIERS)
-    tallies = {kind: {name: agreement.Tally() for name in names} for kind in ("extracted", "gold_spans")}
+    tallies = {kind: {name: Tally() for name in names} for kind in ("extracted", "gold_spans")}
     extractor = NounPhraseExtractor("auto")
     for chunk in scenes.chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in chunk]
         spans = GoldSpans({scene.caption: scene.spans for scene in chunk})
-        scenes.judge_scenes(glip, extractor, chunk, images, tier, tallies["extracted"])
-        scenes.judge_scenes(glip, spans, chunk, images, tier, tallies["gold_spans"])
+        scenes.judge_scenes(model, extractor, chunk, images, tier, tallies["extracted"])
+        scenes.judge_scenes(model, spans, chunk, images, tier, tallies["gold_spans"])
     return {
         kind: {
             name: {"at": tally.at(0.5), "curve": tally.curve(), "calibration": tally.calibration()}
@@ -70,10 +74,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     weights = options.weights or packaged_weights("glip-nano")
+    teacher = open_teacher(LabelConfig(teacher="glip-nano", weights=str(weights), device="cpu"))
     started = time.monotonic()
     result = {
         "what": "labels of glip-nano above 0.5 on held-out scenes",
-        "command": f"python benchmarks/nano_teacher.py --count {options.count} --seed {options.seed}",
+        "command": f"python -m benchmarks.nano_teacher --count {options.count} --seed {options.seed}",
         "weights_sha256": sha256(weights),
         "seed": options.seed,
         "protocol": {
@@ -81,7 +86,7 @@ def main() -> None:
             "matching": " ".join((agreement.__doc__ or "").split()),
         },
         "pictures": options.count,
-        **measure(Glip.from_file("glip-nano", weights), options.count, options.seed),
+        **measure(Scheduler(teacher), options.count, options.seed),
         "seconds": round(time.monotonic() - started, 1),
         "device": f"cpu ({platform.machine()}, 1 thread)",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},

@@ -1,9 +1,9 @@
 """What the engine costs: two workers beside two plain processes over the same parts, and a plan of 100,000 parts.
 
-    python benchmarks/overhead.py phrases   # captions per second
-    python benchmarks/overhead.py label     # images per second, glip-nano on scenes
-    python benchmarks/overhead.py plan      # dry run and status of a corpus of 1,000,000,000 pairs
-    python benchmarks/overhead.py phrases --parts 6 --part-size 500 --out /tmp/overhead.json   # a quick look
+    python -m benchmarks.overhead phrases   # captions per second
+    python -m benchmarks.overhead label     # images per second, glip-nano on scenes
+    python -m benchmarks.overhead plan      # dry run and status of a corpus of 1,000,000,000 pairs
+    python -m benchmarks.overhead phrases --parts 6 --part-size 500 --out /tmp/overhead.json   # a quick look
 
 Each mode writes its own section of benchmarks/results/overhead.json and leaves the others.
 
@@ -13,7 +13,7 @@ the files of each part appear: from the moment two parts are there (so that neit
 model counts on either side) to the last one.
 """
 
-# ruff: noqa: E402  (threads are set, and the repository's root is put on the path, before the imports)
+# ruff: noqa: E402  (threads are set before numpy is imported)
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from memory import captions, peak_mib, phrasebox, record, write_config
+from benchmarks.memory import captions, peak_mib, phrasebox, record, write_config
+from benchmarks.record import ROOT
 
 PARTS = {"phrases": (60, 5_000), "label": (40, 100)}  # parts, pairs of a part
 OUTPUT = {"phrases": "phrases", "label": "labels"}

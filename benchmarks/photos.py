@@ -1,6 +1,6 @@
 """Real photos through the engine, stage by stage: rate, memory, and where every pair went.
 
-    python benchmarks/photos.py ../shared/data/flickr8k-wds --out benchmarks/results/photos.json
+    python -m benchmarks.photos ../shared/data/flickr8k-wds --out benchmarks/results/photos.json
 
 Runs `phrasebox` itself (ingest, phrases, label, filter, shard, audit, verify), one command per stage, and measures each
 from outside: seconds from start to exit (Ray's start included) and the highest memory of the driver and all its
@@ -27,11 +27,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.record import ROOT, processor_name, publish
 
-from benchmarks.record import processor_name, publish
-
-ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "phrases", "label", "filter", "shard", "audit")
 
 
@@ -105,14 +102,15 @@ def one_by_one(source: Path, count: int) -> dict[str, float]:
     import io
 
     import numpy as np
-    import torch
     from PIL import Image
 
-    from model.glip import Glip
+    from model.scheduler import Scheduler
+    from model.teachers import open_teacher
+    from schemas.config import LabelConfig
     from stages.phrases import NounPhraseExtractor
 
-    torch.set_num_threads(1)
-    glip, extractor = Glip.pretrained("glip-nano"), NounPhraseExtractor("auto")
+    teacher = Scheduler(open_teacher(LabelConfig(teacher="glip-nano", device="cpu", threads=1)))
+    extractor = NounPhraseExtractor("auto")
     images_made: dict[str, bytes] = {}
     with tarfile.open(sorted(source.glob("*.tar"))[0]) as tar:
         for member in tar:
@@ -125,7 +123,7 @@ def one_by_one(source: Path, count: int) -> dict[str, float]:
         caption = images_made[name[:-4] + ".txt"].decode()
         phrases = extractor.extract([caption])[0]
         image = np.asarray(Image.open(io.BytesIO(images_made[name])).convert("RGB"))
-        glip.ground([image], [caption], [[[(phrase.start, phrase.end)] for phrase in phrases]], 0.1)
+        teacher.ground([image], [caption], [[[(phrase.start, phrase.end)] for phrase in phrases]], 0.1)
     return {"photos": len(names), "photos_per_second": round(len(names) / (time.perf_counter() - began), 2)}
 
 
@@ -144,7 +142,7 @@ def figures(run: Path, options: argparse.Namespace) -> dict[str, Any]:
     alone = one_by_one(options.source, 100)
     return {
         "what": "real photos with their captions, from img2dataset shards to packed shards and report, glip-nano",
-        "command": f"python benchmarks/photos.py {options.source} --workers {options.workers}"
+        "command": f"python -m benchmarks.photos {options.source} --workers {options.workers}"
         f" --part-size {options.part_size}",
         "date": date.today().isoformat(),
         "device": f"{processor_name()}, {os.cpu_count()} cores",

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 Spans = list[tuple[int, int]]
 System = Callable[[Sequence[str]], Iterator[Spans]]

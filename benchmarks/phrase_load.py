@@ -14,7 +14,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.record import ROOT
+
 PART = 10_000  # captions: the engine's default part
 
 

@@ -1,10 +1,10 @@
 """Quality, speed, memory and scaling of phrase extraction, quality and speed beside three baselines in one run.
 
-    python benchmarks/phrases.py            # everything, some 8 minutes; writes benchmarks/results/phrases.json
-    python benchmarks/phrases.py compare    # ours and the baselines: quality, captions per second and core
-    python benchmarks/phrases.py memory     # resident memory while 1,000,000 ever new captions pass
-    python benchmarks/phrases.py workers    # the phrases stage on one and on two workers
-    python benchmarks/phrases.py --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
+    python -m benchmarks.phrases            # everything, some 8 minutes; writes benchmarks/results/phrases.json
+    python -m benchmarks.phrases compare    # ours and the baselines: quality, captions per second and core
+    python -m benchmarks.phrases memory     # resident memory while 1,000,000 ever new captions pass
+    python -m benchmarks.phrases workers    # the phrases stage on one and on two workers
+    python -m benchmarks.phrases --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
 
 Each mode writes its own section and leaves the others. Quality, with 95% intervals: the gold captions of
 tests/stages/phrases/data (dev and test apart), and, where ../shared is, its worked examples and the real captions that
@@ -13,7 +13,7 @@ no training has seen, nor any caption of their images (held_out_test is for the 
 Captions per second count CPU seconds of one thread; wall seconds stand beside them.
 """
 
-# ruff: noqa: E402  (the repository's root is put on the path, or threads are set, before the imports)
+# ruff: noqa: E402  (threads are set before numpy is imported)
 
 from __future__ import annotations
 
@@ -36,13 +36,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "chunker")]
-from phrase_baselines import SYSTEMS, System
-from phrase_load import memory, workers
-from phrase_scores import gold_phrases, intervals, score_each, total
-from real import HELD_OUT, gold_rows
-from silver import captions_of
+from benchmarks.phrase_baselines import SYSTEMS, System
+from benchmarks.phrase_load import memory, workers
+from benchmarks.phrase_scores import gold_phrases, intervals, score_each, total
+from benchmarks.record import ROOT
+from recipes.chunker.captions import captions_of
+from recipes.chunker.real import HELD_OUT, gold_rows
 
 GOLD = ROOT / "tests" / "stages" / "phrases" / "data" / "phrases_gold.jsonl"
 SHARED = ROOT.parent / "shared" / "data"

@@ -1,4 +1,4 @@
-"""What every recorded figure has in common: the processor's name, and the way to its file."""
+"""What every benchmark needs: the repository's root, the processor's name, and a result's way into its file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import platform
 import sys
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]  # commands run here
 
 
 def processor_name() -> str:

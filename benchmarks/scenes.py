@@ -1,21 +1,18 @@
 """How fast scenes are drawn: pairs per second on one core, JPEG encoding included, and the memory it takes.
 
-python benchmarks/scenes.py --count 3000 --out benchmarks/results/scenes.json
+python -m benchmarks.scenes --count 3000 --out benchmarks/results/scenes.json
 """
 
 import argparse
 import os
 import platform
 import resource
-import sys
 import time
 from datetime import date
 from pathlib import Path
 
 import numpy
 import PIL
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.record import processor_name, publish
 from stages.synthetic import draw_scene
@@ -48,7 +45,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result = {
-        "command": f"python benchmarks/scenes.py --split {options.split} --count {options.count}"
+        "command": f"python -m benchmarks.scenes --split {options.split} --count {options.count}"
         f" --warm-up {options.warm_up}",
         "date": date.today().isoformat(),
         "device": f"{processor_name()}, one process, {os.cpu_count()} cores",

@@ -1,7 +1,7 @@
 """The teacher's speed from JPEG bytes to boxes, beside what one would use instead.
 
-    python benchmarks/teacher.py                                    # on the CPU: some minutes
-    python benchmarks/teacher.py --devices cuda --precisions bf16 fp16 fp32 --batch-sizes 4 8 16 32
+    python -m benchmarks.teacher                                    # on the CPU: some minutes
+    python -m benchmarks.teacher --devices cuda --precisions bf16 fp16 fp32 --batch-sizes 4 8 16 32
 
 Real photos of ../shared/data/coco-mini at 800 x up to 1333 pixels with their real captions and the phrases that the
 default extractor finds in them. In the same run: GLIP-T (weights of the parity fill rule, with which every phrase finds
@@ -31,9 +31,7 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.record import processor_name
+from benchmarks.record import ROOT, processor_name
 from benchmarks.teacher_measure import Case
 
 MODELS = ("glip-t", "glip-t-plain", "grounding-dino-t", "glip-nano")
@@ -58,9 +56,8 @@ def cases(options: argparse.Namespace) -> list[Case]:
 
 def measured(case: Case) -> dict[str, Any]:
     """The row of a case, or what went wrong with it."""
-    script = Path(__file__).with_name("teacher_measure.py")
-    command = [sys.executable, str(script), json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.teacher_measure", json.dumps(asdict(case))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         row: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return row
@@ -136,7 +133,7 @@ def main() -> None:
         sys.stdout.flush()
     result = {
         "what": "images per second from JPEG bytes to boxes",
-        "command": " ".join(["python", "benchmarks/teacher.py", *without_out(sys.argv[1:])]),
+        "command": " ".join(["python -m benchmarks.teacher", *without_out(sys.argv[1:])]),
         "protocol": " ".join((__doc__ or "").split("\n\n", 2)[2].split()),
         "rows": with_fractions(rows),
         "ratios": {device: ratios(rows, device) for device in options.devices},

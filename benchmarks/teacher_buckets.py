@@ -1,8 +1,8 @@
 """How full batches get when only images of equal padded shape share one, on the 208 COCO photos of ../shared/data.
 
-    python benchmarks/teacher_buckets.py [--out benchmarks/results/teacher_buckets.json]
+    python -m benchmarks.teacher_buckets [--out benchmarks/results/teacher_buckets.json]
 
-`buckets`: what the label stage does (`model.inference.bucketed`), an image waiting for at most `hold` later ones until
+`buckets`: what the label stage does (`model.scheduler.bucketed`), an image waiting for at most `hold` later ones until
 its batch is full. `windows`: so many images at a time are put into buckets and all of them run before the next ones
 come. `sorted`: windows sorted by aspect ratio, cut into full batches and padded to their largest image; fuller, but a
 image's boxes then depend on its neighbours. fill: images over batches x batch size. padded_pixels: share of the
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -22,12 +21,10 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks.official_weights import SHARED
 from benchmarks.record import publish
 from model.images import Size, padded_size, resized_size
-from model.inference import bucketed
+from model.scheduler import bucketed
 
 SIDES = (800, 1333)
 FOLDERS = ("coco-mini", "coco128")
@@ -81,7 +78,7 @@ def main() -> None:
     drawn = [sizes[i] for i in np.random.default_rng(0).integers(0, len(sizes), 10_000)]
     result: dict[str, Any] = {
         "what": "fill of batches of equal padded shape",
-        "command": "python benchmarks/teacher_buckets.py",
+        "command": "python -m benchmarks.teacher_buckets",
         "protocol": " ".join((__doc__ or "").split("\n\n", 2)[2].split()),
         "photos": len(sizes),
         "shapes": len({padded_size(size) for size in sizes}),

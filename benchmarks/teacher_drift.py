@@ -1,6 +1,6 @@
 """What half precision does to the teacher's results, beside fp32 on the same device.
 
-    python benchmarks/teacher_drift.py [--out benchmarks/results/teacher_drift.json]
+    python -m benchmarks.teacher_drift [--out benchmarks/results/teacher_drift.json]
 
 `head_outputs`: the parity cases of ../shared/parity with their made-up weights, which are the harder test: logits and
 deformable offsets spread widely, so that rounding is amplified where trained weights damp it. Differences of token
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks.official_weights import PARITY, official_state
 from benchmarks.record import processor_name, publish
-from model.anchors import pairwise_iou
 from model.checkpoint import packaged_weights, sha256
+from model.geometry import pairwise_iou
 from model.glip import Glip
 from model.head import postprocess
 from model.outputs import Grounding, HeadOutput
@@ -135,7 +132,7 @@ def main() -> None:
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     result = {
         "what": "drift of bf16 and fp16 from fp32",
-        "command": f"python benchmarks/teacher_drift.py --cases {' '.join(options.cases)} --scenes {options.scenes}"
+        "command": f"python -m benchmarks.teacher_drift --cases {' '.join(options.cases)} --scenes {options.scenes}"
         f" --device {options.device}",
         "protocol": " ".join((__doc__ or "").split("\n\n", 2)[2].split()),
         "head_outputs": {name: of_case(name, options.device) for name in options.cases},

@@ -1,6 +1,6 @@
 """GLIP-T in the real engine: a checkpoint file, photos from disk, `phrasebox run` on a local Ray, from ingest to audit.
 
-    python benchmarks/teacher_engine.py [--count 6] [--out benchmarks/results/teacher_engine.json]
+    python -m benchmarks.teacher_engine [--count 6] [--out benchmarks/results/teacher_engine.json]
 
 The checkpoint is written by the fill rule of ../shared/parity, as official training saves it: a .pth with the weights
 under `model`, every name behind `module.`. The photos and captions are those of ../shared/data/coco-mini, one caption
@@ -26,12 +26,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks.official_weights import SHARED, official_state
-from benchmarks.record import processor_name, publish
+from benchmarks.record import ROOT, processor_name, publish
 
-ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = SHARED / "data" / "coco-mini"
 
 
@@ -119,7 +116,7 @@ def main() -> None:
         found = figures(run(Path(folder), options.count, workers=options.workers))
     result = {
         "what": "phrasebox run --until audit with a glip-t checkpoint on photos, through a local Ray; then verify",
-        "command": f"python benchmarks/teacher_engine.py --count {options.count} --workers {options.workers}",
+        "command": f"python -m benchmarks.teacher_engine --count {options.count} --workers {options.workers}",
         "size": "800 x up to 1333, fp32, batches of up to 2",
         **found,
         "device": f"{processor_name()}, {options.workers} worker(s) of one thread",

@@ -1,6 +1,6 @@
 """Floating-point operations of the teacher's forward pass, counted on tensors without data.
 
-    python benchmarks/teacher_flops.py [--out benchmarks/results/teacher_flops.json]
+    python -m benchmarks.teacher_flops [--out benchmarks/results/teacher_flops.json]
 
 Two per multiply-add of every matrix product, convolution, attention and bilinear sample (four corners each). Element by
 element work, norms and softmax are not counted. The plain model pads text to 256 tokens and folds nothing, as the
@@ -10,7 +10,6 @@ official code does; its table is in ../shared/parity/TRAINING_FACTS.md (which le
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +17,6 @@ from pathlib import Path
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import publish
 from model.backbone import relative_position_index, shift_mask
@@ -141,7 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     result = {
         "what": "GFLOP of one forward pass, 800 x 1344 pixels (glip-nano: 192 x 256), two per multiply-add",
-        "command": "python benchmarks/teacher_flops.py",
+        "command": "python -m benchmarks.teacher_flops",
         "plain, 256 tokens": {name: count(name, 800, 1344, 256, plain=True) for name in ("glip-t", "glip-l")},
         "folded": {
             name: {str(tokens): count(name, *size, tokens) for tokens in (16, 32, 64, 128, 256)}

@@ -16,17 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks import grounding_dino, teacher_flops
 from benchmarks.official_weights import SHARED, official_state
-from model import inference
+from model import grounding
+from model.device import PRECISIONS
 from model.dyhead import DyConv
-from model.glip import PRECISIONS, Glip, Sample
+from model.glip import Glip, Request
 from model.images import padded_size, resized_size
 from model.prompt import MAX_TOKENS, caption_prompts, pad
 from stages.images import decode_rgb
-from stages.label.stage import HOLD
 from stages.phrases import NounPhraseExtractor
 from stages.synthetic import draw_scene
 from stages.train.flops import peak_flops
@@ -162,11 +160,11 @@ def prepare(case: Case) -> tuple[Callable[[Sequence[Pair]], Iterator[int]], list
 
     def ground(pairs: Sequence[Pair]) -> Iterator[int]:
         samples = (
-            Sample(pair.size, partial(decode_rgb, pair.jpeg, 10**8), caption_prompts(pair.caption, pair.spans))
+            Request(pair.size, partial(decode_rgb, pair.jpeg, 10**8), caption_prompts(pair.caption, pair.spans))
             for pair in pairs
         )
         with padded_text(plain):
-            for _, found in glip.stream(samples, FLOOR, HOLD * case.batch_size):
+            for _, found in glip.stream(samples, FLOOR):
                 yield len(found.boxes)
 
     return ground, [glip.backbone, glip.language_backbone, glip.rpn.head]
@@ -199,11 +197,11 @@ def padded_text(on: bool) -> Iterator[None]:
         more = (0, MAX_TOKENS - input_ids.shape[1])
         return nn.functional.pad(input_ids, more), nn.functional.pad(mask, more)
 
-    inference.pad = pad_all
+    grounding.pad = pad_all
     try:
         yield
     finally:
-        inference.pad = pad
+        grounding.pad = pad
 
 
 def gflop(case: Case, pair: Pair) -> float:

@@ -1,7 +1,7 @@
 """How fast training is, and how fast its loader is beside a bare `webdataset` loop over the same shards.
 
-    python benchmarks/train.py --variant glip-nano --device cpu
-    python benchmarks/train.py --variant glip-t --device cuda --precision bf16 --batch-size 16 --loaders 14
+    python -m benchmarks.train --variant glip-nano --device cpu
+    python -m benchmarks.train --variant glip-t --device cuda --precision bf16 --batch-size 16 --loaders 14
 
 Shards: those of --run (a run folder that `phrasebox shard` has been through), else scenes that are drawn here, with
 their true boxes for labels. Training: `stages.train.loop.Trainer` as `phrasebox train` runs it, in a temporary
@@ -31,8 +31,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import processor_name
 from model.glip import Glip
@@ -206,7 +204,7 @@ def main() -> None:
 
 def measure(files: RunFiles, options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {
-        "command": " ".join(["python", "benchmarks/train.py", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.train", *sys.argv[1:]]),
         "shards": str(options.run) if options.run else f"{options.scenes} scenes, split web, seed 0",
     }
     if options.only != "loader":

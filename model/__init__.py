@@ -1,6 +1,12 @@
-"""GLIP (Li et al. 2022, Grounded Language-Image Pre-training) in plain torch.
+"""Teachers: models that find the boxes of phrases in images. GLIP (Li et al. 2022) is here itself, in plain torch.
 
-To read it, follow an image and its caption:
+What every teacher is, and how one is run:
+
+    teacher.py      the protocol: a text becomes prompts, images come in batches, a batch becomes boxes
+    scheduler.py    batches of any teacher: loading beside computing, several prompts, what happens when memory runs out
+    teachers/       the registry, by the names that a config gives; one file for each family of teachers
+
+To read GLIP, follow an image and its caption:
 
     images.py       pixels: resizing, normalisation, padding
     backbone.py     Swin transformer and feature pyramid, P3 to P7 (convnet.py: the small backbone of glip-nano)
@@ -9,12 +15,13 @@ To read it, follow an image and its caption:
     fusion.py       deep fusion: image positions and tokens attend to each other
     dyhead.py       the dynamic head's block (deform.py: its deformable convolution)
     head.py         tower of fusion, BERT layer and DyConv; boxes, centerness and word-region alignment
-    postprocess.py  scores of phrases, NMS, limits (anchors.py: anchors, box coder, overlaps)
+    postprocess.py  scores of phrases, NMS, limits (anchors.py: anchors and box coder; geometry.py: overlaps, NMS)
     losses.py       assignment of anchors to boxes, and what is trained
-    inference.py    batches, loading beside computing, long captions, what happens when memory runs out
+    network.py      these modules as one network
+    grounding.py    the network as the scheduler runs it: from a batch to its boxes, prompt by prompt
     glip.py         the whole: `Glip.ground`, `Glip.detect`, `Glip.stream`, `Glip.losses`
 
 variants.py says how large each variant is, checkpoint.py reads and writes weights, initial.py draws them, device.py
-sends tensors to a GPU.
+knows devices and precisions.
 Shapes stand at line ends where they change: B images, N positions of all levels, L tokens, C channels.
 """

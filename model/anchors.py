@@ -1,4 +1,4 @@
-"""Anchors, box coder and overlaps, in GLIP's legacy boxes.
+"""Anchors and box coder, in GLIP's legacy boxes (model/geometry.py).
 
 Corners are the first and the last pixel inside: width = x2 - x1 + 1.
 """
@@ -59,13 +59,3 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """(N, 4) -> centre (N, 2), the mean of the corners, and size (N, 2), with the +1 of legacy boxes."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2] + 1
-
-
-def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """(N, 4), (M, 4) legacy boxes -> (N, M) intersection over union, +1 in every width."""
-    area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(-1)
-    other_area = (others[:, 2:] - others[:, :2] + 1).prod(-1)
-    corner1 = torch.maximum(boxes[:, None, :2], others[:, :2])  # (N, M, 2)
-    corner2 = torch.minimum(boxes[:, None, 2:], others[:, 2:])
-    overlap = (corner2 - corner1 + 1).clamp(min=0).prod(-1)  # (N, M)
-    return overlap / (area[:, None] + other_area - overlap)

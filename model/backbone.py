@@ -30,7 +30,8 @@ class Backbone(nn.Module):
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised pixels -> [P3 .. P7], each (B, channels, ceil(H / stride), ceil(W / stride))."""
         _, c3, c4, c5 = self.body(pixels)  # (B, width, h, w) at strides 8, 16, 32
-        return self.fpn([c3, c4, c5])
+        maps: list[Tensor] = self.fpn([c3, c4, c5])
+        return maps
 
 
 class SwinTransformer(nn.Module):
@@ -72,7 +73,8 @@ class PatchEmbedding(nn.Module):
         """(B, 3, H, W) -> (B, ceil(H/4), ceil(W/4), width)."""
         height, width = pixels.shape[-2:]
         pixels = F.pad(pixels, (0, -width % 4, 0, -height % 4))
-        return self.norm(self.proj(pixels).permute(0, 2, 3, 1))
+        patches: Tensor = self.norm(self.proj(pixels).permute(0, 2, 3, 1))
+        return patches
 
 
 class SwinStage(nn.Module):
@@ -158,7 +160,8 @@ class WindowAttention(nn.Module):
             bias = bias + mask[:, None].to(query.dtype)  # (windows, heads, positions, positions)
             bias = bias.repeat(batch, 1, 1, 1)
         x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)  # as query
-        return self.proj(x.transpose(1, 2).reshape(batch, windows, positions, channels))
+        x = self.proj(x.transpose(1, 2).reshape(batch, windows, positions, channels))
+        return x
 
 
 class Mlp(nn.Module):
@@ -171,7 +174,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        x = self.fc2(F.gelu(self.fc1(x)))
+        return x
 
 
 class PatchMerging(nn.Module):
@@ -187,7 +191,8 @@ class PatchMerging(nn.Module):
         height, width = x.shape[1:3]
         x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
         corners = [x[:, row::2, col::2] for row, col in ((0, 0), (1, 0), (0, 1), (1, 1))]
-        return self.reduction(self.norm(torch.cat(corners, dim=-1)))
+        x = self.reduction(self.norm(torch.cat(corners, dim=-1)))
+        return x
 
 
 @lru_cache(maxsize=16)

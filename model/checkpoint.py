@@ -94,8 +94,29 @@ def write_weights(state: Mapping[str, Tensor], path: str | Path, dtype: torch.dt
         raise WeightsError(f"{path}: cannot be written ({error})") from error
 
 
+def weights_files(folder: str | Path) -> list[Path]:
+    """The files of a folder of weights, relative to it, sorted. Hidden ones, e.g. the notes of a downloader, are none.
+
+    Raises FileNotFoundError where there is no file.
+    """
+    top = Path(folder)
+    paths = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
+    found = sorted((path for path in paths if not any(part.startswith(".") for part in path.parts)), key=Path.as_posix)
+    if not found:
+        raise FileNotFoundError(f"{top}: no files in this folder")
+    return found
+
+
 def sha256(path: str | Path) -> str:
-    """Hex digest of a weights file, for fingerprints."""
+    """Hex digest of weights, for fingerprints: of a file's bytes, or of a folder's names and contents.
+
+    A folder's is that of the lines that sha256sum prints of its files, sorted by name. Raises OSError for what is not
+    there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        lines = [f"{sha256(path / name)}  {name.as_posix()}\n" for name in weights_files(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -75,7 +75,8 @@ class RegionWordContrast(nn.Module):
         self, states: Tensor, phrase_targets: Sequence[PhraseTargets]
     ) -> tuple[Tensor, dict[tuple[int, int], int]]:
         """Unit features (P, channels) of all phrases that have tokens, and the row of each (image, phrase)."""
-        features, row_of = [], {}
+        features: list[Tensor] = []
+        row_of: dict[tuple[int, int], int] = {}
         for number, own_targets in enumerate(phrase_targets):
             tokens = own_targets.tokens[:, : states.shape[1]].to(states)  # (phrases, L)
             count = tokens.sum(1)  # (phrases,)

@@ -1,9 +1,33 @@
-"""From the host to the device without waiting for it."""
+"""Where and how a network computes: the device, its precision, and tensors on their way there."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class DeviceError(ValueError):
+    """A device that is not there; the message says what to do."""
+
+
+def resolve_device(device: str) -> str:
+    """auto: cuda where torch sees one, else cpu. Raises DeviceError for a device that is not there.
+
+    Asked where the work is done: the machine that starts a run on a cluster needs no GPU itself.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(f"device {device!r}: torch sees no CUDA device here; say cpu, or install torch's CUDA build")
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a network computes at a precision: fp32, bf16 or fp16."""
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def send(x: Tensor, device: torch.device | str) -> Tensor:

@@ -65,7 +65,8 @@ class DeformConvNorm(nn.Module):
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
         """(B, C, H, W), (B, 18, h, w), (B, 9, h, w) -> (B, C, h, w)."""
-        return self.bn(self.conv(x, offset, mask))
+        x = self.bn(self.conv(x, offset, mask))
+        return x
 
 
 class DyReLU(nn.Module):

@@ -23,7 +23,8 @@ class Fusion(nn.Module):
 
     def forward(self, visual: Tensor, states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, channels), (B, L, hidden), (B, L) -> visual and states, fused, same shapes."""
-        return self.b_attn(visual, states, attention_mask)
+        visual, states = self.b_attn(visual, states, attention_mask)
+        return visual, states
 
 
 class BiAttentionBlock(nn.Module):
@@ -135,7 +136,8 @@ class BiMultiHeadAttention(nn.Module):
         return channels * self.heads * length <= self.heads * self.head_width * (channels + length)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)  # (B, heads, length, d)
+        parts: Tensor = x.unflatten(-1, (self.heads, self.head_width))  # (B, length, heads, d)
+        return parts.transpose(1, 2)
 
     def _join(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).flatten(2)  # (B, length, heads * d)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,38 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.backbone import Backbone, SwinStage
 from model.checkpoint import load_official, packaged_weights, read_weights, write_weights
 from model.contrastive import RegionWordContrast
-from model.head import Head, Rpn
+from model.geometry import to_legacy
+from model.grounding import GlipGrounder
 from model.images import Sides, normalise, preprocess, resize, resized_size, stack
-from model.inference import Grounder, Prompts, Sample, to_legacy
 from model.initial import initialise
-from model.language import LanguageBackbone
 from model.losses import PhraseTargets, head_losses
-from model.outputs import Grounding, HeadOutput
-from model.prompt import MAX_TOKENS, Span, caption_prompts, category_prompts, pad, truncated
+from model.network import GlipNetwork
+from model.outputs import Grounding
+from model.prompt import MAX_TOKENS, pad, truncated
+from model.scheduler import Request, Scheduler
+from model.teacher import Span
 from model.variants import NONE, Regularisation, Variant, get_variant
 
-__all__ = ["Glip", "Grounding", "Sample", "preprocess"]
+__all__ = ["Glip", "Grounding", "Request", "preprocess"]
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 ResizeTo = tuple[int, int] | Literal["variant"] | None  # (short, long) side, the variant's own, or no resizing
 
 
-class Glip(nn.Module):
-    """The model. Modules carry the names of official checkpoints, so `state_dict()` is in the official layout."""
+class Glip(GlipNetwork):
+    """The network with what it is for: grounding, detection, and the losses that train it."""
 
     def __init__(self, variant: Variant, regularisation: Regularisation = NONE) -> None:
-        super().__init__()
-        self.variant = variant
-        self.precision = "fp32"  # or "bf16", "fp16": what the network computes in
+        super().__init__(variant, regularisation)
         self.batch_size = 8  # images in a batch of `ground`, `detect` and `stream`
-        self.batches: list[list[int]] = []  # of the last such call: the images of each batch, as they were run
-        self.halved = 0  # of the last such call: how often memory ran out
-        self.backbone = Backbone(variant, regularisation)
-        self.language_backbone = LanguageBackbone(variant.text, regularisation.text_dropout)
-        self.rpn = Rpn(variant, regularisation)
 
     # Making one
 
@@ -82,40 +75,6 @@ class Glip(nn.Module):
         """Writes the weights as safetensors, in `dtype` where one is given."""
         write_weights(self.state_dict(), path, dtype)
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    # The network
-
-    def head_outputs(self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor) -> list[HeadOutput]:
-        """pixels (B, 3, H, W) as `preprocess` makes them, input_ids and attention_mask (B, 256) -> outputs of P3..P7.
-
-        Tokens after the longest caption of the batch are cut first: they change nothing, so token_logits has L <= 256.
-        """
-        length = int(attention_mask.any(0).nonzero().max()) + 1
-        with self.autocast():
-            maps = self.backbone(pixels)
-            return self.head_from(maps, input_ids[:, :length], attention_mask[:, :length])
-
-    forward = head_outputs
-
-    def head_from(self, maps: list[Tensor], input_ids: Tensor, attention_mask: Tensor) -> list[HeadOutput]:
-        """The backbone's maps [P3 .. P7], each (B, channels, h, w), input_ids and mask (B, L) -> outputs of P3..P7."""
-        states = self.language_backbone(input_ids.long(), attention_mask)  # (B, L, hidden)
-        return self.rpn.head(maps, states, attention_mask)
-
-    def use_checkpointing(self, on: bool = True) -> None:
-        """Train with less memory and more time: activations of Swin and of the head are recomputed when needed."""
-        for module in self.modules():
-            if isinstance(module, Head | SwinStage):
-                module.checkpointing = on
-
-    def autocast(self) -> torch.autocast:
-        """The context of the chosen precision."""
-        dtype = PRECISIONS[self.precision]
-        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
     # What it is for
 
     def ground(
@@ -132,8 +91,8 @@ class Glip(nn.Module):
         [start, end) character spans. Boxes are half-open, in the pixels of the given image. Results do not depend on
         which images share the call. resize_to: (short, long) side, None for no resizing.
         """
-        prompts = [caption_prompts(caption, own) for caption, own in zip(captions, spans, strict=True)]
-        return self._ground(images, prompts, score_floor, resize_to)
+        with evaluating(self):
+            return self._scheduler(resize_to).ground(images, captions, spans, score_floor)
 
     def detect(
         self,
@@ -147,28 +106,22 @@ class Glip(nn.Module):
 
         The prompt is split where it would not fit the text encoder, or after per_prompt names. Otherwise as `ground`.
         """
-        prompts = category_prompts(categories, per_prompt)
-        return self._ground(images, [prompts] * len(images), score_floor, resize_to)
+        with evaluating(self):
+            return self._scheduler(resize_to).detect(images, categories, score_floor, per_prompt)
 
     def stream(
-        self, samples: Iterable[Sample], score_floor: float = 0.05, hold: int = 1024, resize_to: ResizeTo = "variant"
+        self,
+        requests: Iterable[Request],
+        score_floor: float = 0.05,
+        hold: int | None = None,
+        resize_to: ResizeTo = "variant",
     ) -> Iterator[tuple[int, Grounding]]:
-        """As `ground`, for any number of images in little memory: each sample's number and result, as they come.
+        """As `ground`, for any number of images in little memory; see `Scheduler.stream`."""
+        with evaluating(self):
+            yield from self._scheduler(resize_to).stream(requests, score_floor, hold)
 
-        A sample waits for at most `hold` later ones until its batch is full. Its image is loaded, in a thread, when
-        the batch is near, and given up when the result is out; samples are drawn in a thread, some ahead.
-        """
-        return Grounder(self, score_floor, self._sides(resize_to)).run(samples, hold)
-
-    def _ground(
-        self, images: Sequence[np.ndarray], prompts: Sequence[Prompts], score_floor: float, resize_to: ResizeTo
-    ) -> list[Grounding]:
-        samples = [
-            Sample((image.shape[0], image.shape[1]), partial(np.asarray, image), own)
-            for image, own in zip(images, prompts, strict=True)
-        ]
-        found = dict(self.stream(samples, score_floor, len(samples), resize_to))
-        return [found[number] for number in range(len(samples))]
+    def _scheduler(self, resize_to: ResizeTo) -> Scheduler:
+        return Scheduler(GlipGrounder(self, self._sides(resize_to)), self.batch_size)
 
     def losses(
         self,
@@ -239,11 +192,25 @@ class Glip(nn.Module):
         return (None, None) if resize_to is None else resize_to
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in eval mode, and afterwards as it was."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
 def as_target(target: Any) -> dict[str, Tensor]:
     """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,) and unknown."""
     if isinstance(target, Sequence):
         target = dict(zip(("boxes", "phrase"), target, strict=True))
-    get = target.get if isinstance(target, Mapping) else lambda name: getattr(target, name, None)
+
+    def get(name: str) -> Any:
+        return target.get(name) if isinstance(target, Mapping) else getattr(target, name, None)
+
     boxes = torch.as_tensor(get("boxes")).float().reshape(-1, 4)
     weight, regression = (
         torch.ones(len(boxes)) if get(name) is None else torch.as_tensor(get(name)).float().reshape(-1)

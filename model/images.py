@@ -1,4 +1,7 @@
-"""Images to the tensor that enters the backbone."""
+"""Images to the tensor that enters the backbone.
+
+The sizes and the bilinear resize are GLIP's own, for parity; other libraries' round and antialias in other ways.
+"""
 
 from __future__ import annotations
 

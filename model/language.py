@@ -19,7 +19,8 @@ class LanguageBackbone(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, L) token ids and (B, L) mask of real tokens -> (B, L, hidden), the last layer's states."""
-        return self.body["model"](input_ids, attention_mask)
+        states: Tensor = self.body["model"](input_ids, attention_mask)
+        return states
 
 
 class Bert(nn.Module):
@@ -32,7 +33,8 @@ class Bert(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, L), (B, L) -> (B, L, hidden)."""
-        return self.encoder(self.embeddings(input_ids), attention_mask)
+        states: Tensor = self.encoder(self.embeddings(input_ids), attention_mask)
+        return states
 
 
 class BertEncoder(nn.Module):
@@ -91,7 +93,8 @@ class BertLayer(nn.Module):
         """(B, L, hidden), (B, L) -> (B, L, hidden)."""
         states = self.attention["output"](self.attention["self"](states, attention_mask), states)
         wide = F.gelu(self.intermediate["dense"](states)).clamp(-LIMIT, LIMIT)  # (B, L, intermediate)
-        return self.output(wide, states).clamp(-LIMIT, LIMIT)  # (B, L, hidden)
+        states = self.output(wide, states)  # (B, L, hidden)
+        return states.clamp(-LIMIT, LIMIT)
 
 
 class SelfAttention(nn.Module):
@@ -108,7 +111,8 @@ class SelfAttention(nn.Module):
         """(B, L, hidden), (B, L) -> (B, L, hidden)."""
 
         def split(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, hidden / heads)
+            parts: Tensor = x.unflatten(-1, (self.heads, -1))  # (B, L, heads, hidden / heads)
+            return parts.transpose(1, 2)
 
         mixed = F.scaled_dot_product_attention(
             split(self.query(states)),
@@ -131,4 +135,5 @@ class Output(nn.Module):
 
     def forward(self, states: Tensor, residual: Tensor) -> Tensor:
         """(B, L, before), (B, L, hidden) -> (B, L, hidden)."""
-        return self.LayerNorm(F.dropout(self.dense(states), self.dropout, self.training) + residual)
+        states = self.LayerNorm(F.dropout(self.dense(states), self.dropout, self.training) + residual)
+        return states

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.anchors import decode, encode, level_sizes, pairwise_iou, pyramid_anchors
+from model.anchors import decode, encode, level_sizes, pyramid_anchors
+from model.geometry import giou_loss, pairwise_iou
 from model.outputs import HeadOutput
 
 TOP_K = 9  # nearest anchors per box and level that may become positive
@@ -194,15 +195,3 @@ def centerness_target(anchors: Tensor, boxes: Tensor) -> Tensor:
     before, after = centre - boxes[:, :2], boxes[:, 2:] - centre  # (P, 2) each: left and top, right and bottom
     ratio = torch.minimum(before, after) / torch.maximum(before, after)
     return ratio.prod(-1).clamp(min=0).sqrt()
-
-
-def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """1 - generalised IoU (Rezatofighi et al. 2019) of (P, 4) and (P, 4) -> (P,), without the +1 of legacy boxes."""
-    corner1, corner2 = boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2])
-    area = (corner2 - corner1).prod(-1)
-    target_area = (targets[:, 2:] - targets[:, :2]).prod(-1)
-    inner = torch.minimum(corner2, targets[:, 2:]) - torch.maximum(corner1, targets[:, :2])  # (P, 2)
-    overlap = inner.clamp(min=0).prod(-1)
-    union = area + target_area - overlap + 1e-7
-    hull = (torch.maximum(corner2, targets[:, 2:]) - torch.minimum(corner1, targets[:, :2])).prod(-1) + 1e-7
-    return 1 - overlap / union + (hull - union) / hull

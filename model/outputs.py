@@ -22,8 +22,8 @@ class HeadOutput(NamedTuple):
 class Grounding:
     """Boxes of one image.
 
-    boxes (N, 4) float32, scores (N,) float32 falling, phrase (N,) int64: index into the image's phrases. Boxes come
-    from `Glip.ground` half-open in pixels of the given image, from `postprocess` as legacy boxes in the resized image.
+    boxes (N, 4) float32, scores (N,) float32 falling, phrase (N,) int64: index into the image's phrases. Boxes are
+    half-open, in pixels of the given image; only those of `postprocess` are legacy boxes in the resized image.
     dropped: phrases that could not be looked for, with the reason. failed: why the whole image has no result.
     """
 

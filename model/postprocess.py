@@ -1,4 +1,7 @@
-"""From head outputs to boxes: phrase scores, candidates, decoding, NMS inside each phrase, limits."""
+"""From head outputs to boxes: phrase scores, candidates, decoding, NMS inside each phrase, limits.
+
+NMS is written by hand for parity: GLIP's boxes have inclusive corners, one pixel more than those of torchvision's NMS.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.anchors import decode, pyramid_anchors
 from model.device import send
+from model.geometry import clip, nms
 from model.outputs import Grounding, HeadOutput
 
 NEVER = -1.0  # ranks below every candidate
@@ -102,35 +107,27 @@ def select(
     candidates: Candidates, image_sizes: Sequence[tuple[int, int]], settings: Settings = OFFICIAL
 ) -> list[Grounding]:
     """What NMS and the limits leave of the candidates, image by image. Boxes are clipped to the resized image first."""
-    boxes, scores, phrase = (x.cpu().numpy() for x in candidates)
+    on_host = Candidates(*(x.cpu() for x in candidates))
+    scores, phrase = on_host.scores.numpy(), on_host.phrase.numpy()
     results = []
     for image, (height, width) in enumerate(image_sizes):
         (chosen,) = np.nonzero((scores[image] > NEVER) & (scores[image] >= settings.score_floor))
         chosen = chosen[np.argsort(-scores[image, chosen], kind="stable")]
-        own = boxes[image, chosen].clip(0, np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32))
-        keep = _suppress(own, phrase[image, chosen], settings)
-        own, chosen = own[keep], chosen[keep]
-        if not settings.limits_per_phrase and len(chosen) > settings.limit:
-            within = scores[image, chosen] >= scores[image, chosen[settings.limit - 1]]  # ties at the limit stay
-            own, chosen = own[within], chosen[within]
-        found, score, label = (torch.from_numpy(x) for x in (own, scores[image, chosen], phrase[image, chosen]))
-        results.append(Grounding(found, score, label))
+        boxes = clip(on_host.boxes[image, torch.from_numpy(chosen)], height, width)
+        keep = _suppress(boxes, phrase[image, chosen], settings)
+        if not settings.limits_per_phrase and len(keep) > settings.limit:
+            last = scores[image, chosen[keep[settings.limit - 1]]]
+            keep = keep[scores[image, chosen[keep]] >= last]  # ties at the limit stay
+        score, label = (torch.from_numpy(x[image, chosen[keep]]) for x in (scores, phrase))
+        results.append(Grounding(boxes[torch.from_numpy(keep)], score, label))
     return results
 
 
-def _suppress(boxes: np.ndarray, phrase: np.ndarray, settings: Settings) -> np.ndarray:
-    """Greedy NMS inside each phrase (N,); boxes (N, 4) come best first. Returns the indices that stay, rising."""
-    area = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
-    kept: list[int] = []
+def _suppress(boxes: Tensor, phrase: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
+    """NMS inside each phrase (N,); boxes (N, 4) come best first. Returns the indices that stay, rising."""
+    most = settings.limit if settings.limits_per_phrase else None
+    kept = [np.zeros(0, np.int64)]
     for one in np.unique(phrase):
-        (rest,) = np.nonzero(phrase == one)
-        count = 0
-        while len(rest) and not (settings.limits_per_phrase and count == settings.limit):
-            best, rest = rest[0], rest[1:]
-            kept.append(int(best))
-            count += 1
-            corner1 = np.maximum(boxes[best, :2], boxes[rest, :2])
-            corner2 = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-            overlap = (corner2 - corner1 + 1).clip(0).prod(1)
-            rest = rest[~(overlap / (area[best] + area[rest] - overlap) > settings.nms_iou)]
-    return np.sort(np.asarray(kept, dtype=np.int64))
+        (group,) = np.nonzero(phrase == one)
+        kept.append(group[nms(boxes[torch.from_numpy(group)], settings.nms_iou, most)])
+    return np.sort(np.concatenate(kept))

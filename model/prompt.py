@@ -17,15 +17,12 @@ from tokenizers.processors import BertProcessing
 from torch import Tensor
 
 from model.device import send
+from model.teacher import NO_TOKENS, OVER_LIMIT, Span, Work
 
 VOCABULARY = Path(__file__).parent / "vocab" / "bert-base-uncased.txt"
 MAX_TOKENS = 256  # of a prompt, [CLS] and [SEP] included
 SEPARATOR = ". "  # between the category names of a detection prompt
-OVER_LIMIT = "phrase_over_token_limit"
-NO_TOKENS = "phrase_without_tokens"
 SENTENCE_ENDS = frozenset(".!?;")
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def _first_token(encoding: Encoding, characters: range) -> int | None:
     return next((token for token in tokens if token is not None), None)
 
 
-def caption_prompts(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list[Prompt], list[tuple[int, str]]]:
+def caption_prompts(caption: str, spans: Sequence[Sequence[Span]]) -> Work[Prompt]:
     """The prompts in which a caption's phrases are grounded, and the phrases dropped with the reason.
 
     A caption that fits is one prompt, unchanged. A longer one is cut where no phrase is cut, at the end of a sentence
@@ -92,10 +89,10 @@ def caption_prompts(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[list
         else:
             extents[phrase] = tokens
     if not extents:
-        return [], dropped
+        return Work([], dropped)
     if len(encoding) <= MAX_TOKENS:
-        return [Prompt(encoding.ids, list(extents), list(extents.values()))], dropped
-    return _split(encoding, extents), dropped
+        return Work([Prompt(encoding.ids, list(extents), list(extents.values()))], dropped)
+    return Work(_split(encoding, extents), dropped)
 
 
 def _split(encoding: Encoding, extents: dict[int, list[int]]) -> list[Prompt]:
@@ -152,9 +149,7 @@ def category_caption(categories: Sequence[str]) -> tuple[str, list[list[Span]]]:
     return SEPARATOR.join(names), spans
 
 
-def category_prompts(
-    categories: Sequence[str], per_prompt: int | None = None
-) -> tuple[list[Prompt], list[tuple[int, str]]]:
+def category_prompts(categories: Sequence[str], per_prompt: int | None = None) -> Work[Prompt]:
     """Detection prompts for any number of categories: as many in each as fit, or at most per_prompt."""
     prompts: list[Prompt] = []
     dropped: list[tuple[int, str]] = []
@@ -181,7 +176,7 @@ def category_prompts(
         taken.append(index)
         room -= cost
     close()
-    return prompts, dropped
+    return Work(prompts, dropped)
 
 
 def pad(ids: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:

@@ -1,1 +1,1 @@
-"""The ground floor: what a record looks like, what a config may say, what a reason code means."""
+"""The lowest layer: what a record looks like, what a config may say, what a reason code means."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -19,6 +20,12 @@ class Counts:
     @property
     def balanced(self) -> bool:
         return self.in_ == self.out + self.rejected + sum(self.set_aside.values())
+
+    def with_set_aside(self, more: Mapping[str, int]) -> Counts:
+        """With rows that came in and were set aside, by reason, before the stage saw them."""
+        reasons = sorted({*self.set_aside, *more})
+        set_aside = {reason: self.set_aside.get(reason, 0) + more.get(reason, 0) for reason in reasons}
+        return replace(self, in_=self.in_ + sum(more.values()), set_aside=set_aside)
 
     def to_json(self) -> dict[str, Any]:
         return {"in": self.in_, "out": self.out, "rejected": self.rejected, "set_aside": dict(self.set_aside)}
@@ -40,7 +47,7 @@ class FileEntry:
 @dataclass(frozen=True)
 class CommitRecord:
     stage: str
-    part: int
+    part: int  # 0 of a job, -1 of the result that a reduce stage merges
     fingerprint: str
     counts: Counts
     files: tuple[FileEntry, ...]

@@ -1,4 +1,8 @@
-"""The config file: one YAML with a section per stage. Unknown keys are errors; every default is written here once."""
+"""The config file: one YAML with a section per stage. Unknown keys are errors; every default is written here once.
+
+A field changes the result of the stages that depend on its section, unless it is marked with `Only`: then it is about
+speed or place alone, or enters in another way (see schemas/marks.py). Every new field has to answer that question.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from schemas.marks import Enters, Only, device_type
+
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Device = Annotated[str, Enters(device_type)]
+Unordered = Enters(sorted)  # a list whose order means nothing
 
 
 class Section(BaseModel):
@@ -14,26 +22,28 @@ class Section(BaseModel):
 
 
 class IngestConfig(Section):
-    source: str = "scenes"
+    source: Annotated[str, Only.PLAN] = "scenes"
     """`scenes`, or a path or URI of a file or folder."""
-    format: Literal["auto", "scenes", "webdataset", "table", "coco", "folder", "grit", "odvg"] = "auto"
-    split: Literal["gold", "web", "eval"] = "web"
+    format: Annotated[Literal["auto", "scenes", "webdataset", "table", "coco", "folder", "grit", "odvg"], Only.PLAN] = (
+        "auto"
+    )
+    split: Annotated[Literal["gold", "web", "eval"], Only.PLAN] = "web"
     """Which scenes are drawn; ignored by other sources."""
-    count: Annotated[int, Field(ge=1)] | None = None
+    count: Annotated[Annotated[int, Field(ge=1)] | None, Only.PLAN] = None
     """At most so many pairs of the source."""
-    seed: int = 0
+    seed: Annotated[int, Only.PLAN] = 0
     """Of the scenes; ignored by other sources."""
-    caption: str | None = None
+    caption: Annotated[str | None, Only.PLAN] = None
     """Table: the column that holds the caption."""
-    image: str | None = None
+    image: Annotated[str | None, Only.PLAN] = None
     """Table: the column with the image's path or URI (relative ones are looked up in `images`)."""
-    url: str | None = None
+    url: Annotated[str | None, Only.PLAN] = None
     """Table: the column with the page or image URL; it is kept, never fetched."""
-    id: str | None = None
+    id: Annotated[str | None, Only.PLAN] = None
     """Table: the column that names the row in the source."""
     images: str | None = None
     """Folder or URI with the image files, for COCO, ODVG and tables."""
-    instances: str | None = None
+    instances: Annotated[str | None, Only.PLAN] = None
     """COCO: an instances JSON whose boxes become gold."""
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     min_image_side: Annotated[int, Field(ge=1)] = 2
@@ -43,27 +53,32 @@ class IngestConfig(Section):
 class PhrasesConfig(Section):
     backend: str = "auto"
     """auto, distilled, spacy or nltk."""
-    backend_version: str | None = None
+    backend_version: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the model, version and hash that the phrases depend on."""
     max_phrases: Annotated[int, Field(ge=1)] | None = None
     max_words: Annotated[int, Field(ge=1)] | None = None
-    stop_phrases: tuple[str, ...] = ()
+    stop_phrases: Annotated[tuple[str, ...], Unordered] = ()
     """Phrases (by norm or head) that name the medium; `medium` stands for the built-in list."""
-    drop_heads: tuple[Literal["person_name", "place_name", "time", "quantity", "abstract"], ...] = ()
+    drop_heads: Annotated[
+        tuple[Literal["person_name", "place_name", "time", "quantity", "abstract"], ...], Unordered
+    ] = ()
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """Drop phrases of a sentence beyond so many of the teacher's tokens."""
 
 
 class LabelConfig(Section):
-    teacher: str = "glip-nano"
-    weights: str | None = None
-    """A .pth or .safetensors file; null: the weights in the package (glip-nano only)."""
-    weights_sha256: str | None = None
-    """Filled in when the config is resolved; given by hand, it is what the file must have."""
+    teacher: str = "auto"
+    """A name that docs/teacher.md lists; auto: one whose weights are in the package, chosen by the source."""
+    variant: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved: the teacher's architecture."""
+    weights: Annotated[str | None, Only.DIGEST] = None
+    """A file or folder; null: the weights in the package, which not every teacher has."""
+    weights_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the file or folder must have."""
     score_floor: Probability = 0.1
     batch_size: Annotated[int, Field(ge=1)] = 8
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    device: str = "auto"
+    device: Device = "auto"
     """auto, cpu, cuda."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of one worker."""
@@ -98,7 +113,7 @@ class AuditConfig(Section):
     seed: int = 0
     exact_phrases: Annotated[int, Field(ge=1)] = 5_000_000
     """Up to so many distinct phrases are counted exactly; beyond it a sketch with its error bound."""
-    categories: str | None = None
+    categories: Annotated[str | None, Only.DIGEST] = None
     """A COCO or LVIS annotation JSON: how many of its categories the labels cover, counted beside COCO's 80."""
 
 
@@ -123,7 +138,7 @@ class TrainConfig(Section):
     gold: tuple[GoldSet, ...] = ()
     pseudo: bool = True
     """Train on the run's shards; off for a teacher that sees gold only."""
-    init: str | None = None
+    init: Annotated[str | None, Only.DIGEST] = None
     """Weights to start from; null: random, `teacher`: the label stage's."""
     crop_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of naming crops of the first gold set before the grounded training: a start for random weights."""
@@ -142,11 +157,11 @@ class TrainConfig(Section):
     ema: Probability = 0.999
     """0: off."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    device: str = "auto"
+    device: Device = "auto"
     threads: Annotated[int, Field(ge=1)] = 2
-    workers: Annotated[int, Field(ge=1)] = 1
+    workers: Annotated[int, Field(ge=1), Only.SPEED] = 1
     """Ranks of data-parallel training, one a device; the batch is theirs together."""
-    loaders: Annotated[int, Field(ge=1)] = 2
+    loaders: Annotated[int, Field(ge=1), Only.SPEED] = 2
     """Threads of each rank that read and decode images ahead."""
     flip: Probability = 0.5
     scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
@@ -180,9 +195,9 @@ class TrainConfig(Section):
     """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
     checkpointing: bool = False
     """Recompute activations in the backward pass, to save memory."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 100
-    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
-    log_every: Annotated[int, Field(ge=1)] = 10
+    checkpoint_every: Annotated[int, Field(ge=1), Only.SPEED] = 100
+    keep_checkpoints: Annotated[int, Field(ge=1), Only.PLACE] = 2
+    log_every: Annotated[int, Field(ge=1), Only.SPEED] = 10
 
 
 class EvaluateConfig(Section):
@@ -206,12 +221,12 @@ class EvaluateConfig(Section):
 
 
 class Config(Section):
-    run: str = "runs/default"
+    run: Annotated[str, Only.PLACE] = "runs/default"
     """The run folder; a path or a URI."""
     corpus: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")] = "corpus"
     """Prefix of the sample names in the shards."""
-    part_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    rounds: Annotated[int, Field(ge=1, le=100)] = 1
+    part_size: Annotated[int, Field(ge=1, le=100_000), Only.PLAN] = 10_000
+    rounds: Annotated[int, Field(ge=1, le=100), Only.PLAN] = 1
     """How often `phrasebox run` goes through: the student of each round is the teacher of the next, in RUN/rounds/K."""
     ingest: IngestConfig = IngestConfig()
     phrases: PhrasesConfig = PhrasesConfig()

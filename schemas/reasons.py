@@ -25,14 +25,16 @@ REJECTED: dict[str, str] = {
     "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
     "non_finite_scores": "the teacher gave NaN or infinite numbers for this sample",
-    "grounding_failed": "the teacher could not process this sample on its own",
     "removed": "taken out on request (phrasebox remove)",
 }
 
-# A row that was processed and has nothing to carry on.
+# A row that was processed and has nothing to carry on, or that a side table does not keep (its column `reason`).
 SET_ASIDE: dict[str, str] = {
     "no_boxes": "no box passed the filter, so there is no sample in the shards",
     "no_image": "a caption without an image cannot be grounded",
+    "exact_duplicate": "curation: the same image as that of an earlier pair",
+    "near_duplicate": "curation: nearly the same image as that of an earlier pair",
+    "benchmark_leak": "curation: the image, or a near duplicate of it, belongs to a benchmark",
 }
 
 # A phrase that the phrases stage left out (phrases.dropped) or that could not be grounded (labels.dropped).
@@ -44,7 +46,7 @@ DROPPED_PHRASE: dict[str, str] = {
     "stop_phrase": "names the medium and not its content (phrases.stop_phrases)",
     "head_class": "its head is of a class that phrases.drop_heads names",
     "over_token_limit": "beyond the teacher's token limit of a sentence",
-    "phrase_over_token_limit": "beyond the 256 tokens that the teacher reads, even after splitting the caption",
+    "phrase_over_token_limit": "longer than the text that the teacher reads at a time (GLIP: 256 tokens)",
     "phrase_without_tokens": "no token of the teacher's vocabulary lies in the span",
     "no_image": "the caption has no image to ground it in",
 }

@@ -1,106 +1,44 @@
-"""Arrow schemas of every dataset in a run folder: the only place where column names and types live.
+"""Every dataset of a run folder by name: its Arrow schema and its columnar view; keys and the names of part files.
 
-Keys are 12 digits: part (7) + row in the part's slice (5). Boxes are absolute pixels x1, y1, x2, y2, float32,
-half-open, in the EXIF-upright frame. Spans are character offsets [start, end) into the caption exactly as stored.
+Each schema is that of a record class of `schemas/rows.py`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
+
+from schemas.arrow import schema_of_record, struct_of
+from schemas.rows import Box, ImageRef, Phrase
+from schemas.tables import (
+    CurationTable,
+    GoldTable,
+    LabelTable,
+    MaskTable,
+    PairTable,
+    PhraseTable,
+    PseudoTable,
+    RejectTable,
+    ScoreTable,
+    TableView,
+)
 
 ROWS_PER_PART_LIMIT = 100_000  # five digits of the key
 
-IMAGE = pa.struct([("uri", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
-SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
-PHRASE = pa.struct(
-    [
-        ("start", pa.int32()),
-        ("end", pa.int32()),
-        ("text", pa.string()),
-        ("head", pa.string()),
-        ("norm", pa.string()),
-    ]
-)
-DROPPED_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())])
-GOLD_BOX = pa.struct(
-    [
-        ("span", pa.int32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("x2", pa.float32()),
-        ("y2", pa.float32()),
-        ("category", pa.string()),
-    ]
-)
-BOX = pa.struct(
-    [
-        ("phrase", pa.int32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("x2", pa.float32()),
-        ("y2", pa.float32()),
-        ("score", pa.float32()),
-    ]
-)
+TABLES: dict[str, type[TableView[Any]]] = {
+    view.dataset: view
+    for view in (
+        PairTable, GoldTable, PhraseTable, LabelTable, CurationTable, ScoreTable, PseudoTable, MaskTable
+    )
+}  # fmt: skip
+DATASETS: dict[str, pa.Schema] = {name: schema_of_record(view.record) for name, view in TABLES.items()}
+REJECTS = schema_of_record(RejectTable.record)
 
-PAIRS = pa.schema(
-    [
-        ("key", pa.string()),
-        ("source_id", pa.string()),
-        ("caption", pa.string()),
-        ("image", IMAGE),  # null: a caption without an image
-        ("width", pa.int32()),  # decoded and upright, pixels
-        ("height", pa.int32()),
-        ("orientation", pa.int8()),  # EXIF value 1..8
-        ("sha256", pa.string()),  # of the stored image bytes
-        ("license", pa.string()),
-        ("url", pa.string()),
-    ]
-)
-GOLD = pa.schema([("key", pa.string()), ("spans", pa.list_(SPAN)), ("boxes", pa.list_(GOLD_BOX))])
-PHRASES = pa.schema(
-    [
-        ("key", pa.string()),
-        ("caption", pa.string()),
-        ("phrases", pa.list_(PHRASE)),
-        ("dropped", pa.list_(DROPPED_SPAN)),
-    ]
-)
-LABELS = pa.schema(
-    [
-        ("key", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("boxes", pa.list_(BOX)),
-        ("dropped", pa.list_(pa.struct([("phrase", pa.int32()), ("reason", pa.string())]))),
-    ]
-)
-PSEUDO = pa.schema(
-    [
-        ("key", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("boxes", pa.list_(BOX)),
-        ("dropped", pa.list_(pa.struct([("box", pa.int32()), ("reason", pa.string())]))),
-    ]
-)
-REJECTS = pa.schema(
-    [
-        ("key", pa.string()),
-        ("source_id", pa.string()),
-        ("stage", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-    ]
-)
-
-DATASETS: dict[str, pa.Schema] = {
-    "pairs": PAIRS,
-    "gold": GOLD,
-    "phrases": PHRASES,
-    "labels": LABELS,
-    "pseudo": PSEUDO,
-}
+PAIRS, GOLD, PHRASES = DATASETS["pairs"], DATASETS["gold"], DATASETS["phrases"]
+LABELS, PSEUDO = DATASETS["labels"], DATASETS["pseudo"]
+CURATION, SCORES, MASKS = DATASETS["curation"], DATASETS["scores"], DATASETS["masks"]
+IMAGE, PHRASE, BOX = struct_of(ImageRef), struct_of(Phrase), struct_of(Box)
 
 
 def schema_of(dataset: str) -> pa.Schema:

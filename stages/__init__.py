@@ -1,4 +1,4 @@
-"""One file per stage. STAGES is the order of `phrasebox run`; a new stage is one new file and one line here.
+"""One package or file per stage. STAGES is the order of `phrasebox run`; a new stage is a new file and a line here.
 
 The names are import paths, so that listing the stages imports none of them.
 """

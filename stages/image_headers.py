@@ -1,6 +1,9 @@
 """What an image file says of itself before a pixel is decoded: format, size, EXIF orientation, and whether it is whole.
 
 Only JPEG, PNG and WebP are read. Nothing here allocates by a size that the file claims.
+
+Written by hand because input is hostile: Pillow opens many more formats, and finds out that a file is cut off only by
+decoding it.
 """
 
 from __future__ import annotations

@@ -48,13 +48,13 @@ def inspect(data: bytes, max_pixels: int) -> ImageInfo:
     return ImageInfo(header.format, width, height, header.orientation, hashlib.sha256(data).hexdigest())
 
 
-def check_sha256(data: bytes | RowError, expected: str) -> bytes:
+def check_sha256(data: bytes | RowError, expected: str | None) -> bytes:
     """The bytes, if they are those that ingest recorded. Raises RowError, the given one too."""
     if isinstance(data, RowError):
         raise data
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
-        raise RowError("image_changed", f"sha256 {found[:12]}..., recorded {expected[:12]}...")
+        raise RowError("image_changed", f"sha256 {found[:12]}..., recorded {str(expected)[:12]}...")
     return data
 
 

@@ -1,31 +1,43 @@
-"""What a stage is, and what it may touch.
+"""What a stage is: the base class of each kind, and how a stage says what it reads, writes, needs and depends on.
 
-A stage never knows which machine it runs on or how many others run beside it. A map stage gets one part at a time and
-reads and writes it through `PartIO`; a reduce stage also merges the summaries of all parts; a job makes one result out
-of all parts, through `RunIO`. The runner (pipeline/) makes the writes atomic, hashes the files and writes the commit
-record from the counts that the stage returns.
+A map stage gets one part at a time and reads and writes it through `PartIO`; a reduce stage also merges what its parts
+have written; a job makes one result out of all parts, through `RunIO`; a planner decides which parts there are. The
+runner, the workers and `verify` know a stage by these declarations alone, and never by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from schemas.commit import Counts
+from schemas.rows import ImageRef, Reject
+from schemas.settings import settings_of
+from stages.io import Files, PartIO, RowError, RunIO, Slice, SourceFile, UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from _typeshed import DataclassInstance
+
+    from schemas.config import Config
+
+    Options = TypeVar("Options", bound=DataclassInstance)
 
 __all__ = [
     "Counts",
+    "Files",
     "ImageRef",
     "Input",
     "JobStage",
     "MapStage",
+    "Needs",
+    "Output",
     "PartIO",
     "PartResult",
+    "PlannerStage",
+    "RankedJobStage",
     "ReduceStage",
     "RowError",
     "RunIO",
@@ -33,55 +45,8 @@ __all__ = [
     "SourceFile",
     "Stage",
     "UserError",
+    "reject_rows",
 ]
-
-
-class UserError(Exception):
-    """What the user can mend: one clear line that names the thing and the remedy. The command ends with exit code 2."""
-
-
-class RowError(Exception):
-    """A row that cannot be processed, for a reason in the data: `reason` is a code of schemas.reasons.REJECTED."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A part's share of the source, fixed in plan.json.
-
-    `uri` is the source file (empty for scenes); rows [start, stop) of it, or bytes where the source counts in bytes
-    (unit). `size` is the file's size at planning, so that a changed file is noticed; `extra` is the source's own,
-    JSON-able.
-    """
-
-    uri: str
-    start: int
-    stop: int
-    unit: Literal["rows", "bytes"] = "rows"
-    size: int = -1
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ImageRef:
-    """Where the bytes of an image lie: the whole file at `uri` (offset < 0), or a byte range of it.
-
-    A relative uri is relative to the run folder.
-    """
-
-    uri: str
-    offset: int = -1
-    length: int = -1
-
-
-@dataclass(frozen=True)
-class PartResult:
-    counts: Counts
-    notes: dict[str, Any] = field(default_factory=dict)  # kept in the commit record, e.g. the batch plan
 
 
 @dataclass(frozen=True)
@@ -94,153 +59,178 @@ class Input:
 
     dataset: str
     columns: tuple[str, ...] = ()
-    optional: bool = False  # e.g. gold, which not every source has
+    need: Literal["always", "if_enabled", "if_present"] = "always"
+    """`if_enabled`: a side table, which is waited for where its stage is enabled and absent where it is not;
+    `if_present`: whatever is there counts, e.g. gold, which not every source has."""
+    scope: Literal["part", "run"] = "part"
+    """`run`: every part waits for the dataset of the whole run, e.g. the centroids that a reduce stage has merged."""
+    keep: bool = False
+    """The dataset has the columns `keep` and `reason`: the stage does not see the rows that are not kept, and the
+    runner counts them as set aside, by reason."""
+
+    @property
+    def optional(self) -> bool:
+        return self.need != "always"
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    """A file of the source: its path or URI, and its size in bytes."""
+class Output:
+    """A folder of the run that a stage writes. An outer folder of another stage's is fine: the deepest one counts."""
 
-    uri: str
-    size: int
-
-
-class Files(Protocol):
-    """The part of storage that every stage sees. Paths are relative to the run folder, with `/`."""
-
-    def list_source(self, uri: str) -> list[SourceFile]:
-        """What lies at a local path or URI, sorted by uri: the file itself, or all files below the folder.
-
-        The uris begin with the one given. Raises FileNotFoundError where there is nothing.
-        """
-        ...
-
-    def open_source(self, uri: str) -> AbstractContextManager[BinaryIO]:
-        """A seekable binary reader of a file of the source (local path or URI; relative: to the run folder)."""
-        ...
-
-    def image_bytes(self, refs: Sequence[ImageRef]) -> Iterator[bytes | RowError]:
-        """The stored bytes of each image, in the order given; ranges of one file are read coalesced, equal refs once.
-
-        A file that is not there or a range that it does not have yields a RowError; a store that fails raises OSError.
-        """
-        ...
+    folder: str
+    scope: Literal["part", "run"] = "part"
+    """`part`: a file for each part; `run`: files of the whole run, e.g. a student."""
+    aligned_with: str | None = None
+    """Makes the folder a side table: a row for each row of this dataset, with the same key, in the same order."""
+    lists: tuple[str, str] | None = None
+    """Of a side table, a list column, and the list column of the other dataset that has as many items in each row."""
 
 
-class PartIO(Files, Protocol):
-    """One attempt at one part of a map stage."""
+@dataclass(frozen=True)
+class Needs:
+    """What one worker of a stage needs of its machine."""
 
-    part: int
-    slice: Slice | None  # ingest only
-
-    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """RUN/<dataset>/part-N.parquet. Raises FileNotFoundError where it is absent."""
-        ...
-
-    def has(self, dataset: str) -> bool: ...
-
-    def write(self, dataset: str, table: pa.Table) -> None:
-        """RUN/<dataset>/part-N.parquet, cast to the dataset's schema, in order, with deterministic bytes.
-
-        Rows for rejects go to `rejects/<stage>`; an empty rejects table is written too, so that every part has one.
-        """
-        ...
-
-    def create(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A new file of this part, e.g. `shards/0000000-000.tar`; it appears under its name when the part is done."""
-        ...
-
-    def progress(self, pairs: int) -> None:
-        """So many more pairs are done; also the heartbeat of the attempt."""
-        ...
+    gpu: bool = False
+    memory: int = 0  # bytes that Ray reserves for it; 0: none
+    actor: bool = False  # the stage, with the model that it has loaded, stays from part to part; else each has its own
+    ranks: int = 1  # processes that make the result of a job together, each with a GPU or core of its own
 
 
-class RunIO(Files, Protocol):
-    """All parts of a run, for reduce stages and jobs."""
-
-    def parts(self) -> list[int]:
-        """The numbers of the plan, ascending."""
-        ...
-
-    def read_part(self, dataset: str, part: int, columns: Sequence[str] | None = None) -> pa.Table: ...
-
-    def has_part(self, dataset: str, part: int) -> bool: ...
-
-    def files(self, folder: str) -> list[str]:
-        """Paths of the finished files below a folder of the run, sorted."""
-        ...
-
-    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A seekable reader of a file of the run."""
-        ...
-
-    def create(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Write a file of the run: it appears, complete, under its name when the context ends without an error."""
-        ...
-
-    def delete(self, path: str) -> None: ...
-
-    def progress(self, done: int, total: int, message: str = "") -> None: ...
+@dataclass(frozen=True)
+class PartResult:
+    counts: Counts
+    notes: dict[str, Any] = field(default_factory=dict)  # kept in the commit record, e.g. the batch plan
 
 
-class Stage(Protocol):
-    """Common to all kinds. `version` is raised when the meaning of the result changes."""
+class Stage(ABC):
+    """Common to all kinds. `config` is always the whole resolved config."""
 
-    name: ClassVar[str]
-    version: ClassVar[int]
-    kind: ClassVar[Literal["map", "reduce", "job"]]
-    inputs: ClassVar[tuple[Input, ...]]
-    outputs: ClassVar[tuple[str, ...]]  # dataset folders (map), or folders of the result
+    name: ClassVar[str]  # of the command, and of the section
+    version: ClassVar[int] = 1  # raised when the meaning of the result changes: everything is recomputed then
+    inputs: ClassVar[tuple[Input, ...]] = ()
+    outputs: ClassVar[tuple[Output, ...]]
+    section: ClassVar[type[DataclassInstance] | None] = None
+    """The stage's own section of the config, where schemas/config.py has none: a dataclass with a default each."""
+    depends_on: ClassVar[tuple[str, ...] | None] = None
+    """Sections (`filter`) and fields (`label.score_floor`) of the config; None: the section of the stage's name."""
 
-    def __init__(self, config: Any) -> None:
-        """`config` is the whole resolved config. Cheap: nothing heavy is loaded before the first part."""
-        ...
+    def __init__(self, config: Config) -> None:  # noqa: B027 - a stage without options has nothing to add
+        """Cheap: nothing heavy is loaded before the first part."""
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def enabled(cls, config: Config) -> bool:
+        """Whether `phrasebox run` includes the stage, and others read what it writes. As a command it always runs."""
+        return True
+
+    @classmethod
+    def resolve(cls, config: Config) -> dict[str, Any]:
         """What "auto" and defaults come to here: {field of the stage's section: value}. May raise UserError."""
-        ...
+        return {}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        """What enters the fingerprint beside the inputs: settings that change the result, sha256 of weights; JSON-able.
+    def needs(cls, config: Config) -> Needs:
+        return Needs()
 
-        Never what only changes speed or place (threads excepted), never the run folder or the workers.
-        """
-        ...
+    @classmethod
+    def settings(cls, config: Config) -> dict[str, Any]:
+        """What enters the fingerprint beside the inputs: all that `depends_on` names and that changes the result."""
+        names = cls.depends_on
+        if names is None:
+            names = tuple(name for name in type(config).model_fields if name == cls.name)
+        return {**settings_of(config, names), **cls.digests(config)}
+
+    @classmethod
+    def digests(cls, config: Config) -> dict[str, Any]:
+        """What enters the fingerprint beside the config's own values, e.g. the sha256 of a file that it names."""
+        return {}
+
+    @classmethod
+    def all_inputs(cls, earlier: Sequence[type[Stage]]) -> tuple[Input, ...]:
+        """`inputs`, and those that follow from the stages before this one, e.g. the rejects of each."""
+        return cls.inputs
+
+    @classmethod
+    def all_outputs(cls) -> tuple[Output, ...]:
+        """Every folder that the stage writes."""
+        return cls.outputs
+
+    @classmethod
+    def options(cls, config: Config, kind: type[Options]) -> Options:
+        """The section that the stage brought with it, as an object of that class."""
+        values = getattr(config, cls.name)
+        return kind(**{entry.name: getattr(values, entry.name) for entry in fields(kind)})
 
 
-class MapStage(Stage, Protocol):
+class MapStage(Stage):
+    """Part n in, part n out. Rows of the first output are what came out."""
+
+    carries_rows: ClassVar[bool] = True
+    """Whether every key that comes in comes out, is rejected or set aside; not where the outputs are summaries."""
+
+    @abstractmethod
     def run_part(self, io: PartIO) -> PartResult:
         """Process one part. Rows that fail go to rejects; an exception fails the part, not the run."""
-        ...
 
 
-class ReduceStage(MapStage, Protocol):
-    """A map stage whose per-part summaries are merged into one result once all parts are committed."""
+class PlannerStage(MapStage):
+    """A map over slices of the source: without inputs, each part is what its slice says."""
 
-    def merge(self, io: RunIO) -> dict[str, Any]: ...
+    @abstractmethod
+    def plan(self, files: Files, part_size: int) -> list[Slice]:
+        """All parts of the source, in its order. Raises UserError."""
 
 
-class JobStage(Stage, Protocol):
-    """A job that several processes make together also has `ranks(config)`, how many, and `run_rank(io, rank, world)`,
-    which each of them calls; the first one's result is the job's."""
+class ReduceStage(MapStage):
+    """A map stage whose parts are merged into one result once all of them are committed."""
+
+    merged: ClassVar[
+        tuple[Output, ...]
+    ] = ()  # folders that `merge` alone writes, e.g. a report or a list of duplicates
+    merge_depends_on: ClassVar[tuple[str, ...] | None] = None  # as `depends_on`; None: on what the parts depend on
+
+    @abstractmethod
+    def merge(self, io: RunIO) -> dict[str, Any]:
+        """Write the result; returns notes for the commit record."""
+
+    @classmethod
+    def all_outputs(cls) -> tuple[Output, ...]:
+        return (*cls.outputs, *cls.merged)
+
+    @classmethod
+    def merge_settings(cls, config: Config) -> dict[str, Any]:
+        """What enters the fingerprint of the merged result beside the parts."""
+        if cls.merge_depends_on is None:
+            return cls.settings(config)
+        return {**settings_of(config, cls.merge_depends_on), **cls.merge_digests(config)}
+
+    @classmethod
+    def merge_digests(cls, config: Config) -> dict[str, Any]:
+        """What enters it beside the config's own values."""
+        return {}
+
+
+class JobStage(Stage):
+    """One result of all parts."""
+
+    @abstractmethod
+    def run_job(self, io: RunIO) -> dict[str, Any]:
+        """Make the result; returns notes for the commit record. An interrupted job finds the files that it had made."""
+
+
+class RankedJobStage(JobStage):
+    """A job that `needs(config).ranks` processes make together; torch's process group is there when they start."""
+
+    @abstractmethod
+    def run_rank(self, io: RunIO, rank: int, world: int) -> dict[str, Any]:
+        """The share of one process; what the first one returns is the job's."""
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
-        """Make the one result; returns what belongs in the commit record's notes and the summary line."""
-        ...
+        return self.run_rank(io, 0, 1)
 
 
 def reject_rows(stage: str, rows: Iterable[tuple[str, str, RowError]]) -> pa.Table:
     """The rejects table of (key, source_id, error) rows."""
-    import pyarrow as pa
+    from schemas.tables import RejectTable
 
-    from schemas.records import REJECTS
-
-    return pa.Table.from_pylist(
-        [
-            {"key": key, "source_id": source_id, "stage": stage, "reason": error.reason, "detail": error.detail[:500]}
-            for key, source_id, error in rows
-        ],
-        schema=REJECTS,
-    )
+    rejects = [Reject(key, source_id, stage, error.reason, error.detail[:500]) for key, source_id, error in rows]
+    return RejectTable.of_records(rejects).table

@@ -1,4 +1,5 @@
-"""The house has floors: schemas < model < stages < pipeline, and only the roof knows Ray. Checked in the source."""
+"""Layers, packages and imports: schemas < model < stages < pipeline < phrasebox, and no circles. Checked in the source,
+and in fresh interpreters."""
 
 from __future__ import annotations
 
@@ -7,17 +8,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("schemas", "model", "stages", "pipeline")  # each may import itself and what stands before it
-LAZY = {"spacy", "nltk", "webdataset", "pydantic", "pycocotools"}  # imported where they are used, never at the top
+LAYERS = ("schemas", "model", "stages", "pipeline", "phrasebox")  # each may import itself and those before it
+PIPELINE = ("storage", "run", "execution", "cli")  # the same, inside pipeline
+SCRIPTS = ("recipes", "benchmarks", "experiments")  # the same, above all layers
+LAZY = {"spacy", "nltk", "webdataset", "pydantic", "pycocotools", "pandas"}  # imported where used, never at the top
 
 # What a machine that only labels and trains may lack; torch, pyarrow, numpy, pillow, tokenizers, safetensors are there.
-ABSENT = sorted(LAZY | {"duckdb", "pandas", "ray", "rich", "tensorboard", "transformers", "typer", "torchvision"})
+ABSENT = sorted(LAZY | {"duckdb", "ray", "rich", "tensorboard", "transformers", "typer", "torchvision"})
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "spacy", "nltk", "transformers", "duckdb", "PIL")
 
 
@@ -44,26 +49,70 @@ def imports(source: str, package: str = "", only_top: bool = False) -> Iterator[
             pending.extend(ast.iter_child_nodes(node))
 
 
-def files_of(floor: str) -> list[Path]:
-    return sorted((ROOT / floor).rglob("*.py"))
+def modules_of(package: str) -> dict[str, Path]:
+    """The modules below a folder, by dotted name; a package's own module is `PACKAGE.__init__`."""
+    files = sorted((ROOT / package).rglob("*.py"))
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
 
 
-def found(floor: str, forbidden: set[str], only_top: bool = False) -> list[str]:
-    """`file:line imports name` for every import of a forbidden package on a floor."""
-    lines = []
-    for file in files_of(floor):
-        package = ".".join(file.relative_to(ROOT).parent.parts)
-        for line, name in imports(file.read_text(encoding="utf-8"), package, only_top):
-            if name.partition(".")[0] in forbidden:
-                lines.append(f"{file.relative_to(ROOT)}:{line} imports {name}")
-    return lines
+def imports_of(package: str, only_top: bool = False) -> list[tuple[str, int, str]]:
+    """(module, line, imported name) for every import below a folder."""
+    return [
+        (module, line, name)
+        for module, file in modules_of(package).items()
+        for line, name in imports(file.read_text(encoding="utf-8"), module.rpartition(".")[0], only_top)
+    ]
+
+
+def found(package: str, forbidden: set[str], only_top: bool = False) -> list[str]:
+    """`module:line imports name` for every import of a forbidden package or of what lies in one."""
+    return [
+        f"{module}:{line} imports {name}"
+        for module, line, name in imports_of(package, only_top)
+        if any(f"{name}.".startswith(f"{other}.") for other in forbidden)
+    ]
+
+
+def module_imports(packages: tuple[str, ...]) -> set[tuple[str, str]]:
+    """(importing module, imported module) among the modules of the packages, type-only and local imports included."""
+    modules = {module for package in packages for module in modules_of(package)}
+    edges = set()
+    for package in packages:
+        for module, _, name in imports_of(package):
+            while name and not {name, f"{name}.__init__"} & modules:
+                name = name.rpartition(".")[0]  # from a name in a module to the module
+            if name:
+                edges.add((module, name if name in modules else f"{name}.__init__"))
+    return edges
+
+
+def circles(edges: set[tuple[str, str]]) -> list[list[str]]:
+    """A circle for each package whose own modules and packages depend on one another in one."""
+    siblings: dict[str, dict[str, set[str]]] = {}
+    for importing, imported in edges:
+        one, other = importing.split("."), imported.split(".")
+        depth = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+        if depth is not None:
+            graph = siblings.setdefault(".".join(one[:depth]), {})
+            graph.setdefault(".".join(one[: depth + 1]), set()).add(".".join(other[: depth + 1]))
+    return [circle for graph in siblings.values() if (circle := circle_of(graph))]
+
+
+def circle_of(graph: Mapping[str, set[str]]) -> list[str]:
+    """Nodes that lead from one to the next and back to the first; empty where there are none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        nodes: list[str] = error.args[1]
+        return nodes[::-1]
+    return []
 
 
 def run_python(code: str, *arguments: str) -> str:
     """What a fresh interpreter in the repository root prints."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -86,41 +135,76 @@ class Reader:
     def read(self):
         from pycocotools.coco import COCO
 """
-    everything = {name for _, name in imports(source, "stages.ingest.sources")}
-    at_the_top = {name for _, name in imports(source, "stages.ingest.sources", only_top=True)}
+    everything = {name for _, name in imports(source, "stages.ingest")}
+    at_the_top = {name for _, name in imports(source, "stages.ingest", only_top=True)}
     assert everything - at_the_top == {"spacy", "pycocotools.coco.COCO"}
-    assert at_the_top == {
-        *(
-            "ray.util",
-            "json",
-            "stages.ingest.sources.sibling",
-            "stages.storage.Storage",
-            "nltk",
-            "webdataset",
-            "pydantic",
-        )
-    }
+    names = {"ray.util", "json", "nltk", "webdataset", "pydantic"}
+    assert at_the_top == names | {"stages.ingest.sibling", "stages.storage.Storage"}
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_a_floor_stands_on_lower_floors_only(floor: str) -> None:
-    assert files_of(floor), f"{floor}/ holds no Python files"
-    higher = set(FLOORS[FLOORS.index(floor) + 1 :])
-    assert found(floor, higher | {"tests", "benchmarks"}) == []
+def test_the_checker_sees_circles_of_modules_and_of_packages() -> None:
+    assert circles({("a.x", "a.y"), ("a.y", "a.z"), ("b.x", "a.x")}) == []
+    (circle,) = circles({("a.x", "a.y"), ("a.y", "a.z"), ("a.z", "a.x")})
+    assert sorted(circle[1:]) == ["a.x", "a.y", "a.z"] and circle[0] == circle[-1]
+    assert circles({("a.p.x", "a.q.x"), ("a.q.y", "a.p.y")})[0][1:] in (["a.p", "a.q"], ["a.q", "a.p"])
+    assert circles({("a.p.__init__", "a.p.x"), ("a.p.y", "a.p.__init__")}) == []
+    assert ("tests.test_layers", "tests.stages.tars") not in module_imports(("tests",))
+    assert ("tests.stages.tars", "tests.stages.image_files") in module_imports(("tests",))
 
 
-@pytest.mark.parametrize("floor", ["schemas", "model", "stages"])
-def test_only_the_roof_knows_ray_and_terminals(floor: str) -> None:
-    assert found(floor, {"ray", "typer", "rich"}) == []
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if (ROOT / layer).is_dir()])
+def test_a_layer_imports_lower_layers_only(layer: str) -> None:
+    assert modules_of(layer), f"{layer}/ holds no Python files"
+    higher = set(LAYERS[LAYERS.index(layer) + 1 :])
+    assert found(layer, higher | {"tests", *SCRIPTS}) == []
 
 
-@pytest.mark.parametrize("floor", ["model", "stages"])
-def test_what_a_labelling_machine_lacks_is_imported_where_it_is_used(floor: str) -> None:
-    assert found(floor, LAZY, only_top=True) == []
+@pytest.mark.parametrize(("lower", "higher"), [*pairwise(PIPELINE)])
+def test_inside_pipeline_a_package_imports_lower_packages_only(lower: str, higher: str) -> None:
+    above = PIPELINE[PIPELINE.index(higher) :]
+    assert modules_of(f"pipeline/{higher}"), f"pipeline/{higher}/ holds no Python files"
+    assert found(f"pipeline/{lower}", {f"pipeline.{package}" for package in above}) == []
+
+
+@pytest.mark.parametrize(("lower", "higher"), [*pairwise(SCRIPTS)])
+def test_recipes_stand_below_benchmarks_and_these_below_experiments(lower: str, higher: str) -> None:
+    assert found(lower, {*SCRIPTS[SCRIPTS.index(higher) :], "tests"}) == []
+
+
+def test_no_modules_and_no_packages_import_each_other() -> None:
+    """Type-only imports and those inside functions count, too."""
+    assert circles(module_imports((*LAYERS, *SCRIPTS))) == []
+
+
+@pytest.mark.parametrize("layer", ["schemas", "model", "stages"])
+def test_only_the_pipeline_knows_ray_and_terminals(layer: str) -> None:
+    assert found(layer, {"ray", "typer", "rich"}) == []
+
+
+@pytest.mark.parametrize("layer", ["model", "stages"])
+def test_what_a_labelling_machine_lacks_is_imported_where_it_is_used(layer: str) -> None:
+    assert found(layer, LAZY, only_top=True) == []
 
 
 def test_nothing_imports_torchvision() -> None:
-    assert [line for floor in FLOORS for line in found(floor, {"torchvision"})] == []
+    assert [line for layer in LAYERS for line in found(layer, {"torchvision"})] == []
+
+
+def test_every_module_can_be_the_first_to_be_imported() -> None:
+    """In one fresh interpreter: before each module, all of ours are forgotten, and other packages stay."""
+    code = """
+import importlib, sys
+modules, ours = sys.argv[1].split(","), tuple(sys.argv[2].split(","))
+for module in modules:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+        del sys.modules[name]
+    importlib.import_module(module)
+    assert module in sys.modules
+print(len(modules))
+"""
+    names = [module.removesuffix(".__init__") for layer in LAYERS for module in modules_of(layer)]
+    names = [name for name in names if not name.endswith(".__main__")]  # these run
+    assert int(run_python(code, ",".join(names), ",".join(LAYERS))) == len(names) > 150
 
 
 def test_labelling_and_training_import_with_torch_and_pyarrow_alone() -> None:
@@ -142,6 +226,7 @@ for module in modules:
         "stages.filter.stage",
         "stages.shard.stage",
         "model.glip",
+        "model.teachers.glip",
         "model.losses",
     ]
     modules += [f"stages.train.{file.stem}" for file in sorted((ROOT / "stages/train").glob("[!_]*.py"))]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from pipeline import __version__
 from pipeline.cli.options import (
     Address,
     Deadline,
@@ -44,6 +45,22 @@ app = typer.Typer(
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer does not name the parent of its usage errors itself
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"phrasebox {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 GRACE = 10.0  # seconds between SIGTERM and the end, at most
 
 
@@ -62,10 +79,10 @@ def _stage_command(name: str) -> Callable[..., None]:
         deadline: Deadline = 3600.0,
         verbose: Verbose = False,
     ) -> None:
-        from pipeline.cli.commands import Options, run_stages
+        from pipeline.cli.commands import Options, run_stage
 
         options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
-        run_stages(config, set_ or [], _one_of(folder, run), name, name, options)
+        run_stage(config, set_ or [], _one_of(folder, run), name, options)
 
     return command
 
@@ -94,7 +111,7 @@ def audit_command(
     deadline: Deadline = 3600.0,
     verbose: Verbose = False,
 ) -> None:
-    from pipeline.cli.commands import Options, run_stages
+    from pipeline.cli.commands import Options, run_stage
 
     chosen = _one_of(folder, run)
     if against is not None:
@@ -105,13 +122,13 @@ def audit_command(
         compare(chosen, against, out)
         return
     options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
-    run_stages(config, set_ or [], chosen, "audit", "audit", options)
+    run_stage(config, set_ or [], chosen, "audit", options)
 
 
 def _what_it_does(stage: str) -> str:
-    """The first line of the stage's package, which is read and not imported: help must come at once."""
+    """The first line of the stage's package or module, which is read and not imported: help must come at once."""
     module = STAGES[stage].partition(":")[0]
-    spec = find_spec(module.rpartition(".")[0] or module)
+    spec = find_spec(module.removesuffix(".stage"))
     source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
     return (ast.get_docstring(ast.parse(source)) or stage).splitlines()[0]
 

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import typer
 
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run import rounds
-from pipeline.run.config import CONFIG, dump, load_config, resolve
+from pipeline.run.config import dump, load_config, resolve
 from pipeline.run.dry_run import dry_run
+from pipeline.run.existing import existing_run
 from pipeline.run.lock import RunLock
 from pipeline.run.plan import read_plan
 from pipeline.run.progress import make_display, printable
@@ -26,7 +26,7 @@ from pipeline.storage.base import Storage
 from pipeline.storage.open import open_storage
 from schemas.config import Config
 from stages import STAGES, load_stage
-from stages.stage import UserError
+from stages.stage import JobStage, Stage, UserError
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,28 @@ class Options:
     verbose: bool = False
 
 
-def project() -> list[type[Any]]:
+def project() -> list[type[Stage]]:
     return [load_stage(name) for name in STAGES]
 
 
-def run_stages(
-    file: str | None, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
-) -> None:
-    """Runs the stages from `first` to `last` (None: all)."""
-    run_config(load_config(file, settings, run), stage_names(first, last), options)
+def run_stage(file: str | None, settings: Sequence[str], run: str | None, name: str, options: Options) -> None:
+    """Runs one stage, be it enabled or not."""
+    config = load_config(file, settings, run)
+    stage = load_stage(name)
+    run_config(config, [stage], options)
+    if not stage.enabled(config):
+        complain(f"{name} is off in the config: no other stage reads what it has written")
 
 
 def run_rounds(
     file: str, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
 ) -> None:
-    """The same, and the later rounds that the config asks for, whole up to `last`, where this call trains a student."""
+    """Runs the enabled stages from `first` to `last` (None: all), and the later rounds that the config asks for, whole
+    up to `last`, where this call trains a student."""
     config = load_config(file, settings, run)
-    names = stage_names(first, last)
+    names = enabled_names(config, first, last)
     following = [rounds.config_of(config, number) for number in range(2, config.rounds + 1) if "train" in names]
-    run_config(config, names, options)
+    run_config(config, [load_stage(name) for name in names], options)
     for number, later in enumerate(following, 2):
         say(f"round {number} of {config.rounds}: {later.run}")
         if options.dry_run and not rounds.has_teacher(later):
@@ -69,14 +72,13 @@ def run_rounds(
             return
         if not options.dry_run:
             rounds.inherit(open_storage(config.run), open_storage(later.run))
-        run_config(later, stage_names(None, last), options)
+        run_config(later, [load_stage(name) for name in enabled_names(later, None, last)], options)
 
 
-def run_config(config: Config, names: Sequence[str], options: Options) -> None:
-    parts = parse_parts(options.parts)
+def run_config(config: Config, stages: Sequence[type[Stage]], options: Options) -> None:
     every = project()
-    selection = Selection([stage for stage in every if stage.name in names], parts, options.force)
-    starting = any(hasattr(stage, "plan") for stage in selection.stages) or selection.alone
+    selection = Selection(stages, parse_parts(options.parts), options.force)
+    starting = selection.planner is not None or selection.alone
     storage = open_storage(config.run) if starting else existing_run(config.run)
     config = resolve(config, every, selection.stages)
     if options.dry_run:
@@ -86,7 +88,7 @@ def run_config(config: Config, names: Sequence[str], options: Options) -> None:
 
 
 def execute(
-    storage: Storage, config: Config, every: Sequence[type[Any]], selection: Selection, options: Options
+    storage: Storage, config: Config, every: Sequence[type[Stage]], selection: Selection, options: Options
 ) -> None:
     with make_executor(options) as executor:
         report = Runner(storage, config, every, executor, make_display(storage, options.verbose)).run(selection)
@@ -103,7 +105,7 @@ def retry(run: str, reason: str, options: Options) -> None:
         say(f"{run}: no row was rejected as {reason}")
         return
     say(*(f"{stage}: {len(parts):,} parts with {reason}" for stage, parts in again.items()))
-    stages = started(state)
+    stages = [stage for stage in started(state) if stage.enabled(state.config)]
     first = min(stages.index(stage) for stage in stages if stage.name in again)
     execute(state.storage, state.config, state.stages, Selection(stages[first:], again=again, replan=False), options)
 
@@ -126,15 +128,32 @@ def remove(run: str, ids_file: str, options: Options) -> None:
     if absent:
         more = ", ..." if len(absent) > 5 else ""
         say(f"not here, and kept out from now on: {', '.join(absent[:5])}{more}")
-    stages = [stage for stage in started(state) if stage.kind != "job"]
-    jobs = [stage.name for stage in started(state) if stage.kind == "job"]
+    stages = [stage for stage in started(state) if writes_parts(stage)]
+    jobs = [stage.name for stage in started(state) if stage not in stages]
     if parts and jobs:
         say(f"made from the pairs as they were, until you run them again: {', '.join(jobs)}")
     fresh = run_state(run)
-    execute(fresh.storage, fresh.config, fresh.stages, Selection(stages, parts, replan=False), options)
+    selection = Selection(stages, None if spreads(fresh, stages) else parts, replan=False)
+    execute(fresh.storage, fresh.config, fresh.stages, selection, options)
 
 
-def started(state: RunState) -> list[type[Any]]:
+def writes_parts(stage: type[Stage]) -> bool:
+    """Not a job like training, which takes hours and has no rows of its own."""
+    return not issubclass(stage, JobStage) or any(output.scope == "part" for output in stage.outputs)
+
+
+def spreads(state: RunState, stages: Sequence[type[Stage]]) -> bool:
+    """Whether a change in one part can reach others: a result is read by the parts of a later stage."""
+    folders = [folder for folder, producer in state.producers.items() if producer.by_result]
+    return any(
+        item.dataset in folders or item.scope == "run"
+        for stage in stages
+        if writes_parts(stage) and not issubclass(stage, JobStage)
+        for item in state.inputs(stage)
+    )
+
+
+def started(state: RunState) -> list[type[Stage]]:
     """The stages that have made something in this run, in their order."""
     return [stage for stage in state.stages if state.records(stage)]
 
@@ -147,7 +166,7 @@ def run_state(run: str, trust_index: bool = True) -> RunState:
 
 
 def show_plan(
-    storage: Storage, config: Config, every: Sequence[type[Any]], selection: Selection, options: Options
+    storage: Storage, config: Config, every: Sequence[type[Stage]], selection: Selection, options: Options
 ) -> None:
     runner = Runner(storage, config, every, InlineExecutor(), make_display(storage, options.verbose))
     plan = runner.plan(selection, read_plan(storage))
@@ -180,14 +199,14 @@ def finish(report: Report) -> None:
 
 
 def verify_run(run: str, quick: bool, workers: int | None) -> None:
-    from pipeline.run.verify import label, verify
+    from pipeline.run.verify import verify
 
     verdict = verify(run_state(run, trust_index=False), quick, workers or os.cpu_count() or 1)
     for problem in verdict.problems:
-        complain(label(problem))
+        complain(str(problem))
     checked = ", ".join(f"{stage} {count:,}" for stage, count in verdict.checked.items())
     if verdict.problems:
-        broken = {(problem.stage, problem.part) for problem in verdict.problems}
+        broken = {(problem.stage, problem.target) for problem in verdict.problems}
         complain(f"{len(broken):,} broken parts; `phrasebox STAGE --run {run} --parts N --force` makes a part again")
         raise typer.Exit(1)
     say(f"{run}: all in order ({checked or 'nothing committed yet'})")
@@ -196,20 +215,13 @@ def verify_run(run: str, quick: bool, workers: int | None) -> None:
 def show_status(run: str, as_json: bool) -> None:
     from pipeline.run import status
 
-    found = status.run_status(existing_run(run), project())
+    storage = existing_run(run)
+    found = status.run_status(storage, project(), load_config(None, (), run))
     say(*([status.as_json(found)] if as_json else status.as_lines(found)))
 
 
 def show_config(file: str | None, settings: Sequence[str], run: str | None) -> None:
     say(dump(resolve(load_config(file, settings, run), project(), [])).rstrip())
-
-
-def existing_run(run: str) -> Storage:
-    """Raises UserError for a folder that is no run."""
-    storage = open_storage(run)
-    if not storage.exists(CONFIG) and not storage.exists("plan.json"):
-        raise UserError(f"{run}: no run here (neither {CONFIG} nor plan.json); give the run folder of an earlier run")
-    return storage
 
 
 def stage_names(first: str | None, last: str | None) -> list[str]:
@@ -224,6 +236,16 @@ def stage_names(first: str | None, last: str | None) -> list[str]:
     if start >= stop:
         raise UserError(f"--from {first} --until {last}: {last} comes before {first}")
     return names[start:stop]
+
+
+def enabled_names(config: Config, first: str | None, last: str | None) -> list[str]:
+    """Raises UserError where no stage is left."""
+    names = [name for name in stage_names(first, last) if load_stage(name).enabled(config)]
+    if not names:
+        raise UserError(
+            f"{first or last} is off in the config; turn it on there, or run it alone: phrasebox {first or last}"
+        )
+    return names
 
 
 def parse_parts(text: str | None) -> frozenset[int] | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
+import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.cli.commands import say
 from stages.stage import UserError
@@ -18,7 +20,7 @@ RELEASED = {
     "glip-t": "glip_tiny_model_o365_goldg_cc_sbu.pth",
     "glip-l": "glip_large_model.pth",
 }
-SHA256: dict[str, str] = {}  # by file name, once known; until then what the hub says
+BLOCK = 16 << 20  # bytes that are asked for at a time, and kept when the download is killed after them
 OF_THIS_MACHINE = {  # errors that no other network would mend
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
 }  # fmt: skip
@@ -64,32 +66,45 @@ def pull(variant: str, folder: str) -> None:
 def _download(name: str, folder: Path) -> Path:
     """The file in the folder, checked. What has arrived of it lies in `NAME.part` until it is whole.
 
-    The hub's own client keeps nothing of a download that was killed, so only its parts are used here.
+    It is read through the hub's file system, which can begin in the middle: `hf_hub_download` keeps nothing of a
+    download that was killed.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.file_download import http_get
+    from huggingface_hub import HfFileSystem
 
-    facts = get_hf_file_metadata(hf_hub_url(HUB, name))
-    expected = SHA256.get(name) or facts.etag or ""
+    hub = HfFileSystem()
+    facts = hub.info(f"{HUB}/{name}")
+    size, sha256 = facts["size"], (facts.get("lfs") or {}).get("sha256", "")
     target, part = folder / name, folder / f"{name}.part"
-    if target.exists() and target.stat().st_size == facts.size:
-        _check(target, expected)
+    if target.exists() and target.stat().st_size == size:
+        _check(target, sha256)
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    with open(part, "ab") as file:
-        if facts.size is not None and file.tell() > facts.size:  # of another file
+    with open(part, "ab") as file, hub.open(f"{HUB}/{name}", block_size=BLOCK) as source:
+        if file.tell() > size:  # of another file
             file.truncate(0)
-        http_get(facts.location, file, resume_size=file.tell(), expected_size=facts.size, displayed_filename=name)
-    _check(part, expected)
+        source.seek(file.tell())
+        with shown(source, size - file.tell(), name) as reader:
+            while block := reader.read(BLOCK):
+                file.write(block)
+                file.flush()
+    _check(part, sha256)
     part.replace(target)
     return target
 
 
+def shown(source: BinaryIO, size: int, name: str) -> AbstractContextManager[BinaryIO]:
+    """The reader, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import wrap_file
+
+    return wrap_file(source, size, description=name, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
 def _check(path: Path, expected: str) -> None:
-    """Large files carry their sha256 as the hub's etag. One that differs is deleted, and a UserError says so."""
+    """Deletes a file that has another sha256 than the hub states, and raises UserError."""
     from model.checkpoint import sha256
 
-    if re.fullmatch("[0-9a-f]{64}", expected) and sha256(path) != expected:
+    if expected and sha256(path) != expected:
         path.unlink()
         raise UserError(
             f"teacher pull: {path.name} arrived damaged (another sha256 than known) and was deleted; try again"

@@ -8,20 +8,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
-from pipeline.cli.commands import existing_run, say
+from pipeline.cli.commands import say
 from pipeline.run.config import load_config
-from pipeline.run.plan import read_plan
+from pipeline.run.existing import existing_run, read_run, turned_off
 from pipeline.run.progress import printable
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_folder
 from stages.stage import UserError
 
 SHOWN_ROWS = 10_000  # of a query on a terminal; a pipe gets all
-
-
-def read_run(run: str) -> RunFiles:
-    storage = existing_run(run)
-    return RunFiles(storage, list(read_plan(storage)), "reader", lambda done, total, message: None)
 
 
 def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
@@ -60,7 +55,7 @@ def query_run(run: str, sql: str, csv: bool) -> None:
     from stages.inspect.query import query
 
     existing_run(run)
-    names, rows = query(run, sql)
+    names, rows = query(run, sql, turned_off(run))
     if sys.stdout.isatty() and not csv:
         _table(names, rows)
         return

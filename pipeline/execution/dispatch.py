@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from pipeline.execution.machine import Machine, unlike, versions
 from pipeline.run.commits import read_record, record_path
 from pipeline.run.status import heartbeats
+from pipeline.run.target import Target
 from pipeline.run.task import Outcome, Task, load_class
 from pipeline.storage.base import Storage
 from stages.stage import UserError
@@ -86,9 +87,9 @@ class Dispatch:
         self._storage = storage
         self._tasks = iter(tasks)
         self._again: deque[Task] = deque()
-        self._deaths: Counter[int | None] = Counter()  # by part
-        self._losses: Counter[int | None] = Counter()
-        self._timeouts: Counter[int | None] = Counter()
+        self._deaths: Counter[Target] = Counter()
+        self._losses: Counter[Target] = Counter()
+        self._timeouts: Counter[Target] = Counter()
         self._deadline = deadline
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -158,27 +159,31 @@ class Dispatch:
         if lost is None:
             return
         self._forget_heartbeat(lost)
-        self._losses[lost.part] += 1
-        self._deaths[lost.part] += is_to_blame(slot, error)
-        if self._deaths[lost.part] < DEATHS and self._losses[lost.part] < LOSSES:
+        self._losses[lost.target] += 1
+        self._deaths[lost.target] += is_to_blame(slot, error)
+        if self._deaths[lost.target] < DEATHS and self._losses[lost.target] < LOSSES:
             self._again.append(lost)
             return
-        deaths = self._deaths[lost.part]
+        deaths = self._deaths[lost.target]
         what = f"killed its worker {deaths} times" if deaths == DEATHS else f"lost its worker {LOSSES} times"
         yield Outcome(lost, failure="part", error=f"{what}; last words: {words}")
 
     def _committed(self, task: Task) -> str | None:
         """The record of a task that is committed although nobody said so."""
         stage = load_class(task.stage).name
-        if record_path(stage, task.part) in task.stale:
+        if record_path(stage, task.target) in task.stale:
             return None  # it had a record before it began (`--force`), so that a record proves nothing
-        record = read_record(self._storage, stage, task.part)
+        record = read_record(self._storage, stage, task.target)
         return record.to_json() if record is not None and record.fingerprint == task.fingerprint else None
 
     def _is_overdue(self, slot: Slot) -> bool:
         """Whether the first task has stood still for the deadline; a part that is slow but moves is left alone, and so
         is a job."""
-        if slot.queue[0][1].job or slot.since is None or time.monotonic() - slot.since <= self._deadline:
+        if (
+            slot.queue[0][1].target.kind == "job"
+            or slot.since is None
+            or time.monotonic() - slot.since <= self._deadline
+        ):
             return False
         done = max((beat["done"] for _, beat in self._heartbeats(slot.queue[0][1])), default=0)
         if done != slot.done:
@@ -190,7 +195,7 @@ class Dispatch:
         """Path and facts of the attempts at a task."""
         stage = load_class(task.stage).name
         found = heartbeats(self._storage)
-        return [(path, beat) for path, beat in found if (beat["stage"], beat["part"]) == (stage, task.part)]
+        return [(path, beat) for path, beat in found if (beat["stage"], beat["target"]) == (stage, task.target.name)]
 
     def _forget_heartbeat(self, task: Task) -> None:
         """Of an attempt that was cut off: nobody is at it any more."""
@@ -201,8 +206,8 @@ class Dispatch:
         task = slot.queue.popleft()[1]
         self._stop_worker(slot)
         self._forget_heartbeat(task)
-        self._timeouts[task.part] += 1
-        if self._timeouts[task.part] < TIMEOUTS:
+        self._timeouts[task.target] += 1
+        if self._timeouts[task.target] < TIMEOUTS:
             self._again.append(task)
         else:
             text = f"no progress within the deadline of {self._deadline:g} s, {TIMEOUTS} times"

@@ -20,7 +20,7 @@ class Heartbeat:
         self._next = 0.0
         self._facts = {
             "stage": load_class(task.stage).name,
-            "part": task.part,
+            "target": task.target.name,
             "host": socket.gethostname(),
             "started": time.time(),
         }

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from pipeline.execution.worker import Worker
 from pipeline.run.task import Context, Outcome, Task
+from stages.stage import Needs
 
 
 class InlineExecutor:
@@ -15,7 +16,7 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._worker: Worker | None = None
 
-    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
+    def run(self, context: Context, tasks: Iterable[Task], needs: Needs) -> Iterator[Outcome]:
         if self._worker is None or self._worker.context != context:
             self._worker = Worker(context)
         for task in tasks:

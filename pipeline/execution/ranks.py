@@ -22,8 +22,7 @@ from pipeline.run.plan import read_plan
 from pipeline.run.task import Context, Task, load_class
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_storage
-from schemas.config import Config
-from stages.stage import UserError
+from stages.stage import Needs, RankedJobStage, UserError
 
 
 class RankError(Exception):
@@ -36,21 +35,22 @@ class RankJob:
 
     context: Context
     task: Task
+    needs: Needs
     attempt: str
     folder: str  # working directory: Ray Train puts its own in place, and paths of the config may be relative
 
     @property
     def world(self) -> int:
-        return self.task.ranks
+        return self.needs.ranks
 
     def word(self, rank: int) -> str:
         """Where the rank leaves its result, or its failure."""
         return f"state/ranks/{self.attempt}/{rank}.json"
 
 
-def run_ranks(context: Context, task: Task, attempt: str) -> dict[str, Any]:
+def run_ranks(context: Context, task: Task, needs: Needs, attempt: str) -> dict[str, Any]:
     """Starts all ranks, waits for them and returns the first one's result. Raises RankError, or a rank's UserError."""
-    job = RankJob(context, task, attempt, os.getcwd())
+    job = RankJob(context, task, needs, attempt, os.getcwd())
     storage = open_storage(context.root)
     try:
         broken = start_on_ray(job) if on_ray() else start_here(job)
@@ -73,8 +73,9 @@ def run_rank(job: RankJob, rank: int) -> None:
         os.chdir(job.folder)
     try:
         stage = load_class(job.task.stage)(local_config(job.context))
+        assert isinstance(stage, RankedJobStage)
         beat = Heartbeat(storage, job.task, job.attempt) if rank == 0 else _silent
-        io = RunFiles(storage, list(read_plan(storage)), f"{job.attempt}-{rank}", beat)
+        io = RunFiles(storage, list(read_plan(storage)), f"{job.attempt}-{rank}", beat, job.task.turned_off)
         word = {"result": stage.run_rank(io, rank, job.world)}
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
@@ -115,10 +116,9 @@ def start_here(job: RankJob) -> str:
 def local_rank(rank: int, job: RankJob, meeting: str) -> None:
     import torch
 
-    device = Config.model_validate_json(job.context.config).train.device
-    if device.startswith("cuda"):
+    if job.needs.gpu:
         torch.cuda.set_device(rank)
-    backend = "nccl" if device.startswith("cuda") else "gloo"
+    backend = "nccl" if job.needs.gpu else "gloo"
     torch.distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=job.world)
     run_rank(job, rank)
     torch.distributed.destroy_process_group()
@@ -142,13 +142,12 @@ def start_on_ray(job: RankJob) -> str:
     from ray.train.torch import TorchConfig, TorchTrainer
 
     cluster: Any = ray
-    gpu = Config.model_validate_json(job.context.config).train.device.startswith("cuda")
+    gpu = job.needs.gpu
     kind = "GPU" if gpu else "CPU"
     there = int(cluster.cluster_resources().get(kind, 0))
     if there < job.world:
-        raise UserError(
-            f"train.workers: {job.world} ranks need {job.world} {kind}s, and Ray has {there}; ask for fewer"
-        )
+        name = load_class(job.task.stage).name
+        raise UserError(f"{name}: {job.world} ranks need {job.world} {kind}s, and Ray has {there}; ask for fewer")
     with tempfile.TemporaryDirectory(prefix="phrasebox-ranks-") as folder:
         trainer = TorchTrainer(
             ray_rank,

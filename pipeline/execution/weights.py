@@ -1,13 +1,12 @@
-"""Weights on a cluster: files that the config names travel by the run folder, so that no machine needs its own copy."""
+"""Weights on a cluster: what the config names travels by the run folder, so that no machine needs its own copy."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.run.task import Context
 from pipeline.storage.base import Storage
@@ -16,29 +15,25 @@ from pipeline.storage.open import open_storage
 from schemas.config import Config
 
 KEYS = (("label", "weights"), ("train", "init"))  # of the config
-FOLDER = "weights"  # in the run folder; each file goes by its sha256
-SHIPPED = "run:"  # begins the name of such a file in the config that travels
+TEACHER = "teacher"  # a value of `train.init` that names no file
+FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
+SHIPPED = "run:"  # begins the name of such a file or folder in the config that travels
 
 
 def ship(context: Context) -> Context:
     """Copies the weights into the run folder, unless they are there, and has the config speak of those."""
-    config = Config.model_validate_json(context.config)
+    config = context.read_config()
     storage = open_storage(context.root)
     for section, key in KEYS:
         path = getattr(getattr(config, section), key)
-        if path is not None and Path(path).is_file():
-            shipped = f"{FOLDER}/{_sha256(Path(path))}{Path(path).suffix}"
-            if not storage.exists(shipped):
-                with open(path, "rb") as source, storage.staged(shipped, "weights") as staged:
-                    shutil.copyfileobj(source, staged, 1 << 20)
-                    staged.publish()
-            config = _with(config, section, key, SHIPPED + shipped)
+        if path not in (None, TEACHER) and Path(path).exists():
+            config = _with(config, section, key, SHIPPED + _upload(storage, Path(path)))
     return replace(context, config=config.model_dump_json())
 
 
 def local_config(context: Context) -> Config:
-    """The config on a worker: it speaks of files of this machine again."""
-    config = Config.model_validate_json(context.config)
+    """The config on a worker: it speaks of files and folders of this machine again."""
+    config = context.read_config()
     for section, key in KEYS:
         path = getattr(getattr(config, section), key)
         if path is not None and path.startswith(SHIPPED):
@@ -46,25 +41,58 @@ def local_config(context: Context) -> Config:
     return config
 
 
-def _local(storage: Storage, path: str) -> Path:
-    """The file itself on a disk that all share; else a copy, which the workers of a machine share."""
+def _upload(storage: Storage, weights: Path) -> str:
+    """Copies a file or folder, but for what is there already; returns its path in the run folder."""
+    from model.checkpoint import sha256, weights_files
+
+    digest = sha256(weights)
+    if weights.is_dir():
+        shipped = f"{FOLDER}/{digest}"
+        copies = {f"{shipped}/{name.as_posix()}": weights / name for name in weights_files(weights)}
+    else:
+        shipped = f"{FOLDER}/{digest}{weights.suffix}"
+        copies = {shipped: weights}
+    for path, file in copies.items():
+        if not storage.exists(path):
+            with open(file, "rb") as source, storage.staged(path, "weights") as staged:
+                shutil.copyfileobj(source, staged, 1 << 20)
+                staged.publish()
+    return shipped
+
+
+def _local(storage: Storage, shipped: str) -> Path:
+    """The file or folder itself on a disk that all share; else a copy, which the workers of a machine share."""
     if isinstance(storage, LocalStorage):
-        return Path(storage.root) / path
-    copy = Path(tempfile.gettempdir()) / f"phrasebox-weights-{os.getuid()}" / Path(path).name
+        return Path(storage.root) / shipped
+    copy = Path(tempfile.gettempdir()) / f"phrasebox-weights-{os.getuid()}" / Path(shipped).name
     if not copy.exists():
         copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         half = copy.with_name(f"{copy.name}.{os.getpid()}")
-        with storage.open(path) as source, open(half, "wb") as file:
-            shutil.copyfileobj(source, file, 4 << 20)
-        half.replace(copy)
+        for path in storage.list(shipped):
+            _download(storage, path, half / _below(shipped, path))
+        try:
+            half.replace(copy)
+        except OSError:
+            if not copy.exists():
+                raise
+            shutil.rmtree(half)  # a folder, which another worker of this machine has put there meanwhile
     return copy
+
+
+def _below(folder: str, path: str) -> PurePosixPath:
+    """The name of a file in its folder; nothing where it is no folder but the file itself."""
+    name = PurePosixPath(path).relative_to(folder)
+    if ".." in name.parts:
+        raise ValueError(f"{path}: weights never lie outside of their folder")
+    return name
+
+
+def _download(storage: Storage, path: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with storage.open(path) as source, open(target, "wb") as file:
+        shutil.copyfileobj(source, file, 4 << 20)
 
 
 def _with(config: Config, section: str, key: str, value: str) -> Config:
     changed = getattr(config, section).model_copy(update={key: value})
     return config.model_copy(update={section: changed})
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.run.sections import config_class
 from pipeline.storage.base import Storage
 from pipeline.storage.open import open_storage
 from schemas.config import Config
-from stages.stage import UserError
+from stages import STAGES, load_stage
+from stages.stage import Stage, UserError
 
 CONFIG = "config.yaml"
 
@@ -27,7 +29,7 @@ def load_config(file: str | None, settings: Sequence[str] = (), run: str | None 
         apply_setting(tree, setting)
     if run is not None:
         tree["run"] = run
-    return validated(tree, file or "config")
+    return validated(tree, file or "config", config_class(map(load_stage, STAGES)))
 
 
 def read_yaml(file: str) -> dict[str, Any]:
@@ -84,29 +86,27 @@ def apply_setting(tree: dict[str, Any], setting: str) -> None:
     tree[keys[-1]] = value
 
 
-def validated(tree: dict[str, Any], where: str) -> Config:
-    sections = {name for name, kind in Config.model_fields.items() if _model_of(kind.annotation)}
+def validated(tree: dict[str, Any], where: str, kind: type[Config] = Config) -> Config:
+    """`kind`: the config with the sections that stages have brought."""
+    sections = {name for name, field in kind.model_fields.items() if _model_of(field.annotation)}
     plain = {key: {} if key in sections and value is None else value for key, value in tree.items()}
     try:
-        return Config.model_validate(plain)
+        return kind.model_validate(plain)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        keys = list(_keys_of(kind, ""))
+        lines = [_explain(problem, keys) for problem in error.errors()]
         raise UserError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, keys: Sequence[str]) -> str:
     place = ".".join(str(step) for step in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place, _all_keys(), n=1, cutoff=0.6) or _moved_key(place)
+        near = difflib.get_close_matches(place, keys, n=1, cutoff=0.6) or _moved_key(place, keys)
         hint = f"did you mean {near[0]}?" if near else "`phrasebox config --help` says where all keys are listed"
         return f"{place}: unknown key; {hint}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     value = repr(problem["input"])
     return f"{place}: {message[:1].lower()}{message[1:]}, not {value if len(value) <= 60 else value[:57] + '...'}"
-
-
-def _all_keys() -> list[str]:
-    return list(_keys_of(Config, ""))
 
 
 def _keys_of(model: type[BaseModel], prefix: str) -> Iterable[str]:
@@ -117,17 +117,17 @@ def _keys_of(model: type[BaseModel], prefix: str) -> Iterable[str]:
             yield from _keys_of(below, f"{prefix}{name}.")
 
 
-def _moved_key(place: str) -> list[str]:
+def _moved_key(place: str, keys: Sequence[str]) -> list[str]:
     """The same last name in another section."""
     last = place.rpartition(".")[2]
-    return [key for key in _all_keys() if key.rpartition(".")[2] == last]
+    return [key for key in keys if key.rpartition(".")[2] == last]
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def resolve(config: Config, project: Iterable[Any], wanted: Iterable[Any]) -> Config:
+def resolve(config: Config, project: Iterable[type[Stage]], wanted: Iterable[type[Stage]]) -> Config:
     """With "auto" and defaults made explicit. Raises UserError for a mistake in the section of a wanted stage.
 
     Other sections are resolved where that is possible here, so that the config does not depend on the command.

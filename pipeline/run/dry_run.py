@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
 from pipeline.run.runner import Selection
 from pipeline.run.state import RunState
+from stages.stage import Input, JobStage, ReduceStage, Stage
 
-Due = dict[str, set[int]]  # parts to be made, by stage
+
+@dataclass
+class Due:
+    """What is to be made, by stage."""
+
+    parts: dict[str, set[int]] = field(default_factory=dict)
+    results: set[str] = field(default_factory=set)  # of stages whose job, or merged result, is due
 
 
 def dry_run(state: RunState, selection: Selection, workers: int) -> list[str]:
     """One line a stage: parts and pairs to make, and the hours it takes at the rate of the parts made before."""
     pairs = sum(piece.stop - piece.start for piece in state.plan.values())
     lines = [f"{len(state.plan):,} parts, {pairs:,} pairs in the plan"]
-    due: Due = {}
+    due = Due()
     hours, unknown = 0.0, []
     for stage in selection.stages:
-        if stage.kind == "job":
-            lines.append(f"  {stage.name:9} {'to be made' if _job_due(state, stage, due, selection) else 'done'}")
+        if not issubclass(stage, JobStage):
+            due.parts[stage.name] = _due_parts(state, stage, due, selection)
+        if issubclass(stage, JobStage | ReduceStage) and _result_due(state, stage, due, selection):
+            due.results.add(stage.name)
+        if issubclass(stage, JobStage):
+            lines.append(f"  {stage.name:9} {'to be made' if stage.name in due.results else 'done'}")
             continue
-        due[stage.name] = _due_parts(state, stage, due, selection)
-        text, took = _cost(state, stage, due[stage.name], workers)
+        text, took = _cost(state, stage, due.parts[stage.name], workers)
         lines.append(f"  {stage.name:9} {text}")
         if took is None:
             unknown.append(stage.name)
@@ -31,12 +41,12 @@ def dry_run(state: RunState, selection: Selection, workers: int) -> list[str]:
     return [*lines, total + (f", without {', '.join(unknown)}: no rate is known yet" if unknown else "")]
 
 
-def _due_parts(state: RunState, stage: type[Any], due: Due, selection: Selection) -> set[int]:
+def _due_parts(state: RunState, stage: type[Stage], due: Due, selection: Selection) -> set[int]:
     """Parts whose record does not hold, and those that come after a part that is to be made."""
     wanted = set(state.plan) if selection.parts is None else set(state.plan) & set(selection.parts)
     if selection.force:
         return wanted
-    found = wanted & set().union(*(due.get(name, set()) for name in _before(state, stage)))
+    found = wanted & _due_before(state, stage, due)
     listed = state.listed(stage)
     for part in wanted - found:
         task = state.part_task(stage, part)
@@ -45,25 +55,40 @@ def _due_parts(state: RunState, stage: type[Any], due: Due, selection: Selection
     return found
 
 
-def _job_due(state: RunState, stage: type[Any], due: Due, selection: Selection) -> bool:
-    if selection.force or any(due.get(name) for name in _before(state, stage)):
+def _due_before(state: RunState, stage: type[Stage], due: Due) -> set[int]:
+    """The parts whose inputs are to be made; all of them where one is that every part reads."""
+    found: set[int] = set()
+    for item in state.inputs(stage):
+        producer = state.producers.get(item.dataset)
+        if producer is not None and (producer.by_result or item.scope == "run"):
+            found |= set(state.plan) if _is_due(state, item, due) else set()
+        elif producer is not None:
+            found |= due.parts.get(producer.stage.name, set())
+    return found
+
+
+def _result_due(state: RunState, stage: type[Stage], due: Due, selection: Selection) -> bool:
+    before = any(_is_due(state, item, due) for item in state.inputs(stage))
+    if selection.force or due.parts.get(stage.name) or (issubclass(stage, JobStage) and before):
         return True
-    task = state.job_task(stage)
+    task = state.result_task(stage)
     return task is None or state.is_due(stage, task, state.listed(stage))
 
 
-def _before(state: RunState, stage: type[Any]) -> list[str]:
-    """Names of the stages whose datasets this one reads."""
-    producers = [state.producer(item.dataset) for item in stage.inputs]
-    return [producer.name for producer in producers if producer is not None]
+def _is_due(state: RunState, item: Input, due: Due) -> bool:
+    """Whether anything of a dataset is to be made."""
+    producer = state.producers.get(item.dataset)
+    if producer is None:
+        return False
+    return producer.stage.name in due.results if producer.by_result else bool(due.parts.get(producer.stage.name))
 
 
-def _cost(state: RunState, stage: type[Any], parts: set[int], workers: int) -> tuple[str, float | None]:
+def _cost(state: RunState, stage: type[Stage], parts: set[int], workers: int) -> tuple[str, float | None]:
     if not parts:
         return "done", 0.0
     pairs = sum(state.plan[part].stop - state.plan[part].start for part in parts)
     text = f"{len(parts):,} parts, {pairs:,} pairs to make"
-    records = [record for part, record in state.records(stage).items() if part is not None]
+    records = [record for _, record in state.records(stage).parts()]
     made = sum(record.counts.in_ for record in records)
     if not made:
         return f"{text}, at an unknown rate", None

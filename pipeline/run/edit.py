@@ -11,22 +11,23 @@ from typing import Any
 from pipeline.run.plan import REMOVED, read_removed
 from pipeline.run.state import RunState
 from pipeline.storage.base import Storage
-from pipeline.storage.files import SourceFiles
+from pipeline.storage.tables import read_parquet
 from schemas.reasons import REJECTED
 from schemas.records import part_name
-from stages.stage import UserError
+from stages.stage import MapStage, UserError
 
 
 def parts_with_reason(state: RunState, reason: str) -> dict[str, set[int]]:
     """The parts of each stage in which a row was rejected for this reason. Raises UserError for an unknown one."""
     if reason not in REJECTED:
         raise UserError(f"--reason {reason}: no such reason; there are {', '.join(REJECTED)}")
-    files = SourceFiles(state.storage)
     found: dict[str, set[int]] = defaultdict(set)
     for stage in state.stages:
-        for part, record in state.records(stage).items():
-            if stage.kind == "map" and part is not None and record.counts.rejected:
-                table = files.read_table(f"rejects/{stage.name}/{part_name(part)}", ["reason"])
+        if not issubclass(stage, MapStage) or not stage.enabled(state.config):
+            continue
+        for part, record in state.records(stage).parts():
+            if record.counts.rejected:
+                table = read_parquet(state.storage, f"rejects/{stage.name}/{part_name(part)}", ["reason"])
                 if reason in table["reason"].to_pylist():
                     found[stage.name].add(part)
     return dict(found)
@@ -42,13 +43,12 @@ def note_removal(storage: Storage, parts: Sequence[int], ids: Collection[str]) -
 
     The record also holds for what is read later: a removed id does not come back with a new file of the source.
     """
-    files = SourceFiles(storage)
     wanted = set(ids)
     where: dict[str, list[int]] = {source_id: [] for source_id in ids}
     for part in parts:
         path = f"pairs/{part_name(part)}"
         if storage.exists(path):
-            for source_id in wanted & set(files.read_table(path, ["source_id"])["source_id"].to_pylist()):
+            for source_id in wanted & set(read_parquet(storage, path, ["source_id"])["source_id"].to_pylist()):
                 where[source_id].append(part)
     known = read_removed(storage)
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Parts that failed, remembered in `state/failed/` until they are made, so that `status` can name them."""
+"""What failed, remembered in `state/failed/` until it is made, so that `status` can name it."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import json
 import time
 from dataclasses import dataclass
 
-from pipeline.run.commits import RESULT, part_of_path
+from pipeline.run.target import Target, target_of_path
 from pipeline.storage.base import Storage
+from stages.stage import Stage
 
 
 @dataclass(frozen=True)
 class Failure:
     stage: str
-    part: int | None
+    target: Target
     error: str
 
     @property
     def where(self) -> str:
-        """`label, part 7`; a merged result or a job goes by the stage's name."""
-        return self.stage if self.part is None else f"{self.stage}, part {self.part}"
+        return self.target.of(self.stage)
 
 
-def _path(stage: str, part: int | None) -> str:
-    return f"state/failed/{stage}/{RESULT}.json" if part is None else f"state/failed/{stage}/part-{part:07d}.json"
+def _path(stage: str, target: Target) -> str:
+    return f"state/failed/{stage}/{target.name}.json"
 
 
 def remember(storage: Storage, failure: Failure) -> None:
     data = {"error": failure.error, "time": time.time()}
-    storage.write(_path(failure.stage, failure.part), json.dumps(data).encode())
+    storage.write(_path(failure.stage, failure.target), json.dumps(data).encode())
 
 
-def forget(storage: Storage, stage: str, part: int | None) -> None:
-    storage.delete(_path(stage, part))
+def forget(storage: Storage, stage: str, target: Target) -> None:
+    storage.delete(_path(stage, target))
 
 
-def failures(storage: Storage, stage: str) -> dict[int | None, Failure]:
-    found: dict[int | None, Failure] = {}
-    for path in storage.list(f"state/failed/{stage}"):
+def failures(storage: Storage, stage: type[Stage]) -> dict[Target, Failure]:
+    found: dict[Target, Failure] = {}
+    for path in storage.list(f"state/failed/{stage.name}"):
         data = storage.read_or_none(path)
         if data is not None:
-            part = part_of_path(path)
-            found[part] = Failure(stage, part, _error_of(data))
+            target = target_of_path(stage, path)
+            found[target] = Failure(stage.name, target, _error_of(data))
     return found
 
 

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from pipeline.run.commits import part_of_path, read_record, record_path
+from pipeline.run.commits import read_record, record_path
+from pipeline.run.target import Target, part_of_path, part_target, result_of
 from pipeline.storage.base import Storage
 from schemas.commit import CommitRecord
+from stages.stage import JobStage, Stage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +42,8 @@ def write_index(storage: Storage, stage: str) -> None:
     rows = [
         {
             **counts_row(part, record),
-            "path": record_path(stage, part),
-            "stamp": stamps[record_path(stage, part)],
+            "path": record_path(stage, part_target(part)),
+            "stamp": stamps[record_path(stage, part_target(part))],
             "record": json.dumps(json.loads(record.to_json())),
         }
         for part, record in newer.items()
@@ -81,60 +83,71 @@ def _stored(storage: Storage, stage: str, columns: Sequence[str]) -> pa.Table:
         return _schema().empty_table()  # a damaged cache is no cache
 
 
-class Records(MutableMapping[int | None, CommitRecord]):
-    """The records of a stage by part (None: its merged result), packed: 100,000 of them take some 50 MB."""
+class Records(MutableMapping[Target, CommitRecord]):
+    """The records of a stage by target, packed: 100,000 of them take some 50 MB."""
 
     def __init__(self) -> None:
-        self._packed: dict[int | None, bytes] = {}
-        self._last: tuple[int | None, CommitRecord] | None = None  # one part is looked at several times in a row
+        self._packed: dict[Target, bytes] = {}
+        self._last: tuple[Target, CommitRecord] | None = None  # one record is looked at several times in a row
 
-    def add_json(self, part: int, text: str) -> None:
-        self._packed[part] = zlib.compress(text.encode(), 1)
+    def add_json(self, target: Target, text: str) -> None:
+        self._packed[target] = zlib.compress(text.encode(), 1)
 
-    def __getitem__(self, part: int | None) -> CommitRecord:
-        if self._last is None or self._last[0] != part:
-            self._last = part, CommitRecord.from_json(zlib.decompress(self._packed[part]).decode())
-        return self._last[1]
+    def parts(self) -> Iterator[tuple[int, CommitRecord]]:
+        """The records of parts alone, by number."""
+        return ((target.part, record) for target, record in self.items() if target.kind == "part")
 
-    def __setitem__(self, part: int | None, record: CommitRecord) -> None:
-        self._packed[part] = zlib.compress(record.to_json().encode(), 1)
+    def __getitem__(self, target: Target) -> CommitRecord:
+        last = self._last  # looked at once: threads of `verify` share the records
+        if last is None or last[0] != target:
+            self._last = last = target, CommitRecord.from_json(zlib.decompress(self._packed[target]).decode())
+        return last[1]
+
+    def __setitem__(self, target: Target, record: CommitRecord) -> None:
+        self._packed[target] = zlib.compress(record.to_json().encode(), 1)
         self._last = None
 
-    def __delitem__(self, part: int | None) -> None:
-        del self._packed[part]
+    def __delitem__(self, target: Target) -> None:
+        del self._packed[target]
         self._last = None
 
-    def __contains__(self, part: object) -> bool:
-        return part in self._packed
+    def __contains__(self, target: object) -> bool:
+        return target in self._packed
 
-    def __iter__(self) -> Iterator[int | None]:
+    def __iter__(self) -> Iterator[Target]:
         return iter(self._packed)
 
     def __len__(self) -> int:
         return len(self._packed)
 
 
-def read_stage(storage: Storage, stage: str, trust_index: bool = True) -> Records:
+def read_stage(storage: Storage, stage: type[Stage], trust_index: bool = True) -> Records:
     """All records of a stage that can be read. `trust_index` off: each from its own file."""
     records = Records()
+    if issubclass(stage, JobStage):
+        return _with_result(records, storage, stage)
     if trust_index:
-        table, newer = look_up(storage, stage, ["record"])
+        table, newer = look_up(storage, stage.name, ["record"])
         for part, text in zip(table["part"].to_pylist(), table["record"].to_pylist()):
-            records.add_json(part, text)
+            records.add_json(part_target(part), text)
     else:
-        paths = storage.list(f"commits/{stage}")
-        newer = _read(storage, stage, [part for path in paths if (part := part_of_path(path)) is not None])
+        paths = storage.list(f"commits/{stage.name}")
+        newer = _read(storage, stage.name, [part for path in paths if (part := part_of_path(path)) is not None])
     for part, record in newer.items():
-        records[part] = record
-    result = read_record(storage, stage, None)
-    if result is not None:
-        records[None] = result
+        records[part_target(part)] = record
+    return _with_result(records, storage, stage)
+
+
+def _with_result(records: Records, storage: Storage, stage: type[Stage]) -> Records:
+    record = read_record(storage, stage.name, result_of(stage))
+    if record is not None:
+        records[result_of(stage)] = record
     return records
 
 
 def _read(storage: Storage, stage: str, parts: Iterable[int]) -> dict[int, CommitRecord]:
     def one(part: int) -> tuple[int, CommitRecord | None]:
-        return part, read_record(storage, stage, part)
+        return part, read_record(storage, stage, part_target(part))
 
     if storage.local:
         return {part: record for part, record in map(one, parts) if record is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.teachers import teacher_name
 from pipeline.run.edit import note_removal
 from pipeline.run.lock import RunLock
 from pipeline.run.plan import read_plan, read_removed
@@ -36,10 +37,11 @@ def config_of(config: Config, number: int) -> Config:
         raise UserError(f"rounds: weights are read from a local path, not from {before}; run rounds in a local folder")
     student: dict[str, Any] = {
         "teacher": config.train.variant,
+        "variant": None,
         "weights": f"{open_storage(before).root}/{WEIGHTS}",
         "weights_sha256": None,
     }
-    if config.train.variant != config.label.teacher:
+    if config.train.variant != teacher_name(config.label.teacher, config.ingest.source):
         student |= {"short": None, "long": None}  # sizes of the first teacher's images
     return config.model_copy(
         update={

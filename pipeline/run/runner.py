@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.run.commits import part_of_path
 from pipeline.run.config import write_config
 from pipeline.run.failures import Failure, failures, forget, remember
 from pipeline.run.lock import RunLock, holds
@@ -15,13 +14,14 @@ from pipeline.run.plan import Plan, extend, read_plan, write_plan
 from pipeline.run.progress import Display
 from pipeline.run.record_index import write_index
 from pipeline.run.state import RunState
-from pipeline.run.task import Context, Executor, Outcome, Task
+from pipeline.run.target import Target, part_target, target_of_path
+from pipeline.run.task import Context, Executor, Outcome, Task, reference_of
 from pipeline.storage.base import Storage
 from pipeline.storage.files import SourceFiles
 from pipeline.storage.retry import StoreError
 from schemas.commit import CommitRecord
 from schemas.config import Config
-from stages.stage import UserError
+from stages.stage import JobStage, PlannerStage, ReduceStage, Stage, UserError
 
 INDEX_EVERY = 5000  # commits
 
@@ -30,7 +30,7 @@ INDEX_EVERY = 5000  # commits
 class Selection:
     """What a command asks for."""
 
-    stages: Sequence[type[Any]]  # in their order
+    stages: Sequence[type[Stage]]  # in their order
     parts: Collection[int] | None = None  # None: all
     force: bool = False  # make again what is committed
     again: Mapping[str, Collection[int]] = field(default_factory=dict)  # the same for some parts, by stage
@@ -39,7 +39,14 @@ class Selection:
     @property
     def alone(self) -> bool:
         """Whether nothing that is to be made needs a pair: training on gold alone starts in an empty folder."""
-        return all(stage.kind == "job" and all(needed.optional for needed in stage.inputs) for stage in self.stages)
+        return all(
+            issubclass(stage, JobStage) and all(needed.optional for needed in stage.inputs) for stage in self.stages
+        )
+
+    @property
+    def planner(self) -> type[PlannerStage] | None:
+        """The stage that looks into the source, where it is among those asked for."""
+        return next((stage for stage in self.stages if issubclass(stage, PlannerStage)), None)
 
     def forced(self, stage: str) -> Collection[int] | None:
         """The parts to be made again whatever their record says; None: all."""
@@ -60,7 +67,7 @@ class Runner:
     """One run of some stages over a run folder. `project`: all stages there are, in their order."""
 
     def __init__(
-        self, storage: Storage, config: Config, project: Sequence[type[Any]], executor: Executor, display: Display
+        self, storage: Storage, config: Config, project: Sequence[type[Stage]], executor: Executor, display: Display
     ) -> None:
         self.storage = storage
         self.config = config
@@ -87,14 +94,15 @@ class Runner:
         state = RunState(self.storage, self.project, self.config, plan, settings)
         self._store_plan(known, plan, state)
         report = Report(state)
-        context = Context(self.storage.root, self.config.model_dump_json(), run_id)
+        sections = tuple(reference_of(stage) for stage in self.project if stage.section is not None)
+        context = Context(self.storage.root, self.config.model_dump_json(), run_id, sections)
         for stage in selection.stages:
             _StageRun(self, state, context, selection, report).run(stage)
         return report
 
     def plan(self, selection: Selection, known: Plan) -> Plan:
         """The stored plan, brought up to date with the source when ingest is among the stages."""
-        planner = next((stage for stage in selection.stages if selection.replan and hasattr(stage, "plan")), None)
+        planner = selection.planner if selection.replan else None
         if planner is None:
             if not known and not selection.alone:
                 raise UserError(f"{self.storage.root} has no plan.json; run `phrasebox ingest` first")
@@ -127,81 +135,82 @@ class _StageRun:
         self.report = report
         self.display = runner.display
 
-    def run(self, stage: type[Any]) -> None:
-        if stage.kind == "job":
-            self._run_result(stage, self.state.job_task(stage))
-            return
-        self._run_parts(stage)
-        if hasattr(stage, "merge"):
-            self._run_result(stage, self.state.merge_task(stage))
+    def run(self, stage: type[Stage]) -> None:
+        if not issubclass(stage, JobStage):
+            self._run_parts(stage)
+        if issubclass(stage, JobStage | ReduceStage):
+            self._run_result(stage)
 
-    def _run_parts(self, stage: type[Any]) -> None:
+    def _run_parts(self, stage: type[Stage]) -> None:
         wanted = self.selection.parts
         parts = [part for part in self.state.plan if wanted is None or part in wanted]
         due, blocked = due_tasks(self.state, stage, parts, self.selection.forced(stage.name))
-        if blocked and len(blocked) == len(parts) and not self.report.failed:
+        if blocked and len(blocked) == len(parts) and not self.report.failed and not self.report.waiting:
             raise UserError(missing_input(self.state, stage, blocked[0]))
         if blocked:
             self.report.waiting[stage.name] = len(blocked)
         self._execute(stage, due, total=len(parts), done=len(parts) - len(due) - len(blocked))
 
-    def _run_result(self, stage: type[Any], task: Task | None) -> None:
+    def _run_result(self, stage: type[Stage]) -> None:
         """A merged result, or a job's: made once everything before it is there, and never from less."""
+        task = self.state.result_task(stage)
         if task is None or self.report.failed:
             self.report.waiting.setdefault(stage.name, 1)
         elif self.selection.force or self.state.is_due(stage, task, self.state.listed(stage)):
             self._execute(stage, [task], total=1, done=0, result=True)
 
-    def _execute(self, stage: type[Any], tasks: Sequence[Task], total: int, done: int, result: bool = False) -> None:
+    def _execute(self, stage: type[Stage], tasks: Sequence[Task], total: int, done: int, result: bool = False) -> None:
         if not tasks:
             return
-        known = failures(self.storage, stage.name)
+        known = failures(self.storage, stage)
         self.display.begin(stage.name, total, done, result)
         try:
-            for outcome in self.executor.run(self.context, tasks, wants_gpu(self.state.config, stage)):
+            for outcome in self.executor.run(self.context, tasks, stage.needs(self.state.config)):
                 self._settle(stage, outcome)
-                if outcome.record is not None and outcome.task.part in known:
-                    forget(self.storage, stage.name, outcome.task.part)
+                if outcome.record is not None and outcome.task.target in known:
+                    forget(self.storage, stage.name, outcome.task.target)
                 if self.report.made.get(stage.name, 0) % INDEX_EVERY == INDEX_EVERY - 1:
                     write_index(self.storage, stage.name)
             write_index(self.storage, stage.name)
         finally:
             self.display.end()
 
-    def _settle(self, stage: type[Any], outcome: Outcome) -> None:
-        part = outcome.task.part
+    def _settle(self, stage: type[Stage], outcome: Outcome) -> None:
+        target = outcome.task.target
         if outcome.record is not None:
             record = CommitRecord.from_json(outcome.record)
-            self.state.add(stage, part, record)
+            self.state.add(stage, target, record)
             self.report.made[stage.name] = self.report.made.get(stage.name, 0) + 1
             self.display.committed(record)
             return
         if outcome.failure == "user":
             raise UserError(outcome.error)
-        failure = Failure(stage.name, None if stage.kind == "job" else part, outcome.error)
+        failure = Failure(stage.name, target, outcome.error)
         if outcome.failure == "store":
             raise StoreError(f"{failure.where}: {outcome.error}")
+        if target.kind != "part":
+            self.state.drop(stage, target)
         remember(self.storage, failure)
         self.report.failed.append(failure)
         self.display.failed(failure, outcome.trace)
 
 
-def settings_of(stages: Sequence[type[Any]], config: Config) -> dict[str, dict[str, Any]]:
+def settings_of(stages: Sequence[type[Stage]], config: Config) -> dict[str, dict[str, Any]]:
     """Before any work is done: a wrong weights file is found here. Raises UserError."""
     return {stage.name: stage.settings(config) for stage in stages}
 
 
 def due_tasks(
-    state: RunState, stage: type[Any], parts: Sequence[int], forced: Collection[int] | None = ()
+    state: RunState, stage: type[Stage], parts: Sequence[int], forced: Collection[int] | None = ()
 ) -> tuple[list[Task], list[int]]:
     """The tasks that a stage's parts make necessary, and the parts that wait for an input. `forced` None: all."""
     listed = state.listed(stage)
-    files: dict[int | None, list[str]] = defaultdict(list)
-    for path in [*state.storage.list(f"commits/{stage.name}"), *listed]:
-        files[part_of_path(path)].append(path)
+    files: dict[Target, list[str]] = defaultdict(list)
+    for path in [*state.storage.list(f"commits/{stage.name}"), *state.part_files(listed, of_results=False)]:
+        files[target_of_path(stage, path)].append(path)
     due, blocked = [], []
     for part in parts:
-        task = state.part_task(stage, part, files[part])
+        task = state.part_task(stage, part, files[part_target(part)])
         if task is None:
             blocked.append(part)
         elif forced is None or part in forced or state.is_due(stage, task, listed):
@@ -209,20 +218,12 @@ def due_tasks(
     return due, blocked
 
 
-def missing_input(state: RunState, stage: type[Any], part: int) -> str:
-    lacking = next(item.dataset for item in stage.inputs if not item.optional and state.digest(item, part) is None)
+def missing_input(state: RunState, stage: type[Stage], part: int) -> str:
+    inputs = state.inputs(stage)
+    lacking = next(item.dataset for item in inputs if not state.digests.look_up(item, part).serves_part(item))
     producer = state.producer(lacking)
     name = producer.name if producer is not None else "an earlier stage"
     return f"{stage.name} needs {lacking}/, which is not there for part {part}; run `phrasebox {name}` first"
-
-
-def wants_gpu(config: Config, stage: type[Any]) -> bool:
-    """Whether the stage's actor needs one; where a job has ranks, they take the devices and the actor none."""
-    if hasattr(stage, "ranks") and stage.ranks(config) > 1:
-        return False
-    section = getattr(config, getattr(stage, "device_of", stage.name), None)
-    device: str = getattr(section, "device", "cpu")
-    return device.startswith("cuda")
 
 
 def clean_state(storage: Storage) -> None:

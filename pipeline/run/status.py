@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.run.commits import RESULT, read_record
+from pipeline.run.commits import read_record
 from pipeline.run.failures import failures
 from pipeline.run.lock import is_alive, read_lock
 from pipeline.run.plan import planned_parts
 from pipeline.run.record_index import COUNTS, counts_row, look_up
+from pipeline.run.target import MERGED
 from pipeline.storage.base import Storage
+from schemas.config import Config
+from stages.stage import JobStage, ReduceStage, Stage
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class StageStatus:
     set_aside: dict[str, int]
     seconds: float  # of work, over all workers
     result: bool | None  # of a stage that merges its parts: whether that is done
+    enabled: bool  # off: `phrasebox run` leaves it out, and what it has made is not read
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,12 @@ class RunStatus:
     stages: list[StageStatus]
 
 
-def run_status(storage: Storage, project: Sequence[type[Any]]) -> RunStatus:
+def run_status(storage: Storage, project: Sequence[type[Stage]], config: Config) -> RunStatus:
     plan = planned_parts(storage)
     owner = read_lock(storage)
     running = f"pid {owner.get('pid')} on {owner.get('host')}" if owner and is_alive(owner) else ""
     beats = attempts(storage) if running else []
-    stages = [_stage_status(storage, stage, plan, beats) for stage in project]
+    stages = [_stage_status(storage, stage, plan, beats, stage.enabled(config)) for stage in project]
     return RunStatus(storage.root, running, stages)
 
 
@@ -65,22 +69,25 @@ def heartbeats(storage: Storage) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def _stage_status(storage: Storage, stage: type[Any], plan: set[int], beats: list[dict[str, Any]]) -> StageStatus:
-    parts = {0} if stage.kind == "job" else plan
+def _stage_status(
+    storage: Storage, stage: type[Stage], plan: set[int], beats: list[dict[str, Any]], enabled: bool
+) -> StageStatus:
+    is_job = issubclass(stage, JobStage)
+    parts = {0} if is_job else plan
     counts = _counts(storage, stage.name, parts)
-    failed = sorted(failures(storage, stage.name).items(), key=lambda item: -1 if item[0] is None else item[0])
     return StageStatus(
         stage=stage.name,
         parts=len(parts),
         done=counts.records,
         under_way=sum(beat["stage"] == stage.name for beat in beats),
-        failed=[f"{RESULT if part is None else f'part {part}'}: {failure.error}" for part, failure in failed],
-        pairs_in=0 if stage.kind == "job" else counts.sums["in"],
-        pairs_out=0 if stage.kind == "job" else counts.sums["out"],
+        failed=[f"{target}: {failure.error}" for target, failure in sorted(failures(storage, stage).items())],
+        pairs_in=0 if is_job else counts.sums["in"],
+        pairs_out=0 if is_job else counts.sums["out"],
         rejected=counts.sums["rejected"],
         set_aside=counts.set_aside,
         seconds=round(counts.sums["seconds"], 3),
-        result=read_record(storage, stage.name, None) is not None if hasattr(stage, "merge") else None,
+        result=read_record(storage, stage.name, MERGED) is not None if issubclass(stage, ReduceStage) else None,
+        enabled=enabled,
     )
 
 
@@ -115,6 +122,9 @@ def as_json(status: RunStatus) -> str:
 def as_lines(status: RunStatus) -> list[str]:
     lines = [status.root + (f": running ({status.running})" if status.running else ": not running")]
     for stage in status.stages:
+        if not stage.enabled and not stage.done:
+            lines.append(f"  {stage.stage:9} off")
+            continue
         text = f"  {stage.stage:9} {stage.done:,}/{stage.parts:,} {'done' if stage.done == stage.parts else 'parts'}"
         if stage.pairs_in:
             text += f", {stage.pairs_in:,} pairs in, {stage.pairs_out:,} out, {stage.rejected:,} rejected"
@@ -123,6 +133,8 @@ def as_lines(status: RunStatus) -> list[str]:
             text += f", {stage.under_way:,} under way"
         if stage.result is False and stage.done:
             text += ", result to be made"
+        if not stage.enabled:
+            text += "; off, so that no other stage reads it"
         lines.append(text + (f", {len(stage.failed):,} failed" if stage.failed else ""))
         lines += [f"      {failure}" for failure in stage.failed[:20]]
     return lines

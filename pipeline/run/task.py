@@ -6,9 +6,12 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from stages.stage import Slice
+from pipeline.run.sections import config_class
+from pipeline.run.target import Target
+from schemas.config import Config
+from stages.stage import Needs, Slice, Stage
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,24 @@ class Context:
     root: str
     config: str  # the resolved config, as JSON
     run_id: str
+    sections: tuple[str, ...] = ()  # import paths of the stages that have brought a section of the config
+
+    def read_config(self) -> Config:
+        return config_class(map(load_class, self.sections)).model_validate_json(self.config)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What travels to a worker for one part: names, never data."""
+    """What travels to a worker for one target: names, never data."""
 
     stage: str  # import path, `module:Class`
-    part: int | None  # None: the merged result of a reduce stage
+    target: Target
     fingerprint: str
-    inputs: Mapping[str, str | None] = field(default_factory=dict)  # digests, remembered in the record
+    inputs: Mapping[str, str | None] = field(default_factory=dict)  # digests, remembered in the record; None: absent
     slice: Slice | None = None
     digests: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (dataset, columns) that later stages depend on
     stale: tuple[str, ...] = ()  # files of an earlier result that this one replaces
-    job: bool = False
-    ranks: int = 1  # of a job: so many processes make its result together
+    turned_off: tuple[str, ...] = ()  # folders of stages that are turned off: whatever lies there is not read
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Outcome:
 class Executor(Protocol):
     """Where tasks run. Every executor gives the same bytes for the same tasks; only the order of outcomes differs."""
 
-    def run(self, context: Context, tasks: Iterable[Task], gpu: bool) -> Iterator[Outcome]:
-        """The outcome of every task, in the order they finish."""
+    def run(self, context: Context, tasks: Iterable[Task], needs: Needs) -> Iterator[Outcome]:
+        """The outcome of every task of one stage, in the order they finish. `needs`: of each worker."""
         ...
 
     def __enter__(self) -> Executor: ...
@@ -60,16 +66,11 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-def is_result(task: Task) -> bool:
-    """Whether the task makes one result out of all parts."""
-    return task.job or task.part is None
-
-
-def load_class(reference: str) -> type[Any]:
+def load_class(reference: str) -> type[Stage]:
     module, _, name = reference.partition(":")
-    found: type[Any] = getattr(importlib.import_module(module), name)
+    found: type[Stage] = getattr(importlib.import_module(module), name)
     return found
 
 
-def reference_of(stage: type[Any]) -> str:
+def reference_of(stage: type[Stage]) -> str:
     return f"{stage.__module__}:{stage.__qualname__}"

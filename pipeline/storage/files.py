@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.storage.base import Storage
 from pipeline.storage.images import image_bytes
 from pipeline.storage.object_store import filesystem, open_with_retries
 from pipeline.storage.retry import retry
 from pipeline.storage.staged import StagedFile
+from pipeline.storage.tables import as_declared, read_parquet, write_parquet
 from pipeline.storage.uri import is_remote, local_path
 from schemas.commit import FileEntry
-from schemas.records import DATASETS, part_name, schema_of
+from schemas.reasons import SET_ASIDE
+from schemas.records import part_name
 from stages.stage import ImageRef, RowError, Slice, SourceFile
 
 if TYPE_CHECKING:
@@ -61,37 +65,96 @@ class SourceFiles:
         path = local_path(uri)
         return open(path, "rb") if os.path.isabs(path) else self.storage.open(path)
 
-    def read_table(self, path: str, columns: Sequence[str] | None) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        reader = pq.ParquetFile(pa.BufferReader(self.storage.read(path)))
-        return reader.read(columns=list(columns) if columns is not None else None, use_threads=False)
-
 
 class PartFiles(SourceFiles):
-    """One attempt at one part. Nothing appears under a final name before `publish`."""
+    """One attempt at one part. Nothing appears under a final name before `publish`.
 
-    def __init__(self, storage: Storage, part: int, piece: Slice | None, attempt: str, beat: Beat) -> None:
+    `inputs` holds the digest of every dataset that may be read, None for one that is absent; `keep` names those whose
+    rows say which keys the stage sees.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        part: int,
+        piece: Slice | None,
+        attempt: str,
+        beat: Beat,
+        inputs: Mapping[str, str | None],
+        keep: Sequence[str] = (),
+    ) -> None:
         super().__init__(storage)
         self.part = part
         self.slice = piece
+        self._inputs = inputs
+        self._keep = keep
         self._attempt = attempt
         self._beat = beat
         self._done = 0
         self._staged: dict[str, StagedFile] = {}
         self.written: dict[str, pa.Table] = {}
 
-    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
-        return self.read_table(f"{dataset}/{part_name(self.part)}", columns)
+    @property
+    def datasets(self) -> list[str]:
+        return [name for name, digest in self._inputs.items() if digest is not None]
 
     def has(self, dataset: str) -> bool:
-        return self.storage.exists(f"{dataset}/{part_name(self.part)}")
+        return self._inputs.get(dataset) is not None
+
+    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
+        self._check_input(dataset)
+        path = f"{dataset}/{part_name(self.part)}"
+        if not self.set_aside or dataset in self._keep:
+            return read_parquet(self.storage, path, columns)
+        table = read_parquet(self.storage, path, None if columns is None else [*columns, "key"])
+        table = self._without_set_aside(table)
+        return table if columns is None else table.select(columns)
+
+    def _check_input(self, dataset: str) -> None:
+        if dataset not in self._inputs:
+            raise ValueError(f"{dataset}/ is not among the stage's inputs, or its stage is turned off")
+        if self._inputs[dataset] is None:
+            raise FileNotFoundError(f"{dataset}/ has no part {self.part}")
+
+    @cached_property
+    def set_aside(self) -> dict[str, str]:
+        """Reason by key, of the rows that a side table does not keep."""
+        found: dict[str, str] = {}
+        for dataset in self._keep:
+            path = f"{dataset}/{part_name(self.part)}"
+            for row in read_parquet(self.storage, path, ["key", "keep", "reason"]).to_pylist():
+                if not row["keep"]:
+                    found.setdefault(row["key"], row["reason"])
+        if unknown := set(found.values()) - set(SET_ASIDE):
+            raise ValueError(f"no reason to set a row aside: {', '.join(sorted(map(str, unknown)))}")
+        return found
+
+    def _without_set_aside(self, table: pa.Table) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return table.filter(pc.invert(pc.is_in(table["key"], pa.array(list(self.set_aside), pa.string()))))
+
+    def count_set_aside(self, needed: Sequence[str]) -> Counter[str]:
+        """By reason, of the keys that all these datasets have: the rows that would have come in."""
+        if not self.set_aside or not needed:
+            return Counter()
+        tables = (read_parquet(self.storage, f"{dataset}/{part_name(self.part)}", ["key"]) for dataset in needed)
+        came = set.intersection(*(set(table["key"].to_pylist()) for table in tables))
+        return Counter(reason for key, reason in self.set_aside.items() if key in came)
+
+    def files(self, dataset: str) -> list[str]:
+        self._check_input(dataset)
+        return list(self.storage.list(dataset))
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        self._check_input(next((name for name in self._inputs if path.startswith(f"{name}/")), path))
+        with self.storage.open(path) as file:
+            yield file
 
     def write(self, dataset: str, table: pa.Table) -> None:
-        if dataset in DATASETS or dataset.startswith("rejects/"):
-            schema = schema_of(dataset)
-            table = table.select(schema.names).cast(schema)
+        table = as_declared(dataset, table)
         with self.create(f"{dataset}/{part_name(self.part)}") as file:
             write_parquet(table, file)
         self.written[dataset] = table
@@ -119,11 +182,24 @@ class PartFiles(SourceFiles):
 
 
 class RunFiles(SourceFiles):
-    """All parts of a run. A file appears, complete, as soon as its `create` ends."""
+    """All parts of a run. A file appears, complete, as soon as its `create` ends.
 
-    def __init__(self, storage: Storage, parts: Sequence[int], attempt: str, beat: Beat) -> None:
+    `turned_off` names folders that count as absent; `wrote` is told of each part file that is written.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        parts: Sequence[int],
+        attempt: str,
+        beat: Beat,
+        turned_off: Sequence[str] = (),
+        wrote: Callable[[str, int, pa.Table], None] = lambda dataset, part, table: None,
+    ) -> None:
         super().__init__(storage)
         self._parts = list(parts)
+        self._turned_off = turned_off
+        self._wrote = wrote
         self._attempt = attempt
         self._beat = beat
         self.created: dict[str, FileEntry] = {}
@@ -132,16 +208,26 @@ class RunFiles(SourceFiles):
         return list(self._parts)
 
     def read_part(self, dataset: str, part: int, columns: Sequence[str] | None = None) -> pa.Table:
-        return self.read_table(f"{dataset}/{part_name(part)}", columns)
+        if dataset in self._turned_off:
+            raise FileNotFoundError(f"{dataset}/ is of a stage that is turned off")
+        return read_parquet(self.storage, f"{dataset}/{part_name(part)}", columns)
 
     def has_part(self, dataset: str, part: int) -> bool:
-        return self.storage.exists(f"{dataset}/{part_name(part)}")
+        return dataset not in self._turned_off and self.storage.exists(f"{dataset}/{part_name(part)}")
+
+    def write_part(self, dataset: str, part: int, table: pa.Table) -> None:
+        table = as_declared(dataset, table)
+        with self.create(f"{dataset}/{part_name(part)}") as file:
+            write_parquet(table, file)
+        self._wrote(dataset, part, table)
 
     def files(self, folder: str) -> list[str]:
-        return list(self.storage.list(folder))
+        return [] if folder in self._turned_off else list(self.storage.list(folder))
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
+        if path.startswith(tuple(f"{folder}/" for folder in self._turned_off)):
+            raise FileNotFoundError(f"{path} is of a stage that is turned off")
         with self.storage.open(path) as file:
             yield file
 
@@ -195,11 +281,3 @@ def sha256_of(storage: Storage, path: str) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
         return digest.hexdigest()
-
-
-def write_parquet(table: pa.Table, file: Any) -> None:
-    """Equal tables give equal bytes: fixed options, one chunk a column, no metadata beside the schema."""
-    import pyarrow.parquet as pq
-
-    plain = table.replace_schema_metadata(None).combine_chunks()
-    pq.write_table(plain, file, compression="zstd", compression_level=3, version="2.6", row_group_size=1 << 17)

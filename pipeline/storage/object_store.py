@@ -12,6 +12,8 @@ from pipeline.storage.retry import NOT_IMPLEMENTED, http_status, retry, translat
 from pipeline.storage.staged import StagedFile, staging_folder
 from stages.stage import UserError
 
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}  # by kind of URI: what brings its driver
+
 
 class ObjectStorage(Storage):
     """Whatever fsspec opens. Every call is repeated while the store's failure may pass."""
@@ -151,5 +153,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
     except (ImportError, ValueError) as error:
-        raise UserError(f"{uri}: cannot open this kind of URI ({error})") from None
+        extra = EXTRAS.get(uri.partition("://")[0])
+        how = f"pip install 'phrasebox[{extra}]'" if extra else error
+        raise UserError(f"{uri}: cannot open this kind of URI ({how})") from None
     return fs, path

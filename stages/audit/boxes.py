@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from stages.audit import grid
-from stages.audit.flat import Boxes, Flags, Floats, Ints
+from stages.flat import Flags, FlatBoxes, Floats, Ints
+from stages.geometry import area, iou, pairs_within
 
-PAIRS_AT_ONCE = 4_000_000  # bounds the memory of the all-pairs comparison inside images
 
-
-def label_figures(labels: Boxes) -> dict[str, Any]:
+def label_figures(labels: FlatBoxes) -> dict[str, Any]:
     """Scores on the grid of thresholds: of boxes, and of the best box of each image."""
     best = np.zeros(len(labels.rows), np.int64)
     passed = grid.passed(labels.score)
@@ -29,7 +27,7 @@ def label_figures(labels: Boxes) -> dict[str, Any]:
     }
 
 
-def kept_figures(kept: Boxes, asked: Flags) -> dict[str, Any]:
+def kept_figures(kept: FlatBoxes, asked: Flags) -> dict[str, Any]:
     """Figures of the boxes that passed the filter; `asked`: which phrases (P,) the teacher was asked for."""
     per_image = np.bincount(np.searchsorted(kept.rows, kept.row), minlength=len(kept.rows))
     per_phrase = np.bincount(kept.phrase, minlength=len(asked))
@@ -45,12 +43,10 @@ def kept_figures(kept: Boxes, asked: Flags) -> dict[str, Any]:
     }
 
 
-def shape_figures(kept: Boxes) -> dict[str, Any]:
+def shape_figures(kept: FlatBoxes) -> dict[str, Any]:
     """Area as a share of the image, COCO's size classes, aspect, and the position of centres on a grid of cells."""
     x1, y1, x2, y2 = kept.xyxy.T
-    width, height = x2 - x1, y2 - y1
-    share = area_share(kept)
-    pixels = width * height
+    share, pixels = area_share(kept), area(kept.xyxy)
     across = np.clip((x1 + x2) / 2 / kept.width * grid.HEAT_CELLS, 0, grid.HEAT_CELLS - 1).astype(np.int64)
     down = np.clip((y1 + y2) / 2 / kept.height * grid.HEAT_CELLS, 0, grid.HEAT_CELLS - 1).astype(np.int64)
     return {
@@ -61,21 +57,20 @@ def shape_figures(kept: Boxes) -> dict[str, Any]:
             int((pixels >= 96 * 96).sum()),
         ],
         "aspect": np.bincount(
-            grid.bin_of(width / height, grid.ASPECT_EDGES), minlength=len(grid.ASPECT_EDGES) - 1
+            grid.bin_of((x2 - x1) / (y2 - y1), grid.ASPECT_EDGES), minlength=len(grid.ASPECT_EDGES) - 1
         ).tolist(),
         "heat": np.bincount(down * grid.HEAT_CELLS + across, minlength=grid.HEAT_CELLS**2).tolist(),
         "whole_image_boxes": int((share >= grid.WHOLE_IMAGE).sum()),
     }
 
 
-def area_share(boxes: Boxes) -> Floats:
+def area_share(boxes: FlatBoxes) -> Floats:
     """Share of its image's area that each box covers (N,)."""
-    x1, y1, x2, y2 = boxes.xyxy.T
-    share: Floats = (x2 - x1) * (y2 - y1) / (boxes.width * boxes.height)
+    share: Floats = area(boxes.xyxy) / (boxes.width * boxes.height)
     return share
 
 
-def overlaps(kept: Boxes) -> tuple[Ints, Ints]:
+def overlaps(kept: FlatBoxes) -> tuple[Ints, Ints]:
     """Which boxes nearly coincide with a box of another phrase (N,), and how many overlapping pairs each row has.
 
     Near-duplicate: IoU >= 0.9 with a box of another phrase in the same image. Crowded pair: IoU >= 0.5, any phrase.
@@ -90,30 +85,6 @@ def overlaps(kept: Boxes) -> tuple[Ints, Ints]:
         near[right[same]] = 1
         crowded += np.bincount(position[left[overlap >= grid.CROWDED_IOU]], minlength=len(crowded))
     return near, crowded
-
-
-def pairs_within(group: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """All pairs i < j of the same group, in blocks; the members of a group stand together."""
-    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.zeros(0, np.int64)
-    sizes = np.diff(np.r_[starts, len(group)])
-    last = np.repeat(starts + sizes, sizes)
-    partners = last - np.arange(len(group)) - 1
-    cut = np.flatnonzero(np.diff(np.cumsum(partners) // PAIRS_AT_ONCE)) + 1
-    for block in np.split(np.arange(len(group)), cut):
-        left = np.repeat(block, partners[block])
-        begin = np.cumsum(partners[block]) - partners[block]
-        right = left + 1 + np.arange(len(left)) - np.repeat(begin, partners[block])
-        yield left, right
-
-
-def iou(a: Floats, b: Floats) -> Floats:
-    """Intersection over union of boxes (N, 4) with boxes (N, 4), half-open; 0 where both are empty."""
-    width = np.maximum(np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0]), 0.0)
-    height = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0.0)
-    inner = width * height
-    union = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) - inner
-    ratio: Floats = np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
-    return ratio
 
 
 def _counts(values: Ints) -> list[int]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.records import ROWS_PER_PART_LIMIT, make_key
+from schemas.records import ROWS_PER_PART_LIMIT, make_key, part_of
+from schemas.tables import PairTable
 from stages.audit import samples
-from stages.audit.flat import Flags
 from stages.audit.merge import Merged
 from stages.audit.samples import SampleImage
+from stages.flat import Flags
 from stages.stage import RunIO, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
@@ -52,7 +56,7 @@ MOST_IMAGES = 24  # shown side by side
 ALL_HASHES = 2**64 - 1
 
 
-def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create: Create) -> dict[str, Any]:
+def compare_runs(io: RunIO, other: RunIO, config: Config, other_config: Config, create: Create) -> dict[str, Any]:
     """Compare an audited run (`io`, after) with another audited run (`other`, before).
 
     Writes index.html and stats.json through `create(name)` and returns the changes of the headline figures:
@@ -89,7 +93,8 @@ def compare_runs(io: RunIO, other: RunIO, config: Any, other_config: Any, create
 
 def _kept(image: SampleImage) -> list[tuple[Any, ...]]:
     """Span, corners and score of each kept box; the two runs may number their phrases differently."""
-    return sorted((*image["phrases"][box[0]][:2], *box[1:6]) for box in image["boxes"] if not box[6])
+    spans = [(phrase.start, phrase.end) for phrase in image.phrases]
+    return sorted((*spans[box.phrase], *box.corners, box.score) for box in image.boxes if not box.reason)
 
 
 def _sides(before: Any, after: Any) -> tuple[tuple[str, Any], tuple[str, Any]]:
@@ -132,7 +137,7 @@ def _difference(before: float | None, after: float | None) -> dict[str, Any]:
     return {"before": before, "after": after, "change": change}
 
 
-def settings(before: Any, after: Any) -> list[dict[str, Any]]:
+def settings(before: Config, after: Config) -> list[dict[str, Any]]:
     """Config values that differ, as {name, before, after}; the run folder is not one of them."""
     sides = [_flat(config.model_dump(mode="json")) for config in (before, after)]
     names = sorted(sides[0].keys() | sides[1].keys())
@@ -203,16 +208,16 @@ def _listed(phrase: pa.ChunkedArray, counts: list[Any], measure: Any, where: Fla
     return [{"phrase": text, "before": int(counts[0][i]), "after": int(counts[1][i])} for _, text, i in rows]
 
 
-def side_by_side(io: RunIO, other: RunIO, config: Any) -> list[tuple[SampleImage, SampleImage]]:
+def side_by_side(io: RunIO, other: RunIO, config: Config) -> list[tuple[SampleImage, SampleImage]]:
     """(before, after) of the seeded sample's images that both runs have, with thumbnails of `io`."""
     merged = Merged(image_pairs=_image_pairs(io))
     keys = samples.sampled_keys(merged, io, min(config.audit.pictures, MOST_IMAGES), config.audit.seed)
     after = _images(io, [make_key(*divmod(key, ROWS_PER_PART_LIMIT)) for key in keys])
-    matched_pairs = match_pairs(other, after)
-    before = {p["key"]: p for p in _images(other, sorted(matched_pairs.values()))}
-    both = [(before[matched_pairs[p["key"]]], p) for p in after if p["key"] in matched_pairs]
-    samples.add_thumbnails(io, [p for _, p in both], config.ingest.max_pixels)
-    return both
+    matched = match_pairs(other, after)
+    before = {image.key: image for image in _images(other, sorted(matched.values()))}
+    in_both = [image for image in after if image.key in matched]
+    shown = samples.with_thumbnails(io, in_both, config.ingest.max_pixels)
+    return [(before[matched[image.key]], image) for image in shown]
 
 
 def _image_pairs(io: RunIO) -> dict[int, int]:
@@ -230,7 +235,7 @@ def _image_pairs(io: RunIO) -> dict[int, int]:
 def _images(io: RunIO, keys: list[str]) -> list[SampleImage]:
     by_part: dict[int, list[str]] = {}
     for key in keys:
-        by_part.setdefault(int(key[:7]), []).append(key)
+        by_part.setdefault(part_of(key), []).append(key)
     return [image for part, names in sorted(by_part.items()) for image in samples.read_samples(io, part, names)]
 
 
@@ -239,16 +244,16 @@ def match_pairs(io: RunIO, wanted: list[SampleImage]) -> dict[str, str]:
 
     The same key is looked at first; then all parts, until every image is found.
     """
-    missing = {(p["sha256"], p["caption"]): p["key"] for p in wanted if p["sha256"]}
-    here = {int(p["key"][:7]) for p in wanted}
-    matched_pairs: dict[str, str] = {}
+    missing = {(image.pair.sha256, image.pair.caption): image.key for image in wanted if image.pair.sha256}
+    here = {part_of(image.key) for image in wanted}
+    matched: dict[str, str] = {}
     for part in sorted(io.parts(), key=lambda part: (part not in here, part)):
         if not missing:
             break
-        table = io.read_part("pairs", part, ["key", "sha256", "caption"])
-        table = table.filter(pc.is_in(table["sha256"], pa.array([sha for sha, _ in missing], pa.string())))
-        for row in table.to_pylist():
-            key = missing.pop((row["sha256"], row["caption"]), None)
-            if key is not None:
-                matched_pairs[key] = row["key"]
-    return matched_pairs
+        pairs = PairTable.read_part(io, part, PairTable.key, PairTable.sha256, PairTable.caption)
+        same_bytes = pc.is_in(pairs.sha256, pa.array([sha for sha, _ in missing], pa.string()))
+        columns = (pairs.sha256, pairs.caption, pairs.key)
+        for sha256, caption, key in zip(*(column.filter(same_bytes).to_pylist() for column in columns), strict=True):
+            if (image := missing.pop((sha256, caption), None)) is not None:
+                matched[image] = key
+    return matched

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from stages.audit import grid
-from stages.audit.flat import Flags, Ints
 from stages.audit.merge import Merged
 from stages.audit.terms import SUMS, Totals, hash_texts
 from stages.audit.vocabulary import Category
+from stages.flat import Flags, Ints
 
 LISTED = 40  # rows of each table of phrases
 HEAD = 100  # ranks whose counts are those of known phrases, at any size
@@ -34,6 +34,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "exactness": exactness(merged),
         "rejected": {s: dict(sorted(r.items())) for s, r in sorted(merged.counters.get("rejected", {}).items()) if r},
         "dropped": {d: dict(sorted(r.items())) for d, r in sorted(merged.counters.get("dropped", {}).items()) if r},
+        **{name: merged.counters[name] for name in ("side_tables",) if name in merged.counters},
         "by_threshold": by_threshold(merged, score_floor),
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.audit.flat import Floats, Ints
+from stages.flat import Floats, Ints
 
 THRESHOLDS = np.array([i / 100 for i in range(101)])  # 0.00, 0.01 ... 1.00
 SIDE_BINS = 20  # of the square root of a box's share of its image, 0..1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io as bytesio
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.teacher import Description
 from stages.audit import samples
 from stages.audit.checks import warnings
 from stages.audit.figures import figures
@@ -17,10 +19,13 @@ from stages.audit.merge import merge_summaries
 from stages.audit.terms import SUMS, Totals
 from stages.stage import RunIO
 
+if TYPE_CHECKING:
+    from schemas.config import Config
+
 HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
 
 
-def write_report(io: RunIO, config: Any) -> dict[str, Any]:
+def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     """Merge, write the two files, and return the headline figures."""
     from stages.audit.page import render
 
@@ -29,6 +34,7 @@ def write_report(io: RunIO, config: Any) -> dict[str, Any]:
     stats = figures(merged, config.label.score_floor, config.filter.min_score)
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher
+    stats["labelled_by"] = asdict(Description.of(config.label))
     stats["warnings"] = warnings(stats)
     chosen = samples.choose(merged, io, audit.pictures, audit.seed)
     shown = samples.load(io, chosen, config.ingest.max_pixels)

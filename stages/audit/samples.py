@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import io as bytesio
 import random
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.records import ROWS_PER_PART_LIMIT, make_key
+from schemas.rows import Box, Corners, DroppedSpan, GoldBox, GoldRow, LabelRow, Pair, Phrase, PhraseRow, PseudoRow
+from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, TableView
 from stages.audit.merge import Merged
 from stages.audit.summary import WORST
-from stages.images import decode_rgb
-from stages.stage import ImageRef, RowError, RunIO
+from stages.images import open_rgb
+from stages.stage import RowError, RunIO
 
 MOST_BOXES = 40  # of one image in the page: kept ones first, then by score
 MOST_CHARS = 600  # of a caption in the page
@@ -32,8 +36,36 @@ GALLERIES = {
     "confident_errors": "confident, but not in the truth",
 }
 
-SampleImage = dict[str, Any]
+Row = TypeVar("Row")
 Chosen = dict[int, dict[str, int]]  # key (as a number) -> the galleries that it is in, and its place in each
+
+
+class ShownBox(NamedTuple):
+    """A box as the page and drawings show it: corners to a tenth of a pixel, the score to four digits."""
+
+    phrase: int
+    corners: Corners
+    score: float
+    reason: str  # why the filter took it out; "": it did not
+
+
+@dataclass(frozen=True)
+class SampleImage:
+    """All that is shown of a pair."""
+
+    pair: Pair
+    phrases: tuple[Phrase, ...] = ()
+    ungrounded: Mapping[int, str] = field(default_factory=dict)  # phrases that the label stage left out, and why
+    dropped: tuple[DroppedSpan, ...] = ()  # by the phrases stage
+    boxes: tuple[ShownBox, ...] = ()  # kept ones first, then by score
+    gold: tuple[GoldBox, ...] = ()
+    galleries: Mapping[str, int] | None = None
+    thumbnail: str | None = None  # base64
+    missing: str | None = None  # why there is no thumbnail
+
+    @property
+    def key(self) -> str:
+        return self.pair.key
 
 
 def choose(merged: Merged, io: RunIO, samples: int, seed: int) -> Chosen:
@@ -55,8 +87,8 @@ def sampled_keys(merged: Merged, io: RunIO, samples: int, seed: int) -> list[int
     place = np.searchsorted(ends, numbers, side="right")  # which part each lies in
     keys: list[int] = []
     for i in np.unique(place):
-        table = io.read_part("pairs", parts[i], ["key", "image"])
-        with_image = table.filter(pc.is_valid(table["image"]))["key"]
+        pairs = PairTable.read_part(io, parts[i], PairTable.key, PairTable.image)
+        with_image = pairs.key.filter(pa.array(pairs.image.given))
         keys += map(int, with_image.take(numbers[place == i] - (ends[i] - counts[i])).to_pylist())
     return keys
 
@@ -82,84 +114,75 @@ def load(io: RunIO, chosen: Chosen, max_pixels: int) -> list[SampleImage]:
     for part, keys in sorted(by_part.items()):
         names = [make_key(part, key % ROWS_PER_PART_LIMIT) for key in sorted(keys)]
         for sample in read_samples(io, part, names):
-            found[int(sample["key"])] = sample
-    samples = [found[key] | {"galleries": galleries} for key, galleries in chosen.items() if key in found]
-    return add_thumbnails(io, samples, max_pixels)
+            found[int(sample.key)] = sample
+    samples = [replace(found[key], galleries=galleries) for key, galleries in chosen.items() if key in found]
+    return with_thumbnails(io, samples, max_pixels)
 
 
-def read_samples(io: RunIO, part: int, keys: list[str]) -> list[SampleImage]:
+def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]:
     """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
-    rows = {name: _rows(io, name, part, keys) for name in ("pairs", "phrases", "labels", "pseudo", "gold")}
-    return [_image(rows["pairs"][key], *(rows[n].get(key) for n in list(rows)[1:])) for key in rows["pairs"]]
-
-
-def _rows(io: RunIO, dataset: str, part: int, keys: list[str]) -> dict[str, dict[str, Any]]:
-    if not io.has_part(dataset, part):
-        return {}
-    table = io.read_part(dataset, part)
-    table = table.filter(pc.is_in(table["key"], pa.array(keys, pa.string())))
-    return {row["key"]: row for row in table.to_pylist()}
-
-
-def _image(pair: Any, phrases: Any, labels: Any, pseudo: Any, gold: Any) -> SampleImage:
-    return {
-        "key": pair["key"],
-        "source_id": pair["source_id"] or "",
-        "image": pair["image"],
-        "sha256": pair["sha256"],
-        "width": pair["width"],
-        "height": pair["height"],
-        "caption": pair["caption"],
-        "phrases": _phrases(phrases, labels),
-        "left": [[d["start"], d["end"], d["reason"]] for d in (phrases or {}).get("dropped") or []],
-        "boxes": _boxes(labels, pseudo),
-        "gold": [
-            [round(b[c], 1) for c in ("x1", "y1", "x2", "y2")] + [b["category"] or ""]
-            for b in (gold or {}).get("boxes") or []
-        ],
-    }
-
-
-def _phrases(phrases: Any, labels: Any) -> list[list[Any]]:
-    """[start, end, norm], and the reason where the label stage left the phrase out."""
-    out = {entry["phrase"]: [entry["reason"]] for entry in (labels or {}).get("dropped") or []}
-    listed = (phrases or {}).get("phrases") or []
-    return [[p["start"], p["end"], p["norm"] or "", *out.get(i, [])] for i, p in enumerate(listed)]
-
-
-def _boxes(labels: Any, pseudo: Any) -> list[list[Any]]:
-    """[phrase, x1, y1, x2, y2, score, reason it was dropped ("": kept)], kept ones first, then by score."""
-    dropped = {entry["box"]: entry["reason"] for entry in (pseudo or {}).get("dropped") or []}
-    boxes = [
-        [b["phrase"], *(round(b[c], 1) for c in ("x1", "y1", "x2", "y2")), round(b["score"], 4), dropped.get(i, "")]
-        for i, b in enumerate((labels or {}).get("boxes") or [])
+    pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
+    labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
+    gold = _rows(io, GoldTable, part, keys)
+    return [
+        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key)) for key, pair in pairs.items()
     ]
-    return sorted(boxes, key=lambda box: (box[6] != "", -box[5], box[0]))
 
 
-def add_thumbnails(io: RunIO, samples: list[SampleImage], max_pixels: int) -> list[SampleImage]:
+def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str]) -> dict[str, Row]:
+    if not io.has_part(view.dataset, part):
+        return {}
+    table = view.read_part(io, part)
+    wanted = view(table.table.filter(pc.is_in(table.key, pa.array(keys, pa.string()))))
+    return dict(zip(wanted.key.to_pylist(), wanted.records(), strict=True))
+
+
+def _sample(
+    pair: Pair, phrases: PhraseRow | None, labels: LabelRow | None, pseudo: PseudoRow | None, gold: GoldRow | None
+) -> SampleImage:
+    out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
+    boxes = [shown(box, out.get(i, "")) for i, box in enumerate(labels.boxes)] if labels else []
+    return SampleImage(
+        pair=pair,
+        phrases=phrases.phrases if phrases else (),
+        ungrounded={entry.phrase: entry.reason for entry in labels.dropped} if labels else {},
+        dropped=phrases.dropped if phrases else (),
+        boxes=tuple(sorted(boxes, key=lambda box: (box.reason != "", -box.score, box.phrase))),
+        gold=gold.boxes if gold else (),
+    )
+
+
+def shown(box: Box, reason: str) -> ShownBox:
+    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason)
+
+
+def rounded(corners: Corners) -> Corners:
+    x1, y1, x2, y2 = (round(side, 1) for side in corners)
+    return x1, y1, x2, y2
+
+
+def with_thumbnails(io: RunIO, samples: Sequence[SampleImage], max_pixels: int) -> list[SampleImage]:
     """Read, decode and shrink the images; the more there are, the smaller. `missing` says why one cannot be shown."""
     side = next(pixels for most, pixels in SIDES if len(samples) <= most)
-    refs = [ImageRef(**p["image"]) for p in samples if p["image"]]
-    images = iter(io.image_bytes(refs))
-    for sample in samples:
-        data = next(images) if sample.pop("image") else RowError("no_image")
-        try:
-            if isinstance(data, RowError):
-                raise data
-            thumbnail = shrink(data, side, max_pixels)
-        except RowError as error:
-            sample["missing"] = error.reason
-        else:
-            sample["thumbnail"] = base64.b64encode(thumbnail).decode("ascii")
-    return samples
+    images = iter(io.image_bytes([sample.pair.image for sample in samples if sample.pair.image]))
+    return [
+        _with_thumbnail(sample, next(images) if sample.pair.image else RowError("no_image"), side, max_pixels)
+        for sample in samples
+    ]
+
+
+def _with_thumbnail(sample: SampleImage, data: bytes | RowError, side: int, max_pixels: int) -> SampleImage:
+    try:
+        if isinstance(data, RowError):
+            raise data
+        return replace(sample, thumbnail=base64.b64encode(shrink(data, side, max_pixels)).decode("ascii"))
+    except RowError as error:
+        return replace(sample, missing=error.reason)
 
 
 def shrink(data: bytes, side: int, max_pixels: int) -> bytes:
     """A WebP of at most `side` pixels along the longest side, upright. Raises RowError for what cannot be decoded."""
-    from PIL import Image
-
-    image = Image.fromarray(decode_rgb(data, max_pixels))
+    image = open_rgb(data, max_pixels)
     image.thumbnail((side, side))
     out = bytesio.BytesIO()
     image.save(out, "WEBP", quality=62, method=4)

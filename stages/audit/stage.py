@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from stages.audit.summary import STAGES_WITH_REJECTS, counters_bytes, summarise, terms_bytes
-from stages.stage import Counts, Input, PartIO, PartResult, RunIO, UserError
+from model.teacher import Description
+from stages.audit.summary import counters_bytes, summarise, terms_bytes
+from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, ReduceStage, RunIO, Stage, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 __all__ = ["AuditStage"]
 
 
-class AuditStage:
-    """Reduce stage: `run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
+class AuditStage(ReduceStage):
+    """`run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
     version: ClassVar[int] = 4
-    kind: ClassVar[Literal["map", "reduce", "job"]] = "reduce"
+    carries_rows: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
-        Input("gold", optional=True),
-        Input("phrases", optional=True),
-        Input("labels", optional=True),
-        Input("pseudo", optional=True),
-        *(Input(f"rejects/{stage}", optional=True) for stage in STAGES_WITH_REJECTS),
+        Input("gold", need="if_present"),
+        Input("phrases", need="if_present"),
+        Input("labels", need="if_present"),
+        Input("pseudo", need="if_present"),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("summaries/audit", "report")
+    outputs: ClassVar[tuple[Output, ...]] = (Output("summaries/audit"),)
+    merged: ClassVar[tuple[Output, ...]] = (Output("report", scope="run"),)
+    depends_on: ClassVar[tuple[str, ...]] = ()  # a part's summary follows from its tables alone
+    merge_depends_on: ClassVar[tuple[str, ...]] = (
+        "corpus",
+        "label.teacher",
+        "label.score_floor",
+        "filter.min_score",
+        "audit",
+    )
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         """Raises UserError for a file of categories that is not there: later would be after days of labelling."""
         categories = config.audit.categories
         if categories is not None and "://" not in categories and not Path(categories).is_file():
@@ -40,23 +53,17 @@ class AuditStage:
         return {}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        """Nothing: a part's summary depends on its tables alone. What the merge shows is set by `merge_settings`."""
-        return {}
+    def all_inputs(cls, earlier: Sequence[type[Stage]]) -> tuple[Input, ...]:
+        """With every side table, and the rejects of every stage."""
+        tables = [output.folder for stage in earlier for output in stage.all_outputs() if output.aligned_with]
+        rejects = [f"rejects/{stage.name}" for stage in earlier if issubclass(stage, MapStage) and stage.carries_rows]
+        return (*cls.inputs, *(Input(name, need="if_present") for name in (*tables, *rejects)))
 
     @classmethod
-    def merge_settings(cls, config: Any) -> dict[str, Any]:
-        """What the report depends on beside the summaries."""
-        audit = config.audit
+    def merge_digests(cls, config: Config) -> dict[str, Any]:
         return {
-            "corpus": config.corpus,
-            "teacher": config.label.teacher,
-            "pictures": audit.pictures,
-            "seed": audit.seed,
-            "exact_phrases": audit.exact_phrases,
-            "categories": _sha256(audit.categories),
-            "score_floor": config.label.score_floor,
-            "min_score": config.filter.min_score,
+            "categories": _sha256(config.audit.categories),
+            "labelled_by": str(Description.of(config.label)),
         }
 
     def run_part(self, io: PartIO) -> PartResult:

@@ -11,21 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, RejectTable
 from stages.audit import agreement, boxes, terms
-from stages.audit.flat import (
-    Boxes,
-    Flags,
-    Phrases,
-    Tables,
-    combined,
-    list_lengths,
-    read_boxes,
-    read_phrases,
-    rows_of,
-)
+from stages.audit.side_tables import Tables, side_tables
+from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
 from stages.phrases.identify import count_languages
 
-STAGES_WITH_REJECTS = ("ingest", "phrases", "label", "filter", "shard")
 WORST = 12  # rows of each worst-of gallery
 OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another script than the Latin one
 
@@ -35,20 +26,22 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
 
     Works with whatever datasets the part has. Tables hold several kinds of terms, told apart by the column `kind`.
     """
-    pairs = tables.read("pairs", ["key", "caption", "image", "sha256", "license"])
-    counters: dict[str, Any] = {"datasets": _present(tables), **pair_figures(pairs), **reasons(tables)}
+    part = Part(tables)
+    counters: dict[str, Any] = {"datasets": part.present(), **pair_figures(part.pairs), **reasons(tables, part)}
+    if beside := side_tables(tables):
+        counters["side_tables"] = beside
     worst: dict[str, list[list[float]]] = {}
-    counted = {"copies": terms.joined(copies(pairs))}
-    if tables.has("phrases"):
-        phrases = read_phrases(tables)
-        labels = read_boxes(tables, "labels", phrases) if tables.has("labels") else None
-        kept = read_boxes(tables, "pseudo", phrases) if tables.has("pseudo") else None
-        asked = asked_phrases(tables, phrases, labels)
-        counters |= {"languages": languages(tables), **phrase_figures(phrases, asked)}
+    counted = {"copies": terms.joined(copies(part.pairs))}
+    if part.phrases is not None:
+        phrases = FlatPhrases.of(part.phrases)
+        labels = None if part.labels is None else FlatBoxes.of(part.labels, phrases)
+        kept = None if part.pseudo is None else FlatBoxes.of(part.pseudo, phrases)
+        asked = asked_phrases(phrases, part.labels)
+        counters |= {"languages": languages(part.phrases), **phrase_figures(phrases, asked)}
         if labels is not None:
             counters |= boxes.label_figures(labels)
-            if tables.has("gold"):
-                judgement = agreement.judge(tables, phrases, labels)
+            if part.gold is not None:
+                judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold))
                 counters["gold"] = agreement.figures(labels, judgement)
                 errors = agreement.best_errors(labels, judgement)
                 worst["confident_errors"] = _top(errors, labels.rows, errors > 0)
@@ -63,25 +56,42 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     return counters | {"worst": worst}, counted
 
 
-def _present(tables: Tables) -> dict[str, int]:
-    return {name: int(tables.has(name)) for name in ("pairs", "gold", "phrases", "labels", "pseudo")}
+class Part:
+    """The datasets of a part, each read once; None where the run does not have it."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.pairs = PairTable.read(tables, PairTable.caption, PairTable.image, PairTable.sha256)
+        self.gold = GoldTable.read(tables) if tables.has(GoldTable.dataset) else None
+        of_phrases = (PhraseTable.key, PhraseTable.caption, PhraseTable.phrases, PhraseTable.dropped)
+        self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
+        self.labels = LabelTable.read(tables) if tables.has(LabelTable.dataset) else None
+        self.pseudo = PseudoTable.read(tables) if tables.has(PseudoTable.dataset) else None
+
+    def present(self) -> dict[str, int]:
+        return {
+            PairTable.dataset: 1,
+            GoldTable.dataset: int(self.gold is not None),
+            PhraseTable.dataset: int(self.phrases is not None),
+            LabelTable.dataset: int(self.labels is not None),
+            PseudoTable.dataset: int(self.pseudo is not None),
+        }
 
 
-def pair_figures(pairs: pa.Table) -> dict[str, Any]:
-    captions = pairs["caption"]
+def pair_figures(pairs: PairTable) -> dict[str, Any]:
+    captions = pairs.caption
     return {
         "pairs": len(pairs),
-        "pairs_with_image": len(pairs) - pairs["image"].null_count,
+        "pairs_with_image": int(pairs.image.given.sum()),
         "other_script": int(pc.sum(pc.match_substring_regex(captions, OTHER_SCRIPT)).as_py() or 0),
         "caption_chars": int(pc.sum(pc.utf8_length(captions)).as_py() or 0),
     }
 
 
-def copies(pairs: pa.Table) -> dict[str, pa.Table]:
+def copies(pairs: PairTable) -> dict[str, pa.Table]:
     """The distinct captions, images (by the sha256 of their bytes) and pairs of both, hashed."""
-    captions = terms.hash_texts(pairs["caption"].to_pylist())
-    has_image = combined(pc.is_valid(pairs["image"])).to_numpy(zero_copy_only=False)
-    shas = combined(pairs["sha256"]).filter(pa.array(has_image)).to_pylist()
+    captions = terms.hash_texts(pairs.caption.to_pylist())
+    has_image = pairs.image.given
+    shas = pairs.sha256.filter(pa.array(has_image)).to_pylist()
     images = np.array([int((sha or "0")[:16], 16) for sha in shas], np.uint64)
     both = images * np.uint64(0x9E3779B97F4A7C15) ^ captions[has_image]
     return {
@@ -91,51 +101,40 @@ def copies(pairs: pa.Table) -> dict[str, pa.Table]:
     }
 
 
-def reasons(tables: Tables) -> dict[str, Any]:
+def reasons(tables: Tables, part: Part) -> dict[str, Any]:
     """Rejects of every stage by reason, and what phrases, label and filter dropped inside their rows, by reason."""
     rejected = {}
-    for stage in STAGES_WITH_REJECTS:
-        if tables.has(f"rejects/{stage}"):
-            rejected[stage] = _value_counts(tables.read(f"rejects/{stage}", ["reason"])["reason"])
-    dropped = {}
-    for dataset in ("phrases", "labels", "pseudo"):
-        if tables.has(dataset):
-            lists = combined(tables.read(dataset, ["dropped"])["dropped"])
-            dropped[dataset] = _value_counts(lists.flatten().field("reason"))
+    for name in tables.datasets:
+        folder, _, stage = name.partition("/")
+        if folder == "rejects":
+            rejected[stage] = _value_counts(RejectTable(tables.read(name, [RejectTable.reason])).reason)
+    with_dropped = [table for table in (part.phrases, part.labels, part.pseudo) if table is not None]
+    dropped = {table.dataset: _value_counts(table.dropped.reason) for table in with_dropped}
     return {"rejected": rejected, "dropped": dropped}
 
 
-def languages(tables: Tables) -> dict[str, dict[str, int]]:
+def languages(table: PhraseTable) -> dict[str, dict[str, int]]:
     """Captions by script and language, as the phrases stage read them."""
-    table = tables.read("phrases", ["caption", "dropped"])
-    lists = combined(table["dropped"])
-    reasons = lists.flatten().field("reason")
-    others = pc.list_parent_indices(lists).filter(pc.equal(reasons, "not_english"))
-    without_words = pc.sum(pc.equal(reasons, "unparsable")).as_py() or 0
-    return count_languages(len(table), table["caption"].take(others).to_pylist(), without_words)
+    dropped = table.dropped
+    others = pa.array(dropped.row).filter(pc.equal(dropped.reason, "not_english"))
+    without_words = pc.sum(pc.equal(dropped.reason, "unparsable")).as_py() or 0
+    return count_languages(len(table), table.caption.take(others).to_pylist(), without_words)
 
 
-def _value_counts(column: pa.Array | pa.ChunkedArray) -> dict[str, int]:
+def _value_counts(column: pa.Array) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
 
 
-def asked_phrases(tables: Tables, phrases: Phrases, labels: Boxes | None) -> Flags:
+def asked_phrases(phrases: FlatPhrases, labels: LabelTable | None) -> Flags:
     """Which phrases (P,) the teacher was asked for: those of labelled rows, less what the label stage dropped."""
-    asked = np.zeros(len(phrases.row), np.bool_)
     if labels is None:
-        return asked
-    labelled = np.zeros(len(phrases.first), np.bool_)
-    labelled[labels.rows] = True
-    asked = labelled[phrases.row]
-    table = tables.read("labels", ["key", "dropped"])
-    lists = combined(table["dropped"])
-    row = np.repeat(rows_of(table["key"]), list_lengths(lists))
-    phrase = lists.flatten().field("phrase").to_numpy(zero_copy_only=False).astype(np.int64)
-    asked[phrases.index(row, phrase, f"labels, part {tables.part}")] = False
+        return np.zeros(len(phrases.row), np.bool_)
+    asked = np.isin(phrases.row, labels.numbers)
+    asked[phrases.index(labels, labels.dropped.row, labels.dropped.phrase)] = False
     return asked
 
 
-def phrase_figures(phrases: Phrases, asked: Flags) -> dict[str, Any]:
+def phrase_figures(phrases: FlatPhrases, asked: Flags) -> dict[str, Any]:
     per_row = phrases.count[phrases.rows]
     return {
         "pairs_with_phrases": int((per_row > 0).sum()),
@@ -145,7 +144,7 @@ def phrase_figures(phrases: Phrases, asked: Flags) -> dict[str, Any]:
     }
 
 
-def worst_rows(phrases: Phrases, asked: Flags, kept: Boxes, crowded: Any) -> dict[str, list[list[float]]]:
+def worst_rows(phrases: FlatPhrases, asked: Flags, kept: FlatBoxes, crowded: Any) -> dict[str, list[list[float]]]:
     """The rows worth looking at first, as [measure, row], the worst first."""
     position = np.searchsorted(kept.rows, kept.row)
     count = np.bincount(position, minlength=len(kept.rows))

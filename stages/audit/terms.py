@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from schemas.records import ROWS_PER_PART_LIMIT
 from stages.audit import grid
-from stages.audit.flat import Boxes, Flags, Ints, Phrases
+from stages.flat import Flags, FlatBoxes, FlatPhrases, Ints
 
 SUMS = ("seen", "asked", "grounded", "several", "boxes")
 HEAVY = 100_000  # texts outside of the sample that are kept for the frequency table
@@ -38,7 +38,9 @@ def hash_texts(texts: Iterable[str]) -> Hashes:
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def count_terms(texts: pa.Array, phrases: Phrases, asked: Flags, labels: Boxes | None, kept: Boxes | None) -> pa.Table:
+def count_terms(
+    texts: pa.Array, phrases: FlatPhrases, asked: Flags, labels: FlatBoxes | None, kept: FlatBoxes | None
+) -> pa.Table:
     """One row per distinct text of a part (a phrase's norm or head), sorted by hash.
 
     seen: phrases with this text; asked: of those, the ones that the teacher was asked for; grounded: with a kept box;

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import read_json, reading
-from stages.evaluate.coco_ap import precision_at_recalls, xywh
+from stages.evaluate.coco_ap import precision_at_recalls
 from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
+from stages.geometry import to_xywh
 
 if TYPE_CHECKING:
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
     from stages.stage import Files
 
 CHUNK = 16  # images in memory
@@ -29,7 +31,7 @@ LIMIT = 100  # boxes of an image
 
 
 def evaluate_coco(
-    glip: Glip, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
+    model: Scheduler, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
     """APs in percent over the first `count` images of the file; `progress` gets the number of images done."""
     dataset = read_coco(files, annotations, count)
@@ -39,7 +41,7 @@ def evaluate_coco(
     failed, done = Counter[str](), 0
     for rows in in_chunks(dataset["images"], CHUNK):
         decoded = [read_image(files, images, [row["file_name"]], (row["height"], row["width"])) for row in rows]
-        for row, result in zip(rows, glip.detect(decoded, names, score_floor=FLOOR), strict=True):
+        for row, result in zip(rows, model.detect(decoded, names, score_floor=FLOOR), strict=True):
             results += results_of(row["id"], result, [category["id"] for category in categories])
             if result.failed:
                 failed[result.failed] += 1
@@ -98,7 +100,7 @@ def results_of(image_id: int, result: Grounding, category_ids: Sequence[int]) ->
     """An image's best boxes as COCO's results."""
     best = (x[:LIMIT].tolist() for x in (result.boxes, result.scores, result.phrase))
     return [
-        {"image_id": image_id, "category_id": category_ids[category], "bbox": xywh(box), "score": score}
+        {"image_id": image_id, "category_id": category_ids[category], "bbox": list(to_xywh(*box)), "score": score}
         for box, score, category in zip(*best, strict=True)
     ]
 

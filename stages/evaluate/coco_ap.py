@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import Corners
+from stages.geometry import to_xywh
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -22,7 +25,7 @@ class Detections:
 
 
 def average_precision(
-    gold: Sequence[Sequence[tuple[str, tuple[float, float, float, float]]]],
+    gold: Sequence[Sequence[tuple[str, Corners]]],
     found: Sequence[Detections],
     categories: Sequence[str],
     sizes: Sequence[tuple[int, int]],
@@ -39,9 +42,9 @@ def average_precision(
         "annotations": coco_annotations(gold, number),
     }
     results = [
-        {"image_id": i, "category_id": int(c) + 1, "bbox": xywh(box), "score": float(s)}
+        {"image_id": i, "category_id": int(c) + 1, "bbox": list(to_xywh(*box)), "score": float(s)}
         for i, detections in enumerate(found)
-        for box, s, c in zip(detections.boxes, detections.scores, detections.category, strict=True)
+        for box, s, c in zip(detections.boxes.tolist(), detections.scores, detections.category, strict=True)
     ]
     precision = precision_at_recalls(dataset, results)
     present = counts(gold)
@@ -75,13 +78,11 @@ def precision_at_recalls(dataset: dict[str, Any], results: Sequence[dict[str, An
     return np.asarray(evaluation.eval["precision"][:, :, :, 0, -1], dtype=np.float64)
 
 
-def coco_annotations(
-    gold: Sequence[Sequence[tuple[str, tuple[float, float, float, float]]]], number: Mapping[str, int]
-) -> list[dict[str, Any]]:
+def coco_annotations(gold: Sequence[Sequence[tuple[str, Corners]]], number: Mapping[str, int]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for image, objects in enumerate(gold):
         for name, box in objects:
-            x, y, width, height = xywh(box)
+            x, y, width, height = to_xywh(*box)
             rows.append(
                 {
                     "id": len(rows) + 1,
@@ -101,8 +102,3 @@ def counts(gold: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, int]:
         for name, _ in objects:
             found[name] = found.get(name, 0) + 1
     return found
-
-
-def xywh(box: Sequence[float]) -> list[float]:
-    x1, y1, x2, y2 = (float(value) for value in box)
-    return [x1, y1, x2 - x1, y2 - y1]

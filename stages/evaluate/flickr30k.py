@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluate.agreement import IOU, box_iou
+from stages.agreement import MATCH_IOU
 from stages.evaluate.flickr30k_gold import Caption, GoldImage, Phrase, box_convention, read_gold
 from stages.evaluate.inputs import data_name, in_chunks, read_image
+from stages.geometry import iou
 
 if TYPE_CHECKING:
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
     from stages.stage import Files
 
 CHUNK = 8  # images in memory, each with some five captions
@@ -43,7 +45,7 @@ class Recall:
         kinds = {ALL, *phrase.types}
         self.phrases.update(kinds)
         for protocol, boxes in zip(PROTOCOLS, (phrase.boxes, merged(phrase.boxes)), strict=True):
-            right: NDArray[np.bool_] = np.any(box_iou(ranked, boxes) >= IOU, axis=1)  # (N,)
+            right: NDArray[np.bool_] = np.any(iou(ranked[:, None], boxes) >= MATCH_IOU, axis=1)  # (N,)
             self._found.update((protocol, k, kind) for k in RANKS if right[:k].any() for kind in kinds)
 
     def report(self, kind: str = ALL) -> dict[str, Any]:
@@ -62,13 +64,13 @@ def merged(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def evaluate_flickr30k(
-    glip: Glip, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
+    model: Scheduler, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
     """Recall in percent, all captions of the first `count` images; `progress` gets the number of images done."""
     recall, seen, failed = Recall(), Counter[str](), Counter[str]()
     for gold_images in in_chunks(read_gold(files, annotations, count), CHUNK):
         asked = [(image, caption) for image in gold_images for caption in image.captions if caption.phrases]
-        for (_, caption), result in zip(asked, ground(glip, files, images, gold_images, asked), strict=True):
+        for (_, caption), result in zip(asked, ground(model, files, images, gold_images, asked), strict=True):
             boxes, own = result.boxes.numpy(), result.phrase.numpy()
             for number, phrase in enumerate(caption.phrases):
                 recall.add(boxes[own == number], phrase)
@@ -90,11 +92,15 @@ def evaluate_flickr30k(
 
 
 def ground(
-    glip: Glip, files: Files, images: str, gold_images: Sequence[GoldImage], asked: Sequence[tuple[GoldImage, Caption]]
+    model: Scheduler,
+    files: Files,
+    images: str,
+    gold_images: Sequence[GoldImage],
+    asked: Sequence[tuple[GoldImage, Caption]],
 ) -> list[Grounding]:
     """The boxes of each caption's phrases. Each image is decoded once."""
     pixels = {image.name: read_image(files, images, [image.name], image.size) for image in gold_images}
-    return glip.ground(
+    return model.ground(
         [pixels[image.name] for image, _ in asked],
         [caption.text for _, caption in asked],
         [[phrase.spans for phrase in caption.phrases] for _, caption in asked],

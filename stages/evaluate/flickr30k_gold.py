@@ -20,16 +20,16 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import Corners
 from stages.annotations import read_json, reading
 from stages.evaluate.inputs import DATA
+from stages.geometry import box_array, from_xywh
 from stages.stage import UserError
-from stages.train.samples import box_array
 
 if TYPE_CHECKING:
     from stages.stage import Files
 
 Spans = tuple[tuple[int, int], ...]
-Corners = tuple[float, float, float, float]
 MARKED = re.compile(r"\[/EN#(?P<entity>\d+)/(?P<types>\S+) (?P<words>.+?)\](?= |$)")
 ID = re.compile(r"[\w-]+")
 MAX_FILE = 1 << 20  # bytes of a text or XML file; real ones have some kilobytes
@@ -152,9 +152,9 @@ def read_boxes(xml: str, uri: str) -> tuple[tuple[int, int] | None, dict[str, li
     boxes: dict[str, list[Corners]] = {}
     with reading(uri, "annotation of Flickr30k Entities", DATA):
         for thing in root.findall("object"):
-            corners = thing.find("bndbox")
-            if corners is not None and len(corners):
-                x1, y1, x2, y2 = (number(corners, side) for side in ("xmin", "ymin", "xmax", "ymax"))
+            bounds = thing.find("bndbox")
+            if bounds is not None and len(bounds):
+                x1, y1, x2, y2 = (number(bounds, side) for side in ("xmin", "ymin", "xmax", "ymax"))
                 for name in thing.findall("name"):
                     boxes.setdefault(str(name.text).strip(), []).append((x1 - 1, y1 - 1, x2, y2))
         size = root.find("size")
@@ -192,7 +192,7 @@ def caption_of_row(row: dict[str, Any], annotations: Sequence[dict[str, Any]]) -
     for wanted in row["tokens_positive_eval"]:
         spans = tuple((int(start), int(end)) for start, end in wanted)
         boxes = [
-            xyxy(annotation["bbox"])
+            corners(annotation["bbox"])
             for annotation in annotations
             if set(spans) <= {(int(start), int(end)) for start, end in annotation["tokens_positive"]}
         ]
@@ -203,6 +203,6 @@ def caption_of_row(row: dict[str, Any], annotations: Sequence[dict[str, Any]]) -
     return Caption(str(row["caption"]), tuple(phrases), without_box)
 
 
-def xyxy(box: Sequence[float]) -> Corners:
+def corners(box: Sequence[float]) -> Corners:
     x, y, width, height = (float(value) for value in box)
-    return x, y, x + width, y + height
+    return from_xywh(x, y, width, height)

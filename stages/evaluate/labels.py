@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluate.agreement import Tally, judge, span_named
+from schemas.tables import GoldTable, LabelTable, PhraseTable, RejectTable
+from stages.agreement import claim, named_spans, same_row
+from stages.evaluate.tally import Tally
+from stages.flat import FlatGold, FlatPhrases
 from stages.stage import RunIO, UserError
 
 BANDS = (("1", 1, 1), ("2-9", 2, 9), ("10-99", 10, 99), ("100+", 100, None))  # name, from, to
@@ -25,21 +28,19 @@ def evaluate_labels(io: RunIO, threshold: float, progress: Callable[[int], None]
 
     `failed`: how many images with true boxes the label stage rejected, by reason; they are in no figure.
     """
-    parts = [part for part in io.parts() if io.has_part("labels", part) and io.has_part("gold", part)]
+    parts = [
+        part for part in io.parts() if io.has_part(LabelTable.dataset, part) and io.has_part(GoldTable.dataset, part)
+    ]
     if not parts:
         raise UserError("evaluate.benchmark: labels needs labels/ and gold/ in the run, and a part that has both")
     frequency = norm_counts(io, parts)
     tallies = {"all": Tally(), **{name: Tally() for name, _, _ in BANDS}}
     failed, done = Counter[str](), 0
     for part in parts:
-        phrases = {row["key"]: row["phrases"] for row in io.read_part("phrases", part, ["key", "phrases"]).to_pylist()}
-        gold = {row["key"]: row for row in io.read_part("gold", part).to_pylist()}
-        for row in io.read_part("labels", part, ["key", "boxes"]).to_pylist():
-            if row["key"] in gold:
-                own = [(p["start"], p["end"], band_of(frequency[p["norm"]])) for p in phrases[row["key"]]]
-                judge_row(row["boxes"], own, gold[row["key"]], tallies)
-                done += 1
-        failed.update(reason for key, reason in rejected(io, part) if key in gold)
+        gold = GoldTable.read_part(io, part)
+        done += judge_part(io, part, gold, frequency, tallies)
+        known = set(gold.key.to_pylist())
+        failed.update(reason for key, reason in rejected(io, part) if key in known)
         progress(done)
     if not tallies["all"].gold:
         raise UserError(
@@ -61,15 +62,14 @@ def rejected(io: RunIO, part: int) -> list[tuple[str, str]]:
     """(key, reason) of the rows that the label stage has not labelled."""
     if not io.has_part("rejects/label", part):
         return []
-    rows = io.read_part("rejects/label", part, ["key", "reason"]).to_pylist()
-    return [(row["key"], row["reason"]) for row in rows]
+    rejects = RejectTable(io.read_part("rejects/label", part, [RejectTable.key, RejectTable.reason]))
+    return list(zip(rejects.key.to_pylist(), rejects.reason.to_pylist(), strict=True))
 
 
 def norm_counts(io: RunIO, parts: list[int]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for part in parts:
-        for row in io.read_part("phrases", part, ["phrases"]).to_pylist():
-            counts.update(phrase["norm"] for phrase in row["phrases"])
+        counts.update(PhraseTable.read_part(io, part, PhraseTable.phrases).phrases.norm.to_pylist())
     return counts
 
 
@@ -77,35 +77,24 @@ def band_of(count: int) -> str:
     return next(name for name, low, high in BANDS if low <= count and (high is None or count <= high))
 
 
-def judge_row(
-    boxes: list[dict[str, Any]],
-    phrases: list[tuple[int, int, str]],
-    gold: dict[str, Any],
-    tallies: dict[str, Tally],
-) -> None:
-    """Adds one image. phrases: start, end and band of frequency."""
-    spans = [(span["start"], span["end"]) for span in gold["spans"]]
-    named_by_phrase = [span_named((start, end), spans) for start, end, _ in phrases]
-    true = [box for box in gold["boxes"] if box["span"] >= 0]
-    scores = np.asarray([box["score"] for box in boxes], dtype=np.float32)
-    right, ious = judge(
-        corners(boxes),
-        scores,
-        np.asarray([named_by_phrase[box["phrase"]] for box in boxes], dtype=np.int64),
-        corners(true),
-        np.asarray([box["span"] for box in true], dtype=np.int64),
-    )
-    box_band = [phrases[box["phrase"]][2] for box in boxes]
-    span_band = {span: band for span, (_, _, band) in zip(named_by_phrase, phrases, strict=True)}
+def judge_part(io: RunIO, part: int, gold_table: GoldTable, frequency: Counter[str], tallies: dict[str, Tally]) -> int:
+    """Adds the labelled rows that have true boxes, and returns how many they are."""
+    labels = LabelTable.read_part(io, part, LabelTable.key, LabelTable.boxes)
+    phrases = FlatPhrases.of(PhraseTable.read_part(io, part, PhraseTable.key, PhraseTable.phrases))
+    gold = FlatGold.of(gold_table)
+    both = np.intersect1d(labels.numbers, gold.rows)
+    boxes = labels.boxes.keep(np.isin(labels.numbers, both)[labels.boxes.row])
+    phrase = phrases.index(labels, boxes.row, boxes.phrase)
+    named = named_spans(phrases.characters, gold.spans)  # (P,)
+    box_i, gold_i = same_row(labels.numbers[boxes.row], gold.row)
+    may_match = (named[phrase[box_i]] == gold.span[gold_i]) & (gold.span[gold_i] >= 0)
+    claims = claim(boxes.xyxy, boxes.score, gold_table.boxes.xyxy, (box_i[may_match], gold_i[may_match]))
+
+    bands = np.asarray([band_of(frequency[norm]) for norm in phrases.norm.to_pylist()], object)  # (P,)
+    span_band = np.full(len(gold.spans.row) + 1, "", object)  # (S + 1,), of the last phrase that names a span
+    span_band[named[named >= 0]] = bands[named >= 0]
+    asked = gold.span[(gold.span >= 0) & np.isin(gold.row, both)]  # (M,)
     for name, tally in tallies.items():
-        mask = np.asarray([name in ("all", band) for band in box_band], dtype=bool)
-        tally.scores += scores[mask].tolist()
-        tally.right += right[mask].tolist()
-        tally.ious += ious[mask].tolist()
-        tally.gold += sum(name == "all" or span_band.get(box["span"]) == name for box in true)
-
-
-def corners(boxes: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """(N, 4), also for N = 0."""
-    rows = [(box["x1"], box["y1"], box["x2"], box["y2"]) for box in boxes]
-    return np.asarray(rows, dtype=np.float32).reshape(-1, 4)
+        own = np.full(len(boxes), True) if name == "all" else bands[phrase] == name
+        tally.add(boxes.score, claims, own, len(asked) if name == "all" else int((span_band[asked] == name).sum()))
+    return len(both)

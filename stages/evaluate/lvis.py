@@ -23,9 +23,12 @@ from stages.annotations import read_json, reading
 from stages.evaluate.coco_ap import Detections
 from stages.evaluate.inputs import DATA, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
+from stages.geometry import from_xywh
 
 if TYPE_CHECKING:
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
+    from model.teacher import Work
     from stages.stage import Files
 
 CHUNK = 16  # images in memory
@@ -52,7 +55,7 @@ class Lvis:
 
 
 def evaluate_lvis(
-    glip: Glip,
+    model: Scheduler,
     files: Files,
     annotations: str,
     images: str,
@@ -62,11 +65,11 @@ def evaluate_lvis(
 ) -> dict[str, Any]:
     """APs in percent over the first `count` images of the file; `progress` gets the number of images done."""
     lvis = read_lvis(files, annotations, count)
-    prompt = prompt_of_each(lvis.names, per_prompt)
+    prompt = prompt_of_each(model.teacher.category_work(lvis.names, per_prompt), len(lvis.names))
     pool, failed, boxes, done = Pool(), Counter[str](), 0, 0
     for chunk in in_chunks(lvis.images, CHUNK):
         decoded = [read_image(files, images, image.names, image.size) for image in chunk]
-        for result in glip.detect(decoded, lvis.names, score_floor=FLOOR, per_prompt=per_prompt):
+        for result in model.detect(decoded, lvis.names, score_floor=FLOOR, per_prompt=per_prompt):
             best = best_of_prompts(result, prompt)
             pool.add(done, best)
             boxes += len(best.scores)
@@ -104,8 +107,9 @@ def read_lvis(files: Files, uri: str, count: int) -> Lvis:
         for annotation in data["annotations"]:
             if annotation["image_id"] in number_of:
                 x, y, width, height = (float(value) for value in annotation["bbox"])
+                box = from_xywh(x, y, width, height)
                 boxes = truths[index[annotation["category_id"]]].boxes
-                boxes.setdefault(number_of[annotation["image_id"]], []).append((x, y, x + width, y + height))
+                boxes.setdefault(number_of[annotation["image_id"]], []).append(box)
         return Lvis(
             names=[str(category["name"]) for category in categories],
             frequency=[str(category["frequency"]) for category in categories],
@@ -120,13 +124,11 @@ def file_names(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, name.split("/")[-1])))
 
 
-def prompt_of_each(names: Sequence[str], per_prompt: int) -> NDArray[np.int64]:
-    """(K,): the number of the prompt that asks for each category, as `detect` cuts them."""
-    from model.prompt import category_prompts
-
-    numbers = np.zeros(len(names), dtype=np.int64)
-    for number, prompt in enumerate(category_prompts(names, per_prompt)[0]):
-        numbers[prompt.phrases] = number
+def prompt_of_each(work: Work[Any], categories: int) -> NDArray[np.int64]:
+    """(K,): the number of the prompt that asks for each category."""
+    numbers = np.zeros(categories, dtype=np.int64)
+    for number, prompt in enumerate(work.prompts):
+        numbers[list(prompt.phrases)] = number
     return numbers
 
 

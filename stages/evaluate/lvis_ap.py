@@ -11,11 +11,14 @@ compete for room, by one for each category: its 10,000 best boxes in all images,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import Corners
 from stages.evaluate.coco_ap import Detections
+from stages.geometry import iou
 
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -28,7 +31,7 @@ ROW = np.dtype([("picture", np.int32), ("category", np.int32), ("score", np.floa
 class Truth:
     """What the annotations say of one category; images by number, boxes (x1, y1, x2, y2) half-open."""
 
-    boxes: dict[int, list[tuple[float, float, float, float]]] = field(default_factory=dict)
+    boxes: dict[int, list[Corners]] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)  # looked for and not there
     partial: set[int] = field(default_factory=set)  # not every object has a box
 
@@ -92,27 +95,20 @@ def hits(rows: NDArray[np.void], truth: Truth) -> NDArray[np.bool_]:
     for image, boxes in truth.boxes.items():
         own = order[slice(*np.searchsorted(images, [image, image + 1]))]
         if len(own):
-            hit[:, own] = match(pairwise_iou(rows["box"][own].astype(np.float64), np.asarray(boxes, np.float64)))
+            found, true = rows["box"][own].astype(np.float64), np.asarray(boxes, np.float64)
+            hit[:, own] = match(iou(found[:, None], true))
     return hit
 
 
-def match(iou: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """iou (N boxes best first, M true boxes) -> (T, N). Of equal overlaps the last true box is taken, as LVIS does."""
+def match(overlap: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """IoU of (N boxes best first, M true boxes) -> (T, N). Of equal ones the last true box is taken, as LVIS does."""
     thresholds = np.minimum(IOUS, 1 - 1e-10)
-    free = np.ones((len(IOUS), iou.shape[1]), dtype=bool)
-    hit = np.zeros((len(IOUS), len(iou)), dtype=bool)
-    for box in np.flatnonzero(iou.max(axis=1) >= thresholds[0]):
-        open_ious = np.where(free, iou[box], -1.0)  # (T, M)
-        best = iou.shape[1] - 1 - open_ious[:, ::-1].argmax(axis=1)  # (T,)
+    free = np.ones((len(IOUS), overlap.shape[1]), dtype=bool)
+    hit = np.zeros((len(IOUS), len(overlap)), dtype=bool)
+    for box in np.flatnonzero(overlap.max(axis=1) >= thresholds[0]):
+        open_ious = np.where(free, overlap[box], -1.0)  # (T, M)
+        best = overlap.shape[1] - 1 - open_ious[:, ::-1].argmax(axis=1)  # (T,)
         (level,) = np.nonzero(open_ious.max(axis=1) >= thresholds)
         hit[level, box] = True
         free[level, best[level]] = False
     return hit
-
-
-def pairwise_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 4), (M, 4) half-open -> (N, M), in double precision as pycocotools computes it."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inner = np.prod(np.clip(sides, 0, None), axis=2)
-    area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
-    return np.asarray(inner / np.maximum(area_a[:, None] + area_b[None] - inner, np.spacing(1)), dtype=np.float64)

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.evaluate.agreement import Tally, judge, span_named
+from schemas.rows import Corners
+from stages.agreement import Characters, claim, named_spans
 from stages.evaluate.coco_ap import Detections, average_precision
+from stages.evaluate.tally import Tally
+from stages.geometry import box_array
 from stages.images import decode_rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from model.glip import Glip, Grounding
+    from model.outputs import Grounding
+    from model.scheduler import Scheduler
     from stages.phrases import NounPhraseExtractor
     from stages.synthetic import Scene
 
@@ -39,7 +43,7 @@ CLASSES = {  # of phrases, by the tier of what they name; "": they name no thing
 
 
 def evaluate_scenes(
-    glip: Glip,
+    model: Scheduler,
     extractor: NounPhraseExtractor,
     count: int,
     seed: int,
@@ -56,18 +60,18 @@ def evaluate_scenes(
     names = [noun.name for noun in NOUNS]
     tier = {noun.name: noun.tier for noun in NOUNS}
     found: list[Detections] = []
-    gold: list[list[tuple[str, tuple[float, float, float, float]]]] = []
+    gold: list[list[tuple[str, Corners]]] = []
     sizes: list[tuple[int, int]] = []
     tallies = {"all": Tally(), "seen": Tally(), **{name: Tally() for name in TIERS}}
     failed = Counter[str]()
     for scenes in chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in scenes]
-        detected = glip.detect(images, names, score_floor=FLOOR)
+        detected = model.detect(images, names, score_floor=FLOOR)
         for scene, result in zip(scenes, detected, strict=True):
             found.append(best(Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy())))
             gold.append(list(scene.objects))
             sizes.append((scene.height, scene.width))
-        grounded = judge_scenes(glip, extractor, scenes, images, tier, tallies)
+        grounded = judge_scenes(model, extractor, scenes, images, tier, tallies)
         both = (first.failed or second.failed for first, second in zip(detected, grounded, strict=True))
         failed.update(reason for reason in both if reason)
         progress(len(found))
@@ -106,7 +110,7 @@ def tier_means(by_noun: dict[str, dict[str, float]], tier: dict[str, str]) -> di
 
 
 def judge_scenes(
-    glip: Glip,
+    model: Scheduler,
     extractor: NounPhraseExtractor,
     scenes: list[Scene],
     images: list[Any],
@@ -117,7 +121,7 @@ def judge_scenes(
     captions = [scene.caption for scene in scenes]
     phrases = extractor.extract(captions)
     spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
-    grounded = glip.ground(images, captions, spans, score_floor=0.1)
+    grounded = model.ground(images, captions, spans, score_floor=0.1)
     for scene, own, result in zip(scenes, phrases, grounded, strict=True):
         texts = [(own[phrase].start, own[phrase].end) for phrase in result.phrase.tolist()]
         judge_scene(scene, texts, result.boxes.numpy(), result.scores.numpy(), tier, tallies)
@@ -136,19 +140,17 @@ def judge_scene(
 
     A tally's name is one of CLASSES or one of the values of `tier`.
     """
-    named = np.asarray([span_named(text, scene.spans) for text in texts], int)
-    gold_boxes = np.asarray([(b.x1, b.y1, b.x2, b.y2) for b in scene.boxes], np.float32).reshape(-1, 4)
+    named = named_spans(Characters.of_one_row(texts), Characters.of_one_row(scene.spans))  # (N,)
+    gold_boxes = box_array([box.corners for box in scene.boxes])
     gold_span = np.asarray([box.span for box in scene.boxes], int)
-    right, ious = judge(boxes, scores, named, gold_boxes, gold_span)
+    may_match = np.nonzero((named[:, None] == gold_span) & (named[:, None] >= 0))
+    claims = claim(boxes, scores, gold_boxes, may_match)
     span_tier = [tier[noun] for noun in scene.span_nouns]
     box_tier = [span_tier[span] if span >= 0 else "" for span in named.tolist()]
     for name, tally in tallies.items():
         tiers = CLASSES.get(name, (name,))
         mask = np.asarray([one in tiers for one in box_tier], dtype=bool)
-        tally.scores += scores[mask].tolist()
-        tally.right += right[mask].tolist()
-        tally.ious += ious[mask].tolist()
-        tally.gold += sum(span_tier[span] in tiers for span in gold_span.tolist())
+        tally.add(scores, claims, mask, sum(span_tier[span] in tiers for span in gold_span.tolist()))
 
 
 def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.teacher import Description
+from schemas.marks import device_type
 from stages.ingest.sources import absolute
-from stages.label.stage import load_teacher, weights_sha256
-from stages.stage import Input, RunIO, UserError
+from stages.label.teacher import describe, open_scheduler
+from stages.stage import Input, JobStage, Needs, Output, RunIO, UserError
 from stages.train.stage import WEIGHTS
 
 if TYPE_CHECKING:
-    from model.glip import Glip
+    from model.scheduler import Scheduler
+    from schemas.config import Config
 
 FOLDER = "evaluation"
 FAILED = "images failed"  # in the headline of a result
@@ -29,26 +32,32 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
 }
 
 
-class EvaluateStage:
+class EvaluateStage(JobStage):
     name: ClassVar[str] = "evaluate"
     version: ClassVar[int] = 2
-    kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
-        Input("student", optional=True),
-        Input("labels", optional=True),  # for the benchmark `labels`, with what follows
-        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), optional=True),
-        Input("gold", optional=True),
-        Input("rejects/label", optional=True),
+        Input("student", need="if_present"),
+        Input("labels", need="if_present"),  # for the benchmark `labels`, with what follows
+        Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.norm"), need="if_present"),
+        Input("gold", need="if_present"),
+        Input("rejects/label", need="if_present"),
     )
-    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
-    device_of: ClassVar[str] = "label"  # the section whose device its models run on
+    outputs: ClassVar[tuple[Output, ...]] = (Output(FOLDER, scope="run"),)
+    depends_on: ClassVar[tuple[str, ...]] = (
+        "evaluate",
+        "label.precision",
+        "label.device",
+        "label.short",
+        "label.long",
+        "phrases.backend",
+    )
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.whole = config
         self.config = config.evaluate
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         evaluate = config.evaluate
         if evaluate.benchmark not in BENCHMARKS:
             raise UserError(
@@ -62,15 +71,16 @@ class EvaluateStage:
         return {name: absolute(path) for name in ("data", "images") if (path := getattr(evaluate, name))}
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        kept: dict[str, Any] = config.evaluate.model_dump(mode="json")
-        kept["teacher"] = [config.label.teacher, weights_sha256(config.label.teacher, config.label.weights)]
-        kept["precision"], kept["device"] = config.label.precision, config.label.device.split(":")[0]
-        kept["short"], kept["long"] = config.label.short, config.label.long
-        kept["backend"] = config.phrases.backend
+    def digests(cls, config: Config) -> dict[str, Any]:
         data = Path((config.evaluate.data or "").removeprefix("file://"))
-        kept["data_sha256"] = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None
-        return kept
+        return {
+            "teacher": asdict(describe(config)),
+            "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None,
+        }
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(gpu=device_type(config.label.device) == "cuda")
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
         import torch
@@ -83,13 +93,13 @@ class EvaluateStage:
         if not models:
             raise UserError("evaluate.models: no model is left (the run has no student); train one, or name teacher")
         for number, name in enumerate(models):
-            glip, description = self._open_model(io, name)
+            model, description = self._open_model(io, name)
             torch.set_num_threads(self.whole.train.threads)
             result = {
-                "model": {"role": name, **description},
+                "model": {"role": name, **asdict(description)},
                 "benchmark": self.config.benchmark,
                 "settings": self.config.model_dump(mode="json"),
-                **self._measure(glip, io, number, len(models)),
+                **self._measure(model, io, number, len(models)),
             }
             self._write(io, name, result)
             summary[name] = headline(result)
@@ -99,10 +109,8 @@ class EvaluateStage:
         """What the teacher has already said, against gold: no model is asked."""
         from stages.evaluate.labels import evaluate_labels
 
-        label = self.whole.label
-        weights = weights_sha256(label.teacher, label.weights)
         result = {
-            "model": {"role": "teacher", "variant": label.teacher, "weights": weights},
+            "model": {"role": "teacher", **asdict(Description.of(self.whole.label))},
             "benchmark": self.config.benchmark,
             "settings": self.config.model_dump(mode="json"),
             **evaluate_labels(io, self.config.threshold, lambda done: io.progress(done, 0)),
@@ -115,26 +123,28 @@ class EvaluateStage:
         with io.create(f"{FOLDER}/{self.config.benchmark}-{name}.json") as stream:
             stream.write((json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
 
-    def _open_model(self, io: RunIO, name: str) -> tuple[Glip, dict[str, Any]]:
+    def _open_model(self, io: RunIO, name: str) -> tuple[Scheduler, Description]:
+        from model.scheduler import Scheduler
+
         label = self.whole.label
         if name == "teacher":
-            return load_teacher(label), {
-                "variant": label.teacher,
-                "weights": weights_sha256(label.teacher, label.weights),
-            }
+            return open_scheduler(label), Description.of(label)
         from safetensors.torch import load
 
         from model.glip import Glip
+        from model.grounding import GlipGrounder
 
+        variant = self.whole.train.variant
         with io.open(WEIGHTS) as stream:
             data = stream.read()
-        glip = Glip.from_official(self.whole.train.variant, load(data)).to(label.device)
-        glip.precision, glip.batch_size = label.precision, self.config.batch_size
-        if self.whole.train.variant == label.teacher:
-            glip.variant = replace(glip.variant, short=label.short, long=label.long)
-        return glip, {"variant": self.whole.train.variant, "weights": hashlib.sha256(data).hexdigest()}
+        glip = Glip.from_official(variant, load(data)).to(label.device)
+        glip.precision = label.precision
+        of_teacher = variant == label.teacher
+        sides = (label.short, label.long) if of_teacher else (glip.variant.short, glip.variant.long)
+        description = Description(variant, variant, hashlib.sha256(data).hexdigest())
+        return Scheduler(GlipGrounder(glip, sides), self.config.batch_size), description
 
-    def _measure(self, glip: Glip, io: RunIO, number: int, models: int) -> dict[str, Any]:
+    def _measure(self, model: Scheduler, io: RunIO, number: int, models: int) -> dict[str, Any]:
         config = self.config
         total = config.count * models
 
@@ -142,14 +152,14 @@ class EvaluateStage:
             io.progress(number * config.count + done, total, f"model {number + 1} of {models}")
 
         if config.benchmark != "scenes":
-            return self._measure_on_disk(glip, io, progress)
+            return self._measure_on_disk(model, io, progress)
         from stages.evaluate.scenes import evaluate_scenes
         from stages.phrases import NounPhraseExtractor
 
         extractor = NounPhraseExtractor(self.whole.phrases.backend)
-        return evaluate_scenes(glip, extractor, config.count, config.seed, config.threshold, progress)
+        return evaluate_scenes(model, extractor, config.count, config.seed, config.threshold, progress)
 
-    def _measure_on_disk(self, glip: Glip, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
+    def _measure_on_disk(self, model: Scheduler, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
         from stages.evaluate.coco import evaluate_coco
         from stages.evaluate.flickr30k import evaluate_flickr30k
         from stages.evaluate.lvis import evaluate_lvis
@@ -160,7 +170,7 @@ class EvaluateStage:
             "lvis": partial(evaluate_lvis, per_prompt=config.per_prompt),
             "flickr30k": evaluate_flickr30k,
         }
-        return measure[config.benchmark](glip, io, config.data, config.images, config.count, progress)
+        return measure[config.benchmark](model, io, config.data, config.images, config.count, progress)
 
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stages.export.samples import Create
+from schemas.tables import PairTable
+from stages.export.exporter import Create
 from stages.stage import RunIO, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 SIZES = {
     10**3: "n<1K",
@@ -20,7 +24,7 @@ SIZES = {
 MOST_LICENSES = 20
 
 
-def write_card(io: RunIO, create: Create, config: Any) -> dict[str, int]:
+def write_card(io: RunIO, create: Create, config: Config) -> dict[str, int]:
     """Raises UserError for a run that was not audited: the counts are those of report/stats.json."""
     try:
         with io.open("report/stats.json") as file:
@@ -34,17 +38,15 @@ def write_card(io: RunIO, create: Create, config: Any) -> dict[str, int]:
 
 def licenses(io: RunIO) -> Counter[str]:
     """Licence field of the pairs, as the source gives it -> pairs."""
-    import pyarrow.compute as pc
-
     found: Counter[str] = Counter()
     for part in io.parts():
-        if io.has_part("pairs", part):
-            column = pc.fill_null(io.read_part("pairs", part, ["license"])["license"], "")
-            found.update({entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()})
+        if io.has_part(PairTable.dataset, part):
+            licenses = PairTable.read_part(io, part, PairTable.license).license
+            found.update(name or "" for name in licenses.to_pylist())
     return found
 
 
-def card(stats: dict[str, Any], config: Any, found: Counter[str]) -> str:
+def card(stats: dict[str, Any], config: Config, found: Counter[str]) -> str:
     name = config.corpus
     pairs = stats["pairs_with_boxes"]
     size = next((text for limit, text in SIZES.items() if pairs < limit), "n>100M")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.rows import Box
+from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import ArraysFile
-from stages.export.samples import Exporter, Sample, xywh
+from stages.geometry import to_xywh
 
 
 class CocoExport(Exporter):
@@ -19,14 +21,14 @@ class CocoExport(Exporter):
         self._file = ArraysFile(("images", "annotations", "categories"))
         self._categories: dict[str, int] = {}
 
-    def write(self, sample: Sample) -> None:
+    def write(self, image: LabelledImage) -> None:
         image_id = self.done["images"] + 1
-        self._file.add("images", image_record(sample, image_id) | {"key": sample.key, "caption": sample.caption})
-        for i, box in enumerate(sample.boxes):
+        self._file.add("images", image_record(image, image_id) | {"key": image.key, "caption": image.caption})
+        for i, box in enumerate(image.boxes):
             self._file.add(
                 "annotations",
-                annotation_record(box, self.done["boxes"] + 1 + i, image_id, self._category(sample, box))
-                | {"score": box["score"], "phrase": sample.text(box), "span": sample.span(box)},
+                annotation_record(box, self.done["boxes"] + 1 + i, image_id, self._category(image, box))
+                | {"score": box.score, "phrase": image.text(box), "span": image.span(box)},
             )
 
     def end(self) -> None:
@@ -34,8 +36,8 @@ class CocoExport(Exporter):
         with self.create("instances.json") as file:
             self._file.finish(file, {"info": info, "licenses": []})
 
-    def _category(self, sample: Sample, box: dict[str, Any]) -> int:
-        return self._category_id(sample.phrases[box["phrase"]]["norm"])
+    def _category(self, image: LabelledImage, box: Box) -> int:
+        return self._category_id(image.phrases[box.phrase].norm)
 
     def _category_id(self, name: str) -> int:
         if name not in self._categories:
@@ -48,21 +50,21 @@ class CocoExport(Exporter):
 class CocoTextExport(CocoExport):
     """As above with the one category "object", for readers that take the text from each annotation's `phrase`."""
 
-    def _category(self, sample: Sample, box: dict[str, Any]) -> int:
+    def _category(self, image: LabelledImage, box: Box) -> int:
         return self._category_id("object")
 
 
-def image_record(sample: Sample, image_id: int) -> dict[str, Any]:
-    return {"id": image_id, "file_name": sample.file_name, "width": sample.width, "height": sample.height}
+def image_record(image: LabelledImage, image_id: int) -> dict[str, Any]:
+    return {"id": image_id, "file_name": image.file_name, "width": image.width, "height": image.height}
 
 
-def annotation_record(box: dict[str, Any], number: int, image_id: int, category: int) -> dict[str, Any]:
-    bbox = xywh(box)
+def annotation_record(box: Box, number: int, image_id: int, category: int) -> dict[str, Any]:
+    x, y, width, height = to_xywh(*box.corners)
     return {
         "id": number,
         "image_id": image_id,
         "category_id": category,
-        "bbox": bbox,
-        "area": bbox[2] * bbox[3],
+        "bbox": [x, y, width, height],
+        "area": width * height,
         "iscrowd": 0,
     }

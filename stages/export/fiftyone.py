@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
-from stages.export.samples import Exporter, Sample
+from stages.geometry import to_xywh
 
 
 class FiftyOneExport(Exporter):
@@ -19,29 +20,27 @@ class FiftyOneExport(Exporter):
         self._file = self.open("labels.json")
         self._file.write(b'{"labels":{')
 
-    def write(self, sample: Sample) -> None:
+    def write(self, image: LabelledImage) -> None:
         detections = [
             {
-                "label": sample.text(box),
+                "label": image.text(box),
                 "bounding_box": [
-                    box["x1"] / sample.width,
-                    box["y1"] / sample.height,
-                    (box["x2"] - box["x1"]) / sample.width,
-                    (box["y2"] - box["y1"]) / sample.height,
+                    side / whole
+                    for side, whole in zip(to_xywh(*box.corners), (image.width, image.height) * 2, strict=True)
                 ],
-                "confidence": box["score"],
+                "confidence": box.score,
                 "attributes": {
-                    "norm": sample.phrases[box["phrase"]]["norm"],
-                    "span": sample.span(box),
-                    "caption": sample.caption,
+                    "norm": image.phrases[box.phrase].norm,
+                    "span": image.span(box),
+                    "caption": image.caption,
                 },
             }
-            for box in sample.boxes
+            for box in image.boxes
         ]
-        self._file.write((b",\n" if self.done["images"] else b"") + encode(sample.key) + b":" + encode(detections))
+        self._file.write((b",\n" if self.done["images"] else b"") + encode(image.key) + b":" + encode(detections))
 
     def end(self) -> None:
         self._file.write(b"}}\n")
 
-    def _copy_image(self, sample: Sample) -> None:
-        super()._copy_image(replace(sample, file_name=sample.file_name.replace("images/", "data/", 1)))
+    def _copy_image(self, image: LabelledImage) -> None:
+        super()._copy_image(replace(image, file_name=image.file_name.replace("images/", "data/", 1)))

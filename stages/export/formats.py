@@ -6,10 +6,13 @@ An export holds every pair with at least one box: what the filter kept, or with 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from stages.export.samples import Create, Exporter
+from stages.export.exporter import Create, Exporter
 from stages.stage import RunIO, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 FORMATS: dict[str, str] = {
     "coco": "COCO instances JSON; each phrase's norm is a category",
@@ -36,7 +39,7 @@ _EXPORTERS = {
 
 
 def export(
-    io: RunIO, format: str, create: Create, *, config: Any, min_score: float | None = None, images: bool = True
+    io: RunIO, format: str, create: Create, *, config: Config, min_score: float | None = None, images: bool = True
 ) -> dict[str, int]:
     """Write a run in one format. `create(name)` opens a new file of the target folder; no name is the data's.
 

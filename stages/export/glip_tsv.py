@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import BinaryIO
 
+from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
-from stages.export.samples import Exporter, Sample, xyxy
 
 
 class TsvFile:
@@ -36,19 +36,19 @@ class GlipTsvExport(Exporter):
     def _tsv(self, name: str) -> TsvFile:
         return TsvFile(self.open(f"{name}.tsv"), self.open(f"{name}.lineidx"))
 
-    def write(self, sample: Sample) -> None:
+    def write(self, image: LabelledImage) -> None:
         label = {
-            "img_h": sample.height,
-            "img_w": sample.width,
-            "caption": sample.caption,
-            "bboxes": [xyxy(box) for box in sample.boxes],
-            "scores": [box["score"] for box in sample.boxes],
-            "tokens_positive": [[sample.span(box)] for box in sample.boxes],
-            "img_id": sample.key,
+            "img_h": image.height,
+            "img_w": image.width,
+            "caption": image.caption,
+            "bboxes": [list(box.corners) for box in image.boxes],
+            "scores": [box.score for box in image.boxes],
+            "tokens_positive": [[image.span(box)] for box in image.boxes],
+            "img_id": image.key,
         }
-        self._images.add(sample.key, base64.b64encode(sample.data))
-        self._labels.add(sample.key, encode(label))
-        self._sizes.add(sample.key, encode([{"height": sample.height, "width": sample.width}]))
+        self._images.add(image.key, base64.b64encode(image.data))
+        self._labels.add(image.key, encode(label))
+        self._sizes.add(image.key, encode([{"height": image.height, "width": image.width}]))
 
     def end(self) -> None:
         with self.create("train.yaml") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from stages.export.samples import Exporter, Sample
+from stages.export.exporter import Exporter, LabelledImage
 
 ROWS = 50_000  # of one file
 
@@ -20,18 +20,15 @@ class GritExport(Exporter):
         self._rows: list[dict[str, Any]] = []
         self._files = 0
 
-    def write(self, sample: Sample) -> None:
-        w, h = sample.width, sample.height
-        chunks = [
-            [*map(float, sample.span(b)), b["x1"] / w, b["y1"] / h, b["x2"] / w, b["y2"] / h, b["score"]]
-            for b in sample.boxes
-        ]
+    def write(self, image: LabelledImage) -> None:
+        w, h = image.width, image.height
+        chunks = [[*map(float, image.span(b)), b.x1 / w, b.y1 / h, b.x2 / w, b.y2 / h, b.score] for b in image.boxes]
         self._rows.append(
             {
-                "key": sample.key,
+                "key": image.key,
                 "id": self.done["images"],
-                "url": sample.pair["url"],
-                "caption": sample.caption,
+                "url": image.pair.url,
+                "caption": image.caption,
                 "width": w,
                 "height": h,
                 "noun_chunks": chunks,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.rows import Box
+from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
-from stages.export.samples import Exporter, Sample
+from stages.geometry import to_xywh
 
 CONFIG = """<View>
   <Header value="$caption"/>
@@ -27,20 +29,20 @@ class LabelStudioExport(Exporter):
         with self.create("config.xml") as file:
             file.write(CONFIG.encode())
 
-    def write(self, sample: Sample) -> None:
-        texts = [sample.caption[phrase["start"] : phrase["end"]] for phrase in sample.phrases]
+    def write(self, image: LabelledImage) -> None:
+        texts = [image.caption[phrase.start : phrase.end] for phrase in image.phrases]
         task = {
             "data": {
-                "image": f"/data/local-files/?d={sample.file_name}",
-                "caption": sample.caption,
-                "key": sample.key,
+                "image": f"/data/local-files/?d={image.file_name}",
+                "caption": image.caption,
+                "key": image.key,
                 "phrases": [{"value": text} for text in dict.fromkeys(texts)],
             },
             "predictions": [
                 {
                     "model_version": self.config.label.teacher,
-                    "score": sum(box["score"] for box in sample.boxes) / len(sample.boxes),
-                    "result": [result(sample, i, box) for i, box in enumerate(sample.boxes)],
+                    "score": sum(box.score for box in image.boxes) / len(image.boxes),
+                    "result": [result(image, i, box) for i, box in enumerate(image.boxes)],
                 }
             ],
         }
@@ -50,24 +52,25 @@ class LabelStudioExport(Exporter):
         self._file.write(b"]\n")
 
 
-def result(sample: Sample, number: int, box: dict[str, Any]) -> dict[str, Any]:
+def result(image: LabelledImage, number: int, box: Box) -> dict[str, Any]:
     """A rectangle in percent of the image's sides."""
-    across, down = 100 / sample.width, 100 / sample.height
+    across, down = 100 / image.width, 100 / image.height
+    x, y, width, height = to_xywh(*box.corners)
     return {
-        "id": f"{sample.key}-{number}",
+        "id": f"{image.key}-{number}",
         "type": "rectanglelabels",
         "from_name": "phrase",
         "to_name": "image",
-        "original_width": sample.width,
-        "original_height": sample.height,
+        "original_width": image.width,
+        "original_height": image.height,
         "image_rotation": 0,
-        "score": box["score"],
+        "score": box.score,
         "value": {
             "rotation": 0,
-            "x": box["x1"] * across,
-            "y": box["y1"] * down,
-            "width": (box["x2"] - box["x1"]) * across,
-            "height": (box["y2"] - box["y1"]) * down,
-            "rectanglelabels": [sample.text(box)],
+            "x": x * across,
+            "y": y * down,
+            "width": width * across,
+            "height": height * down,
+            "rectanglelabels": [image.text(box)],
         },
     }

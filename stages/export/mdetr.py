@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stages.export.coco import annotation_record, image_record
+from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import ArraysFile
-from stages.export.samples import Exporter, Sample
 
 
 class MdetrExport(Exporter):
@@ -13,22 +13,22 @@ class MdetrExport(Exporter):
     def begin(self) -> None:
         self._file = ArraysFile(("images", "annotations"))
 
-    def write(self, sample: Sample) -> None:
+    def write(self, image: LabelledImage) -> None:
         number = self.done["images"] + 1
-        spans = [[phrase["start"], phrase["end"]] for phrase, _ in sample.by_phrase()]
-        image = image_record(sample, number) | {
-            "caption": sample.caption,
+        spans = [[phrase.start, phrase.end] for phrase, _ in image.by_phrase()]
+        row = image_record(image, number) | {
+            "caption": image.caption,
             "dataset_name": self.config.corpus,
-            "tokens_negative": [[0, len(sample.caption)]],
+            "tokens_negative": [[0, len(image.caption)]],
             "sentence_id": number,
             "original_img_id": number,
             "tokens_positive_eval": [[span] for span in spans],
-            "key": sample.key,
+            "key": image.key,
         }
-        self._file.add("images", image)
-        for i, box in enumerate(sample.boxes):
+        self._file.add("images", row)
+        for i, box in enumerate(image.boxes):
             annotation = annotation_record(box, self.done["boxes"] + 1 + i, number, 1)
-            more = {"tokens_positive": [sample.span(box)], "score": box["score"]}
+            more = {"tokens_positive": [image.span(box)], "score": box.score}
             self._file.add("annotations", annotation | more)
 
     def end(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.rows import Box, Phrase
+from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
-from stages.export.samples import Exporter, Sample, xyxy
 
 
 class OdvgExport(Exporter):
@@ -14,23 +15,23 @@ class OdvgExport(Exporter):
     def begin(self) -> None:
         self._file = self.open("odvg.jsonl")
 
-    def write(self, sample: Sample) -> None:
-        regions = [region(sample, phrase, boxes) for phrase, boxes in sample.by_phrase()]
+    def write(self, image: LabelledImage) -> None:
+        regions = [region(image, phrase, boxes) for phrase, boxes in image.by_phrase()]
         record = {
-            "filename": sample.file_name,
-            "height": sample.height,
-            "width": sample.width,
-            "grounding": {"caption": sample.caption, "regions": regions},
+            "filename": image.file_name,
+            "height": image.height,
+            "width": image.width,
+            "grounding": {"caption": image.caption, "regions": regions},
         }
         self._file.write(encode(record) + b"\n")
 
 
-def region(sample: Sample, phrase: dict[str, Any], boxes: list[dict[str, Any]]) -> dict[str, Any]:
-    span = [phrase["start"], phrase["end"]]
+def region(image: LabelledImage, phrase: Phrase, boxes: list[Box]) -> dict[str, Any]:
+    span = [phrase.start, phrase.end]
     one = len(boxes) == 1
     return {
-        "bbox": xyxy(boxes[0]) if one else [xyxy(box) for box in boxes],
-        "phrase": sample.caption[span[0] : span[1]],
+        "bbox": list(boxes[0].corners) if one else [list(box.corners) for box in boxes],
+        "phrase": image.caption[span[0] : span[1]],
         "tokens_positive": [span],
-        "score": boxes[0]["score"] if one else [box["score"] for box in boxes],
+        "score": boxes[0].score if one else [box.score for box in boxes],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.ingest.json_stream import stream, stream_from
 from stages.ingest.listing import base_name, cut, folder_of, list_files
@@ -14,13 +14,16 @@ from stages.ingest.row import Gold, GoldBox, Row
 from stages.ingest.text import storable
 from stages.stage import Files, RowError, Slice, SourceFile, UserError
 
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
+
 
 class CocoSource:
     """`ingest.source`: the captions JSON, or a folder with one captions*.json. Without ingest.images, images are looked
     for in `images` beside the JSON; where there is no such folder the captions come without images.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: IngestConfig) -> None:
         self.config = config
 
     def plan(self, files: Files, part_size: int) -> list[Slice]:

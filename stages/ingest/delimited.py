@@ -1,5 +1,8 @@
 """CSV and TSV, read so that one broken record costs one row.
 
+Written by hand because a broken record must end in the rejects with its place: Python's csv module, Arrow and pandas
+stop at one, skip it without its row, or swallow the rows behind an open quote.
+
 CSV has quotes as in RFC 4180, also around line ends. TSV has none: a quote is a character, as in the public caption
 lists. Without a header the columns are named by their position: 0, 1, ...
 """
@@ -10,12 +13,15 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.ingest.lines import Line, Lines
 from stages.ingest.listing import Unclear
 from stages.ingest.records import USUAL_NAMES, Columns, find_columns
 from stages.stage import RowError, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
 
 LINE_LIMIT = 1 << 24  # bytes
 _RECORD_LINES = 1_000  # lines of one quoted record; beyond it the quote is taken for a stray one
@@ -110,7 +116,7 @@ def _escaped(text: str) -> bool:
     return any("\udc80" <= char <= "\udcff" for char in text)
 
 
-def detect(file: BinaryIO, name: str, config: Any) -> tuple[Dialect, Columns, int]:
+def detect(file: BinaryIO, name: str, config: IngestConfig) -> tuple[Dialect, Columns, int]:
     """How the file is to be read, what its columns are, and where its first record begins. Raises UserError."""
     start = _start(file, name)
     file.seek(start)
@@ -148,7 +154,7 @@ def _delimiter(line: bytes, name: str) -> str:
     return next((other for other in ("\t", ";", ",") if other.encode() in line), wanted)
 
 
-def _has_header(first: list[str], config: Any) -> bool:
+def _has_header(first: list[str], config: IngestConfig) -> bool:
     """A first row with an address is none; one with the caption's name, or any usual name of a column, is."""
     if any(value.startswith(_WEB) for value in first):
         return False
@@ -157,7 +163,7 @@ def _has_header(first: list[str], config: Any) -> bool:
     return any(value.lower() in USUAL_NAMES for value in first)
 
 
-def _by_content(rows: list[list[str]], names: tuple[str, ...], config: Any, where: str) -> Columns:
+def _by_content(rows: list[list[str]], names: tuple[str, ...], config: IngestConfig, where: str) -> Columns:
     """Without a header: the column of addresses is the url, the only other one the caption. May raise Unclear."""
     full = [row for row in rows if len(row) == len(names)]
     web = [name for i, name in enumerate(names) if 2 * sum(row[i].startswith(_WEB) for row in full) > len(full)]

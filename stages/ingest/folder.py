@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.ingest.listing import list_files
 from stages.ingest.row import Row
 from stages.ingest.samples import IMAGE_SUFFIXES, OTHER_IMAGES, caption_of_file
 from stages.stage import Files, ImageRef, RowError, Slice, UserError
 
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
+
 _IMAGES = (*IMAGE_SUFFIXES, *OTHER_IMAGES)
 _CAPTION_BYTES = 1 << 22
 
 
 class FolderSource:
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: IngestConfig) -> None:
         self.source: str = config.source.rstrip("/")
 
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:

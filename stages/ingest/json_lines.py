@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.ingest.lines import Line, Lines
 from stages.ingest.records import Columns, find_columns
 from stages.ingest.samples import parse_object
 from stages.stage import RowError, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
 
 LINE_LIMIT = 1 << 26  # bytes; images may stand in the lines
 _SAMPLE = 100
@@ -34,7 +37,7 @@ def read(file: BinaryIO) -> Iterator[dict[str, Any] | RowError]:
             yield error
 
 
-def detect(file: BinaryIO, name: str, config: Any) -> Columns:
+def detect(file: BinaryIO, name: str, config: IngestConfig) -> Columns:
     """The columns by the names that the first objects have. Raises UserError."""
     names: dict[str, None] = {}
     for _, record in zip(range(_SAMPLE), read(file)):

@@ -1,4 +1,8 @@
-"""The top-level arrays of one large JSON object, an element at a time: memory is one element, not the file."""
+"""The top-level arrays of one large JSON object, an element at a time: memory is one element, not the file.
+
+Written by hand because `json.load` takes several times the file's size in memory, and an element that is wrong must
+be told with its offset.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.ingest import json_lines
 from stages.ingest.listing import base_name, cut, folder_of, list_files, plan_files, starts
@@ -14,11 +14,14 @@ from stages.ingest.row import Gold, GoldBox, Row
 from stages.ingest.text import storable
 from stages.stage import Files, RowError, Slice, SourceFile, UserError
 
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
+
 
 class OdvgSource:
     """Images are looked up in ingest.images, by default in the folder of the JSONL file."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: IngestConfig) -> None:
         self.config = config
 
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from schemas.config import IngestConfig
+
 BATCH = 64  # rows; they may hold images
 _BESIDE = (*GRIT_BOXES, "width", "height", "key")  # what GRIT's boxes need
 
 
-def detect(file: BinaryIO, name: str, config: Any) -> tuple[Columns, int]:
+def detect(file: BinaryIO, name: str, config: IngestConfig) -> tuple[Columns, int]:
     """The columns, and the number of rows. Raises UserError."""
     reader = open_parquet(file, name)
     return find_columns(reader.schema_arrow.names, config, name), reader.metadata.num_rows

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.ingest.listing import Unclear
 from stages.ingest.locate import Found, find_image
 from stages.ingest.row import Gold, GoldBox, Row
 from stages.ingest.text import storable_or_none
 from stages.stage import ImageRef, RowError, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
 
 _USUAL = {
     "caption": ("caption", "text", "alt_text", "alt", "sentence"),
@@ -38,7 +41,7 @@ class Columns:
         return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
 
 
-def find_columns(names: Sequence[str], config: Any, where: str) -> Columns:
+def find_columns(names: Sequence[str], config: IngestConfig, where: str) -> Columns:
     """By the config, else by their usual names; "" in the config stands for none.
 
     Raises UserError for a missing column, Unclear where more than one may be the caption: a wrong guess would spoil the

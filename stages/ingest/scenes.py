@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stages.ingest.row import Gold, GoldBox, Row
 from stages.stage import Files, Slice, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
 
 LICENSE = "OFL-1.1"  # that of the images of the atlas, which every scene is drawn from: scenes/LICENSE-OFL.txt
 
 
 class ScenesSource:
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: IngestConfig) -> None:
         self.split: str = config.split
         self.seed: int = config.seed
         self.count: int | None = config.count

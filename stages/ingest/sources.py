@@ -9,11 +9,14 @@ import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.ingest.listing import base_name, list_files
 from stages.ingest.row import Row, Source
 from stages.stage import Files, RowError, Slice, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
 
 SOURCES = {
     "scenes": "stages.ingest.scenes:ScenesSource",
@@ -26,21 +29,21 @@ SOURCES = {
 }
 
 
-def open_source(config: Any, format: str) -> Source:
+def open_source(config: IngestConfig, format: str) -> Source:
     """`config`: the resolved ingest section."""
     module, _, name = SOURCES[format].partition(":")
     source: Source = getattr(importlib.import_module(module), name)(config)
     return source
 
 
-def plan(config: Any, files: Files, part_size: int) -> Iterator[Slice]:
+def plan(config: IngestConfig, files: Files, part_size: int) -> Iterator[Slice]:
     """The slices of the source, each with its format in `extra`. Raises UserError."""
     format = detect(config, files) if config.format == "auto" else config.format
     for piece in open_source(config, format).plan(files, part_size):
         yield replace(piece, extra={**piece.extra, "format": format})
 
 
-def rows(config: Any, files: Files, piece: Slice) -> Iterator[Row]:
+def rows(config: IngestConfig, files: Files, piece: Slice) -> Iterator[Row]:
     """The rows of a slice, in order. Raises ValueError where the file is no longer the one that was planned."""
     if piece.size >= 0:
         (file,) = files.list_source(piece.uri)
@@ -51,7 +54,7 @@ def rows(config: Any, files: Files, piece: Slice) -> Iterator[Row]:
     return open_source(config, piece.extra["format"]).rows(files, piece)
 
 
-def resolve(config: Any) -> dict[str, Any]:
+def resolve(config: IngestConfig) -> dict[str, Any]:
     """Paths made absolute, since workers start elsewhere, and the format where the path alone tells it."""
     from stages.ingest.json_lines import is_json_lines
 
@@ -70,7 +73,7 @@ def absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
-def detect(config: Any, files: Files) -> str:
+def detect(config: IngestConfig, files: Files) -> str:
     """What `auto` comes to: by the names in the source, and for a table by what is in it. Raises UserError."""
     from stages.ingest.coco import is_captions
     from stages.ingest.json_lines import is_json_lines

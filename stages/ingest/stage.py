@@ -10,47 +10,51 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from schemas.records import make_key
+from schemas.rows import GoldRow, Pair
+from schemas.tables import GoldTable, PairTable
 from stages.images import ImageInfo, inspect
 from stages.ingest import sources
 from stages.ingest.gold import gold_row
 from stages.ingest.row import Row
 from stages.ingest.text import check_caption, storable, storable_or_none
-from stages.stage import Counts, Files, ImageRef, Input, PartIO, PartResult, RowError, Slice, UserError, reject_rows
+from stages.stage import (
+    Counts,
+    Files,
+    ImageRef,
+    Output,
+    PartIO,
+    PartResult,
+    PlannerStage,
+    RowError,
+    Slice,
+    UserError,
+    reject_rows,
+)
 from stages.tar_writer import TarWriter
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from schemas.config import Config, IngestConfig
 
 BATCH = 64  # rows whose images are in memory at a time
 
 
-class IngestStage:
+class IngestStage(PlannerStage):
+    """The source file, its format and what is its own (split, seed, columns) enter by the slice."""
+
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
-    inputs: ClassVar[tuple[Input, ...]] = ()
-    outputs: ClassVar[tuple[str, ...]] = ("pairs", "gold", "images")
+    outputs: ClassVar[tuple[Output, ...]] = (Output("pairs"), Output("gold"), Output("images"))
+    depends_on: ClassVar[tuple[str, ...]] = ("ingest",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config.ingest
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         return sources.resolve(config.ingest)
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        """The source file, its format and what is its own (split, seed, columns) are in the slice."""
-        ingest = config.ingest
-        return {
-            "images": ingest.images,
-            "max_pixels": ingest.max_pixels,
-            "min_image_side": ingest.min_image_side,
-            "max_caption_chars": ingest.max_caption_chars,
-        }
 
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         """All parts of the source, in its order, at most ingest.count rows together. Raises UserError."""
@@ -97,13 +101,13 @@ def limit(slices: Iterable[Slice], count: int | None) -> Iterator[Slice]:
 class _Part(AbstractContextManager["_Part"]):
     """Pairs, gold and rejects of one part as they come in; the images that need a home go to its tar at once."""
 
-    def __init__(self, io: PartIO, config: Any) -> None:
+    def __init__(self, io: PartIO, config: IngestConfig) -> None:
         self.io = io
         self.config = config
         self.rows = 0
         self.has_gold = False  # whether the source gives true boxes, be they none
-        self.pairs: list[dict[str, Any]] = []
-        self.gold: list[dict[str, Any]] = []
+        self.pairs: list[Pair] = []
+        self.gold: list[GoldRow] = []
         self.rejected: list[tuple[str, str, RowError]] = []
         self.path = f"images/part-{io.part:07d}.tar"
         self.removed = frozenset(io.slice.extra.get("removed", ()) if io.slice else ())  # by source id, on request
@@ -173,30 +177,22 @@ class _Part(AbstractContextManager["_Part"]):
         return ImageRef(self.path, self._tar.add(name, data), len(data))
 
     def write(self) -> None:
-        from schemas.records import GOLD, PAIRS
-
-        self.io.write("pairs", _table(self.pairs, PAIRS))
+        self.io.write(PairTable.dataset, PairTable.of_records(self.pairs).table)
         if self.has_gold:
-            self.io.write("gold", _table(self.gold, GOLD))
+            self.io.write(GoldTable.dataset, GoldTable.of_records(self.gold).table)
         self.io.write("rejects/ingest", reject_rows("ingest", self.rejected))
 
 
-def pair_row(key: str, row: Row, caption: str, image: ImageRef | None, info: ImageInfo | None) -> dict[str, Any]:
-    return {
-        "key": key,
-        "source_id": storable(row.source_id),
-        "caption": caption,
-        "image": None if image is None else {"uri": image.uri, "offset": image.offset, "length": image.length},
-        "width": info.width if info else None,
-        "height": info.height if info else None,
-        "orientation": info.orientation if info else None,
-        "sha256": info.sha256 if info else None,
-        "license": storable_or_none(row.license),
-        "url": storable_or_none(row.url),
-    }
-
-
-def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_pylist(rows, schema=schema)
+def pair_row(key: str, row: Row, caption: str, image: ImageRef | None, info: ImageInfo | None) -> Pair:
+    return Pair(
+        key=key,
+        source_id=storable(row.source_id),
+        caption=caption,
+        image=image,
+        width=info.width if info else None,
+        height=info.height if info else None,
+        orientation=info.orientation if info else None,
+        sha256=info.sha256 if info else None,
+        license=storable_or_none(row.license),
+        url=storable_or_none(row.url),
+    )

@@ -11,13 +11,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.ingest import delimited, json_lines, parquet
 from stages.ingest.listing import base_name, cut, folder_of, list_files, plan_files, starts
 from stages.ingest.records import Columns, row_of_record
 from stages.ingest.row import Row
 from stages.stage import Files, RowError, Slice, SourceFile, UserError
+
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
 
 TEXT = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
@@ -28,7 +31,7 @@ def is_table(uri: str) -> bool:
 
 
 class TableSource:
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: IngestConfig) -> None:
         self.config = config
 
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:
@@ -74,7 +77,7 @@ class TableSource:
 
     def _images_by_id(self, files: Files) -> dict[str, str]:
         """For tables that name their images by the row's id alone, as GRIT does: the files of ingest.images by name."""
-        found = list_files(files, self.config.images, "ingest.images")
+        found = list_files(files, str(self.config.images), "ingest.images")
         return {base_name(file.uri).rpartition(".")[0]: file.uri for file in found}
 
     def _records(self, files: Files, piece: Slice) -> Iterator[dict[str, Any] | RowError]:

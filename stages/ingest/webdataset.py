@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stages.ingest.listing import base_name, cut, list_files, plan_files
 from stages.ingest.parquet import damage, open_parquet, records
@@ -21,13 +21,16 @@ from stages.ingest.tar import Damage, Member, unpacked
 from stages.ingest.text import storable
 from stages.stage import Files, ImageRef, RowError, Slice, SourceFile, UserError
 
+if TYPE_CHECKING:
+    from schemas.config import IngestConfig
+
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 IMAGE_LIMIT = 256 << 20  # bytes, of an image in a compressed tar
 _COLUMNS = ("key", "status", "error_message", "caption", "url", "license", "width", "height", *GRIT_BOXES)
 
 
 class WebdatasetSource:
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: IngestConfig) -> None:
         self.source: str = config.source
 
     def plan(self, files: Files, part_size: int) -> Iterator[Slice]:

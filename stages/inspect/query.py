@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from schemas.records import DATASETS, schema_of
+from schemas.rows import CORNERS
 from stages.stage import UserError
 
 PHRASES_FLAT = """
@@ -17,12 +19,14 @@ SELECT key, i::INTEGER AS phrase, p.start AS start, p."end" AS "end", p.text AS 
 FROM (SELECT key, unnest(range(len(phrases))) AS i, unnest(phrases) AS p FROM phrases)
 """
 
+BOX_CORNERS = ", ".join(f"b.{side} AS {side}" for side in CORNERS)
+
 # kept and reason are null where the filter has not run. A list's dropped entries are few, so that looking them up by
 # position costs less than a second join.
-BOXES_FLAT = """
+BOXES_FLAT = f"""
 CREATE VIEW boxes_flat AS
 SELECT key, i::INTEGER AS box, b.phrase AS phrase, p.text AS text, p.head AS head, p.norm AS norm,
-       b.x1 AS x1, b.y1 AS y1, b.x2 AS x2, b.y2 AS y2, b.score AS score, width, height,
+       {BOX_CORNERS}, b.score AS score, width, height,
        (b.x2 - b.x1) * (b.y2 - b.y1) / (width::DOUBLE * height) AS share,
        CASE WHEN filtered THEN place IS NULL END AS kept, dropped[place].reason AS reason
 FROM (
@@ -37,23 +41,24 @@ FROM (
 """
 
 
-def query(run: str, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Column names and rows.
-
-    Tables: pairs, gold, phrases, labels, pseudo and rejects as stored (empty where the run has none); phrases_flat and
-    boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
-
-    `run`: a path, or a URI that fsspec opens. Raises UserError for SQL that DuckDB refuses.
-    """
-    import duckdb
-
-    connection = connect(run)
-    try:
+def query(run: str, sql: str, turned_off: Collection[str] = ()) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Column names and rows, from the tables of `connect`. Raises UserError for SQL that DuckDB refuses."""
+    connection = connect(run, turned_off)
+    with user_errors():
         cursor = connection.execute(sql)
-    except duckdb.Error as error:
-        raise UserError(f"query: {str(error).strip()}") from None
     names = [column[0] for column in cursor.description or []]
     return names, _rows(cursor)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns what DuckDB says of a query into a UserError."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UserError(f"query: {str(error).strip()}") from None
 
 
 def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
@@ -61,15 +66,23 @@ def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def connect(run: str) -> Any:
-    """A DuckDB connection with the run's tables as views; what does not fit into memory goes to a temporary folder."""
+def connect(run: str, turned_off: Collection[str] = ()) -> Any:
+    """A DuckDB connection with the run's tables as views; what does not fit into memory goes to a temporary folder.
+
+    Tables: pairs, gold, phrases, labels, pseudo, curation, scores, masks and rejects as stored (empty where the run has
+    none); phrases_flat and boxes_flat, one row per phrase and per box; unique_phrases, the table of an audited run.
+
+    `run`: a path, or a URI that fsspec opens. `turned_off`: tables that count as empty, whatever an earlier run left in
+    them. Raises UserError where there is no such run.
+    """
     import duckdb
 
     connection = duckdb.connect()
     connection.execute(f"SET temp_directory = {_quoted(os.path.join(tempfile.gettempdir(), 'phrasebox-query'))}")
     root = _root(connection, run)
     for name in DATASETS:
-        _view(connection, name, f"{root}/{name}/part-*.parquet", schema_of(name))
+        pattern = f"{root}/{name}/part-*.parquet"
+        _view(connection, name, None if name in turned_off else pattern, schema_of(name))
     _view(connection, "rejects", f"{root}/rejects/*/part-*.parquet", schema_of("rejects/any"))
     _view(connection, "unique_phrases", f"{root}/report/phrases.parquet", None)
     connection.execute(PHRASES_FLAT)
@@ -90,9 +103,10 @@ def _root(connection: Any, run: str) -> str:
     return glob.escape(os.path.abspath(path))
 
 
-def _view(connection: Any, name: str, pattern: str, schema: Any) -> None:
-    found = connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchall()[0][0]
-    if found:
+def _view(connection: Any, name: str, pattern: str | None, schema: Any) -> None:
+    """`pattern`: of its files; None for a table that counts as empty."""
+    found = pattern and connection.execute(f"SELECT count(*) FROM glob({_quoted(pattern)})").fetchall()[0][0]
+    if found and pattern:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(pattern)})")
     elif schema is not None:
         connection.register(f"{name}_empty", schema.empty_table())

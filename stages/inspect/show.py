@@ -7,21 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
+from schemas.items import flags
 from schemas.records import part_of
+from schemas.rows import Corners
+from schemas.tables import LabelTable, PhraseTable
 from stages.audit.grid import NEAR_DUPLICATE_IOU
-from stages.audit.samples import SampleImage, read_samples
-from stages.images import decode_rgb
-from stages.stage import ImageRef, RowError, RunIO, UserError
+from stages.audit.samples import SampleImage, ShownBox, read_samples
+from stages.geometry import iou
+from stages.images import open_rgb
+from stages.stage import RowError, RunIO, UserError
 
 # The page's colours for light paper, by the phrase's number.
 COLOURS = ("#0072b2", "#c8510a", "#0a8a63", "#a63d86", "#8a6d00", "#5b4bbd", "#b3263e", "#3d7a1c")
 LONGEST_SIDE = 1200  # pixels of the image that is drawn on
 LABEL_HEIGHT = 18
 INK, PAPER = "#1b1b1a", "#fbfaf6"
-
-Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -72,58 +75,59 @@ def _by_key(io: RunIO, keys: Sequence[str]) -> Iterator[SampleImage]:
 def _by_phrase(io: RunIO, phrase: str, threshold: float | None) -> Iterator[SampleImage]:
     wanted = " ".join(phrase.lower().split())
     for part in io.parts():
-        if not (io.has_part("phrases", part) and io.has_part("labels", part)):
+        if not (io.has_part(PhraseTable.dataset, part) and io.has_part(LabelTable.dataset, part)):
             continue
-        table = io.read_part("phrases", part, ["key", "phrases"])
-        lists = table["phrases"].combine_chunks()
-        hits = pc.equal(lists.flatten().field("norm"), wanted)
-        rows = pc.unique(pc.list_parent_indices(lists).filter(hits))
-        for sample in read_samples(io, part, table["key"].take(rows).to_pylist()):
-            if any(sample["phrases"][box[0]][2] == wanted for box in visible(sample, threshold)):
+        table = PhraseTable.read_part(io, part, PhraseTable.key, PhraseTable.phrases)
+        named = flags(pc.equal(table.phrases.norm, wanted))  # (P,)
+        keys = table.key.take(np.unique(table.phrases.row[named])).to_pylist()
+        for sample in read_samples(io, part, keys):
+            if any(sample.phrases[box.phrase].norm == wanted for box in visible(sample, threshold)):
                 yield sample
 
 
-def visible(sample: SampleImage, threshold: float | None) -> list[list[Any]]:
+def visible(sample: SampleImage, threshold: float | None) -> list[ShownBox]:
     """The boxes to be drawn: kept ones, or all above a threshold."""
-    return [box for box in sample["boxes"] if (not box[6] if threshold is None else box[5] > threshold)]
+    return [box for box in sample.boxes if (not box.reason if threshold is None else box.score > threshold)]
 
 
 def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: int) -> Shown:
     boxes = visible(sample, threshold)
-    lines = [f"{sample['key']}  {_plain(sample['caption'])}"]
-    lines += [
-        f"  {score:.3f}  {_plain(sample['phrases'][phrase][2])}  [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
-        + (f"  {reason}" if reason else "")
-        for phrase, x1, y1, x2, y2, score, reason in boxes
-    ]
+    lines = [f"{sample.key}  {_plain(sample.pair.caption)}"]
+    for box in boxes:
+        corners = ", ".join(f"{side:g}" for side in box.corners)
+        reason = f"  {box.reason}" if box.reason else ""
+        lines.append(f"  {box.score:.3f}  {_plain(sample.phrases[box.phrase].norm)}  [{corners}]{reason}")
     if not boxes:
         lines.append("  no boxes")
     try:
-        data = next(iter(io.image_bytes([ImageRef(**sample["image"])]))) if sample["image"] else RowError("no_image")
+        if sample.pair.image is None:
+            raise RowError("no_image")
+        data = next(iter(io.image_bytes([sample.pair.image])))
         if isinstance(data, RowError):
             raise data
-        return Shown(sample["key"], draw(sample, boxes, data, max_pixels), lines)
+        return Shown(sample.key, draw(sample, boxes, data, max_pixels), lines)
     except RowError as error:
-        return Shown(sample["key"], None, [*lines, f"  no image: {error.reason}"])
+        return Shown(sample.key, None, [*lines, f"  no image: {error.reason}"])
 
 
-def draw(sample: SampleImage, boxes: list[list[Any]], data: bytes, max_pixels: int) -> bytes:
+def draw(sample: SampleImage, boxes: list[ShownBox], data: bytes, max_pixels: int) -> bytes:
     """A PNG: the image with its boxes, and below it the caption, its spans underlined in the boxes' colours.
 
     Raises RowError for bytes that cannot be decoded.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    image = Image.fromarray(decode_rgb(data, max_pixels))
-    scale = min(LONGEST_SIDE / max(image.size), 4.0 if max(image.size) < 480 else 1.0)  # small ones are enlarged
+    image = open_rgb(data, max_pixels)
+    size = image.size
+    scale = min(LONGEST_SIDE / max(size), 4.0 if max(size) < 480 else 1.0)  # small ones are enlarged
     image = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
     font = ImageFont.load_default(15)
-    words = _words(sample, {box[0] for box in boxes})
+    words = _words(sample, {box.phrase for box in boxes})
     lines = _wrapped(words, font, image.width - 20)
     sheet = Image.new("RGB", (image.width, image.height + 14 + 24 * len(lines)), PAPER)
     sheet.paste(image)
     pen = ImageDraw.Draw(sheet)
-    sx, sy = image.width / sample["width"], image.height / sample["height"]
+    sx, sy = image.width / size[0], image.height / size[1]
     marks = [_mark(sample, boxes, i, (sx, sy), font) for i in range(len(boxes))]
     for corners, colour, _ in reversed(marks):
         pen.rectangle(corners, outline=colour, width=3)
@@ -135,25 +139,21 @@ def draw(sample: SampleImage, boxes: list[list[Any]], data: bytes, max_pixels: i
 
 
 def _mark(
-    sample: SampleImage, boxes: list[list[Any]], i: int, scale: tuple[float, float], font: Any
+    sample: SampleImage, boxes: list[ShownBox], i: int, scale: tuple[float, float], font: Any
 ) -> tuple[Corners, str, str]:
     """Corners in the drawing, colour and label of a box; it stands inside of better boxes that it coincides with."""
-    phrase, x1, y1, x2, y2, score, _ = boxes[i]
-    better = [box[1:5] for box in boxes[:i] if box[0] != phrase]
-    inset = 4 * sum(coincide(box, [x1, y1, x2, y2]) for box in better)
+    phrase, (x1, y1, x2, y2) = boxes[i].phrase, boxes[i].corners
+    better = [box.corners for box in boxes[:i] if box.phrase != phrase]
+    inset = 4.0 * sum(coincide(corners, boxes[i].corners) for corners in better)
     left, top, right, bottom = x1 * scale[0], y1 * scale[1], x2 * scale[0] - 1, y2 * scale[1] - 1
-    inset = min(inset, (right - left) / 3, (bottom - top) / 3) if inset else 0
+    inset = min(inset, (right - left) / 3, (bottom - top) / 3) if inset else 0.0
     corners = left + inset, top + inset, max(right - inset, left + inset), max(bottom - inset, top + inset)
-    return corners, COLOURS[phrase % len(COLOURS)], f"{sample['phrases'][phrase][2]} {score:.2f}"
+    return corners, COLOURS[phrase % len(COLOURS)], f"{sample.phrases[phrase].norm} {boxes[i].score:.2f}"
 
 
-def coincide(a: Sequence[float], b: Sequence[float]) -> bool:
+def coincide(a: Corners, b: Corners) -> bool:
     """IoU of at least 0.9, the audit's near duplicate."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return False
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return width * height >= NEAR_DUPLICATE_IOU * (areas - width * height)
+    return bool(iou(np.array(a), np.array(b)) >= NEAR_DUPLICATE_IOU)
 
 
 def _write_labels(pen: Any, marks: list[tuple[Corners, str, str]], font: Any) -> None:
@@ -170,10 +170,10 @@ def _write_labels(pen: Any, marks: list[tuple[Corners, str, str]], font: Any) ->
 
 def _words(sample: SampleImage, grounded: set[int]) -> list[tuple[str, str | None]]:
     """The caption's words with the colour of the grounded phrase that each lies in."""
-    words, at, caption = [], 0, sample["caption"]
+    words, at, caption = [], 0, sample.pair.caption
     for word in caption.split():
         at = caption.index(word, at)
-        inside = [i for i in grounded if sample["phrases"][i][0] <= at < sample["phrases"][i][1]]
+        inside = [i for i in grounded if sample.phrases[i].start <= at < sample.phrases[i].end]
         words.append((_plain(word), COLOURS[inside[0] % len(COLOURS)] if inside else None))
         at += len(word)
     return words

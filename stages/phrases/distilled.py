@@ -1,4 +1,8 @@
-"""The default backend: our own chunker, a small network over hashed features that needs numpy alone."""
+"""The default backend: our own chunker, a small network over hashed features that needs numpy alone.
+
+Written by hand because parsers are slow, and wrong in the same ways on captions again and again: docs/phrases.md has
+the figures beside them.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from stages.phrases.spans import NounPhrase
 
 MEDIUM = frozenset(
     words(
-        """photo photos photograph photographs photography image images pic pics image images shot shots snapshot
+        """photo photos photograph photographs photography picture pictures pic pics image images shot shots snapshot
         footage video videos clip screenshot illustration illustrations vector vectors clipart rendering render
         close-up closeup background backgrounds backdrop wallpaper thumbnail stock"""
     )

@@ -7,7 +7,7 @@
     scores for O (outside), B (begins a phrase), I (goes on)          (T, 3)
 
 Captions lie one after the other with GAP boundary rows before, between and behind them; these are set to zero after
-each layer, so that no caption sees its neighbour. benchmarks/chunker/fit.py trains the same network in torch.
+each layer, so that no caption sees its neighbour. recipes/chunker/fit.py trains the same network in torch.
 """
 
 from __future__ import annotations

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stages.phrases.heads import MEDIUM, head_classes
 from stages.phrases.spans import NounPhrase, norm_of
+
+if TYPE_CHECKING:
+    from schemas.config import PhrasesConfig
 
 
 class Dropped(NamedTuple):
@@ -18,7 +21,7 @@ class Dropped(NamedTuple):
 class Selection:
     """Applies max_words, stop_phrases, drop_heads, max_tokens and max_phrases of the config's phrases section."""
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: PhrasesConfig) -> None:
         self._options = options
         stop = {norm_of(phrase) for phrase in options.stop_phrases if phrase != "medium"}
         self._stop = frozenset(stop | MEDIUM if "medium" in options.stop_phrases else stop)

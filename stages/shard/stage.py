@@ -9,61 +9,58 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.teacher import Description
 from stages.images import check_sha256, sniff
-from stages.stage import Counts, ImageRef, Input, PartIO, PartResult, RowError, RunIO, reject_rows
+from stages.shard.index import INDEX
+from stages.shard.samples import json_line, read_samples, sample_json
+from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RowError, RunIO, reject_rows
 from stages.tar_writer import TarWriter
 
-INDEX = "shards/index.json"
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 
-class ShardStage:
+class ShardStage(ReduceStage):
     name: ClassVar[str] = "shard"
     version: ClassVar[int] = 1
-    kind: ClassVar[Literal["map"]] = "map"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.text")),
         Input("pseudo", ("key", "width", "height", "boxes")),
     )
-    outputs: ClassVar[tuple[str, ...]] = ("shards", "summaries/shard")
+    outputs: ClassVar[tuple[Output, ...]] = (Output("shards"), Output("summaries/shard"))
+    depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard")
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.corpus: str = config.corpus
         self.samples_per_shard: int = config.shard.samples_per_shard
-        self.teacher = teacher_name(config)
+        self.teacher = str(Description.of(config.label))
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {
-            "corpus": config.corpus,
-            "samples_per_shard": config.shard.samples_per_shard,
-            "teacher": teacher_name(config),
-        }
+    def digests(cls, config: Config) -> dict[str, Any]:
+        return {"teacher": str(Description.of(config.label))}
 
     def run_part(self, io: PartIO) -> PartResult:
         samples = read_samples(io)
-        set_aside = Counter(reason for sample in samples if (reason := nothing_to_carry(sample)))
-        usable = [sample for sample in samples if not nothing_to_carry(sample)]
+        set_aside = Counter(sample.set_aside for sample in samples if sample.set_aside)
+        usable = [sample for sample in samples if not sample.set_aside]
         io.progress(len(samples) - len(usable))
-        images = io.image_bytes([ImageRef(**sample["image"]) for sample in usable])
+        images = io.image_bytes([sample.pair.image for sample in usable if sample.pair.image])
         rejected: list[tuple[str, str, RowError]] = []
         shards = ShardWriter(io, self.samples_per_shard)
         with shards:
             for sample, data in zip(usable, images, strict=True):
+                pair = sample.pair
                 try:
-                    image = check_sha256(data, sample["sha256"])
-                    shards.add(f"{self.corpus}-{sample['key']}", image, sample_json(sample, self.teacher))
+                    image = check_sha256(data, pair.sha256)
+                    shards.add(f"{self.corpus}-{pair.key}", image, sample_json(sample, self.teacher))
                 except RowError as error:
-                    rejected.append((sample["key"], sample["source_id"], error))
+                    rejected.append((pair.key, pair.source_id, error))
                 io.progress(1)
         with io.create(summary_path(io.part)) as file:
-            file.write(_json_line(shards.entries))
+            file.write(json_line(shards.entries))
         io.write("rejects/shard", reject_rows("shard", rejected))
         return PartResult(Counts(len(samples), shards.samples, len(rejected), dict(set_aside)))
 
@@ -122,48 +119,3 @@ class ShardWriter:
 
 def summary_path(part: int) -> str:
     return f"summaries/shard/part-{part:07d}.json"
-
-
-def teacher_name(config: Any) -> str:
-    """The teacher, with the hash of its weights where the resolved config has it."""
-    weights = getattr(config.label, "weights_sha256", None)
-    return f"{config.label.teacher}@{weights[:12]}" if weights else str(config.label.teacher)
-
-
-def read_samples(io: PartIO) -> list[dict[str, Any]]:
-    """The rows of pseudo, in order, with what pairs and phrases know of the same key."""
-    pairs = {row["key"]: row for row in io.read("pairs").to_pylist()}
-    phrases = {row["key"]: row["phrases"] for row in io.read("phrases", ["key", "phrases"]).to_pylist()}
-    rows = io.read("pseudo", ["key", "boxes"]).to_pylist()
-    return [{**pairs[row["key"]], "phrases": phrases[row["key"]], "boxes": row["boxes"]} for row in rows]
-
-
-def nothing_to_carry(sample: dict[str, Any]) -> str:
-    """Why a sample is set aside; "" for one that has an image and boxes."""
-    if sample["image"] is None:
-        return "no_image"
-    return "" if sample["boxes"] else "no_boxes"
-
-
-def sample_json(sample: dict[str, Any], teacher: str) -> bytes:
-    """The JSON member of a sample. Numbers are those of pseudo, exactly: the float32 values, written as doubles."""
-    record = {
-        "key": sample["key"],
-        "caption": sample["caption"],
-        "width": sample["width"],
-        "height": sample["height"],
-        "orientation": sample["orientation"],
-        "phrases": [{name: phrase[name] for name in ("start", "end", "text")} for phrase in sample["phrases"]],
-        "boxes": [
-            {"phrase": box["phrase"], "bbox": [box["x1"], box["y1"], box["x2"], box["y2"]], "score": box["score"]}
-            for box in sample["boxes"]
-        ],
-        "teacher": teacher,
-        "source_id": sample["source_id"],
-        "license": sample["license"],
-    }
-    return _json_line(record)
-
-
-def _json_line(value: Any) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n").encode()

@@ -2,24 +2,11 @@
 
 from dataclasses import dataclass
 
+from schemas.rows import Corners, GoldBox
 from stages.synthetic.captions import write_caption
 from stages.synthetic.drawing import choose_size, draw_image
 from stages.synthetic.layout import Group, Placed, choose_groups, place
 from stages.synthetic.randomness import Stream
-
-BoxTuple = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class SceneBox:
-    """A gold box: absolute pixels, half-open, around an object that the phrase at spans[span] names."""
-
-    span: int
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    category: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +14,7 @@ class Scene:
     """One pair. spans: [start, end) of every phrase that names a thing, in order; without a box if it is not there.
     span_nouns: the name (in NOUNS) of the thing that each span names, which may use a synonym.
 
+    boxes: of what the phrases name; absolute pixels, half-open.
     objects: everything in the image, mentioned or not: (category, (x1, y1, x2, y2)), in painting order.
     """
 
@@ -36,8 +24,8 @@ class Scene:
     caption: str
     spans: list[tuple[int, int]]
     span_nouns: list[str]
-    boxes: list[SceneBox]
-    objects: list[tuple[str, BoxTuple]]
+    boxes: list[GoldBox]
+    objects: list[tuple[str, Corners]]
 
 
 def draw_scene(split: str, seed: int, index: int) -> Scene:
@@ -49,7 +37,7 @@ def draw_scene(split: str, seed: int, index: int) -> Scene:
     caption = write_caption(split, groups, placed, stream)
     objects = [(groups[thing.group].noun.name, _floats(thing.box)) for thing in placed]
     boxes = [
-        SceneBox(span, *_floats(thing.box), category=groups[thing.group].noun.name)
+        GoldBox(span, *_floats(thing.box), category=groups[thing.group].noun.name)
         for span, group in enumerate(caption.groups)
         for thing in placed
         if group is not None and thing.group == group
@@ -83,6 +71,6 @@ def _laid_out(split: str, seed: int, index: int) -> tuple[Stream, tuple[int, int
     return stream, (width, height), groups, place(groups, width, height, stream)
 
 
-def _floats(box: tuple[int, int, int, int]) -> BoxTuple:
+def _floats(box: tuple[int, int, int, int]) -> Corners:
     x1, y1, x2, y2 = box
     return float(x1), float(y1), float(x2), float(y2)

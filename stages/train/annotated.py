@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import Corners, ImageRef
 from stages.annotations import read_json, reading
+from stages.geometry import box_array, from_xywh
 from stages.stage import Files, RowError
 from stages.train.order import shuffled
-from stages.train.samples import Sample, Spans, box_array
+from stages.train.samples import Spans, TrainingSample
 from stages.train.sets import read_image
 from stages.train.wording import nouns
 
@@ -29,12 +31,12 @@ class CocoSet:
         data = read_json(files, annotations, GOLD)
         with reading(annotations, "COCO instances file", GOLD):
             names = {category["id"]: str(category["name"]) for category in data["categories"]}
-            boxes: dict[int, list[tuple[str, tuple[float, float, float, float]]]] = {}
+            boxes: dict[int, list[tuple[str, Corners]]] = {}
             for annotation in data["annotations"]:
                 x, y, width, height = (float(value) for value in annotation["bbox"])
                 if not annotation.get("iscrowd") and width > 1 and height > 1:
-                    box = (x, y, x + width, y + height)
-                    boxes.setdefault(annotation["image_id"], []).append((names[annotation["category_id"]], box))
+                    named = names[annotation["category_id"]], from_xywh(x, y, width, height)
+                    boxes.setdefault(annotation["image_id"], []).append(named)
             self.rows = [(image_of(row), boxes[row["id"]]) for row in data["images"] if row["id"] in boxes]
         self.files, self.images = files, images
         self._names = sorted(names.values())
@@ -42,12 +44,12 @@ class CocoSet:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> TrainingSample:
         image, objects = self.rows[index]
         uri = f"{self.images.rstrip('/')}/{safe_name(image['file_name'])}"
-        return Sample(
+        return TrainingSample(
             key=str(image["id"]),
-            image=read_image(self.files, {"uri": uri, "offset": -1, "length": -1}),
+            image=read_image(self.files, ImageRef(uri)),
             caption="",
             spans=(),
             boxes=box_array([]),
@@ -99,20 +101,16 @@ class MdetrSet:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> TrainingSample:
         row = self.rows[index]
         spans: dict[Spans, int] = {}
         boxes, phrase = [], []
         for annotation in self.boxes[row["id"]]:
-            x, y, width, height = annotation["bbox"]
-            boxes.append((x, y, x + width, y + height))
+            boxes.append(from_xywh(*annotation["bbox"]))
             phrase.append(spans.setdefault(annotation["spans"], len(spans)))
-        return Sample(
+        return TrainingSample(
             key=str(row["id"]),
-            image=read_image(
-                self.files,
-                {"uri": f"{self.images.rstrip('/')}/{safe_name(row['file_name'])}", "offset": -1, "length": -1},
-            ),
+            image=read_image(self.files, ImageRef(f"{self.images.rstrip('/')}/{safe_name(row['file_name'])}")),
             caption=row["caption"],
             spans=tuple(spans),
             boxes=box_array(boxes),

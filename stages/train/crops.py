@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.glip import Glip
-from model.images import normalise, resize, resized_size
+from model.images import normalise, resize_image, resized_size
+from stages.geometry import box_array
+from stages.images import open_rgb
 from stages.stage import RowError, UserError
 from stages.train.optimizer import rate_factor, set_rates
-from stages.train.samples import Example, box_array
+from stages.train.samples import TrainingSample
 from stages.train.sets import SampleSet
-from stages.train.transforms import decode
+from stages.train.transforms import inside
 
 SIDE = 96  # pixels of a crop, after the image was resized for the network
 JITTER = 8  # pixels that an object's centre may lie off the crop's
@@ -52,7 +54,8 @@ class Namer(nn.Module):
             half = x.shape[-1] / 2
             low, high = int(half - max(1, 2 - level)), int(np.ceil(half + max(1, 2 - level)))
             middles.append(x[:, :, low:high, low:high].mean((2, 3)))  # (B, C)
-        return self.linear(torch.cat(middles, dim=1))  # type: ignore[no-any-return]
+        logits: Tensor = self.linear(torch.cat(middles, dim=1))
+        return logits
 
 
 def pretrain_backbone(
@@ -86,7 +89,7 @@ def pretrain_backbone(
         logits = model(pixels.to(glip.device))
         loss = F.cross_entropy(logits, target)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         right = [*right[-49:], float((logits.argmax(1) == target).float().mean())]
@@ -132,16 +135,18 @@ class CropStream:
 
     def _image(self, index: int) -> list[Crop]:
         try:
-            example = self._objects(index)
+            sample = self.gold.sample(index)
+            image = open_rgb(sample.image, self.max_pixels)
         except RowError as error:
             self.error = error
             return []
         rng = np.random.default_rng([self.seed, 4, self.epoch, index])
-        size = resized_size(example.image.shape, self.sides)
-        ratio = size[0] / example.image.shape[0]
-        framed = np.pad(resize(example.image, size), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
+        size = resized_size((image.height, image.width), self.sides)
+        ratio = size[0] / image.height
+        framed = np.pad(np.asarray(resize_image(image, size)), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
+        objects = inside(self._objects(sample), image.width, image.height)
         crops = []
-        for (x1, y1, x2, y2), category in zip(example.boxes.tolist(), example.phrase.tolist(), strict=True):
+        for (x1, y1, x2, y2), category in zip(objects.boxes.tolist(), objects.phrase.tolist(), strict=True):
             centre = np.minimum(np.array([(x1 + x2) / 2, (y1 + y2) / 2]) * ratio, size[::-1])  # (x, y)
             centre += rng.uniform(-JITTER, JITTER, 2)
             left, top = (centre + SIDE / 2).astype(int)  # in the frame
@@ -149,13 +154,11 @@ class CropStream:
             crops.append(Crop(pixels[:, ::-1] if rng.random() < 0.5 else pixels, category))
         return [crops[i] for i in rng.permutation(len(crops))]
 
-    def _objects(self, index: int) -> Example:
-        """The image with the boxes of all its objects, cut at its borders; `phrase` is their category."""
-        sample = self.gold.sample(index)
-        objects = replace(
+    def _objects(self, sample: TrainingSample) -> TrainingSample:
+        """The sample with the boxes of all its objects; `phrase` is their category."""
+        return replace(
             sample,
             boxes=box_array([box for _, box in sample.objects]),
             phrase=np.asarray([self.number[name] for name, _ in sample.objects], dtype=np.int64),
             scores=np.ones(len(sample.objects), dtype=np.float32),
         )
-        return decode(objects, self.max_pixels)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.glip import PRECISIONS, Glip
+from model.device import PRECISIONS
+from model.glip import Glip
 
 BACKWARD = 3  # forward and backward, in forwards
 TOKENS = (32, 160)  # lengths of text at which the model is counted; linear between and beyond

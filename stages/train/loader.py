@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +15,13 @@ from model.images import Size, padded_size, resized_size
 from stages.stage import RowError
 from stages.train import transforms
 from stages.train.order import Draw, MixedOrder
-from stages.train.samples import Example, Sample
+from stages.train.samples import Example, TrainingSample
 from stages.train.sets import SampleSet
 from stages.train.shards import ShardSet
 from stages.train.wording import rename
+
+if TYPE_CHECKING:
+    from schemas.config import TrainConfig
 
 AHEAD = 2  # batches that lie ready, beside those that the threads are at
 
@@ -39,7 +42,7 @@ class BatchMaker:
         sets: list[SampleSet],
         detection: list[float],
         order: MixedOrder,
-        config: Any,
+        config: TrainConfig,
         max_pixels: int,
         sides: tuple[int, int],
     ) -> None:
@@ -77,7 +80,7 @@ class BatchMaker:
             sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
         return transforms.decode(sample, self.max_pixels, sides, mirrored=rng.random() < self.config.flip)
 
-    def _with_text(self, sample: Sample, draw: Draw, rng: np.random.Generator) -> Sample:
+    def _with_text(self, sample: TrainingSample, draw: Draw, rng: np.random.Generator) -> TrainingSample:
         vocabulary = self.vocabularies[draw.set]
         if vocabulary and sample.objects and (not sample.caption or rng.random() < self.detection[draw.set]):
             return transforms.detection_prompt(sample, vocabulary, self.config.negative_categories, rng)

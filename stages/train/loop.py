@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model.contrastive import RegionWordContrast
 from model.glip import Glip
+from stages.geometry import box_array
 from stages.stage import RunIO
 from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, save_weights
 from stages.train.flops import FlopMeter, peak_flops
@@ -21,7 +22,10 @@ from stages.train.loader import Batch, BatchMaker, prefetch
 from stages.train.metrics import Entry, Metrics, finite, peak_memory
 from stages.train.optimizer import Ema, make_optimizer, rate_factor, set_rates
 from stages.train.ranks import Ranks
-from stages.train.samples import Example, box_array
+from stages.train.samples import Example
+
+if TYPE_CHECKING:
+    from schemas.config import TrainConfig
 
 Report = Callable[[int, Entry], None]
 
@@ -45,7 +49,7 @@ BLANK = Example(
 class Student(nn.Module):
     """What is trained: the model, and what training alone needs. Its forward pass gives the losses of a batch."""
 
-    def __init__(self, glip: Glip, config: Any) -> None:
+    def __init__(self, glip: Glip, config: TrainConfig) -> None:
         super().__init__()
         self.glip, self.config = glip, config
         variant = glip.variant
@@ -94,7 +98,9 @@ class Clock:
 class Trainer:
     """Trains `glip` on the batches of `maker`, from the newest checkpoint of `folder` on if there is one."""
 
-    def __init__(self, glip: Glip, maker: BatchMaker, config: Any, io: RunIO, folder: str, ranks: Ranks) -> None:
+    def __init__(
+        self, glip: Glip, maker: BatchMaker, config: TrainConfig, io: RunIO, folder: str, ranks: Ranks
+    ) -> None:
         self.glip, self.maker, self.config, self.io, self.folder, self.ranks = glip, maker, config, io, folder, ranks
         self.device = torch.device(config.device)
         self.student = Student(glip, config).to(self.device).train()
@@ -147,7 +153,7 @@ class Trainer:
         loss = torch.stack(list(losses.values())).sum()
         figures = self._figures(batch, loss, losses)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out
@@ -233,7 +239,7 @@ class Trainer:
             self.metrics.resume(self.step, state["metrics"] if found else [])
 
 
-def loss_target(example: Any, config: Any) -> dict[str, Any]:
+def loss_target(example: Any, config: TrainConfig) -> dict[str, Any]:
     """What `Glip.losses` takes for one image: boxes and their phrases, and what the options say of pseudo boxes."""
     boxes = torch.from_numpy(example.boxes)  # (N, 4)
     target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)

@@ -18,11 +18,12 @@ Entry = dict[str, float | None]
 
 
 class Metrics:
-    """The log of a training. Both kinds of file are written at every checkpoint and at the end."""
+    """The log of a training, written at each checkpoint and at the end. Event files need TensorBoard: see events.py."""
 
     def __init__(self, io: RunIO, folder: str) -> None:
         self.io, self.folder = io, folder
         self.entries: list[Entry] = []
+        self.event_files = True  # whether there are any, which takes TensorBoard
         self._times: list[tuple[int, float]] = []  # (index of the entry, seconds since 1970), not yet in a file
 
     def add(self, entry: Entry) -> None:
@@ -45,10 +46,14 @@ class Metrics:
         with self.io.create(f"{self.folder}/{FILE}") as stream:
             stream.write(lines.encode())
         events = [(number(self.entries[i]["step"]), seconds, scalars(self.entries[i])) for i, seconds in self._times]
-        if events:
-            with self.io.create(event_path(step)) as stream:
-                stream.write(event_file(events))
         self._times = []
+        if not events:
+            return
+        content = event_file(events)
+        self.event_files = content is not None
+        if content is not None:
+            with self.io.create(event_path(step)) as stream:
+                stream.write(content)
 
 
 def scalars(entry: Entry) -> dict[str, float]:

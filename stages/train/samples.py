@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import Corners
+
 Spans = tuple[tuple[int, int], ...]  # the character spans of one phrase
 
 
 @dataclass(frozen=True)
-class Sample:
-    """An image with its text; boxes and their arrays run in parallel and are filtered together."""
+class TrainingSample:
+    """An image with its text, as a set gives it; boxes and their arrays run in parallel and are filtered together."""
 
     key: str
     image: bytes  # as stored: JPEG, PNG or WebP
@@ -22,10 +24,10 @@ class Sample:
     phrase: NDArray[np.int64]  # (N,) index into spans
     scores: NDArray[np.float32]  # (N,) the teacher's; 1 for gold
     pseudo: bool
-    objects: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()  # every object of the image, if known
+    objects: tuple[tuple[str, Corners], ...] = ()  # every object of the image, if known
     listed: bool = False  # the text is a list of names: one without a box is a negative, nothing that was not found
 
-    def keep(self, mask: NDArray[np.bool_]) -> Sample:
+    def keep(self, mask: NDArray[np.bool_]) -> TrainingSample:
         """The sample with only the boxes where `mask` (N,) is true."""
         return replace(self, boxes=self.boxes[mask], phrase=self.phrase[mask], scores=self.scores[mask])
 
@@ -43,8 +45,3 @@ class Example:
     scores: NDArray[np.float32]  # (N,)
     pseudo: bool
     listed: bool = False
-
-
-def box_array(boxes: list[tuple[float, float, float, float]]) -> NDArray[np.float32]:
-    """(N, 4), also for N = 0."""
-    return np.asarray(boxes, dtype=np.float32).reshape(-1, 4)

@@ -5,14 +5,17 @@ A set knows its size, gives sample i, and the shape (height, width) of sample i 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import GoldRow, Pair
+from schemas.tables import GoldTable, PairTable
+from stages.geometry import box_array
 from stages.stage import Files, ImageRef, RowError, RunIO, UserError
 from stages.train.order import shuffled
-from stages.train.samples import Sample, box_array
+from stages.train.samples import TrainingSample
 from stages.train.wording import nouns
 
 NEIGHBOURS = 4  # scenes whose captions are written for one that wants others beside its own
@@ -23,7 +26,7 @@ class SampleSet(Protocol):
 
     def __len__(self) -> int: ...
 
-    def sample(self, index: int) -> Sample: ...
+    def sample(self, index: int) -> TrainingSample: ...
 
     def shape(self, index: int) -> tuple[int, int]:
         """(height, width), upright."""
@@ -60,16 +63,16 @@ class SceneSet:
     def __len__(self) -> int:
         return self.count
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> TrainingSample:
         from stages.synthetic import draw_scene
 
         scene = draw_scene(self.split, self.seed, index)
-        return Sample(
+        return TrainingSample(
             key=f"{self.split}-{self.seed}-{index}",
             image=scene.jpeg,
             caption=scene.caption,
             spans=tuple(((start, end),) for start, end in scene.spans),
-            boxes=box_array([(box.x1, box.y1, box.x2, box.y2) for box in scene.boxes]),
+            boxes=box_array([box.corners for box in scene.boxes]),
             phrase=np.asarray([box.span for box in scene.boxes], dtype=np.int64),
             scores=np.ones(len(scene.boxes), dtype=np.float32),
             pseudo=False,
@@ -111,43 +114,43 @@ class RunGoldSet:
 
     def __init__(self, io: RunIO) -> None:
         self.io = io
-        self.rows: list[tuple[int, dict[str, Any], dict[str, Any]]] = []
+        self.rows: list[tuple[Pair, GoldRow]] = []
         for part in io.parts():
-            if not io.has_part("gold", part):
+            if not io.has_part(GoldTable.dataset, part):
                 raise UserError("train.gold: the run has no gold/; its source has no true boxes")
-            pairs = {row["key"]: row for row in io.read_part("pairs", part).to_pylist()}
-            for gold in io.read_part("gold", part).to_pylist():
-                self.rows.append((part, pairs[gold["key"]], gold))
-        self._captions: list[str] = [pair["caption"] for _, pair, _ in self.rows]
+            gold = GoldTable.read_part(io, part)
+            pairs = PairTable.read_part(io, part).aligned(gold.key)
+            self.rows += zip(pairs.records(), gold.records(), strict=True)
+        self._captions = [pair.caption for pair, _ in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def sample(self, index: int) -> Sample:
-        _, pair, gold = self.rows[index]
-        boxes = [(box["x1"], box["y1"], box["x2"], box["y2"]) for box in gold["boxes"]]
-        return Sample(
-            key=pair["key"],
-            image=read_image(self.io, pair["image"]),
-            caption=pair["caption"],
-            spans=tuple(((span["start"], span["end"]),) for span in gold["spans"]),
-            boxes=box_array(boxes),
-            phrase=np.asarray([box["span"] for box in gold["boxes"]], dtype=np.int64),
-            scores=np.ones(len(boxes), dtype=np.float32),
+    def sample(self, index: int) -> TrainingSample:
+        pair, gold = self.rows[index]
+        if pair.image is None:
+            raise RowError("missing_image", f"{pair.key}: a caption without an image")
+        return TrainingSample(
+            key=pair.key,
+            image=read_image(self.io, pair.image),
+            caption=pair.caption,
+            spans=tuple(((span.start, span.end),) for span in gold.spans),
+            boxes=box_array([box.corners for box in gold.boxes]),
+            phrase=np.asarray([box.span for box in gold.boxes], dtype=np.int64),
+            scores=np.ones(len(gold.boxes), dtype=np.float32),
             pseudo=False,
-            objects=tuple(
-                (box["category"], at) for box, at in zip(gold["boxes"], boxes, strict=True) if box["category"]
-            ),
-        ).keep(np.asarray([box["span"] >= 0 for box in gold["boxes"]], dtype=bool))
+            objects=tuple((box.category, box.corners) for box in gold.boxes if box.category),
+        ).keep(np.asarray([box.span >= 0 for box in gold.boxes], dtype=bool))
 
     def shape(self, index: int) -> tuple[int, int]:
-        return self.rows[index][1]["height"], self.rows[index][1]["width"]
+        pair, _ = self.rows[index]
+        return pair.height or 0, pair.width or 0
 
     def names(self, index: int) -> frozenset[str]:
-        _, pair, gold = self.rows[index]
-        spans = [gold["spans"][box["span"]] for box in gold["boxes"] if not box["category"] and box["span"] >= 0]
-        unnamed = nouns(pair["caption"], [((span["start"], span["end"]),) for span in spans])
-        return unnamed.union(box["category"] for box in gold["boxes"] if box["category"])
+        pair, gold = self.rows[index]
+        spans = [gold.spans[box.span] for box in gold.boxes if not box.category and box.span >= 0]
+        unnamed = nouns(pair.caption, [((span.start, span.end),) for span in spans])
+        return unnamed.union(box.category for box in gold.boxes if box.category)
 
     def captions_near(self, index: int) -> list[str]:
         return self._captions
@@ -156,12 +159,12 @@ class RunGoldSet:
         return shuffled(counts, seed, number, epoch)
 
     def vocabulary(self) -> list[str]:
-        return sorted({box["category"] for _, _, gold in self.rows for box in gold["boxes"] if box["category"]})
+        return sorted({box.category for _, gold in self.rows for box in gold.boxes if box.category})
 
 
-def read_image(files: Files, image: dict[str, Any]) -> bytes:
+def read_image(files: Files, image: ImageRef) -> bytes:
     """Raises RowError where the image is not there."""
-    data = next(iter(files.image_bytes([ImageRef(image["uri"], image["offset"], image["length"])])))
+    data = next(iter(files.image_bytes([image])))
     if isinstance(data, RowError):
         raise data
     return data

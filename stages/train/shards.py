@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import reading
+from stages.geometry import box_array
+from stages.shard.index import read_index
 from stages.stage import Files, UserError
 from stages.train.order import shuffled_in_blocks
-from stages.train.samples import Sample, box_array
+from stages.train.samples import TrainingSample
 from stages.train.wording import noun, nouns
 
 OPEN_SHARDS = 16
@@ -33,8 +35,7 @@ class ShardSet:
         index = f"{self.folder}/index.json"
         try:
             with reading(index, "list of phrasebox shards", "train"), files.open_source(index) as stream:
-                entries = json.load(stream)["shards"]
-                self.shards = [(str(entry["file"]), int(entry["samples"])) for entry in entries if entry["samples"]]
+                self.shards = read_index(stream)
         except FileNotFoundError:
             raise UserError(f"{folder}: no shards here (there is no index.json)") from None
         self.starts = np.concatenate([[0], np.cumsum([samples for _, samples in self.shards])]).astype(np.int64)
@@ -43,7 +44,7 @@ class ShardSet:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> TrainingSample:
         shard, row = self._locate(index)
         return shard.sample(row, self.min_score, self.pseudo)
 
@@ -105,12 +106,12 @@ class OpenShard:
                 if word := noun(text, ((0, len(text)),)):
                     self.phrases.setdefault(word, []).append(text)
 
-    def sample(self, row: int, min_score: float, pseudo: bool) -> Sample:
+    def sample(self, row: int, min_score: float, pseudo: bool) -> TrainingSample:
         record = self.records[row]
         offset, length = self._images[row]
         self._stream.seek(offset)
         scores = np.asarray([box["score"] for box in record["boxes"]], dtype=np.float32)
-        sample = Sample(
+        sample = TrainingSample(
             key=record["key"],
             image=self._stream.read(length),
             caption=record["caption"],

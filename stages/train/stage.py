@@ -4,46 +4,47 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from schemas.marks import device_type
 from stages.ingest.sources import absolute
-from stages.label.stage import resolve_device, weights_sha256
-from stages.stage import Input, RunIO, UserError
+from stages.label.teacher import describe, resolve_device
+from stages.stage import Input, Needs, Output, RankedJobStage, RunIO, UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from model.glip import Glip
+    from schemas.config import Config, GoldSet
     from stages.train.loader import BatchMaker
     from stages.train.sets import SampleSet
 
 FOLDER = "student"
 WEIGHTS = f"{FOLDER}/weights.safetensors"
-SPEED_ONLY = {"device", "workers", "loaders", "checkpoint_every", "keep_checkpoints", "log_every"}
 
 
 class NothingToTrainOn(RuntimeError):
     """No samples: the stage fails with one line, and what came before stands."""
 
 
-class TrainStage:
+class TrainStage(RankedJobStage):
     name: ClassVar[str] = "train"
     version: ClassVar[int] = 5
-    kind: ClassVar[Literal["job"]] = "job"
     inputs: ClassVar[tuple[Input, ...]] = (
-        Input("shards", optional=True),
-        Input("gold", optional=True),  # for the gold set `run`, with what follows
-        Input("pairs", ("key", "caption", "sha256"), optional=True),
+        Input("shards", need="if_present"),
+        Input("gold", need="if_present"),  # for the gold set `run`, with what follows
+        Input("pairs", ("key", "caption", "sha256"), need="if_present"),
     )
-    outputs: ClassVar[tuple[str, ...]] = (FOLDER,)
+    outputs: ClassVar[tuple[Output, ...]] = (Output(FOLDER, scope="run"),)
+    depends_on: ClassVar[tuple[str, ...]] = ("train",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.whole = config
         self.config = config.train
 
     @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
+    def resolve(cls, config: Config) -> dict[str, Any]:
         from model.variants import VARIANTS
 
         if config.train.variant not in VARIANTS:
@@ -56,22 +57,13 @@ class TrainStage:
         }
 
     @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        train = config.train
-        kept = {name: value for name, value in train.model_dump(mode="json").items() if name not in SPEED_ONLY}
-        kept["device"] = train.device.split(":")[0]
-        kept["init"] = initial_weights(config)
-        kept["gold_sha256"] = [gold_sha256(gold.source) for gold in train.gold]
-        return kept
+    def digests(cls, config: Config) -> dict[str, Any]:
+        gold = [gold_sha256(gold.source) for gold in config.train.gold]
+        return {"init": initial_weights(config), "gold_sha256": gold}
 
     @classmethod
-    def ranks(cls, config: Any) -> int:
-        """How many processes the job wants; each calls `run_rank`."""
-        ranks: int = config.train.workers
-        return ranks
-
-    def run_job(self, io: RunIO) -> dict[str, Any]:
-        return self.run_rank(io, 0, 1)
+    def needs(cls, config: Config) -> Needs:
+        return Needs(gpu=device_type(config.train.device) == "cuda", ranks=config.train.workers)
 
     def run_rank(self, io: RunIO, rank: int, world: int) -> dict[str, Any]:
         """One of `train.workers` processes that train together; the first one's result is the job's."""
@@ -82,7 +74,7 @@ class TrainStage:
         return train(io, self.whole, rank, world)
 
 
-def with_absolute_paths(gold: Any) -> Any:
+def with_absolute_paths(gold: GoldSet) -> GoldSet:
     """A `train.gold` entry, so that reading and hashing speak of the same file wherever they take place."""
     if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run"):
         return gold
@@ -97,17 +89,22 @@ def gold_sha256(source: str) -> str | None:
     return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def initial_weights(config: Any) -> str | None:
+def initial_weights(config: Config) -> str | None:
     """sha256 of the weights that training starts from; null for random ones."""
-    train_config = config.train
-    if train_config.init is None:
+    from model.checkpoint import sha256
+
+    init = config.train.init
+    if init is None:
         return None
-    if train_config.init == "teacher":
-        return weights_sha256(config.label.teacher, config.label.weights)
-    return weights_sha256(train_config.variant, train_config.init)
+    if init == "teacher":
+        return describe(config).weights
+    try:
+        return sha256(init)
+    except OSError as error:
+        raise UserError(f"train.init: {error}") from error
 
 
-def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, Any]:
+def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str, Any]:
     """Train one rank's share; the first rank writes the checkpoints, the weights and the metrics.
 
     With more than one rank, torch's process group is there already. Returns the last loss, the number of samples seen
@@ -137,10 +134,11 @@ def train(io: RunIO, config: Any, rank: int = 0, world: int = 1) -> dict[str, An
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": trainer.crops_named_right,
+        "event_files": trainer.metrics.event_files,
     }
 
 
-def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Any) -> float:
+def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config) -> float:
     """Start the backbone on crops of the first set that has categories; the share named right at the end."""
     from stages.train.crops import pretrain_backbone
 
@@ -158,7 +156,7 @@ def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Any) -
     )
 
 
-def start_model(config: Any) -> Glip:
+def start_model(config: Config) -> Glip:
     """The student before its first step."""
     from model.checkpoint import packaged_weights
     from model.glip import Glip
@@ -175,7 +173,7 @@ def start_model(config: Any) -> Glip:
     return Glip.from_file(variant, config.label.weights or packaged_weights(variant), regularisation)
 
 
-def make_batches(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], BatchMaker]:
+def make_batches(io: RunIO, config: Config) -> tuple[dict[str, SampleSet], BatchMaker]:
     """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn."""
     from model.variants import get_variant
     from stages.train.balance import repeats
@@ -217,7 +215,7 @@ def factors_of(samples: SampleSet, below: float) -> NDArray[np.float64]:
     return repeat_factors([samples.names(index) for index in range(len(samples))], below)
 
 
-def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float], list[float]]:
+def open_sets(io: RunIO, config: Config) -> tuple[dict[str, SampleSet], list[float], list[float]]:
     """The sets, with their weights and their shares of detection prompts.
 
     Shards may hold nothing, and are then no set; a gold set that comes out empty is a UserError.
@@ -245,7 +243,7 @@ def open_sets(io: RunIO, config: Any) -> tuple[dict[str, SampleSet], list[float]
     return sets, weights, detection
 
 
-def open_gold(io: RunIO, gold: Any) -> SampleSet:
+def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
     """The set that a `train.gold` entry names. Raises UserError where something is missing."""
     from stages.train.annotated import CocoSet, MdetrSet
     from stages.train.sets import RunGoldSet, SceneSet

@@ -14,8 +14,9 @@ from PIL.Image import Image, Transpose
 
 from model.images import Sides, resize_image, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode
+from stages.geometry import box_array, clip
 from stages.images import open_rgb
-from stages.train.samples import Example, Sample, Spans, box_array
+from stages.train.samples import Example, Spans, TrainingSample
 from stages.train.wording import WORD, exchange, noun
 
 # "left" and "right" as words of their own, in any case.
@@ -27,16 +28,14 @@ OTHER_SIDE = re.compile(
 )
 
 
-def decode(sample: Sample, max_pixels: int, sides: Sides = (None, None), mirrored: bool = False) -> Example:
+def decode(sample: TrainingSample, max_pixels: int, sides: Sides = (None, None), mirrored: bool = False) -> Example:
     """The image in RGB at the network's size (`model.images.resized_size`), its boxes with it.
 
-    Boxes are cut at the image's borders; those left with no area are dropped. `mirrored` as `mirror` does. Raises
-    RowError for an image that cannot be decoded.
+    Boxes are cut as `inside` does, and mirrored as `mirror` does. Raises RowError for an image that cannot be decoded.
     """
     image = open_rgb(sample.image, max_pixels)
     width, height = image.size
-    boxes = sample.boxes.clip(0, np.array([width, height, width, height], dtype=np.float32))
-    sample = replace(sample, boxes=boxes).keep(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
+    sample = inside(sample, width, height)
     h, w = resized_size((height, width), sides)
     sample = replace(sample, boxes=sample.boxes * np.array([w / width, h / height] * 2, dtype=np.float32))
     image = resize_image(image, (h, w))
@@ -55,7 +54,13 @@ def decode(sample: Sample, max_pixels: int, sides: Sides = (None, None), mirrore
     )
 
 
-def mirror(sample: Sample, image: Image) -> tuple[Sample, Image]:
+def inside(sample: TrainingSample, width: int, height: int) -> TrainingSample:
+    """The boxes cut at the borders of an image of that size; those left with no area are dropped."""
+    boxes = clip(sample.boxes, width, height)
+    return replace(sample, boxes=boxes).keep(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
+
+
+def mirror(sample: TrainingSample, image: Image) -> tuple[TrainingSample, Image]:
     """Left and right exchanged: pixels, boxes (in pixels of `image`), and "left" and "right" in the caption.
 
     A caption that names a side in a form that has no such simple opposite (`OTHER_SIDE`) stays as it is, image and
@@ -88,7 +93,9 @@ def opposite(side: str) -> str:
     return other.upper() if side.isupper() else other.capitalize() if side[0].isupper() else other
 
 
-def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng: np.random.Generator) -> Sample:
+def detection_prompt(
+    sample: TrainingSample, vocabulary: list[str], negatives: int, rng: np.random.Generator
+) -> TrainingSample:
     """The sample with category names for a text: those in the image and sampled others, shuffled, joined by ". ".
 
     As GLIP's detection data (Section 3.1 of the paper): with probability 0.5 all `negatives` are asked for, else a
@@ -110,8 +117,8 @@ def detection_prompt(sample: Sample, vocabulary: list[str], negatives: int, rng:
 
 
 def phrase_prompt(
-    sample: Sample, others: Mapping[str, Sequence[str]], negatives: int, rng: np.random.Generator
-) -> Sample:
+    sample: TrainingSample, others: Mapping[str, Sequence[str]], negatives: int, rng: np.random.Generator
+) -> TrainingSample:
     """The sample with phrases for a text: its own that have boxes, among up to `negatives` of `others`, shuffled.
 
     What detection prompts are to categories, for captions whose boxes a teacher has made (after DetCLIP, Yao et al.
@@ -139,8 +146,8 @@ def phrase_prompt(
 
 
 def list_prompt(
-    sample: Sample, own: list[str], others: Iterable[str], wanted: int, rng: np.random.Generator
-) -> tuple[Sample, NDArray[np.int64]]:
+    sample: TrainingSample, own: list[str], others: Iterable[str], wanted: int, rng: np.random.Generator
+) -> tuple[TrainingSample, NDArray[np.int64]]:
     """The sample with names for a text: `own` and the first `wanted` of `others` that fit beside them, shuffled.
 
     Also the place of each of `own` among the sample's spans (len(own),).
@@ -200,7 +207,7 @@ def join_names(names: list[str]) -> tuple[str, tuple[Spans, ...]]:
     return ". ".join(names), tuple(spans)
 
 
-def pack_captions(sample: Sample, others: list[str], rng: np.random.Generator) -> Sample:
+def pack_captions(sample: TrainingSample, others: list[str], rng: np.random.Generator) -> TrainingSample:
     """The sample's caption among captions of other samples, which are negatives for its image.
 
     Captions are shuffled, each ended with a full stop if it has none and followed by a space, as GLIP does (caption

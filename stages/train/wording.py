@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from model.prompt import VOCABULARY
-from stages.train.samples import Sample, Spans
+from stages.train.samples import Spans, TrainingSample
 
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 SHORTEST = 4  # letters of a novel word
@@ -41,7 +41,7 @@ def exchange(caption: str, spans: tuple[Spans, ...], changes: list[Change]) -> t
     return changed, tuple(tuple((moved(start), moved(end)) for start, end in phrase) for phrase in spans)
 
 
-def rename(sample: Sample, probability: float, rng: np.random.Generator) -> Sample:
+def rename(sample: TrainingSample, probability: float, rng: np.random.Generator) -> TrainingSample:
     """The sample with some of its nouns called by words drawn from the text encoder's vocabulary.
 
     A word that comes up once in thousands of samples tells nothing, so the model has to find its object by what else

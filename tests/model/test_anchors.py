@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from model.anchors import decode, encode, level_sizes, pairwise_iou, pyramid_anchors
+from model.anchors import decode, encode, level_sizes, pyramid_anchors
 
 
 def test_cells_are_the_published_ones() -> None:
@@ -28,13 +28,3 @@ def test_growth_is_capped_and_shrinking_is_not() -> None:
     grown = decode(torch.tensor([[0.0, 0, 1e4, -1e4]]), anchors)[0]
     torch.testing.assert_close(grown[2] - grown[0] + 1, torch.tensor(64 * 1000 / 16))
     torch.testing.assert_close(grown[3] - grown[1] + 1, torch.tensor(0.0))
-
-
-def test_overlap_counts_pixels() -> None:
-    boxes = torch.tensor([[0.0, 0, 9, 9], [5, 5, 14, 14], [20, 20, 20, 20]])
-    pixels = torch.zeros(3, 30, 30)
-    for mask, (x1, y1, x2, y2) in zip(pixels, boxes.int().tolist(), strict=True):
-        mask[y1 : y2 + 1, x1 : x2 + 1] = 1
-    both = (pixels[:, None] * pixels).sum((2, 3))
-    either = (pixels[:, None] + pixels).clamp(max=1).sum((2, 3))
-    torch.testing.assert_close(pairwise_iou(boxes, boxes), both / either)

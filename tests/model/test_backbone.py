@@ -13,6 +13,7 @@ def test_swin_trains_after_inference_of_the_same_size() -> None:
         expected = swin(pixels)
     maps = swin(pixels)
     sum(x.square().sum() for x in maps).backward()
+    assert len(maps) == len(expected) == 4
     assert all(torch.allclose(x, y, atol=1e-5) for x, y in zip(maps, expected, strict=True))
     assert all(parameter.grad is not None for parameter in swin.parameters())
 

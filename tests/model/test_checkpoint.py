@@ -3,13 +3,22 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.official_weights import PARITY
-from model.checkpoint import WeightsError, load_official, packaged_weights, read_weights, sha256, write_weights
+from model.checkpoint import (
+    WeightsError,
+    load_official,
+    packaged_weights,
+    read_weights,
+    sha256,
+    weights_files,
+    write_weights,
+)
 from model.glip import Glip
 from model.variants import get_variant
 
@@ -209,3 +218,28 @@ def test_sizes_of_the_variants() -> None:
     t = 231.8
     assert millions == {"glip-t-a": 151.4, "glip-t-b": t, "glip-t-c": t, "glip-t": t, "glip-l": 430.4}
     assert counts["glip-nano"] * 4 < 15e6
+
+
+def test_the_digest_of_a_folder_is_that_of_sha256sums_lines(tmp_path: Path) -> None:
+    """As a person would check it: names and contents count, dates, hidden files and the folder's own name do not."""
+    folder = tmp_path / "checkpoint"
+    for name, data in {
+        "b.json": b"{}",
+        "a/x.bin": b"\x00\x01",
+        "a.txt": b"",
+        ".cache/lock": b"1",
+        "a/.h": b"2",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    command = "find . -type f -not -path '*/.*' -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=True)
+    assert [path.as_posix() for path in weights_files(folder)] == ["a.txt", "a/x.bin", "b.json"]
+    before = sha256(folder)
+    assert before == done.stdout.split()[0]
+    assert sha256(folder.rename(tmp_path / "moved")) == before
+    (tmp_path / "moved" / "a.txt").rename(tmp_path / "moved" / "c.txt")
+    assert sha256(tmp_path / "moved") != before
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no files in this folder"):
+        sha256(tmp_path / "empty")

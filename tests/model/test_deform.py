@@ -5,7 +5,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.deform import ModulatedDeformConv
-from model.dyhead import read_flat
 
 
 def pixel(x: Tensor, y: int, z: int) -> Tensor:
@@ -65,10 +64,3 @@ def test_gradients() -> None:
     offset = (torch.rand(1, 18, 4, 3).double() * 0.6 + 0.2).requires_grad_()  # away from whole pixels, where it bends
     mask = torch.rand(1, 9, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(conv, (x, offset, mask))
-
-
-def test_flat_reading_takes_the_head_of_each_images_block() -> None:
-    x = torch.arange(2 * 3 * 4 * 4).view(2, 3, 4, 4)
-    small = read_flat(x, torch.Size((2, 2)))
-    assert small[0].flatten().tolist() == list(range(12))
-    assert small[1].flatten().tolist() == list(range(48, 60))

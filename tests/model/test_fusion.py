@@ -52,6 +52,7 @@ def test_folding_agrees_under_dropout(attention: BiMultiHeadAttention, monkeypat
     attention.train()
     folded, _ = run(attention, fold=True)
     plain, _ = run(attention, fold=False)
+    assert len(dry) == 2
     for one, other, untouched in zip(folded, plain, dry, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
         assert not torch.allclose(one, untouched, atol=1e-2)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -202,7 +204,7 @@ def test_average_gets_the_normalisers() -> None:
     together = head_losses(outputs, tensors, labels, mask)
     seen: list[Tensor] = []
 
-    def losses_of(image: int, average) -> dict[str, Tensor]:
+    def losses_of(image: int, average: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         own = [HeadOutput(*(x[image : image + 1] for x in output)) for output in outputs]
         return head_losses(
             own, tensors[image : image + 1], labels[image : image + 1], mask[image : image + 1], average=average
@@ -212,11 +214,14 @@ def test_average_gets_the_normalisers() -> None:
         losses_of(image, lambda x: seen.append(x) or x)
     mean = torch.stack(seen).mean(0)
     parts = [losses_of(image, lambda x: mean) for image in range(2)]
+    assert len(together) == 3
     for name, value in together.items():
         assert float((parts[0][name] + parts[1][name]) / 2) == pytest.approx(float(value), rel=1e-5)
 
 
-def test_losses_of_images_use_half_open_boxes_of_the_given_image(nano: Glip, images_made) -> None:
+def test_losses_of_images_use_half_open_boxes_of_the_given_image(
+    nano: Glip, images_made: Callable[..., list[np.ndarray]]
+) -> None:
     """The same scene at twice the size, with boxes at twice the size, is the same training sample after resizing."""
     (image,) = images_made(3, [(224, 288)])
     big = image.repeat(2, 0).repeat(2, 1)
@@ -226,11 +231,14 @@ def test_losses_of_images_use_half_open_boxes_of_the_given_image(nano: Glip, ima
     with torch.no_grad():
         small = nano.losses([image], [caption], [spans], [target])
         large = nano.losses([big], [caption], [spans], [{"boxes": boxes * 2, "phrase": torch.tensor([0, 1])}])
+    assert len(small) == 3
     for name, value in small.items():
         assert float(large[name]) == pytest.approx(float(value), rel=0.02)
 
 
-def test_a_phrase_past_the_token_limit_leaves_its_box_without_tokens(nano: Glip, images_made) -> None:
+def test_a_phrase_past_the_token_limit_leaves_its_box_without_tokens(
+    nano: Glip, images_made: Callable[..., list[np.ndarray]]
+) -> None:
     caption = "word " * 300 + "dog"
     target = {"boxes": [[20, 30, 90, 100]], "phrase": [0]}
     with torch.no_grad():
@@ -239,7 +247,7 @@ def test_a_phrase_past_the_token_limit_leaves_its_box_without_tokens(nano: Glip,
     assert all(value.isfinite() for value in losses.values())
 
 
-def test_checkpointing_changes_no_gradient(images_made) -> None:
+def test_checkpointing_changes_no_gradient(images_made: Callable[..., list[np.ndarray]]) -> None:
     glip = Glip.from_variant("glip-nano", seed=3)
     image, caption = images_made(5, [(96, 128)]), ["a dog and a cat"]
     target = [([[20.0, 30, 90, 80]], [1])]

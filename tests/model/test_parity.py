@@ -13,10 +13,12 @@ from torch import Tensor
 from model.anchors import decode, level_sizes, pyramid_anchors
 from model.anchors import encode as encode_boxes
 from model.glip import Glip, preprocess
-from model.head import HeadOutput, postprocess, split_levels
+from model.grounding import GlipGrounder
+from model.head import Grounding, HeadOutput, postprocess, split_levels
 from model.losses import assign, centerness_target, head_losses
 from model.prompt import category_caption, encode, pad, token_positions
-from tests.model.test_ground import assert_same
+from model.scheduler import Scheduler
+from tests.model.test_grounding import assert_same
 
 if TYPE_CHECKING:
     from tests.model.conftest import Case
@@ -48,7 +50,7 @@ def recorded_outputs(case: Case) -> list[HeadOutput]:
     ]
 
 
-def matched(found, case: Case, image: int, pixels: float, score: float) -> int:
+def matched(found: Grounding, case: Case, image: int, pixels: float, score: float) -> int:
     """How many recorded detections have one of ours with the same phrase, box and score; each is used once."""
     free, count = list(range(len(found.boxes))), 0
     recorded = (case[f"{name}_{image}"] for name in ("boxes", "scores", "phrase"))
@@ -145,6 +147,7 @@ def test_network(parity: Callable[[str], Case], official: Callable[..., Glip], n
 def test_postprocessing_of_recorded_outputs(parity: Callable[[str], Case], name: str) -> None:
     case = parity(name)
     found = postprocess(recorded_outputs(case), case.image_sizes, case.token_maps)
+    assert len(found) == len(case) > 0
     for i, one in enumerate(found):
         assert len(one.boxes) == len(case.arrays[f"boxes_{i}"]) == matched(one, case, i, pixels=0.01, score=1e-5)
         assert (one.scores.diff() <= 0).all()
@@ -154,7 +157,9 @@ def test_postprocessing_alone(parity: Callable[[str], Case]) -> None:
     case = parity("postproc")
     kinds = ("dot_logits", "box_regression", "centerness")
     outputs = [HeadOutput(*(case[f"{kind}_P{k}"] for kind in kinds)) for k in LEVELS]
-    for i, one in enumerate(postprocess(outputs, case.image_sizes, case.token_maps)):
+    found = postprocess(outputs, case.image_sizes, case.token_maps)
+    assert len(found) == len(case) > 0
+    for i, one in enumerate(found):
         assert len(one.boxes) == len(case.arrays[f"boxes_{i}"]) == matched(one, case, i, pixels=0.01, score=1e-5)
 
 
@@ -230,8 +235,9 @@ def test_big_models_give_the_same_alone_and_in_a_batch(
     captions = [case.meta["captions"][0], "two dogs on a bench", case.meta["captions"][-1]]
     spans = [case.meta["spans"][0], [[(0, 8)], [(12, 19)]], case.meta["spans"][-1]]
     floor, sides = 0.1, case.meta["resize"]
-    together = glip.ground(images, captions, spans, floor, sides)
-    assert [len(batch) for batch in glip.batches] == [3]
+    runs = Scheduler(GlipGrounder(glip, sides or (None, None)))
+    together = runs.ground(images, captions, spans, floor)
+    assert [len(batch) for batch in runs.batches] == [3]
     for i, found in enumerate(together):
         (alone,) = glip.ground(images[i : i + 1], captions[i : i + 1], spans[i : i + 1], floor, sides)
         assert len(alone.boxes) > 20
@@ -247,6 +253,7 @@ def test_ground_returns_the_recorded_boxes_half_open(
     images = [case.arrays[f"image_{i}"] for i in range(2)]
     floor = 0.225  # above sqrt(0.05): no candidate that only `ground` considers can have such a score
     found = glip.ground(images, case.meta["captions"], case.meta["spans"], floor, tuple(case.meta["resize"]))
+    assert len(found) == 2
     for i, (one, image, (height, width)) in enumerate(zip(found, images, case.image_sizes, strict=True)):
         ratio = np.array([image.shape[1] / width, image.shape[0] / height] * 2)
         boxes = torch.from_numpy((case.arrays[f"boxes_{i}"] + np.array([0, 0, 1, 1])) * ratio)

@@ -109,6 +109,7 @@ CASES = {
 def test_boxes_are_those_of_the_definition(settings: Settings) -> None:
     outputs = outputs_of(0)
     found = postprocess(outputs, IMAGES, PHRASES, settings)
+    assert len(found) == len(IMAGES)
     for image, one in enumerate(found):
         expected = by_hand(outputs, image, settings)
         assert len(expected) > 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.anchors import pairwise_iou
 from model.checkpoint import packaged_weights
+from model.geometry import pairwise_iou
 from model.glip import Glip
 from stages.images import decode_rgb
 from stages.synthetic import draw_scene

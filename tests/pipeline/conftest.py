@@ -1,10 +1,13 @@
-"""Runs of the toy stages."""
+"""Runs of the toy stages, on a disk and in an S3 server."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `toys`, for these tests and for the workers that Ray starts
 
+from moody_store import Moody
 from toy_runs import write_source
+
+from pipeline.storage import retry as store_errors
+from pipeline.storage.object_store import filesystem
 
 
 @pytest.fixture
@@ -61,3 +68,38 @@ def ray_of() -> Iterator[Callable[..., Any]]:
     yield get
     for _, executor in kept:
         executor.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[tuple[str, Moody]]:
+    pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
+    pytest.importorskip("moto.server", reason="moto is not installed: no S3 server to test against")
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = Moody()
+    serving = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{serving.port}", app
+    serving.shutdown()
+
+
+@pytest.fixture
+def moody(server: tuple[str, Moody]) -> Iterator[Moody]:
+    yield server[1]
+    server[1].mood, server[1].ranges, server[1].cuts, server[1].delay = [], [], 0, 0.0
+
+
+@pytest.fixture
+def bucket(server: tuple[str, Moody], moody: Moody, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server[0])
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(store_errors, "RETRY_SECONDS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(store_errors, "WRITE_SECONDS", 10.0)
+    name = f"bucket-{time.time_ns()}"
+    fs, _ = filesystem(f"s3://{name}")
+    fs.retries = 1  # ours are the ones under test
+    fs.mkdir(name)
+    yield f"s3://{name}"

@@ -1,4 +1,4 @@
-"""Runs the toy stages in a process of its own, to be killed: `drive.py RUN SOURCE [inline|ray] [CRASH]`.
+"""Runs the toy stages in a process of its own, to be killed: `drive.py RUN SOURCE [inline|ray] [CRASH] [main|side]`.
 
 With CRASH = n the process ends itself with SIGKILL just before its n-th change to the run folder: a rename of a
 finished file, a record or a lock that is written, a file that is deleted.
@@ -15,7 +15,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from side_toys import ON, SIDE_PROJECT
 from toy_runs import make_config, run_toys
+from toys import PROJECT
 
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run.task import Executor
@@ -62,7 +64,8 @@ def crash_at(moment: tuple[str, str]) -> None:
 
 
 def main() -> None:
-    run, source, kind, crash = [*sys.argv[1:], "inline", "0"][:4] if len(sys.argv) == 3 else [*sys.argv[1:], "0"][:4]
+    defaults = ("", "", "inline", "0", "main")
+    run, source, kind, crash, project = (*sys.argv[1:], *defaults[len(sys.argv) - 1 :])
     executor: Executor = InlineExecutor()
     if kind == "ray":
         from pipeline.execution.ray_pool import RayExecutor
@@ -70,8 +73,9 @@ def main() -> None:
         executor = RayExecutor(workers=2)
     if int(crash):
         crash_before(int(crash))
+    stages, sections = (SIDE_PROJECT, ON) if project == "side" else (PROJECT, {})
     with executor:
-        report = run_toys(make_config(run, source, train__steps=20), executor)
+        report = run_toys(make_config(run, source, stages, train__steps=20, **sections), executor, stages)
     sys.exit(1 if report.failed or report.waiting else 0)
 
 

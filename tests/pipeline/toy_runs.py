@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from pipeline.execution.dispatch import Dispatch, Slot
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run.progress import Display
 from pipeline.run.runner import Report, Runner, Selection
+from pipeline.run.sections import config_class
 from pipeline.run.task import Executor
 from pipeline.storage.open import open_storage
 from schemas.config import Config
+from stages.stage import Stage
 
 
 def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:
@@ -25,7 +29,9 @@ def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:
     (folder / f"captions-{number}.txt").write_text("\n".join(lines) + "\n")
 
 
-def make_config(run: Path | str, source: Path | str, **settings: Any) -> Config:
+def make_config(
+    run: Path | str, source: Path | str, project: Sequence[type[Stage]] = PROJECT, **settings: Any
+) -> Config:
     tree: dict[str, Any] = {"run": str(run), "part_size": 4, "ingest": {"source": str(source)}}
     tree |= {"train": {"steps": 3}, "shard": {"samples_per_shard": 1}}
     for name, value in settings.items():
@@ -34,7 +40,7 @@ def make_config(run: Path | str, source: Path | str, **settings: Any) -> Config:
             tree.setdefault(section, {})[key] = value
         else:
             tree[section] = value
-    return Config.model_validate(tree)
+    return config_class(project).model_validate(tree)
 
 
 class Recorder(Display):
@@ -51,7 +57,7 @@ class Recorder(Display):
 def run_toys(
     config: Config,
     executor: Executor | None = None,
-    project: list[type[Any]] | None = None,
+    project: list[type[Stage]] | None = None,
     parts: set[int] | None = None,
     force: bool = False,
     stages: tuple[str, ...] | None = None,
@@ -73,14 +79,23 @@ def data_files(run: Path | str) -> dict[str, str]:
     return found
 
 
+def words_in_shards(run: Path) -> str:
+    found = []
+    for path in sorted((run / "shards").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            found += [tar.extractfile(name).read().decode() for name in tar.getnames()]  # type: ignore[union-attr]
+    return " ".join(found)
+
+
 def only_hangs_are_overdue(monkeypatch: pytest.MonkeyPatch, marks: Path, hangs: dict[int, int]) -> None:
     """From now on a deadline, however short, is held against parts alone that hang in this very attempt: on a busy
     machine every part may be slow. `hangs`: how often each part hangs."""
     is_overdue = Dispatch._is_overdue
 
     def overdue(self: Dispatch, slot: Slot) -> bool:
-        part = slot.queue[0][1].part
+        target = slot.queue[0][1].target
+        part = target.part
         attempt = len(list(marks.glob(f"hang-{part}-*")))
-        return self._timeouts[part] < attempt <= hangs.get(part or 0, 0) and is_overdue(self, slot)
+        return self._timeouts[target] < attempt <= hangs.get(part, 0) and is_overdue(self, slot)
 
     monkeypatch.setattr(Dispatch, "_is_overdue", overdue)

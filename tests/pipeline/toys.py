@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,32 +20,38 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from pipeline.storage.retry import StoreError
+from schemas.config import Config
 from schemas.records import PAIRS, PHRASES, make_key
-from stages.stage import Counts, Files, Input, PartIO, PartResult, RowError, RunIO, Slice, UserError, reject_rows
+from stages.stage import (
+    Counts,
+    Files,
+    Input,
+    JobStage,
+    MapStage,
+    Output,
+    PartIO,
+    PartResult,
+    PlannerStage,
+    ReduceStage,
+    RowError,
+    RunIO,
+    Slice,
+    Stage,
+    UserError,
+    reject_rows,
+)
 
 
-class ToyStage:
-    name: ClassVar[str]
-    version: ClassVar[int] = 1
-    kind: ClassVar[str] = "map"
-    inputs: ClassVar[tuple[Input, ...]] = ()
-    outputs: ClassVar[tuple[str, ...]] = ()
+class Toy(Stage):
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
 
-    @classmethod
-    def resolve(cls, config: Any) -> dict[str, Any]:
-        return {}
 
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {}
-
-
-class ToyIngest(ToyStage):
+class ToyIngest(Toy, PlannerStage):
     name = "ingest"
-    outputs = ("pairs",)
+    outputs = (Output("pairs"),)
 
     def plan(self, files: Files, part_size: int) -> list[Slice]:
         slices = []
@@ -76,16 +83,13 @@ class ToyIngest(ToyStage):
         return PartResult(Counts(len(lines), len(rows), len(rejected)))
 
 
-class ToyPhrases(ToyStage):
+class ToyPhrases(Toy, MapStage):
     """Words as phrases. `phrases.max_words` changes `norm` alone, which the shards do not depend on."""
 
     name = "phrases"
     inputs = (Input("pairs", ("key", "caption")),)
-    outputs = ("phrases",)
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {"max_words": config.phrases.max_words, "max_phrases": config.phrases.max_phrases}
+    outputs = (Output("phrases"),)
+    depends_on = ("phrases.max_words", "phrases.max_phrases")
 
     def run_part(self, io: PartIO) -> PartResult:
         pairs = io.read("pairs", ["key", "caption"])
@@ -104,16 +108,13 @@ class ToyPhrases(ToyStage):
         return {"key": key, "caption": caption, "phrases": phrases, "dropped": []}
 
 
-class ToyShard(ToyStage):
+class ToyShard(Toy, ReduceStage):
     """Tars of `shard.samples_per_shard` samples; a caption of one word is set aside. The merge lists the tars."""
 
     name = "shard"
     inputs = (Input("pairs"), Input("phrases", ("key", "phrases.start", "phrases.text")))
-    outputs = ("shards",)
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {"samples_per_shard": config.shard.samples_per_shard}
+    outputs = (Output("shards"),)
+    depends_on = ("shard",)
 
     def run_part(self, io: PartIO) -> PartResult:
         rows = io.read("phrases").to_pylist()
@@ -132,17 +133,13 @@ class ToyShard(ToyStage):
         return {"shards": len(tars)}
 
 
-class ToyTrain(ToyStage):
+class ToyTrain(Toy, JobStage):
     """A job of `train.steps` steps with a checkpoint after each; goes on from the last one that it finds."""
 
     name = "train"
-    kind = "job"
     inputs = (Input("shards"),)
-    outputs = ("student",)
-
-    @classmethod
-    def settings(cls, config: Any) -> dict[str, Any]:
-        return {"steps": config.train.steps, "seed": config.train.seed}
+    outputs = (Output("student", scope="run"),)
+    depends_on = ("train.steps", "train.seed")
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
         found = [path for path in io.files("student") if "/step-" in path]
@@ -169,7 +166,7 @@ class ToyTrain(ToyStage):
         return {"resumed_from": first}
 
 
-PROJECT: list[type[Any]] = [ToyIngest, ToyPhrases, ToyShard, ToyTrain]
+PROJECT: list[type[Stage]] = [ToyIngest, ToyPhrases, ToyShard, ToyTrain]
 
 
 def is_bad(caption: str) -> bool:
@@ -203,7 +200,7 @@ def mishap(caption: str, io: PartIO, marks: Path) -> None:
         sys.stderr.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
-        time.sleep(600)
+        threading.Event().wait()
     if what == "eat":
         eat(int(os.environ.get("TOYS_EAT_AT_MOST", 1 << 30)))
     if what == "hold":
@@ -229,5 +226,5 @@ def eat(most: int) -> None:
     while sum(map(len, held)) < most:
         held.append(b"x" * (64 << 20))
         time.sleep(0.02)
-    time.sleep(60)  # on a busy machine whoever watches may be late
+    time.sleep(600)  # on a busy machine whoever watches may be late
     raise MemoryError("nobody stopped it")

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import Config
-from schemas.records import make_key, schema_of
+from schemas.records import DATASETS, make_key, part_name, schema_of
 from stages.audit.stage import AuditStage
 
 COLOURS = {"red": "#d33", "green": "#393", "blue": "#36c", "yellow": "#db2", "violet": "#839"}
@@ -40,7 +40,9 @@ class SyntheticRun:
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     def part(self, number: int) -> PartFiles:
-        return PartFiles(self.storage, number, None, f"test-{number}", no_beat)
+        names = [*DATASETS, "rejects/ingest", "rejects/label"]
+        there = {name: "it is there" for name in names if self.storage.exists(f"{name}/{part_name(number)}")}
+        return PartFiles(self.storage, number, None, f"test-{number}", no_beat, there)
 
     def all_parts(self) -> RunFiles:
         parts = sorted({int(row["key"][:7]) for row in self.rows["pairs"]})

@@ -16,6 +16,9 @@ from schemas.config import Config
 from schemas.records import part_name, schema_of
 from stages.ingest.stage import IngestStage
 from stages.stage import ImageRef, PartResult, RowError, Slice, SourceFile
+from tests.stages.audit_run import make_run, shapes
+
+__all__ = ["make_run", "shapes"]
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

@@ -15,7 +15,7 @@ from typing import Any
 from stages.audit.checks import checks
 from stages.audit.page import charts, series
 from stages.audit.page import text as prose
-from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS, SampleImage
+from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS, SampleImage, rounded
 
 HERE = Path(__file__).parent
 BUDGET = 24_000_000  # bytes of the page that images may take
@@ -31,7 +31,7 @@ def embed(data: Any) -> str:
 
 def render(stats: dict[str, Any], images: list[SampleImage]) -> str:
     """The whole page."""
-    shown = within_budget([_cut(image) for image in images])
+    shown = within_budget([image_json(image) for image in images])
     left_out = len(images) - len(shown)
     values = {
         "stats": stats,
@@ -43,7 +43,7 @@ def render(stats: dict[str, Any], images: list[SampleImage]) -> str:
     return render_template("template.html", "page.js", **values)
 
 
-def within_budget(images: list[SampleImage]) -> list[SampleImage]:
+def within_budget(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first images whose records, thumbnails included, take at most BUDGET bytes of the page together."""
     spent = 0
     for i, image in enumerate(images):
@@ -74,7 +74,7 @@ def render_template(name: str, script: str, **values: Any) -> str:
     )
 
 
-def page_data(stats: dict[str, Any], images: list[SampleImage]) -> dict[str, Any]:
+def page_data(stats: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, Any]:
     """What the script needs: thresholds, agreement and the images."""
     gold = stats["gold"] or {}
     return {
@@ -87,19 +87,37 @@ def page_data(stats: dict[str, Any], images: list[SampleImage]) -> dict[str, Any
     }
 
 
-def embed_images(pairs: list[tuple[SampleImage, SampleImage]]) -> list[dict[str, SampleImage]]:
+def embed_images(pairs: list[tuple[SampleImage, SampleImage]]) -> list[dict[str, Any]]:
     """What the comparison's script needs of images before and after."""
-    return [{"before": _cut(before), "after": _cut(after)} for before, after in pairs]
+    return [{"before": image_json(before), "after": image_json(after)} for before, after in pairs]
 
 
-def _cut(image: SampleImage) -> SampleImage:
-    """Without what the page does not use, with the best MOST_BOXES boxes, and with a very long caption cut."""
-    kept = {k: v for k, v in image.items() if k not in ("sha256", "image", "source_id") and v not in ([], "", 0)}
-    for name in ("boxes", "gold"):
-        if len(image[name]) > MOST_BOXES:
-            kept[name] = image[name][:MOST_BOXES]
-    if rest := image["boxes"][MOST_BOXES:]:
-        kept["undrawn"] = {"all": len(rest), "kept": sum(not box[6] for box in rest)}
-    if len(image["caption"]) > MOST_CHARS:
-        kept["caption"] = image["caption"][:MOST_CHARS] + "…"
-    return kept
+def image_json(image: SampleImage) -> dict[str, Any]:
+    """What the scripts need of an image: the best MOST_BOXES boxes, a very long caption cut; what is empty is left out.
+
+    A phrase is [start, end, norm], and why the label stage left it out where it did; a box is [phrase, x1, y1, x2, y2,
+    score, why the filter took it out], a true box [x1, y1, x2, y2, category].
+    """
+    pair, rest = image.pair, image.boxes[MOST_BOXES:]
+    cut = len(pair.caption) > MOST_CHARS
+    listed = {
+        "key": pair.key,
+        "width": pair.width,
+        "height": pair.height,
+        "caption": pair.caption[:MOST_CHARS] + "…" if cut else pair.caption,
+        "phrases": [
+            [phrase.start, phrase.end, phrase.norm or "", *([image.ungrounded[i]] if i in image.ungrounded else [])]
+            for i, phrase in enumerate(image.phrases)
+        ],
+        "left": [[span.start, span.end, span.reason] for span in image.dropped],
+        "boxes": [[box.phrase, *box.corners, box.score, box.reason] for box in image.boxes[:MOST_BOXES]],
+        "gold": [[*rounded(box.corners), box.category or ""] for box in image.gold[:MOST_BOXES]],
+    }
+    more = {
+        "galleries": image.galleries,
+        "thumbnail": image.thumbnail,
+        "missing": image.missing,
+        "undrawn": {"all": len(rest), "kept": sum(not box.reason for box in rest)} if rest else None,
+    }
+    listed = {name: value for name, value in listed.items() if value not in ([], "", 0)}
+    return listed | {name: value for name, value in more.items() if value is not None}

@@ -1,5 +1,5 @@
 "use strict";
-// Shared by the report and the comparison: a picture as an <article> with its boxes and its caption.
+// Shared by the report and the comparison: an image as an <article> with its boxes and its caption.
 const phrasebox = (() => {
   const SVG = "http://www.w3.org/2000/svg";
 

@@ -1,4 +1,8 @@
-"""Charts as inline SVG: plain functions from numbers to markup, coloured by the style sheet, read without a script."""
+"""Charts as inline SVG: plain functions from numbers to markup, coloured by the style sheet, read without a script.
+
+Written by hand because the report is one file that opens anywhere, without a network: chart libraries bring
+megabytes of script, or pixels that follow no style sheet and cannot be searched.
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@
     });
   }
 
-  // ---- pictures: cards are made as the reader asks for them ----
+  // ---- images: cards are made as the reader asks for them ----
   if (!data.pictures.length) return;
   const FIRST = 12;
   const NEXT = 24;
@@ -75,7 +75,7 @@
     $("f-reason").append(...reasons(phraseReasons).map((reason) => option(PHRASE + reason, `phrase left out: ${reason}`)));
   }
 
-  // A filter by why a phrase was left out chooses pictures; the boxes shown are then the kept ones.
+  // A filter by why a phrase was left out chooses images; the boxes shown are then the kept ones.
   const PHRASE = "phrase ";
   const boxReasons = (picture) => (picture.boxes || []).map((box) => box[6]);
   const phraseReasons = (picture) => [...(picture.phrases || []).map((p) => p[3]), ...(picture.left || []).map((l) => l[2])];
@@ -84,7 +84,7 @@
 
   const wantedPhrase = () => $("f-phrase").value.trim().toLowerCase();
 
-  // Boxes of a picture that the filters let through.
+  // Boxes of an image that the filters let through.
   function boxesOf(picture) {
     const score = +$("f-score").value;
     const reason = wantedBoxes();
@@ -135,7 +135,7 @@
     if (gallery) chosen.sort((a, b) => a.galleries[gallery] - b.galleries[gallery]);
     shown = 0;
     cards.replaceChildren();
-    $("f-count").textContent = `${count.format(chosen.length)} of ${count.format(data.pictures.length)} pictures`;
+    $("f-count").textContent = `${count.format(chosen.length)} of ${count.format(data.pictures.length)} images`;
     more(FIRST);
   }
 

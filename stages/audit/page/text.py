@@ -42,19 +42,26 @@ def funnel(stats: dict[str, Any]) -> list[dict[str, Any]]:
     steps = [
         ("rows of the source", stats["pairs"] + ingest, "pairs"),
         ("pairs", stats["pairs"], "pairs"),
+        *((f"kept by {name}", stats["pairs"] - count, "pairs") for name, count in set_aside(stats).items()),
         ("with an image", stats["pairs_with_image"], "pairs"),
         ("with a phrase", stats["pairs_with_phrases"], "phrases"),
         (f"with a box at the floor of {stats['score_floor']:g}", stats["pairs_with_any_box"], "labels"),
         ("with a kept box", stats["pairs_with_boxes"], "pseudo"),
     ]
     if stats["parts"].get("labels") and not stats["phrases_asked"]:
-        steps = steps[:4]
+        steps = steps[:-2]
     whole = steps[0][1]
     return [
         {"label": label, "count": count, "share": count / whole if whole else 0.0}
         for label, count, dataset in steps
         if stats["parts"].get(dataset)
     ]
+
+
+def set_aside(stats: dict[str, Any]) -> dict[str, int]:
+    """How many rows each side table does not keep, where that is what it says."""
+    tables = stats.get("side_tables", {})
+    return {name: sum(table["set_aside"].values()) for name, table in tables.items() if "set_aside" in table}
 
 
 def grounded(stats: dict[str, Any]) -> bool:

@@ -7,43 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline.cli.app import main
+from tests.pipeline.cli.conftest import Command
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def phrasebox(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """The command, in this process."""
-    on_term = signal.getsignal(signal.SIGTERM)
-
-    def call(*arguments: str) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        text = capsys.readouterr()
-        return Done(int(left.value.code or 0), text.out, text.err)
-
-    yield call
-    signal.signal(signal.SIGTERM, on_term)
 
 
 @pytest.fixture
@@ -193,12 +165,10 @@ def test_a_stopped_run_keeps_what_it_has(
         start_new_session=True,
         preexec_fn=heed_interrupts,
     )
-    end = time.monotonic() + 300
-    while not list(run.glob("commits/ingest/*.json")) and driver.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_for(lambda: list(run.glob("commits/ingest/*.json")), driver)
     seen, refused = phrasebox("status", str(run)), phrasebox("phrases", str(run), "--inline")
     os.killpg(driver.pid, number)  # as a terminal does: the whole group
-    _, errors = driver.communicate(timeout=240)
+    _, errors = driver.communicate()
     assert seen.stdout.startswith(f"{run}: running (pid {driver.pid} on "), errors
     assert "  ingest " in seen.stdout and "/16,667 parts" in seen.stdout
     in_use = rf"phrasebox: {run} is in use by another run \(pid {driver.pid} on \S+\); wait for it or stop it\n"

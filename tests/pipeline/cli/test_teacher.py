@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -22,59 +23,57 @@ from pipeline.cli import teacher
 from stages.stage import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-CONTENT = bytes(range(256)) * 100_000  # 26 MB; the client writes 10 MiB at a time
-STALL = 15_000_000
+CONTENT = bytes(range(256)) * 200_000  # 51 MB, in blocks of 16 MiB
+KEPT = 2 * teacher.BLOCK  # what arrives before the hub stalls
 
 
 class Hub(ThreadingHTTPServer):
-    """As much of the hub as a download needs. Its first answer stalls in the middle."""
+    """As much of the hub as a download needs. The first answer that would go beyond KEPT stalls in its middle."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), HubRequest)
         self.asked: list[tuple[str, str, str]] = []  # method, path, range
         self.stalls = 1
         self.closing = threading.Event()
-        self.etag = hashlib.sha256(CONTENT).hexdigest()
+        self.sha256 = hashlib.sha256(CONTENT).hexdigest()
 
-    def downloads(self, name: str) -> list[str]:
-        """The ranges asked for, in order; empty for the whole file."""
-        return [wanted for method, path, wanted in self.asked if method == "GET" and path.endswith(name)]
+    def downloads(self, name: str) -> list[int]:
+        """The first byte of each range that was asked for, in order."""
+        ranges = [wanted for method, path, wanted in self.asked if method == "GET" and path.endswith(name)]
+        return [int(wanted.removeprefix("bytes=").partition("-")[0]) for wanted in ranges]
 
 
 class HubRequest(BaseHTTPRequestHandler):
     server: Hub
 
-    def do_HEAD(self) -> None:
-        self.answer()
-
     def do_GET(self) -> None:
-        self.answer()
-
-    def answer(self) -> None:
         wanted = self.headers.get("Range", "")
         self.server.asked.append((self.command, self.path, wanted))
-        if not self.path.endswith(".pth"):
-            self.send_error(404)
-            return
-        match = re.fullmatch(r"bytes=(\d+)-", wanted)
-        start = int(match[1]) if match else 0
-        rest = CONTENT[start:]
-        self.send_response(206 if match else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        if match:
-            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
-        self.send_header("ETag", f'"{self.server.etag}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if self.server.stalls:
-            self.server.stalls -= 1
-            self.wfile.write(rest[:STALL])
-            self.server.closing.wait()
+        if self.path.startswith(f"/api/models/{teacher.HUB}/tree/"):
+            stored = {"oid": self.server.sha256, "size": len(CONTENT), "pointerSize": 134}
+            file = {"type": "file", "oid": "0", "size": len(CONTENT), "lfs": stored}
+            self.answer(json.dumps([{**file, "path": name} for name in teacher.RELEASED.values()]).encode())
+        elif self.path.startswith(f"/api/models/{teacher.HUB}"):
+            self.answer(json.dumps({"id": teacher.HUB, "sha": "0" * 40}).encode())
+        elif self.path.endswith(".pth") and (match := re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)):
+            start, stop = int(match[1]), int(match[2]) + 1
+            stall = self.server.stalls > 0 and stop > KEPT
+            self.server.stalls -= stall
+            self.answer(
+                CONTENT[start:stop], 206, stall, **{"Content-Range": f"bytes {start}-{stop - 1}/{len(CONTENT)}"}
+            )
         else:
-            self.wfile.write(rest)
+            self.send_error(404)
+
+    def answer(self, content: bytes, status: int = 200, stall: bool = False, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if stall else content)
+        if stall:
+            self.server.closing.wait()
 
     def log_message(self, *_: object) -> None:
         """Silence."""
@@ -106,28 +105,29 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(hub: Hub, tmp_path:
     part = tmp_path / f"{name}.part"
     killed = start(endpoint, tmp_path)
     deadline = time.monotonic() + 300
-    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+    while not (part.exists() and part.stat().st_size >= KEPT) and time.monotonic() < deadline:
         time.sleep(0.05)
     killed.kill()
     killed.communicate()
-    arrived = part.stat().st_size
-    assert 0 < arrived <= STALL and not (tmp_path / name).exists()
+    assert part.stat().st_size == KEPT and not (tmp_path / name).exists()
+    before = len(hub.downloads(name))
 
     again = start(endpoint, tmp_path)
     out, _ = again.communicate(timeout=300)
     assert again.returncode == 0
     assert (tmp_path / name).read_bytes() == CONTENT and not part.exists()
     assert f"label.weights={tmp_path / name}" in out.replace("\n", "")
-    assert hub.downloads(name) == ["", f"bytes={arrived}-"]
+    assert hub.downloads(name)[0] == 0 and min(hub.downloads(name)[before:]) == KEPT
 
+    arrived = len(hub.downloads(name))
     third = start(endpoint, tmp_path)  # it is there already
     third.communicate(timeout=300)
     assert third.returncode == 0
-    assert len(hub.downloads(name)) == 2
+    assert len(hub.downloads(name)) == arrived
 
 
 def test_a_file_of_another_sha256_is_deleted(hub: Hub, tmp_path: Path) -> None:
-    hub.stalls, hub.etag = 0, "0" * 64
+    hub.stalls, hub.sha256 = 0, "0" * 64
     done = start(f"http://127.0.0.1:{hub.server_address[1]}", tmp_path)
     _, said = done.communicate(timeout=300)
     assert done.returncode == 2 and "arrived damaged" in said and "try again" in said

@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import pytest
 from toy_runs import data_files, make_config, only_hangs_are_overdue, run_toys, write_source
 
 from pipeline.execution.dispatch import Dispatch
-from pipeline.execution.ray_pool import COUNT_EVERY, RayExecutor, refusal
-from stages.stage import UserError
+from pipeline.execution.ray_pool import COUNT_EVERY, RayExecutor
 
 PARTS = 1000
 DEADLINE = 5.0  # seconds
@@ -122,27 +120,3 @@ def test_a_part_that_eats_memory_fails_alone(
     assert run_toys(config).made == {"phrases": 1, "shard": 12, "train": 1}
     run_toys(make_config(tmp_path / "calm", source))
     assert data_files(run) == data_files(tmp_path / "calm")
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto"])
-def test_an_address_where_nobody_answers_is_one_line(
-    tmp_path: Path, source: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`auto` finds the file that a cluster left which is no more."""
-    (tmp_path / "ray").mkdir()
-    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:1\n")
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with (
-        pytest.raises(UserError, match=r"^--address 127\.0\.0\.1:1: no Ray cluster answers there .*; start one with"),
-        RayExecutor(address=address) as executor,
-    ):
-        run_toys(make_config(tmp_path / "run", source), executor)
-    assert not (tmp_path / "run/commits").exists()
-
-
-def test_a_cluster_that_does_not_take_the_driver() -> None:
-    """What Ray raises where a token is missing or wrong says nothing of a token."""
-    text = refusal(ConnectionError("Failed to connect to Ray cluster at\n10.0.0.1:6379"))
-    assert "(Failed to connect to Ray cluster at 10.0.0.1:6379)" in text and "\n" not in text
-    assert "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in text and f"Ray {version('ray')}" in text

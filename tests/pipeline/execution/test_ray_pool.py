@@ -104,8 +104,9 @@ def test_a_worker_that_was_lost_after_its_commit_is_not_blamed(
 
     def lose(self: Dispatch, slot: Any) -> Any:
         """Kills a worker now and then, without its outcome having been read."""
-        if slot.queue[0][1].part in (3, 7, 11) and slot.queue[0][1].part not in killed:
-            killed.append(slot.queue[0][1].part)
+        target = slot.queue[0][1].target
+        if target.part in (3, 7, 11) and target not in killed:
+            killed.append(target)
             ray.kill(slot.actor)
             yield from self._handle_worker_failure(slot, RuntimeError("killed by the test"))
             return
@@ -155,7 +156,7 @@ def test_a_part_that_is_slow_but_moves_is_left_alone(
     def overdue(self: Dispatch, slot: Any) -> bool:
         task = slot.queue[0][1]
         done = max((beat["done"] for _, beat in self._heartbeats(task)), default=0)
-        if not list(marks.glob(f"walk-{task.part}-*")) or slot.since is None or done <= slot.done:
+        if not list(marks.glob(f"walk-{task.target.part}-*")) or slot.since is None or done <= slot.done:
             return False
         seen.append(done)
         if len(seen) == 3:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from model.checkpoint import sha256
 from pipeline.execution import weights
 from pipeline.execution.weights import local_config, ship
 from pipeline.run.task import Context
+from pipeline.storage.base import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
 from schemas.config import Config
@@ -54,3 +58,91 @@ def test_of_an_object_store_the_workers_of_a_machine_share_one_copy(
     assert first == second and first.read_bytes() == bytes(range(256)) * 5000
     assert list(first.parent.iterdir()) == [first]
     assert open_storage(run).exists(f"weights/{first.name}")
+
+
+def folder_of_weights(top: Path) -> dict[str, bytes]:
+    """Writes a folder as checkpoints have it; returns what counts of it, by name."""
+    files = {"config.json": b"{}", "model-00001.safetensors": bytes(range(256)) * 300, "tokenizer/vocab.txt": b"a\nb\n"}
+    for name, data in {**files, ".cache/huggingface/download.lock": b"when", "tokenizer/.hidden": b"x"}.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(data)
+    return files
+
+
+def files_below(top: Path) -> dict[str, bytes]:
+    return {path.relative_to(top).as_posix(): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
+
+
+def test_a_folder_travels_too(tmp_path: Path) -> None:
+    run, mine = tmp_path / "run", tmp_path / "checkpoint"
+    files = folder_of_weights(mine)
+    sent = ship(context(run, label={"weights": str(mine)}))
+    digest = sha256(mine)
+    assert config_of(sent).label.weights == f"run:weights/{digest}"
+    assert files_below(run / "weights") == {f"{digest}/{name}": data for name, data in files.items()}
+    there = Path(local_config(sent).label.weights or "")
+    assert sha256(there) == digest
+    (mine / "config.json").write_bytes(b"{1}")
+    assert config_of(ship(context(run, label={"weights": str(mine)}))).label.weights != f"run:weights/{digest}"
+
+
+def test_an_interrupted_shipment_of_a_folder_is_completed(tmp_path: Path) -> None:
+    run, mine = tmp_path / "run", tmp_path / "checkpoint"
+    files = folder_of_weights(mine)
+    sent = ship(context(run, label={"weights": str(mine)}))
+    there = Path(local_config(sent).label.weights or "")
+    (there / "tokenizer" / "vocab.txt").unlink()
+    assert ship(context(run, label={"weights": str(mine)})) == sent and files_below(there) == files
+
+
+def test_a_folder_called_teacher_is_no_start_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder_of_weights(tmp_path / "teacher")
+    plain = context(tmp_path / "run", train={"init": "teacher"})
+    assert ship(plain) == plain
+
+
+@pytest.mark.parametrize("store", ["memory", "s3"])
+def test_a_folder_comes_out_of_an_object_store_as_it_went_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, store: str
+) -> None:
+    monkeypatch.setattr(weights.tempfile, "tempdir", str(tmp_path / "worker"))
+    base = request.getfixturevalue("bucket") if store == "s3" else f"memory://{tmp_path.name}-folder"
+    run, mine = f"{base}/run", tmp_path / "checkpoint"
+    files = folder_of_weights(mine)
+    sent = ship(Context(run, Config.model_validate({"label": {"weights": str(mine)}}).model_dump_json(), "id"))
+    shutil.rmtree(mine)
+    first, second = (Path(local_config(sent).label.weights or "") for _ in range(2))
+    assert first == second and files_below(first) == files
+    assert list(first.parent.iterdir()) == [first] and first.is_relative_to(tmp_path / "worker")
+    stored = {path.partition("/")[2].partition("/")[2] for path in open_storage(run).list("weights")}
+    assert stored == set(files)
+
+
+def test_workers_that_copy_a_folder_at_the_same_time_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights.tempfile, "tempdir", str(tmp_path / "worker"))
+    run, mine = f"memory://{tmp_path.name}-race/run", tmp_path / "checkpoint"
+    files = folder_of_weights(mine)
+    sent = ship(Context(run, Config.model_validate({"label": {"weights": str(mine)}}).model_dump_json(), "id"))
+    download, pid = weights._download, os.getpid()
+
+    def slow(storage: Storage, path: str, target: Path) -> None:
+        """Another worker is done before the first file has come."""
+        download(storage, path, target)
+        monkeypatch.setattr(weights, "_download", download)
+        monkeypatch.setattr(weights.os, "getpid", lambda: pid + 1)
+        local_config(sent)
+        monkeypatch.setattr(weights.os, "getpid", lambda: pid)
+
+    monkeypatch.setattr(weights, "_download", slow)
+    copy = Path(local_config(sent).label.weights or "")
+    assert files_below(copy) == files and list(copy.parent.iterdir()) == [copy]
+
+
+def test_names_in_a_store_never_lead_out_of_the_folder() -> None:
+    assert weights._below("weights/ab.pth", "weights/ab.pth").as_posix() == "."
+    assert weights._below("weights/ab", "weights/ab/c/d.txt").as_posix() == "c/d.txt"
+    with pytest.raises(ValueError, match="outside of their folder"):
+        weights._below("weights/ab", "weights/ab/../../bashrc")

@@ -10,15 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_runs import make_config, run_toys, write_source
-from toys import PROJECT
+from toys import PROJECT, ToyPhrases, ToyShard
 
 from pipeline.run.edit import note_removal
 from pipeline.run.failures import Failure, failures, remember
 from pipeline.run.plan import planned_parts, read_plan, read_removed
 from pipeline.run.record_index import counts_row, read_stage
 from pipeline.run.status import as_json, as_lines, run_status
+from pipeline.run.target import part_target
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
+from schemas.config import Config
 from stages.stage import UserError
 
 SEARCH = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -44,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_toys(make_config(folder / "run", folder / "source"), stages=("ingest", "phrases", "shard"))
     storage = open_storage(str(folder / "run"))
     note_removal(storage, [0, 1], ["line 1"])
-    remember(storage, Failure("shard", 1, "broken"))
+    remember(storage, Failure("shard", part_target(1), "broken"))
     return folder / "run"
 
 
@@ -75,12 +77,12 @@ def test_damage_is_never_a_traceback(finished: Path, what: tuple[str, bytes | No
                 read(storage)
             except UserError as error:
                 assert "is damaged" in str(error) and name in str(error)
-        for part, record in read_stage(storage, "phrases").items():
-            counts_row(part or 0, record)
+        for target, record in read_stage(storage, ToyPhrases).items():
+            counts_row(target.part, record)
             assert record.to_json()
-        failures(storage, "shard")
+        failures(storage, ToyShard)
         try:
-            status = run_status(storage, PROJECT)
+            status = run_status(storage, PROJECT, Config())
         except UserError as error:
             assert name == "plan.json" and "is damaged" in str(error)
         else:
@@ -99,4 +101,4 @@ def test_values_of_another_type_make_no_record(finished: Path, tmp_path: Path) -
     record = json.loads(path.read_text())
     for wrong in ({"counts": {**record["counts"], "in": "3"}}, {"files": [{**record["files"][0], "size": None}]}):
         path.write_text(json.dumps({**record, **wrong}))
-        assert 1 not in read_stage(open_storage(str(run)), "phrases")
+        assert part_target(1) not in read_stage(open_storage(str(run)), ToyPhrases)

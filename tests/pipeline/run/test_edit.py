@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from toy_runs import data_files, make_config, run_toys, write_source
+from toy_runs import data_files, make_config, run_toys, words_in_shards, write_source
 from toys import PROJECT
 
 from pipeline.cli.app import main
@@ -33,14 +33,6 @@ def run_state(config: Config) -> RunState:
 def run_again(config: Config, selection: Selection) -> Report:
     storage = open_storage(config.run)
     return Runner(storage, config, PROJECT, InlineExecutor(), Display(storage)).run(selection)
-
-
-def words_in_shards(run: Path) -> str:
-    found = []
-    for path in sorted((run / "shards").glob("*.tar")):
-        with tarfile.open(path) as tar:
-            found += [tar.extractfile(name).read().decode() for name in tar.getnames()]  # type: ignore[union-attr]
-    return " ".join(found)
 
 
 def test_a_removed_pair_leaves_every_stage_and_stays_out(tmp_path: Path, source: Path) -> None:

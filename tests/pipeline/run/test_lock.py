@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,19 @@ from toy_runs import data_files, make_config, run_toys
 from pipeline.execution.worker import Worker
 from pipeline.run import lock
 from pipeline.run.lock import LOCK, RunLock, holds, read_lock
+from pipeline.run.target import part_target
 from pipeline.run.task import Context, Task, reference_of
 from pipeline.storage.open import open_storage
 from stages.stage import UserError
+from tests.waiting import wait_for
 
 HOLD = """
-import sys, time
+import signal, sys
 from pipeline.run.lock import RunLock
 from pipeline.storage.open import open_storage
 with RunLock(open_storage(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 
@@ -78,9 +79,13 @@ def test_a_killed_owner_is_followed_at_once(tmp_path: Path) -> None:
         ({}, 10_000, True),  # on this machine the process itself is asked
     ],
 )
-def test_who_counts_as_alive(tmp_path: Path, changes: dict[str, object], age: float, alive: bool) -> None:
-    """`age`: seconds since the owner's last heartbeat."""
-    put(tmp_path, owner(**changes, heartbeat=time.time() - age))
+def test_who_counts_as_alive(
+    tmp_path: Path, changes: dict[str, object], age: float, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`age`: seconds since the owner's last heartbeat, by a clock that stands still."""
+    now = time.time()
+    monkeypatch.setattr(lock.time, "time", lambda: now)
+    put(tmp_path, owner(**changes, heartbeat=now - age))
     storage = open_storage(str(tmp_path))
     if alive:
         with pytest.raises(UserError), RunLock(storage):
@@ -96,13 +101,6 @@ def test_a_damaged_lock_is_taken(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK).write_text(text)
     with RunLock(open_storage(str(tmp_path))) as taken:
         assert holds(open_storage(str(tmp_path)), taken.run_id)
-
-
-def wait_for(event: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not event():
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.01)
 
 
 def test_the_heartbeat_goes_on_until_the_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +123,7 @@ def test_a_worker_that_outlives_its_run_commits_nothing(tmp_path: Path, source: 
     put(tmp_path / "run", owner())  # another run has taken over
     piece = ToyIngest(config).plan(_files(storage), 2)[0]
     late = Worker(Context(storage.root, config.model_dump_json(), "late"))
-    outcome = late.run(Task(reference_of(ToyIngest), 0, "another fingerprint", {}, piece))
+    outcome = late.run(Task(reference_of(ToyIngest), part_target(0), "another fingerprint", {}, piece))
     assert outcome.record is None and "taken over by another run" in outcome.error
     assert data_files(tmp_path / "run") == before
     assert not list((tmp_path / "run/state/drafts").iterdir())

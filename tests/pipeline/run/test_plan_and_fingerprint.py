@@ -10,8 +10,6 @@ import pytest
 
 from pipeline.run.fingerprint import columns_digest, fingerprint
 from pipeline.run.plan import extend, read_plan, write_plan
-from pipeline.run.runner import wants_gpu
-from pipeline.storage.files import write_parquet
 from pipeline.storage.local import LocalStorage
 from schemas.config import Config
 from schemas.records import PHRASES
@@ -139,20 +137,6 @@ def test_a_fingerprint_follows_each_of_its_parts() -> None:
     assert fingerprint("label", 1, {"a": 1, "b": 2}, {}) == fingerprint("label", 1, {"b": 2, "a": 1}, {})
 
 
-def test_parquet_bytes_do_not_depend_on_chunks_or_metadata(tmp_path: object) -> None:
-    import io
-
-    def written(table: pa.Table) -> bytes:
-        buffer = io.BytesIO()
-        write_parquet(table, buffer)
-        return buffer.getvalue()
-
-    table = phrases(500)
-    assert written(table) == written(phrases(500, chunks=9))
-    assert written(table) == written(phrases(600).slice(0, 500))
-    assert written(table) == written(table.replace_schema_metadata({"path": "/somewhere"}))
-
-
 @pytest.mark.parametrize(
     ("stage", "devices", "wanted"),
     [
@@ -167,4 +151,4 @@ def test_parquet_bytes_do_not_depend_on_chunks_or_metadata(tmp_path: object) -> 
 )
 def test_who_gets_a_gpu(stage: str, devices: dict[str, str], wanted: bool) -> None:
     config = Config.model_validate({section: {"device": device} for section, device in devices.items()})
-    assert wants_gpu(config, load_stage(stage)) is wanted
+    assert load_stage(stage).needs(config).gpu is wanted

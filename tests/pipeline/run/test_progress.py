@@ -9,6 +9,7 @@ import pytest
 from pipeline.run import progress
 from pipeline.run.failures import Failure
 from pipeline.run.progress import Tally
+from pipeline.run.target import part_target
 from pipeline.storage.open import open_storage
 
 
@@ -45,7 +46,7 @@ def test_a_resumed_training_does_not_count_what_was_done_before(monkeypatch: pyt
 def test_what_data_say_does_not_reach_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     display = progress.Display(open_storage("nowhere"))
     display.begin("phrases", total=1, done=0)
-    display.failed(Failure("phrases", 7, "a \x1b[2Jcaption\r with\x07 \u202eevil\u2066, ünd 猫"), "")
+    display.failed(Failure("phrases", part_target(7), "a \x1b[2Jcaption\r with\x07 \u202eevil\u2066, ünd 猫"), "")
     display.end()
     said = capsys.readouterr().err
     assert said == "phrases, part 7 failed: a \\x1b[2Jcaption\\x0d with\\x07 \\x202eevil\\x2066, ünd 猫\n"

@@ -87,6 +87,13 @@ def test_a_later_round_has_the_config_of_the_run_with_the_student_as_teacher(tmp
     assert (config_of(same, 2).label.short, config_of(same, 2).label.long) == (480, 800)
 
 
+def test_the_images_keep_their_size_where_auto_comes_to_what_the_student_is(tmp_path: Path) -> None:
+    label = {"short": 224, "variant": "glip-nano", "weights_sha256": "0" * 64}
+    config = Config.model_validate({"run": str(tmp_path / "run"), "rounds": 2, "label": label})
+    later = config_of(config, 2).label
+    assert (later.teacher, later.variant, later.short, later.weights_sha256) == ("glip-nano", None, 224, None)
+
+
 def test_rounds_in_an_object_store_are_refused_before_any_work() -> None:
     with pytest.raises(UserError, match="rounds: weights are read from a local path"):
         config_of(Config.model_validate({"run": "s3://bucket/run", "rounds": 2}), 2)

@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from toy_runs import data_files, make_config, run_toys, write_source
-from toys import PROJECT, ToyPhrases, ToyShard
+from toys import PROJECT, ToyPhrases, ToyShard, ToyTrain
 
+from pipeline.run.failures import failures
+from pipeline.run.target import JOB
 from pipeline.storage.open import open_storage
 from pipeline.storage.retry import StoreError
 from schemas.commit import CommitRecord
@@ -236,7 +238,9 @@ def test_a_job_goes_on_from_what_it_left_and_starts_over_for_another_config(tmp_
     finally:
         train.run_job = step  # type: ignore[method-assign]
     assert list(storage.list("student")) == ["student/step-0001", "student/step-0002"]
+    assert list(failures(storage, ToyTrain)) == [JOB]
     assert run_toys(config).made == {"train": 1}
+    assert failures(storage, ToyTrain) == {}
     assert record(run, "train", 0).notes["resumed_from"] == 2
     assert data_files(run) == data_files(fresh)
     run_toys(make_config(run, source, train__steps=5, train__seed=9))

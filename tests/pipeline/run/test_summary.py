@@ -1,19 +1,36 @@
-"""The last words of a run about an evaluation."""
+"""The last words of a run."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from pathlib import Path
 
+from pipeline.run.state import RunState
 from pipeline.run.summary import summary
+from pipeline.run.target import JOB
+from pipeline.storage.local import LocalStorage
+from schemas.commit import CommitRecord, Counts
+from schemas.config import Config
+from stages.evaluate.stage import EvaluateStage
+from stages.train.stage import TrainStage
 
 
-def test_an_evaluation_is_said_with_its_figures_and_with_what_failed() -> None:
+def test_an_evaluation_is_said_with_its_figures_and_with_what_failed(tmp_path: Path) -> None:
     found = {"teacher": {"AP": 41.25, "precision": 0.9126}, "student": {"AP": 7.0, "images failed": 1200}}
-    stage = SimpleNamespace(name="evaluate", kind="job")
-    record = SimpleNamespace(notes=found, counts=SimpleNamespace(rejected=0))
-    state: Any = SimpleNamespace(stages=[stage], records=lambda _: {0: record}, storage=SimpleNamespace(root="run"))
-    assert summary(state)[1:] == [
-        "teacher    AP 41.2, precision 0.913",
+    state = RunState(LocalStorage(str(tmp_path)), [EvaluateStage], Config(), {})
+    state.add(EvaluateStage, JOB, CommitRecord("evaluate", 0, "same", Counts(0, 0), (), 0.0, {}, found))
+    assert sorted(summary(state)[1:]) == [
         "student    AP 7.0, 1,200 images failed",
+        "teacher    AP 41.2, precision 0.913",
     ]
+
+
+def test_a_training_without_tensorboard_says_where_its_metrics_are(tmp_path: Path) -> None:
+    def lines(**notes: bool) -> list[str]:
+        state = RunState(LocalStorage(str(tmp_path)), [TrainStage], Config(), {})
+        state.add(TrainStage, JOB, CommitRecord("train", 0, "same", Counts(0, 0), (), 0.0, {}, notes))
+        return summary(state)[1:]
+
+    assert lines(event_files=False) == [
+        f"metrics    {tmp_path}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')"
+    ]
+    assert lines(event_files=True) == lines() == []

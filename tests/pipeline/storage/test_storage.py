@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 import platform
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from moody_store import Moody
 from toy_runs import data_files, make_config, run_toys, write_source
 from toys import PROJECT
 
@@ -24,8 +21,7 @@ from pipeline.run.plan import read_plan
 from pipeline.run.state import RunState
 from pipeline.run.status import run_status
 from pipeline.run.verify import verify
-from pipeline.storage import base as storage_module
-from pipeline.storage import retry as store_errors
+from pipeline.storage import local as local_module
 from pipeline.storage import staged as staged_files
 from pipeline.storage.files import PartFiles, SourceFiles, sha256_of
 from pipeline.storage.local import LocalStorage
@@ -34,6 +30,7 @@ from pipeline.storage.open import open_storage
 from pipeline.storage.retry import StoreError
 from pipeline.storage.staged import StagedFile
 from schemas.commit import CommitRecord
+from schemas.config import Config
 from stages.stage import UserError
 
 
@@ -66,7 +63,7 @@ def test_an_attempt_that_fails_leaves_the_former_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "pairs/../../x"])
 def test_no_name_leads_out_of_the_run(tmp_path: Path, path: str) -> None:
-    io = PartFiles(LocalStorage(str(tmp_path / "run")), 0, None, "attempt", silent)
+    io = PartFiles(LocalStorage(str(tmp_path / "run")), 0, None, "attempt", silent, {})
     with pytest.raises(ValueError, match="outside of the run folder"), io.create(path) as file:
         file.write(b"x")
     assert not (tmp_path / "outside").exists()
@@ -141,85 +138,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, source: Path) -> None:
 
 
 # -- object stores ---------------------------------------------------------------------------------------------------
-
-
-class Moody:
-    """An S3 server (moto's) that fails as told: `mood` holds what writes get at first.
-
-    A status code; 0 to drop the connection; None to let one through; a negative number not to answer until asked again.
-    """
-
-    def __init__(self) -> None:
-        from moto.server import DomainDispatcherApplication, create_backend_app
-
-        self._app = DomainDispatcherApplication(create_backend_app)
-        self.mood: list[int | None] = []
-        self.ranges: list[int] = []  # the same for reads of a byte range
-        self.cuts = 0  # answers to reads that end in the middle
-        self.delay = 0.0  # seconds before every answer
-        self.writes = 0
-        self.asked_again = threading.Event()
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        time.sleep(self.delay)
-        if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
-            self.writes += 1
-            self.asked_again.set()
-            if self.mood and (status := self.mood.pop(0)) is not None:
-                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                return self._refuse(start_response, status)
-        if environ.get("HTTP_RANGE") and self.ranges:
-            return self._refuse(start_response, self.ranges.pop(0))
-        answer = self._app(environ, start_response)
-        if environ["REQUEST_METHOD"] == "GET" and self.cuts:
-            self.cuts -= 1
-            body = b"".join(answer)
-            return [body[: len(body) // 2]]  # the header promises more; the server hangs up
-        return answer
-
-    def _refuse(self, start_response: Callable[..., Any], status: int) -> list[bytes]:
-        if status < 0:
-            self.asked_again.clear()
-            self.asked_again.wait(120)
-        if status <= 0:
-            raise ConnectionResetError("hung up by the test")
-        start_response(f"{status} Injected", [("Content-Type", "application/xml")])
-        return [b"<Error><Code>Injected</Code><Message>by the test</Message></Error>"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, Moody]]:
-    pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
-    pytest.importorskip("moto.server", reason="moto is not installed: no S3 server to test against")
-    from werkzeug.serving import make_server
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = Moody()
-    serving = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{serving.port}", app
-    serving.shutdown()
-
-
-@pytest.fixture
-def moody(server: tuple[str, Moody]) -> Iterator[Moody]:
-    yield server[1]
-    server[1].mood, server[1].ranges, server[1].cuts, server[1].delay = [], [], 0, 0.0
-
-
-@pytest.fixture
-def bucket(server: tuple[str, Moody], moody: Moody, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server[0])
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr(store_errors, "RETRY_SECONDS", (0.05, 0.05, 0.05))
-    monkeypatch.setattr(store_errors, "WRITE_SECONDS", 10.0)
-    name = f"bucket-{time.time_ns()}"
-    fs, _ = filesystem(f"s3://{name}")
-    fs.retries = 1  # ours are the ones under test
-    fs.mkdir(name)
-    yield f"s3://{name}"
 
 
 def test_a_run_in_an_object_store_equals_one_on_a_disk(tmp_path: Path, source: Path, bucket: str) -> None:
@@ -377,20 +295,20 @@ def test_a_run_on_another_machine_is_seen_respected_and_followed(
         while not list(marks.glob("hold-2-*")):
             assert driver.poll() is None and time.monotonic() < end
             time.sleep(0.05)
-        status = run_status(storage, PROJECT)
+        status = run_status(storage, PROJECT, Config())
         assert status.running == f"pid {driver.pid} on {platform.node()}"
         assert [(stage.done, stage.under_way) for stage in status.stages[:3]] == [(5, 0), (2, 1), (0, 0)]
         config = make_config(run, source, train__steps=20)
         with pytest.raises(UserError, match=f"in use by another run \\(pid {driver.pid} on "):
             run_toys(config)
-        assert run_status(storage, PROJECT) == status
+        assert run_status(storage, PROJECT, Config()) == status
     finally:
         driver.kill()
         driver.communicate()
     (marks / "peace").touch()
-    assert run_status(storage, PROJECT).running  # nobody can know yet
+    assert run_status(storage, PROJECT, Config()).running  # nobody can know yet
     monkeypatch.setattr(lock, "STALE", 0.0)
-    assert not run_status(storage, PROJECT).running
+    assert not run_status(storage, PROJECT, Config()).running
     assert run_toys(config).made == {"phrases": 3, "shard": 6, "train": 1}
     run_toys(make_config(tmp_path / "local", source, train__steps=20))
     for path, sha256 in data_files(tmp_path / "local").items():
@@ -401,7 +319,7 @@ def test_a_file_that_goes_while_its_folder_is_listed_is_not_there(tmp_path: Path
     """As heartbeats do, which the driver lists while workers end."""
     for name in "abc":
         (tmp_path / name).write_text(name)
-    walk = storage_module._walk(tmp_path, "state/attempts")
+    walk = local_module._walk(tmp_path, "state/attempts")
     first, _ = next(walk)
     for path in tmp_path.iterdir():
         if path.name != first[-1]:
@@ -432,6 +350,14 @@ def test_a_store_without_conditional_writes_is_written_to_all_the_same(bucket: s
         storage.create("state/lock", b"two")
 
 
-def test_a_missing_driver_or_a_strange_uri_is_said_plainly() -> None:
-    with pytest.raises(UserError, match="cannot open this kind of URI"):
+def test_a_missing_driver_or_a_strange_uri_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(UserError, match=r"nosuch://bucket/run: cannot open this kind of URI \(Protocol not known"):
         open_storage("nosuch://bucket/run")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    for name in ("s3", "gs"):  # where a driver was loaded before
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, name, raising=False)
+    for uri, extra in {"s3://bucket/run": "s3", "gs://bucket/run": "gcs"}.items():
+        with pytest.raises(UserError, match=rf"cannot open this kind of URI \(pip install 'phrasebox\[{extra}\]'\)"):
+            open_storage(uri)

@@ -1,5 +1,28 @@
-"""The fixtures of runs with everything in them."""
+"""An audited run, and a browser for its page."""
 
-from tests.stages.audit_run import make_run, shapes
+from __future__ import annotations
 
-__all__ = ["make_run", "shapes"]
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.stages.audit.browser import CHROMIUM, Browser
+
+
+@pytest.fixture
+def run(shapes: Any) -> Any:
+    run = shapes(part_size=40).fill(130)
+    run.audit()
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        yield opened
+    finally:
+        opened.close()

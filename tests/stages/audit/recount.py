@@ -50,6 +50,11 @@ class Recount:
             "version": 1,
             "corpus": self.config.corpus,
             "teacher": self.config.label.teacher,
+            "labelled_by": {
+                "name": self.config.label.teacher,
+                "variant": self.config.label.variant or self.config.label.teacher,
+                "weights": self.config.label.weights_sha256,
+            },
             "score_floor": self.config.label.score_floor,
             "min_score": self.config.filter.min_score,
             "parts": self.parts(),

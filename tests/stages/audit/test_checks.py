@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.audit.checks import Check, checks, warnings
-from stages.audit.page.text import measured, usual
+from stages.audit.checks import checks, warnings
 
 QUIET: dict[str, Any] = {
     "pairs": 1000,
@@ -71,20 +70,6 @@ def test_past_its_limit(path: str, value: Any, code: str) -> None:
     (found,) = warnings(changed(path, value))
     assert found["code"] == code and found["limit"] is not None
     assert found["text"].endswith(".") and found["reason"].endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("code", "value", "limit", "words"),
-    [
-        ("boxes_per_image", 3.247, [1.2, 5.0], ("3.25", "1.2 to 5")),
-        ("top_phrase", 0.0123, 0.02, ("1.2%", "at most 2%")),
-        ("gold_precision", 0.9, 0.8, ("90.0%", "at least 80%")),
-        ("parts_missing", 1100, 1200, ("1,100", "at least 1,200")),
-    ],
-)
-def test_the_page_says_what_is_and_what_is_usual(code: str, value: float, limit: Any, words: tuple[str, str]) -> None:
-    check = Check(code, value, limit, False, "")
-    assert (measured(check), usual(check)) == words
 
 
 def test_every_check_of_a_quiet_run_is_listed_with_its_reason() -> None:

@@ -3,139 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 from stages.audit import page, samples
 from stages.audit.checks import checks
-from stages.audit.compare import compare_runs
-from stages.audit.page import charts, embed
+from stages.audit.page import embed
 from stages.audit.page import text as prose
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    "--remote-debugging-pipe",
-)
-
-
-class Browser:
-    """One tab. Everything that the console, an exception or the network logs ends in `complaints`."""
-
-    def __init__(self, folder: Path) -> None:
-        read, self._write = os.pipe()
-        self._read, write = os.pipe()
-        arguments = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
-
-        def in_child() -> None:
-            os.dup2(os.dup(read), 3)
-            os.dup2(os.dup(write), 4)
-
-        self.process = subprocess.Popen(
-            arguments, preexec_fn=in_child, close_fds=False, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        os.close(read)
-        os.close(write)
-        self.complaints: list[str] = []
-        self._waiting = b""
-        self._number = 0
-        self._session = ""
-
-    def close(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        os.close(self._read)
-        os.close(self._write)
-
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Runtime", "Log", "Page", "Network"):
-            self.call(f"{domain}.enable")
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.complaints = []
-        self.requests: list[str] = []
-        self.call("Page.navigate", url=path.as_uri())
-        self.wait("document.readyState === 'complete'")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
-            self._note(answer)
-
-    def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._waiting:
-            data = os.read(self._read, 1 << 20)
-            assert data, "the browser went away"
-            self._waiting += data
-        message, _, self._waiting = self._waiting.partition(b"\0")
-        answer: dict[str, Any] = json.loads(message)
-        return answer
-
-    def _note(self, event: dict[str, Any]) -> None:
-        method, parameters = event.get("method"), event.get("params", {})
-        if method == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(parameters["exceptionDetails"])[:500])
-        elif method == "Log.entryAdded":
-            self.complaints.append(parameters["entry"]["text"])
-        elif method == "Runtime.consoleAPICalled":
-            self.complaints.append(json.dumps(parameters["args"])[:500])
-        elif method == "Network.requestWillBeSent" and not parameters["request"]["url"].startswith("data:"):
-            self.requests.append(parameters["request"]["url"])
-
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page; promises are awaited."""
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def wait(self, condition: str, seconds: float = 30) -> None:
-        until = time.monotonic() + seconds
-        while not self.run(condition):
-            assert time.monotonic() < until, f"still not: {condition}"
-            time.sleep(0.05)
-
-    def set(self, element: str, value: str) -> None:
-        """Type into, pick in or slide an input, as its own events would tell the page."""
-        self.run(
-            f"(() => {{ const e = document.getElementById({element!r}); e.value = {value!r};"
-            " e.dispatchEvent(new Event('input', {bubbles: true})); })()"
-        )
-
-    def text(self, element: str) -> str:
-        return str(self.run(f"document.getElementById({element!r}).textContent"))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    try:
-        yield opened
-    finally:
-        opened.close()
+from tests.stages.audit.browser import Browser
 
 
 @pytest.fixture(scope="module")
@@ -330,18 +210,6 @@ def test_a_long_table_opens(browser: Browser, run: Any) -> None:
     assert browser.complaints == []
 
 
-def test_axes_have_round_levels_up_to_the_top() -> None:
-    assert charts._levels(88) == [0, 25, 50, 75]
-    assert charts._levels(1.0) == [0, 0.25, 0.5, 0.75, 1.0]
-    assert charts._levels(3) == [0, 1, 2, 3]
-    for top in (2, 5, 7, 14_756, 246_000, 78_100_000):
-        levels = charts._levels(top)
-        assert 3 <= len(levels) <= 5 and 0.55 * top < levels[-1] <= top
-        assert all(level == int(level) for level in levels)
-    flat = charts.lines([("nothing", [(0.1, 0), (1.0, 0)])], [(0.5, "0.5")], "score above", cursor=True)
-    assert "e-" not in flat
-
-
 def test_what_is_not_drawn_is_counted_by_the_filter(browser: Browser, shapes: Callable[..., Any]) -> None:
     """An image with more boxes than are drawn, the kept ones among them: the others were dropped."""
     run = shapes().fill(2, until="phrases", gold=False)  # its first row is a reject
@@ -442,11 +310,9 @@ def test_five_thousand_images_stay_lazy_and_bounded(
     assert browser.complaints == []
     assert browser.run("document.querySelectorAll('.card').length") == 12 + 10 * 24
     assert browser.run("document.querySelectorAll('.shot img[loading=lazy]').length") == 12 + 10 * 24
-    milliseconds = (
-        "(() => { const t = performance.now(); const e = document.getElementById('f-phrase'); e.value = 'ball';"
-    )
-    milliseconds += " e.dispatchEvent(new Event('input')); return performance.now() - t; })()"
-    assert browser.run(milliseconds) < 5000  # a hang would be minutes; timings are not what is tested here
+    browser.set("f-phrase", "ball")  # among all of them
+    found = sum(any("ball" in phrase[2] for phrase in image["phrases"]) for image in shown)
+    assert browser.text("f-count") == f"{found:,} of 5,000 images"
 
 
 def test_the_budget_of_bytes_holds(shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,54 +324,6 @@ def test_the_budget_of_bytes_holds(shapes: Callable[..., Any], monkeypatch: pyte
     assert "more would pass the page&#39;s limit" in text or "more would pass the page's limit" in text
     embedded = text.split('type="application/json">')[1].split("</script>")[0]
     assert len(embedded.split('"pictures":')[1].encode()) <= 40_000 + 100
-
-
-def test_a_comparison_opens(browser: Browser, shapes: Callable[..., Any], tmp_path: Path) -> None:
-    runs = [shapes(seed=3, filter={"min_score": score}).fill(40) for score in (0.5, 0.8)]
-    for run in runs:
-        run.audit()
-
-    @contextmanager
-    def create(name: str) -> Iterator[BinaryIO]:
-        with open(tmp_path / name, "wb") as file:
-            yield file
-
-    before, after = runs
-    changes = compare_runs(after.all_parts(), before.all_parts(), after.config, before.config, create)
-    kept = [[box for row in run.rows["pseudo"] for box in row["boxes"]] for run in runs]
-    assert changes["boxes"] == {
-        "before": len(kept[0]),
-        "after": len(kept[1]),
-        "change": (len(kept[1]) - len(kept[0])) / len(kept[0]),
-    }
-    result = json.loads((tmp_path / "stats.json").read_text())
-    assert result["settings"] == [{"name": "filter.min_score", "before": 0.5, "after": 0.8}]
-    texts = [{p["key"]: [x["norm"] for x in p["phrases"]] for p in run.rows["phrases"]} for run in runs]
-    norms = [
-        {texts[i][row["key"]][box["phrase"]] for row in run.rows["pseudo"] for box in row["boxes"]}
-        for i, run in enumerate(runs)
-    ]
-    assert result["phrases"]["lost"] == len(norms[0] - norms[1]) > 0
-    assert {row["phrase"] for row in result["phrases"]["most_lost"]} == norms[0] - norms[1]
-    assert result["phrases"]["gained"] == 0
-    stats = [json.loads((run.root / "report" / "stats.json").read_text()) for run in runs]
-    grounded = [s["phrases_grounded"] / s["phrases_asked"] for s in stats]
-    whole = [s["box_shapes"]["whole_image_share"] for s in stats]
-    recall = [s["gold"]["at_min_score"]["recall"] for s in stats]
-    for name, values in (("phrases_grounded", grounded), ("whole_image", whole), ("gold_recall", recall)):
-        assert result["shares"][name] == {"before": values[0], "after": values[1], "change": values[1] - values[0]}
-    assert set(result["shares"]) == set(prose.SHARE_NAMES)
-    assert result["same_labels"] is True  # the runs differ in their filter alone
-    browser.open(tmp_path / "index.html")
-    assert browser.run("document.querySelectorAll('.twins').length") == result["pictures"]["compared"] == 24
-    differ = browser.run(
-        "[...document.querySelectorAll('.twins')].map(t => new Set([...t.querySelectorAll('.card')].map(c =>"
-        " c.querySelectorAll('rect.box').length)).size > 1)"
-    )
-    assert sum(differ) == result["pictures"]["changed"] > 0
-    assert differ == sorted(differ, reverse=True)  # what changed comes first
-    assert f"{prose.share(recall[0])}{prose.share(recall[1])}" in browser.run("document.body.textContent")
-    assert browser.complaints == []
 
 
 def test_embedded_json_cannot_end_its_element() -> None:

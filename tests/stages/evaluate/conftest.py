@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,27 @@ import torch
 from PIL import Image
 
 from model.outputs import Grounding
+from model.prompt import Prompt, category_prompts
+from model.teacher import Work
 from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
-
-sys.path.insert(0, str(Path(__file__).parent))  # `lvis_case`, which also runs as a script
+from tests.stages.evaluate.flickr30k_files import ANNOTATION, SENTENCES
 
 Box = tuple[tuple[float, float, float, float], float, int]  # corners, score, phrase or category
 
 
-class ScriptedGlip:
-    """Knows an image by its grey level, and answers with that image's boxes, or that caption's of it."""
+class ScriptedTeacher:
+    """Cuts categories into prompts as GLIP does."""
+
+    def category_work(self, categories: Sequence[str], per_prompt: int | None = None) -> Work[Prompt]:
+        return category_prompts(categories, per_prompt)
+
+
+class Scripted:
+    """Stands for a scheduler. Knows an image by its grey level, and answers with that image's boxes, or that caption's
+    of it."""
+
+    teacher = ScriptedTeacher()
 
     def __init__(self, script: Mapping[Any, Sequence[Box]], failures: Mapping[Any, str] | None = None) -> None:
         self.script, self.failures = script, failures or {}
@@ -54,8 +64,8 @@ def level(image: np.ndarray) -> int:
 
 
 @pytest.fixture
-def scripted() -> type[ScriptedGlip]:
-    return ScriptedGlip
+def scripted() -> type[Scripted]:
+    return Scripted
 
 
 @pytest.fixture
@@ -80,3 +90,13 @@ def paint(tmp_path: Path) -> Callable[..., str]:
         return str(tmp_path / "pictures")
 
     return write
+
+
+@pytest.fixture
+def entities(tmp_path: Path) -> Path:
+    for folder, suffix, text in (("Sentences", "txt", SENTENCES), ("Annotations", "xml", ANNOTATION)):
+        (tmp_path / folder).mkdir()
+        for one in ("36", "54"):
+            (tmp_path / folder / f"{one}.{suffix}").write_text(text, encoding="utf-8")
+    (tmp_path / "test.txt").write_text("54\n36\n")
+    return tmp_path

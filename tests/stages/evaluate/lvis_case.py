@@ -16,6 +16,7 @@ from typing import Any
 RECORDED = Path(__file__).with_name("lvis_recorded.json")
 IMAGES, CATEGORIES, WIDTH, HEIGHT = 24, 9, 100, 80
 POOLS = (12, 10_000)  # boxes of a category; the small one cuts
+HERE, THERE = (10.0, 10.0, 50.0, 50.0), (60.0, 10.0, 90.0, 40.0)
 Box = tuple[tuple[float, float, float, float], float, int]
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from model.glip import Glip
+from model.grounding import GlipGrounder
+from model.scheduler import Scheduler
 from stages.evaluate.coco import evaluate_coco
 from stages.stage import UserError
 
@@ -105,7 +107,7 @@ def test_pycocotools_says_the_same_of_the_file(measure: Callable[..., dict[str, 
         for row in dataset["annotations"]
     ]
     script: dict[int, list[Any]] = {
-        image: [(near(box), rng.random(), rng.randrange(3)) for image, box in corners * 3 if image == image]
+        image: [(near(box), rng.random(), rng.randrange(3)) for owner, box in corners * 3 if owner == image]
         + [(some_box(), rng.random(), rng.randrange(3)) for _ in range(10)]
         for image in (1, 2, 3)
     }
@@ -141,9 +143,9 @@ def official(path: Path, results: list[dict[str, Any]]) -> list[float]:
 
 def test_a_real_model_on_real_photos(io: Any, shared: Path) -> None:
     """Plumbing only: the weights are fresh."""
-    glip = Glip.from_variant("glip-nano").eval()
+    model = Scheduler(GlipGrounder(Glip.from_variant("glip-nano").eval(), (192, 320)))
     folder = shared / "coco-mini"
-    result = evaluate_coco(glip, io, str(folder / "instances.json"), str(folder / "images"), 2, lambda done: None)
+    result = evaluate_coco(model, io, str(folder / "instances.json"), str(folder / "images"), 2, lambda done: None)
     assert (result["pictures"], result["failed"]) == (2, {})
     assert 0 < result["boxes"] <= 200
     assert all(0 <= row["AP"] <= row["AP50"] <= 100 for row in result["by_category"].values())

@@ -1,4 +1,4 @@
-"""Flickr30k Entities: reading both forms of the data, and recall by hand."""
+"""Flickr30k Entities: recall by hand, and beside MDETR's evaluator."""
 
 from __future__ import annotations
 
@@ -7,84 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flickr30k_case
 import pytest
 
 from model.glip import Glip
+from model.grounding import GlipGrounder
+from model.scheduler import Scheduler
 from stages.evaluate.flickr30k import evaluate_flickr30k
-from stages.evaluate.flickr30k_gold import read_gold
 from stages.stage import UserError
-
-SENTENCES = """\
-[/EN#1/people/other Two girls] in [/EN#2/clothing red hats] hug [/EN#1/people each other] at [/EN#3/scene a fair] .
-[/EN#0/notvisual It] is   [/EN#2/clothing hats [ sic ]] , [/EN#4/animals a café dog] .
-Nobody is here .
-
-"""
-ANNOTATION = """\
-<annotation><filename>36.jpg</filename>
-<size><width>100</width><height>80</height><depth>3</depth></size>
-<object><name>1</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>40</ymax></bndbox></object>
-<object><name>1</name><name>2</name>
- <bndbox><xmin>41</xmin><ymin>1</ymin><xmax>60</xmax><ymax>40</ymax></bndbox></object>
-<object><name>3</name><scene>1</scene><nobndbox>0</nobndbox></object>
-<object><name>4</name><scene>0</scene><nobndbox>1</nobndbox></object>
-</annotation>"""
-FIRST = "Two girls in red hats hug each other at a fair ."
-SECOND = "It is hats [ sic ] , a café dog ."
-LEFT, RIGHT, AROUND = (0.0, 0.0, 20.0, 40.0), (40.0, 0.0, 60.0, 40.0), (0.0, 0.0, 60.0, 40.0)
-WRONG = (70.0, 50.0, 90.0, 70.0)
-
-
-@pytest.fixture
-def entities(tmp_path: Path) -> Path:
-    for folder, suffix, text in (("Sentences", "txt", SENTENCES), ("Annotations", "xml", ANNOTATION)):
-        (tmp_path / folder).mkdir()
-        for one in ("36", "54"):
-            (tmp_path / folder / f"{one}.{suffix}").write_text(text, encoding="utf-8")
-    (tmp_path / "test.txt").write_text("54\n36\n")
-    return tmp_path
-
-
-def as_mdetr(boxes: dict[tuple[int, int], list[list[float]]]) -> dict[str, Any]:
-    """The first caption as MDETR writes it: {span of a phrase to be found: its boxes xywh}."""
-    return {
-        "images": [
-            {
-                "id": 77,
-                "file_name": "36.jpg",
-                "height": "80",
-                "width": "100",
-                "caption": FIRST,
-                "tokens_positive_eval": [[list(span)] for span in boxes],
-            }
-        ],
-        "annotations": [
-            {"id": number, "image_id": 77, "bbox": box, "tokens_positive": [list(span), [30, 31]]}
-            for number, (span, box) in enumerate((span, box) for span, own in boxes.items() for box in own)
-        ],
-    }
-
-
-def test_captions_and_boxes_of_the_text_form(io: Any, entities: Path) -> None:
-    (image,) = read_gold(io, str(entities / "test.txt"), 1)
-    assert (image.name, image.size) == ("54.jpg", (80, 100))
-    assert [(caption.text, caption.without_box) for caption in image.captions] == [
-        (FIRST, 1), (SECOND, 2), ("Nobody is here .", 0),
-    ]  # fmt: skip
-    found = [
-        (caption.text[start:end], phrase.types, phrase.boxes.tolist())
-        for caption in image.captions
-        for phrase in caption.phrases
-        for start, end in phrase.spans
-    ]
-    assert found == [
-        ("Two girls", ("people", "other"), [list(LEFT), list(RIGHT)]),
-        ("red hats", ("clothing",), [list(RIGHT)]),
-        ("each other", ("people",), [list(LEFT), list(RIGHT)]),
-        ("hats [ sic ]", ("clothing",), [list(RIGHT)]),
-    ]
-    assert [one.name for one in read_gold(io, str(entities), 10)] == ["36.jpg", "54.jpg"]
+from tests.stages.evaluate import flickr30k_case
+from tests.stages.evaluate.flickr30k_files import ANNOTATION, AROUND, FIRST, LEFT, RIGHT, SECOND, WRONG, as_mdetr
 
 
 def test_recall_by_hand(io: Any, scripted: Any, paint: Callable[..., str], entities: Path) -> None:
@@ -198,21 +129,11 @@ def test_what_does_not_fit_is_named(
         evaluate_flickr30k(scripted({}), io, str(entities / "test.txt"), paint({"54.jpg": 54}), 1, lambda done: None)
 
 
-def test_json_that_is_not_mdetrs(io: Any, tmp_path: Path) -> None:
-    dataset = as_mdetr({(0, 9): [[0, 0, 20, 40]]})
-    del dataset["images"][0]["tokens_positive_eval"]
-    (tmp_path / "flickr.json").write_text(json.dumps(dataset))
-    with pytest.raises(UserError, match="has no 'tokens_positive_eval'"):
-        list(read_gold(io, str(tmp_path / "flickr.json"), 5))
-    with pytest.raises(UserError, match="no folder Sentences"):
-        list(read_gold(io, str(tmp_path / "nowhere"), 5))
-
-
 def test_a_real_model_goes_through(io: Any, paint: Callable[..., str], entities: Path) -> None:
     """Plumbing only: the weights are fresh."""
-    glip = Glip.from_variant("glip-nano").eval()
+    model = Scheduler(GlipGrounder(Glip.from_variant("glip-nano").eval(), (192, 320)))
     images = paint({"36.jpg": 36, "54.jpg": 154})
-    result = evaluate_flickr30k(glip, io, str(entities), images, 2, lambda done: None)
+    result = evaluate_flickr30k(model, io, str(entities), images, 2, lambda done: None)
     assert (result["pictures"], result["captions"], result["recall"]["phrases"]) == (2, 4, 8)
     ranks = result["recall"]["any_box"]
     assert 0 <= ranks["R@1"] <= ranks["R@5"] <= ranks["R@10"] <= 100

@@ -12,11 +12,12 @@ from PIL import Image
 
 import stages.evaluate.stage
 from schemas.config import Config
+from schemas.rows import GoldBox
 from stages import synthetic as scenes
 from stages.evaluate.scenes import BEST, evaluate_scenes
 from stages.evaluate.stage import EvaluateStage
 from stages.phrases import NounPhrase
-from stages.synthetic import NOUNS, Scene, SceneBox
+from stages.synthetic import NOUNS, Scene
 
 RARE = next(noun.name for noun in NOUNS if noun.tier == "rare")
 UNSEEN = next(noun.name for noun in NOUNS if noun.tier == "unseen")
@@ -33,7 +34,7 @@ def scene(grey: int, caption: str, named: dict[str, str], boxes: list[tuple[int,
     Image.new("RGB", (100, 80), (grey, grey, grey)).save(buffer, "JPEG")
     spans = [(caption.index(text), caption.index(text) + len(text)) for text in named]
     nouns = list(named.values())
-    gold = [SceneBox(span, *corners, category=nouns[span]) for span, corners in boxes]
+    gold = [GoldBox(span, *corners, category=nouns[span]) for span, corners in boxes]
     return Scene(buffer.getvalue(), 100, 80, caption, spans, nouns, gold, objects)
 
 
@@ -149,8 +150,7 @@ def test_images_that_the_model_fails_on_are_counted_once_each(scripted: Any, mea
 def test_from_config_to_file(monkeypatch: pytest.MonkeyPatch, io: Any, scripted: Any, draw: Draw) -> None:
     draw(SCENES)
     glip = scripted({**COMMON_ONLY, **GROUNDED}, failures={(120, SECOND): "non_finite_scores"})
-    monkeypatch.setattr(stages.evaluate.stage, "load_teacher", lambda label: glip)
-    monkeypatch.setattr(stages.evaluate.stage, "weights_sha256", lambda name, path: "feed")
+    monkeypatch.setattr(stages.evaluate.stage, "open_scheduler", lambda label: glip)
     monkeypatch.setattr("stages.phrases.stage.NounPhraseExtractor", lambda backend: Extractor())
     config = Config.model_validate({"evaluate": {"models": ["teacher"], "count": 2, "seed": 3}})
     assert EvaluateStage(config).run_job(io) == {

@@ -51,16 +51,18 @@ def test_a_benchmark_from_config_to_file(
     headline: dict[str, Any],
 ) -> None:
     glip = scripted({7: [(CUP, 0.9, 0)], (7, "a cup"): [(CUP, 0.9, 0)]})
-    monkeypatch.setattr(stages.evaluate.stage, "load_teacher", lambda label: glip)
-    monkeypatch.setattr(stages.evaluate.stage, "weights_sha256", lambda name, path: "feed")
+    monkeypatch.setattr(stages.evaluate.stage, "open_scheduler", lambda label: glip)
     (tmp_path / "data.json").write_text(json.dumps(data))
     settings = {"data": str(tmp_path / "data.json"), "images": paint({"a.png": 7}), "per_prompt": 3}
-    config = Config.model_validate({"evaluate": {"benchmark": benchmark, "models": ["teacher"], **settings}})
+    label = {"teacher": "glip-t", "variant": "glip-t", "weights_sha256": "feed"}
+    config = Config.model_validate(
+        {"label": label, "evaluate": {"benchmark": benchmark, "models": ["teacher"], **settings}}
+    )
     assert EvaluateStage.resolve(config) == {name: settings[name] for name in ("data", "images")}
     assert EvaluateStage(config).run_job(io) == {"teacher": {k: pytest.approx(v) for k, v in headline.items()}}
     with io.open(f"evaluation/{benchmark}-teacher.json") as stream:
         result = json.load(stream)
-    assert result["model"] == {"role": "teacher", "variant": config.label.teacher, "weights": "feed"}
+    assert result["model"] == {"role": "teacher", "name": "glip-t", "variant": "glip-t", "weights": "feed"}
     assert (result["benchmark"], result["pictures"], result["data"]["images"]) == (benchmark, 1, settings["images"])
     assert len(result["protocol"]) > 200
     assert [call.get("per_prompt") for call in glip.calls] == [3 if benchmark == "lvis" else None]
@@ -86,8 +88,7 @@ def test_relative_paths_are_those_of_the_working_directory(
     paint({"a.png": 7})
     (tmp_path / "data.json").write_text(json.dumps(DETECTION))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stages.evaluate.stage, "load_teacher", lambda label: scripted({7: [(CUP, 0.9, 0)]}))
-    monkeypatch.setattr(stages.evaluate.stage, "weights_sha256", lambda name, path: "feed")
+    monkeypatch.setattr(stages.evaluate.stage, "open_scheduler", lambda label: scripted({7: [(CUP, 0.9, 0)]}))
     settings = {"benchmark": "coco", "models": ["teacher"], "data": "data.json", "images": "pictures"}
     config = resolve(Config.model_validate({"evaluate": settings}), [EvaluateStage], [EvaluateStage])
     assert (config.evaluate.data, config.evaluate.images) == (f"{tmp_path}/data.json", f"{tmp_path}/pictures")

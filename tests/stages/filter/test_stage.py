@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,11 +10,16 @@ import pytest
 from schemas.config import FilterConfig
 from schemas.reasons import DROPPED_BOX
 from schemas.records import LABELS, PAIRS, PSEUDO
-from stages.filter.stage import RULES, FilterStage, filter_labels
+from schemas.tables import LabelTable
+from stages.filter.rules import RULES, filter_labels
+from stages.filter.stage import FilterStage
+from tests.stages.conftest import Run
+
+Labelled = tuple[int, float, float, float, float, float]  # phrase, x1, y1, x2, y2, score
+Image = tuple[int, int, Sequence[Labelled]]  # width, height, boxes
 
 
-def labels_table(rows):
-    """rows: (width, height, [(phrase, x1, y1, x2, y2, score), ...])."""
+def labels_table(rows: Sequence[Image]) -> pa.Table:
     names = ("phrase", "x1", "y1", "x2", "y2", "score")
     return pa.Table.from_pylist(
         [
@@ -28,21 +36,22 @@ def labels_table(rows):
     )
 
 
-def apply(rows, caption_chars=20, **rules):
-    table = filter_labels(labels_table(rows), np.full(len(rows), caption_chars), FilterConfig(**rules))
+def apply(rows: Sequence[Image], caption_chars: int = 20, **rules: Any) -> list[dict[str, Any]]:
+    labels = LabelTable(labels_table(rows))
+    table = filter_labels(labels, np.full(len(rows), caption_chars), FilterConfig(**rules)).table
     assert table.schema == PSEUDO
     return table.to_pylist()
 
 
-def dropped(row):
+def dropped(row: dict[str, Any]) -> dict[int, str]:
     return {entry["box"]: entry["reason"] for entry in row["dropped"]}
 
 
-def test_every_reason_is_listed():
+def test_every_reason_is_listed() -> None:
     assert set(RULES) - {""} == set(DROPPED_BOX)
 
 
-def test_score_is_compared_strictly_and_exactly():
+def test_score_is_compared_strictly_and_exactly() -> None:
     just_above = float(np.nextafter(np.float32(0.5), np.float32(1)))
     (row,) = apply(
         [(100, 100, [(0, 0, 0, 50, 50, 0.5), (0, 50, 50, 99, 99, just_above), (1, 0, 0, 9, 9, float("nan"))])]
@@ -51,7 +60,7 @@ def test_score_is_compared_strictly_and_exactly():
     assert dropped(row) == {0: "low_score", 2: "low_score"}
 
 
-def test_nms_stays_within_a_phrase_and_breaks_ties_by_index():
+def test_nms_stays_within_a_phrase_and_breaks_ties_by_index() -> None:
     box = (10, 10, 60, 60)
     (row,) = apply(
         [(100, 100, [(0, *box, 0.7), (0, *box, 0.9), (1, *box, 0.6), (1, *box, 0.6), (2, 0, 0, 20, 20, 0.8)])]
@@ -60,7 +69,7 @@ def test_nms_stays_within_a_phrase_and_breaks_ties_by_index():
     assert dropped(row) == {0: "nms", 3: "nms"}
 
 
-def test_nms_suppresses_above_the_limit_only():
+def test_nms_suppresses_above_the_limit_only() -> None:
     # IoU of [0, 10] and [0, 6] in x is exactly 0.6.
     rows = [(100, 100, [(0, 0, 0, 10, 10, 0.9), (0, 0, 0, 6, 10, 0.8)])]
     assert len(apply(rows, nms_iou=0.6)[0]["boxes"]) == 2
@@ -68,13 +77,13 @@ def test_nms_suppresses_above_the_limit_only():
     assert len(apply([(100, 100, [(0, 0, 0, 9, 9, 0.9)] * 3)], nms_iou=1.0)[0]["boxes"]) == 3
 
 
-def test_a_suppressed_box_suppresses_none():
+def test_a_suppressed_box_suppresses_none() -> None:
     # a > b > c by score; b overlaps a, c overlaps b but not a.
     rows = [(100, 100, [(0, 0, 0, 30, 10, 0.9), (0, 6, 0, 36, 10, 0.8), (0, 12, 0, 42, 10, 0.7)])]
     assert dropped(apply(rows, nms_iou=0.6)[0]) == {1: "nms"}
 
 
-def test_a_region_goes_to_the_phrase_that_claims_it_most():
+def test_a_region_goes_to_the_phrase_that_claims_it_most() -> None:
     box, near, other = (10, 10, 60, 60), (12, 10, 62, 60), (40, 40, 90, 90)
     rows = [
         (100, 100, [(0, *box, 0.6), (1, *near, 0.9), (0, *other, 0.7)]),
@@ -87,7 +96,7 @@ def test_a_region_goes_to_the_phrase_that_claims_it_most():
     assert [len(row["boxes"]) for row in apply(rows, nms_iou=1.0)] == [3, 2, 2, 1]  # off by default
 
 
-def test_boxes_are_clipped_and_never_flat():
+def test_boxes_are_clipped_and_never_flat() -> None:
     (row,) = apply(
         [
             (
@@ -109,7 +118,7 @@ def test_boxes_are_clipped_and_never_flat():
     assert dropped(row) == {0: "box_too_small"}
 
 
-def test_rules_of_the_whole_image_come_first():
+def test_rules_of_the_whole_image_come_first() -> None:
     box = (0, 0, 0, 10, 10, 0.1)
     rows = [(15, 300, [box]), (16, 161, [box]), (16, 160, [box])]
     assert [dropped(row) for row in apply(rows)] == [{0: "image_too_small"}, {0: "image_aspect"}, {0: "low_score"}]
@@ -121,7 +130,7 @@ def test_rules_of_the_whole_image_come_first():
     assert dropped(apply(rows[2:], max_caption_chars=19)[0]) == {0: "caption_length"}
 
 
-def test_the_best_boxes_of_an_image_are_kept_in_their_order():
+def test_the_best_boxes_of_an_image_are_kept_in_their_order() -> None:
     boxes = [(i, 10 * i, 0, 10 * i + 9, 9, score) for i, score in enumerate((0.6, 0.9, 0.8, 0.6, 0.8))]
     (row, other) = apply([(100, 20, boxes), (100, 20, boxes[:2])], max_boxes=3)
     assert [box["phrase"] for box in row["boxes"]] == [1, 2, 4]
@@ -129,12 +138,12 @@ def test_the_best_boxes_of_an_image_are_kept_in_their_order():
     assert len(other["boxes"]) == 2
 
 
-def test_empty_lists_and_empty_parts():
+def test_empty_lists_and_empty_parts() -> None:
     assert apply([(64, 64, [])])[0]["boxes"] == []
-    assert filter_labels(LABELS.empty_table(), np.zeros(0, np.int64), FilterConfig()).num_rows == 0
+    assert len(filter_labels(LabelTable(LABELS.empty_table()), np.zeros(0, np.int64), FilterConfig())) == 0
 
 
-def plain_filter(boxes, width, height, rules):
+def plain_filter(boxes: Sequence[Labelled], width: int, height: int, rules: FilterConfig) -> dict[int, str]:
     """The rules once more, one box at a time: index -> reason of those taken out."""
     out = {}
     alive = []
@@ -168,7 +177,7 @@ def plain_filter(boxes, width, height, rules):
 
 @pytest.mark.parametrize("phrase_nms_iou", [1.0, 0.3])
 @pytest.mark.parametrize("seed", range(5))
-def test_agrees_with_the_rules_applied_one_by_one(seed, phrase_nms_iou):
+def test_agrees_with_the_rules_applied_one_by_one(seed: int, phrase_nms_iou: float) -> None:
     random = np.random.default_rng(seed)
     rules = FilterConfig(max_boxes=6, nms_iou=0.4, min_box_side=4, phrase_nms_iou=phrase_nms_iou)
     rows = []
@@ -180,13 +189,15 @@ def test_agrees_with_the_rules_applied_one_by_one(seed, phrase_nms_iou):
             for corner in corners
         ]
         rows.append((100, 90, boxes))
-    for (width, height, boxes), row in zip(rows, apply(rows, **rules.model_dump())):
+    found = apply(rows, **rules.model_dump())
+    assert len(found) == len(rows) == 60
+    for (width, height, boxes), row in zip(rows, found, strict=True):
         expected = plain_filter(boxes, width, height, rules)
         assert dropped(row) == expected
         assert [box["score"] for box in row["boxes"]] == [b[5] for i, b in enumerate(boxes) if i not in expected]
 
 
-def test_a_part_is_joined_by_key_and_counted(run):
+def test_a_part_is_joined_by_key_and_counted(run: Run) -> None:
     io = run.io()
     labels = labels_table([(100, 100, [(0, 0, 0, 50, 50, 0.9)])] * 3).slice(1)  # label rejected the first pair
     captions = ["", "a dog", ""]

@@ -84,7 +84,9 @@ def test_an_image_of_several_captions_is_read_once(run, tmp_path):
 def test_coco_instances_become_gold_in_the_images_frame(run, tmp_path):
     instances = write(tmp_path / "coco/instances.json", json.dumps(INSTANCES).encode())
     run.ingest(source=coco(tmp_path), instances=instances)
-    for row in run.rows("gold"):
+    gold = run.rows("gold")
+    assert gold
+    for row in gold:
         assert row["spans"] == []
         assert [tuple(box.values()) for box in row["boxes"]] == [
             (-1, 2, 2, 7, 6, "dog"),

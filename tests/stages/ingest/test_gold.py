@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from schemas.rows import GoldBox as TrueBox
+from schemas.rows import GoldRow, Span
 from stages.images import ImageInfo, decode_rgb
 from stages.ingest.gold import gold_row, to_image_frame
 from stages.ingest.row import Gold, GoldBox
@@ -21,8 +23,8 @@ def test_boxes_move_as_the_pixels_do(orientation):
     upright = decode_rgb(save(Image.fromarray(stored), "PNG", exif=exif), 10**6)
     ys, xs = np.nonzero(upright[..., 0])
     info = ImageInfo("png", 30, 50, orientation, "")
-    box = to_image_frame((x1, y1, x2, y2), Gold(50, 30), info)
-    assert box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+    (box,) = to_image_frame(np.array([[x1, y1, x2, y2]], float), Gold(50, 30), info).tolist()
+    assert box == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
 def test_boxes_are_scaled_clipped_and_dropped_when_nothing_is_left():
@@ -34,6 +36,6 @@ def test_boxes_are_scaled_clipped_and_dropped_when_nothing_is_left():
         GoldBox((9, 9, 5, 12)),
     ]
     row = gold_row("k", Gold(200, 80, [(0, 1)], boxes), info)
-    assert row["boxes"] == [{"span": 0, "x1": 0.0, "y1": 2.5, "x2": 15.0, "y2": 40.0, "category": "a"}]
-    assert gold_row("k", None, info) == {"key": "k", "spans": [], "boxes": []}
-    assert gold_row("k", Gold(200, 80, (), [GoldBox((1, 2, 300, 9))]), None)["boxes"][0]["x2"] == 200
+    assert row == GoldRow("k", (Span(0, 1),), (TrueBox(0, 0.0, 2.5, 15.0, 40.0, "a"),))
+    assert gold_row("k", None, info) == GoldRow("k", (), ())
+    assert gold_row("k", Gold(200, 80, (), [GoldBox((1, 2, 300, 9))]), None).boxes[0].x2 == 200

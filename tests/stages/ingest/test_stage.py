@@ -34,7 +34,9 @@ def test_scene_pairs_are_those_of_the_drawing(run):
     from stages.synthetic import draw_scene
 
     pairs = run.ingest(source="scenes", split="web", count=3, seed=1)
-    for index, (pair, gold) in enumerate(zip(pairs, run.rows("gold"))):
+    rows = run.rows("gold")
+    assert len(pairs) == len(rows) == 3
+    for index, (pair, gold) in enumerate(zip(pairs, rows, strict=True)):
         scene = draw_scene("web", 1, index)
         assert (pair["caption"], pair["width"], pair["height"]) == (scene.caption, scene.width, scene.height)
         assert run.image(pair) == scene.jpeg

@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 import torch
 
+from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
+from model.network import GlipNetwork
+from model.teachers.glip import GlipTeacher
 from schemas.config import Config
 from stages.images import decode_rgb
 from stages.label.stage import LabelStage
@@ -37,6 +40,12 @@ def resolved(run: Run, weights: Path, **label: Any) -> Config:
 def scenes(run: Run, count: int) -> None:
     run.ingest(source="scenes", count=count, seed=2)
     PhrasesStage(run.config()).run_part(run.io())
+
+
+def network_of(stage: LabelStage) -> GlipNetwork:
+    teacher = stage.scheduler.teacher
+    assert isinstance(teacher, GlipTeacher)
+    return teacher.network
 
 
 def label(run: Run, weights: Path, **settings: Any) -> Any:
@@ -80,24 +89,26 @@ def test_where_memory_ran_out_the_batches_are_recorded(
     scenes(run, 5)
     whole = label(run, weights, batch_size=4)
     assert "batches" not in whole.notes and whole.notes["peak_memory_mib"] > 50
+    assert whole.notes["teacher"] == {"name": "glip-nano", "variant": "glip-nano", "weights": sha256(weights)}
     expected = run.rows("labels")
 
     stage = LabelStage(resolved(run, weights, batch_size=4))
-    forward = stage.teacher.backbone.forward
+    backbone = network_of(stage).backbone
+    forward = backbone.forward
 
     def small(pixels: torch.Tensor) -> list[torch.Tensor]:
         if len(pixels) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(pixels)
 
-    monkeypatch.setattr(stage.teacher.backbone, "forward", small)
+    monkeypatch.setattr(backbone, "forward", small)
     notes = stage.run_part(run.io()).notes
     assert sorted(notes["batches"]) == [[row["key"]] for row in expected]
     for row, other in zip(run.rows("labels"), expected, strict=True):
         scores = [[box["score"] for box in one["boxes"]] for one in (row, other)]
         assert len(scores[0]) == len(scores[1]) and scores[0] == pytest.approx(scores[1], abs=1e-4)
 
-    monkeypatch.setattr(stage.teacher.backbone, "forward", lambda pixels: small(pixels.repeat(2, 1, 1, 1)))
+    monkeypatch.setattr(backbone, "forward", lambda pixels: small(pixels.repeat(2, 1, 1, 1)))
     with pytest.raises(MemoryError, match="with this image alone"):
         stage.run_part(run.io())
 
@@ -106,7 +117,7 @@ def test_scores_that_are_not_finite_reject_the_row(run: Run, weights: Path, monk
     scenes(run, 4)
     pairs = run.rows("pairs")
     stage = LabelStage(resolved(run, weights))
-    backbone = stage.teacher.backbone
+    backbone = network_of(stage).backbone
     forward = backbone.forward
     seen = []
 
@@ -138,15 +149,28 @@ def test_a_caption_without_a_image_is_set_aside(run: Run, weights: Path) -> None
 def test_fp32_is_fp32(run: Run, weights: Path) -> None:
     """cuDNN would take TF32 for convolutions, with 10 bits behind the point."""
     torch.backends.cudnn.allow_tf32 = True
-    assert LabelStage(resolved(run, weights)).teacher.precision == "fp32"
+    assert network_of(LabelStage(resolved(run, weights))).precision == "fp32"
     assert not torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.parametrize("source", ["scenes", "photos.tsv"])
+def test_auto_comes_to_a_packaged_teacher(run: Run, source: str) -> None:
+    found = LabelStage.resolve(run.config(ingest={"source": source}))
+    assert run.config().label.teacher == "auto"
+    assert (found["teacher"], found["variant"], found["device"]) == ("glip-nano", "glip-nano", "cpu")
+    assert found["weights_sha256"] == sha256(packaged_weights("glip-nano"))
+    assert (found["short"], found["long"]) == (192, 320)
+
+
 def test_what_is_wrong_with_the_teacher_is_one_line(run: Run, weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no teacher 'glip-x'; there are glip-l, glip-nano"):
+    with pytest.raises(UserError, match=r"no teacher 'glip-x'; there are glip-l, glip-nano.*did you mean .*glip-l"):
         LabelStage.resolve(run.config(label={"teacher": "glip-x"}))
+    with pytest.raises(UserError, match=r"no teacher 'zzz'; there are .*glip-t-c$"):
+        LabelStage.resolve(run.config(label={"teacher": "zzz"}))
     with pytest.raises(UserError, match=r"absent\.safetensors"):
         resolved(run, tmp_path / "absent.safetensors")
+    with pytest.raises(UserError, match=r"opened from a file, and .* is a folder"):
+        resolved(run, tmp_path)
     with pytest.raises(UserError, match="asks for 12ab"):
         resolved(run, weights, weights_sha256="12ab")
     bad = tmp_path / "bad.safetensors"

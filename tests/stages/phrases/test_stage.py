@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -13,18 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.config import PhrasesConfig
+from benchmarks.phrase_scores import Scores, gold_phrases, score
+from recipes.chunker.brackets import parse
+from recipes.chunker.real import gold_rows
+from schemas.config import Config, PhrasesConfig
 from schemas.records import PHRASES
 from stages.phrases import NounPhraseExtractor
 from stages.phrases.stage import PhrasesStage
 from stages.stage import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path += [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "chunker")]
-from brackets import parse  # noqa: E402
-from phrase_scores import Scores, gold_phrases, score  # noqa: E402
-from real import gold_rows  # noqa: E402
-
 GOLD = Path(__file__).parent / "data" / "phrases_gold.jsonl"
 EXAMPLES = ROOT.parent / "shared" / "data" / "phrases" / "examples.jsonl"
 
@@ -62,7 +58,7 @@ def test_conventions(caption: str, expected: list[str]) -> None:
     assert texts(caption) == expected
 
 
-# The guide's rules by number, each with captions of our own; brackets as in benchmarks/chunker/annotated.txt.
+# The guide's rules by number, each with captions of our own; brackets as in recipes/chunker/annotated.txt.
 GUIDE = """
 1 [a man] opens [three old wooden boxes]
 2 [a goat] standing in [a cart] that [the smith] repaired
@@ -181,8 +177,8 @@ def test_a_very_long_caption_costs_what_its_words_cost() -> None:
 )
 def test_no_text_is_endless(unit: str) -> None:
     caption = unit * (100_000 // len(unit))
-    for phrase in next(EXTRACTOR.parse([caption])).phrases:
-        assert caption[phrase.start : phrase.end] == phrase.text
+    phrases = next(EXTRACTOR.parse([caption])).phrases
+    assert [caption[phrase.start : phrase.end] for phrase in phrases] == [phrase.text for phrase in phrases]
 
 
 def scores_on(rows: list[dict[str, Any]]) -> Scores:
@@ -274,7 +270,7 @@ class MemoryPart:
 
 def run(captions: list[str], **options: Any) -> list[dict[str, Any]]:
     part = MemoryPart(captions)
-    result = PhrasesStage(SimpleNamespace(phrases=PhrasesConfig(**options))).run_part(part)
+    result = PhrasesStage(Config(phrases=PhrasesConfig(**options))).run_part(part)
     assert result.counts.balanced and result.counts.out == len(part.rows) == part.done == len(captions)
     return part.rows
 
@@ -299,8 +295,9 @@ def test_stage_keeps_every_row() -> None:
 
 
 def test_stage_notes_count_captions_by_script_and_language() -> None:
-    captions = ["a dog", "ein Hund und eine Katze auf dem Sofa", "Дети играют с мячом на берегу реки", "😀 ...", "two cats", "犬が公園で走る"]
-    result = PhrasesStage(SimpleNamespace(phrases=PhrasesConfig())).run_part(MemoryPart(captions))
+    captions = ["a dog", "ein Hund und eine Katze auf dem Sofa", "😀 ...", "two cats", "犬が公園で走る"]
+    captions.append("Дети играют с мячом на берегу реки")
+    result = PhrasesStage(Config()).run_part(MemoryPart(captions))
     assert result.notes["languages"] == {
         "Cyrillic": {"ru": 1},
         "Japanese": {"ja": 1},
@@ -337,7 +334,7 @@ def test_stage_drops_what_lies_behind_the_token_limit() -> None:
 
 
 def test_settings_name_the_backend_and_its_weights() -> None:
-    config = SimpleNamespace(phrases=PhrasesConfig())
+    config = Config()
     resolved = PhrasesStage.resolve(config)
     assert resolved["backend"] == "distilled" and resolved["backend_version"].startswith("sha256:")
     settings_ = PhrasesStage.settings(config)

@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 import pytest
 
 from schemas.config import Config
+from schemas.records import part_name
 from stages.stage import ImageRef, RowError
 from stages.synthetic import draw_scene
+from tests.stages.conftest import DiskIO
 
 
 class RunDisk:
@@ -97,3 +99,32 @@ def small_training(**changes: Any) -> Config:
     return Config.model_validate(
         {"run": "unused", "train": {**settings, "device": "cpu", **changes}, "label": {"device": "cpu"}}
     )
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """(step, value) by tag, as TensorBoard reads a folder of event files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]} | {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
+
+
+GOLD = ({"source": "scenes", "split": "gold", "count": 6, "seed": 1, "detection": 0.5},)
+
+
+SAME_SHAPE = tuple(  # four images of 224 x 224 with 6, 5, 3 and 4 objects: padding is the same whoever holds them
+    {"source": "scenes", "split": "gold", "count": 1, "seed": seed} for seed in (6, 9, 20, 32)
+)
+
+
+class RunFolder(DiskIO):
+    """A run on the disk as training reads it; images that are not there are RowErrors."""
+
+    def files(self, folder: str) -> list[str]:
+        return sorted(path.relative_to(self.root).as_posix() for path in (self.root / folder).rglob("*.*"))
+
+    def has_part(self, dataset: str, part: int) -> bool:
+        return (self.root / dataset / part_name(part)).exists()

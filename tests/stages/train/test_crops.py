@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from stages.stage import UserError
 from stages.train.annotated import CocoSet
 from stages.train.crops import BATCH, SIDE, CropStream, pretrain_backbone
+from stages.train.sets import SceneSet
 from stages.train.stage import start_model
 from tests.stages.conftest import DiskIO
 from tests.stages.train.conftest import small_training
@@ -91,3 +93,17 @@ def test_one_good_image_among_many_bad_ones_is_found_in_every_epoch(tmp_path: Pa
     for number in range(8):
         (tmp_path / f"{number}.png").unlink()
     assert {crop.category for crop in stream(gold, (60, 100)).take(BATCH)} == {0}
+
+
+def test_crops_train_the_backbone_and_nothing_else() -> None:
+    gold = SceneSet("gold", 3, 20)
+    glip = start_model(small_training())
+    before = {name: value.clone() for name, value in glip.state_dict().items()}
+    seen: list[int] = []
+    torch.manual_seed(123)  # whatever was drawn before
+    right = pretrain_backbone(glip, gold, 2, 1e-3, 0, 10**7, lambda step, share: seen.append(step))
+    moved = {name.split(".")[0] for name, value in glip.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"backbone"} and 0 <= right <= 1 and seen == []
+    again = start_model(small_training())
+    assert pretrain_backbone(again, gold, 2, 1e-3, 0, 10**7, lambda step, share: None) == right
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in glip.state_dict().items())

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.run.config import resolve
 from pipeline.run.state import RunState
+from pipeline.run.target import part_target
 from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.commit import CommitRecord, Counts, FileEntry
@@ -164,8 +165,10 @@ def test_another_image_or_caption_under_the_same_boxes_is_another_training(
             entries.append(FileEntry(f"{name}/{part_name(0)}", path.stat().st_size, str(row)))
         project = [IngestStage, TrainStage]
         state = RunState(LocalStorage(str(tmp_path)), project, Config(), {0: Slice("", 0, 1)}, {"train": {}})
-        state.add(IngestStage, 0, CommitRecord("ingest", 0, "same", Counts(1, 1, 0), tuple(entries), 0.0, {}))
-        task = state.job_task(TrainStage)
+        state.add(
+            IngestStage, part_target(0), CommitRecord("ingest", 0, "same", Counts(1, 1, 0), tuple(entries), 0.0, {})
+        )
+        task = state.result_task(TrainStage)
         assert task is not None
         return task.fingerprint
 

@@ -11,47 +11,18 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.utils.flop_counter import FlopCounterMode
 
 from model.glip import Glip
 from stages.train import loop
-from stages.train.events import checksum, event_file
-from stages.train.flops import COUNTED, FlopMeter, measured_peak, peak_flops
 from stages.train.loader import Batch, prefetch
-from stages.train.loop import Student, Trainer
-from stages.train.ranks import Ranks
-from stages.train.stage import make_batches, train
-from tests.stages.train.conftest import RunDisk, small_training
+from stages.train.loop import Trainer
+from stages.train.stage import train
+from tests.stages.train.conftest import RunDisk, scalars, small_training
 
 LOGGED = {
     *("step", "samples_seen", "samples_per_second", "data_wait_share", "memory_bytes", "mfu", "lr", "text_lr"),
     *("loss", "loss_dot_product_token", "loss_reg", "loss_centerness", "loss_contrastive", "gradient_norm"),
 }
-
-
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) by tag, as TensorBoard reads a folder of event files."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]} | {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]
-    }
-
-
-def test_the_checksum_is_castagnolis() -> None:
-    """RFC 3720, B.4: 32 bytes of zeros have the CRC-32C aa36918a; masked as TFRecord files have it."""
-    crc = 0x8A9136AA
-    assert int.from_bytes(checksum(bytes(32)), "little") == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
-    (tmp_path / "events.out.tfevents.1").write_bytes(
-        event_file([(1, 10.5, {"a/b": 1.5, "c": -2.0}), (300, 11.0, {"c": 1e-7}), (2**40, 12.0, {"c": 3.0})])
-    )
-    found = {tag: [(step, round(float(value), 9)) for step, value in rows] for tag, rows in scalars(tmp_path).items()}
-    assert found == {"a/b": [(1, 1.5)], "c": [(1, -2.0), (300, 1e-7), (2**40, 3.0)]}
 
 
 def test_a_training_logs_the_same_figures_in_both_forms_and_goes_on_after_a_kill(sharded: Path) -> None:
@@ -134,31 +105,3 @@ def test_the_clock_counts_steps_and_the_share_of_waiting(sharded: Path, monkeypa
         for done, total, entry in zip((2, 4), (4, 4), entries, strict=True)
     ]
     assert disk.messages == said
-
-
-@pytest.mark.slow
-def test_the_meter_counts_what_a_step_costs(sharded: Path) -> None:
-    """Against torch's counter around the losses and their gradients, for a shape that the meter has not measured."""
-    _, maker = make_batches(RunDisk(sharded), small_training())
-    glip = Glip.from_variant("glip-nano").train()
-    meter, student = FlopMeter(glip), Student(glip, small_training().train)
-    student(maker.make(0), Ranks().average)
-    assert meter.take() > 0
-    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
-        losses = student(maker.make(1), Ranks().average)
-        forward = counter.get_total_flops()
-        torch.stack(list(losses.values())).sum().backward()
-    found = meter.take()
-    assert found == pytest.approx(3 * forward, rel=0.02)
-    assert found == pytest.approx(counter.get_total_flops(), rel=0.05)  # the pixels themselves need no gradient
-    assert meter.take() == 0.0
-
-
-def test_the_peak_of_a_cpu_is_measured_and_that_of_an_unknown_device_is_unknown(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert 1e8 < measured_peak(torch.float32, size=256) < 1e14
-    names = iter(["NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe", "NVIDIA A10G", "Somebody's next one"])
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: next(names))
-    found = [peak_flops(torch.device("cuda"), precision) for precision in ("bf16", "fp32", "fp16", "bf16")]
-    assert found == [989e12, 51e12, 70e12, None]

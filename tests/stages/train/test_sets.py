@@ -1,128 +1,38 @@
-"""Gold sets from files: what each becomes as samples, and what is left out."""
+"""Gold sets that need no annotation file: scenes, and the gold of a run."""
 
 from __future__ import annotations
 
-import io
-import json
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from schemas.config import GoldSet
-from stages.stage import RowError, UserError
-from stages.train.annotated import CocoSet, MdetrSet
-from stages.train.shards import ShardSet
-from stages.train.stage import open_gold
-from stages.train.transforms import decode
-from tests.stages.train.conftest import RunDisk
-
-CAPTION = "A man and his dog on a dog bed"
+from stages.synthetic import draw_scene
+from stages.train import sets
+from stages.train.sets import RunGoldSet
+from stages.train.wording import singular
+from tests.stages.conftest import Run
+from tests.stages.train.conftest import RunFolder
 
 
-@pytest.fixture
-def images_made(tmp_path: Path) -> Path:
-    """images/a.png and images/b.png, 40 x 30."""
-    (tmp_path / "images").mkdir()
-    for name in "ab":
-        buffer = io.BytesIO()
-        Image.new("RGB", (40, 30), "teal").save(buffer, "PNG")
-        (tmp_path / "images" / f"{name}.png").write_bytes(buffer.getvalue())
-    return tmp_path
+def test_gold_without_categories_is_no_set_for_detection_prompts(run: Run) -> None:
+    """GRIT and ODVG captions have boxes of phrases alone; what they show is said by the phrases' last words."""
+    run.ingest(source="scenes", count=3, seed=4)
+    gold = RunGoldSet(RunFolder(run.root))
+    nameless = [replace(row, boxes=tuple(replace(box, category="") for box in row.boxes)) for _, row in gold.rows]
+    gold.rows = [(pair, row) for (pair, _), row in zip(gold.rows, nameless, strict=True)]
+    assert gold.vocabulary() == []
+    for index in range(3):
+        scene = draw_scene("web", 4, index)
+        phrases = [scene.caption[slice(*scene.spans[box.span])] for box in scene.boxes]
+        assert gold.names(index) == {singular(phrase.split()[-1].lower()) for phrase in phrases}
 
 
-def write(path: Path, **data: object) -> str:
-    path.write_text(json.dumps(data))
-    return path.name
-
-
-IMAGES = [{"id": i, "file_name": f"{name}.png", "width": 40, "height": 30} for i, name in ((7, "a"), (9, "b"))]
-
-
-def test_coco_instances_become_objects_for_detection_prompts(images_made: Path) -> None:
-    rows = [
-        {"image_id": 7, "category_id": 2, "bbox": [5, 6, 10, 20]},
-        {"image_id": 7, "category_id": 1, "bbox": [0, 0, 40, 30], "iscrowd": 1},
-        {"image_id": 7, "category_id": 1, "bbox": [3, 3, 1, 9]},
-        {"image_id": 9, "category_id": 1, "bbox": [3, 3, 9, 0.5]},
-    ]
-    categories = [{"id": 1, "name": "cup"}, {"id": 2, "name": "hot dog"}]
-    file = write(images_made / "coco.json", images=IMAGES, annotations=rows, categories=categories)
-    gold = open_gold(RunDisk(images_made), GoldSet(source=file, format="coco", images="images"))
-    assert isinstance(gold, CocoSet) and len(gold) == 1 and gold.vocabulary() == ["cup", "hot dog"]
-    sample = gold.sample(0)
-    assert sample.objects == (("hot dog", (5.0, 6.0, 15.0, 26.0)),) and sample.caption == "" and not sample.pseudo
-    assert sample.image == (images_made / "images" / "a.png").read_bytes() and gold.shape(0) == (30, 40)
-    assert gold.names(0) == {"hot dog"}
-
-
-def test_grounding_json_keeps_its_spans_and_leaves_out_what_has_no_box(images_made: Path) -> None:
-    rows = [
-        {"image_id": 9, "bbox": [1, 2, 10, 10], "tokens_positive": [[0, 5]]},
-        {"image_id": 9, "bbox": [20, 10, 30, 30], "tokens_positive": [[10, 17], [23, 30]]},
-        {"image_id": 9, "bbox": [2, 2, 8, 8], "tokens_positive": [[0, 5]]},
-        {"image_id": 9, "bbox": [2, 2, 8, 8], "tokens_positive": []},
-        {"image_id": 7, "bbox": [2, 2, 1, 8], "tokens_positive": [[0, 5]]},
-    ]
-    images = [{**image, "caption": CAPTION} for image in IMAGES]
-    file = write(images_made / "mdetr.json", images=images, annotations=rows)
-    gold = open_gold(RunDisk(images_made), GoldSet(source=file, format="mdetr", images="images"))
-    assert isinstance(gold, MdetrSet) and len(gold) == 1
-    sample = gold.sample(0)
-    words = [[sample.caption[start:end] for start, end in phrase] for phrase in sample.spans]
-    assert words == [["A man"], ["his dog", "dog bed"]] and sample.phrase.tolist() == [0, 1, 0]
-    assert gold.names(0) == {"man", "bed"}
-    example = decode(sample, 10**6)
-    np.testing.assert_array_equal(
-        example.boxes, [[1, 2, 11, 12], [20, 10, 40, 30], [2, 2, 10, 10]]
-    )  # cut at the border
-
-
-def test_a_box_outside_of_its_image_is_dropped_with_its_phrase_and_score(images_made: Path) -> None:
-    rows = [
-        {"image_id": 9, "bbox": [41, 2, 10, 10], "tokens_positive": [[0, 5]]},
-        {"image_id": 9, "bbox": [-4, -4, 8, 8], "tokens_positive": [[10, 17]]},
-    ]
-    file = write(images_made / "mdetr.json", images=[{**IMAGES[1], "caption": CAPTION}], annotations=rows)
-    example = decode(MdetrSet(RunDisk(images_made), file, "images").sample(0), 10**6)
-    assert example.boxes.tolist() == [[0, 0, 4, 4]] and example.phrase.tolist() == [1] and len(example.scores) == 1
-
-
-def test_a_name_that_leaves_the_image_folder_is_refused(images_made: Path) -> None:
-    image = {**IMAGES[0], "file_name": "../secret.png"}
-    row = {"image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9]}
-    file = write(images_made / "coco.json", images=[image], annotations=[row], categories=[{"id": 1, "name": "cup"}])
-    with pytest.raises(RowError, match="image_read_refused"):
-        CocoSet(RunDisk(images_made), file, "images").sample(0)
-
-
-def test_shards_of_another_run_are_gold(sharded: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    elsewhere = RunDisk(tmp_path_factory.mktemp("run"))
-    gold = open_gold(elsewhere, GoldSet(source=f"{sharded}/shards/"))
-    assert isinstance(gold, ShardSet) and len(gold) == 16
-    mine = ShardSet(RunDisk(sharded))
-    for index in range(16):
-        sample = gold.sample(index)
-        assert not sample.pseudo and sample.image == mine.sample(index).image
-
-
-@pytest.mark.parametrize(
-    ("gold", "words"),
-    [
-        ({"source": "nowhere"}, "nowhere: no shards here"),
-        ({"source": "x.json"}, "say whether x.json is `format: coco` or `format: mdetr`"),
-        ({"source": "x.json", "format": "coco"}, "x.json needs `images`"),
-        ({"source": "scenes"}, "scenes have no end"),
-    ],
-)
-def test_what_is_missing_is_said_in_one_line(tmp_path: Path, gold: dict[str, str], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        open_gold(RunDisk(tmp_path), GoldSet(**gold))
-
-
-@pytest.mark.parametrize("index", ["", "[]", '{"shards": [{"samples": 3}]}', '{"shards": 7}'])
-def test_an_index_that_lists_no_shards_is_said_in_one_line(tmp_path: Path, index: str) -> None:
-    (tmp_path / "index.json").write_text(index)
-    with pytest.raises(UserError, match=r"train: .*/index\.json is no list of phrasebox shards: "):
-        open_gold(RunDisk(tmp_path), GoldSet(source=str(tmp_path)))
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_scenes_have_captions_near_that_are_those_of_other_scenes(count: int) -> None:
+    scenes = sets.SceneSet("gold", 3, count)
+    captions = [draw_scene("gold", 3, index).caption for index in range(count)]
+    for index in range(0, count, 13):
+        near: Sequence[str] = scenes.captions_near(index)
+        assert near and set(near) <= set(captions)
+        assert count < 40 or captions[index] not in near

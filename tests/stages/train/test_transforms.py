@@ -12,7 +12,7 @@ from PIL import Image
 from model.images import resize, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode, truncated
 from stages.synthetic import draw_scene
-from stages.train.samples import Sample
+from stages.train.samples import TrainingSample
 from stages.train.sets import SceneSet
 from stages.train.transforms import (
     decode,
@@ -26,11 +26,11 @@ from stages.train.transforms import (
 from stages.train.wording import singular, substitute_words
 
 
-def scene_sample(index: int) -> Sample:
+def scene_sample(index: int) -> TrainingSample:
     return SceneSet("web", 0, 1000).sample(index)
 
 
-def named(sample: Sample) -> list[tuple[str, tuple[float, ...]]]:
+def named(sample: TrainingSample) -> list[tuple[str, tuple[float, ...]]]:
     """(text of the phrase, box) of every box."""
     return [
         (" ".join(sample.caption[start:end] for start, end in sample.spans[phrase]), tuple(box))
@@ -63,10 +63,10 @@ def test_decoding_to_the_networks_size_is_the_resize_of_the_whole_image(mirrored
     assert (small.caption, small.spans, small.key) == (whole.caption, whole.spans, whole.key)
 
 
-def captioned(caption: str, *phrases: str) -> tuple[Sample, Image.Image]:
+def captioned(caption: str, *phrases: str) -> tuple[TrainingSample, Image.Image]:
     """A 10 x 4 image with a box at its left for every phrase, each found in the caption by its first place."""
     starts = [caption.index(phrase) for phrase in phrases]
-    sample = Sample(
+    sample = TrainingSample(
         key="0",
         image=b"",
         caption=caption,
@@ -127,12 +127,12 @@ def test_mirroring_swaps_the_sides_in_the_caption_and_keeps_its_spans(
 )
 def test_a_caption_that_names_a_side_in_another_form_is_not_flipped(caption: str) -> None:
     given = captioned(caption, caption[:3])
-    assert all(after is before for after, before in zip(mirror(*given), given, strict=True))
+    assert [after is before for after, before in zip(mirror(*given), given, strict=True)] == [True] * len(given)
 
 
 def test_a_span_that_cuts_a_side_is_not_moved() -> None:
     given = captioned("a cup on the left", "the le")
-    assert all(after is before for after, before in zip(mirror(*given), given, strict=True))
+    assert [after is before for after, before in zip(mirror(*given), given, strict=True)] == [True] * len(given)
 
 
 def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None:
@@ -147,7 +147,7 @@ def test_detection_prompt_names_every_object_and_only_adds_absent_ones() -> None
         assert sorted(named(prompt)) == sorted((name, tuple(map(float, box))) for name, box in sample.objects)
 
 
-def shown(*categories: str) -> Sample:
+def shown(*categories: str) -> TrainingSample:
     """A sample without a caption, with an object of each category."""
     sample = SceneSet("web", 0, 1).sample(0)
     return replace(
@@ -231,10 +231,10 @@ def test_a_phrase_prompt_asks_for_what_was_grounded_among_phrases_of_others() ->
     assert seen["dog"] < 1.5 * min(seen[name] for name in ("wug", "car", "cat"))
 
 
-def pseudo_sample(caption: str, phrases: list[str]) -> Sample:
+def pseudo_sample(caption: str, phrases: list[str]) -> TrainingSample:
     """A pseudo sample with a box for each of the phrases."""
     starts = [caption.index(text) for text in phrases]
-    return Sample(
+    return TrainingSample(
         key="0",
         image=b"",
         caption=caption,

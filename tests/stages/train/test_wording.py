@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stages.train.samples import Sample
+from stages.train.samples import TrainingSample
 from stages.train.sets import SceneSet
 from stages.train.wording import rename, singular, substitute_words
 
@@ -18,7 +18,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|.", text, re.DOTALL)
 
 
-def phrases(sample: Sample) -> list[str]:
+def phrases(sample: TrainingSample) -> list[str]:
     return [sample.caption[start:end] for ((start, end),) in sample.spans]
 
 

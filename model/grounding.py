@@ -1,0 +1,114 @@
+"""How GLIP grounds: captions and category names to prompts, images to pixels, outputs to boxes, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.device import send
+from model.geometry import to_half_open
+from model.images import Sides, Size, normalise, padded_size, resize, resized_size, stack
+from model.language import LIMIT
+from model.network import GlipNetwork
+from model.outputs import Grounding, HeadOutput
+from model.postprocess import OFFICIAL, Candidates, Settings, rank, select
+from model.prompt import Prompt, caption_prompts, category_prompts, pad
+from model.teacher import NON_FINITE, Image, Query, Span, Turn, Work
+
+SHORT = 32  # tokens; longer texts are batched by the next power of two, so that few tokens are padding
+
+
+class GlipGrounder:
+    """A GLIP network, in eval mode, as the scheduler runs it (`model.teacher.Grounder`)."""
+
+    def __init__(self, network: GlipNetwork, sides: Sides) -> None:
+        self.network = network
+        self.sides = sides  # images are resized to: short and long side
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
+    def caption_work(self, caption: str, spans: Sequence[Sequence[Span]]) -> Work[Prompt]:
+        """One prompt, or several where the caption is too long for one."""
+        return caption_prompts(caption, spans)
+
+    def category_work(self, categories: Sequence[str], per_prompt: int | None = None) -> Work[Prompt]:
+        """As many names in a prompt as fit the text encoder, or `per_prompt`."""
+        return category_prompts(categories, per_prompt)
+
+    def bucket(self, size: Size, prompts: Sequence[Prompt]) -> Hashable:
+        """Only images of equal padded shape share a batch, so that none sees padding because of another; and texts of
+        like length, so that little of it is padding."""
+        tokens = len(prompts[0].ids)
+        return padded_size(resized_size(size, self.sides)), max(SHORT, 1 << (tokens - 1).bit_length())
+
+    def prepare(self, image: Image) -> Image:
+        """The image resized, (h, w, 3)."""
+        return resize(image, resized_size(image.shape, self.sides))
+
+    def ground(self, batch: Sequence[Query], score_floor: float) -> Iterator[Turn]:
+        """The backbone sees each image once, the head once for every prompt: the first ones of all images in the first
+        turn, and so on."""
+        network, on_gpu = self.network, self.device.type == "cuda"
+        threshold = min(OFFICIAL.threshold, score_floor**2)  # so that nothing above the floor is missing
+        settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
+        pixels = send(stack([query.image for query in batch]), self.device)  # (B, H, W, 3)
+        with network.autocast():
+            maps = network.backbone(normalise(pixels, [prepared_size(query) for query in batch]))  # P3 .. P7
+        for turn in range(max(len(query.prompts) for query in batch)):
+            asked = {row: query.prompts[turn] for row, query in enumerate(batch) if turn < len(query.prompts)}
+            own = maps if len(asked) == len(batch) else [x[list(asked)] for x in maps]
+            with network.autocast():
+                outputs = network.head_from(own, *pad([prompt.ids for prompt in asked.values()], self.device))
+            candidates = rank(outputs, [prompt.tokens for prompt in asked.values()], settings)
+            *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, all_finite(outputs)))
+            arrived = torch.cuda.Event() if on_gpu else None
+            if arrived is not None:
+                arrived.record()
+            yield partial(collect, batch, asked, Candidates(*found), finite, arrived, settings)
+
+
+def collect(
+    batch: Sequence[Query],
+    asked: dict[int, Prompt],
+    candidates: Candidates,
+    finite: Tensor,
+    arrived: torch.cuda.Event | None,
+    settings: Settings,
+) -> list[Grounding]:
+    """What is found in the images of a batch, of which some were asked, each one prompt: `asked`, by its place.
+
+    Of those, candidates and finite (B,), whether all predictions for an image are: on the host once `arrived`.
+    """
+    if arrived is not None:
+        arrived.synchronize()
+    results = [Grounding.empty() for _ in batch]
+    selected = select(candidates, [prepared_size(batch[row]) for row in asked], settings)
+    for (row, prompt), found, sound in zip(asked.items(), selected, finite.tolist(), strict=True):
+        real = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
+        boxes = to_half_open(found.boxes[real], batch[row].size, prepared_size(batch[row]))
+        phrase = torch.tensor(prompt.phrases)[found.phrase[real]]
+        own = Grounding(boxes, found.scores[real], phrase)
+        results[row] = own if sound else Grounding.empty(failed=NON_FINITE)
+    return results
+
+
+def prepared_size(query: Query) -> Size:
+    """(h, w) of the image as the network sees it, without padding."""
+    height, width = np.shape(query.image)[:2]
+    return height, width
+
+
+def all_finite(outputs: Sequence[HeadOutput]) -> Tensor:
+    """(B,) whether all predictions for an image are finite. A logit at its clamp was infinite, or as good as that."""
+    checks = [
+        check.flatten(1).all(1)
+        for out in outputs
+        for check in (out.token_logits.abs() < LIMIT, out.box_regression.isfinite(), out.centerness.isfinite())
+    ]
+    return torch.stack(checks).all(0)

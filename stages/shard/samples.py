@@ -1,0 +1,70 @@
+"""What a part's shards are made of: the rows of pseudo with their pairs and phrases, and the JSON of a sample."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.rows import Pair
+from schemas.tables import PairTable, PhraseTable, PseudoTable
+from stages.stage import PartIO
+
+
+@dataclass(frozen=True)
+class ShardSample:
+    """A pair with its phrases and boxes as its JSON has them."""
+
+    pair: Pair
+    phrases: list[dict[str, Any]]
+    boxes: list[dict[str, Any]]
+
+    @property
+    def set_aside(self) -> str:
+        """Why it does not become a sample; "" for one that has an image and boxes."""
+        if self.pair.image is None:
+            return "no_image"
+        return "" if self.boxes else "no_boxes"
+
+
+def read_samples(io: PartIO) -> list[ShardSample]:
+    """The rows of pseudo, in order, with what pairs and phrases know of the same key."""
+    pseudo = PseudoTable.read(io, PseudoTable.key, PseudoTable.boxes)
+    pairs = PairTable.read(io).aligned(pseudo.key)
+    phrases = PhraseTable.read(io, PhraseTable.key, PhraseTable.phrases).aligned(pseudo.key).phrases
+    boxes = pseudo.boxes
+    listed_phrases = [
+        {"start": start, "end": end, "text": text}
+        for start, end, text in zip(phrases.start.tolist(), phrases.end.tolist(), phrases.text.to_pylist(), strict=True)
+    ]
+    listed_boxes = [
+        {"phrase": phrase, "bbox": corners, "score": score}
+        for phrase, corners, score in zip(boxes.phrase.tolist(), boxes.xyxy.tolist(), boxes.score.tolist(), strict=True)
+    ]
+    return [
+        ShardSample(pair, listed_phrases[own_phrases], listed_boxes[own_boxes])
+        for pair, own_phrases, own_boxes in zip(pairs.records(), phrases.slices(), boxes.slices(), strict=True)
+    ]
+
+
+def sample_json(sample: ShardSample, teacher: str) -> bytes:
+    """The JSON member of a sample. Numbers are those of pseudo, exactly: the float32 values, written as doubles."""
+    pair = sample.pair
+    return json_line(
+        {
+            "key": pair.key,
+            "caption": pair.caption,
+            "width": pair.width,
+            "height": pair.height,
+            "orientation": pair.orientation,
+            "phrases": sample.phrases,
+            "boxes": sample.boxes,
+            "teacher": teacher,
+            "source_id": pair.source_id,
+            "license": pair.license,
+        }
+    )
+
+
+def json_line(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n").encode()

@@ -1,0 +1,35 @@
+"""Tensors reach a GPU through pinned memory, without a wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from model.device import send
+
+
+class Recorded:
+    """Stands for a tensor on a machine with a GPU, and writes down what is asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def pin_memory(self) -> Recorded:
+        self.calls.append(("pin_memory", None))
+        return self
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Recorded:
+        self.calls.append((f"to {device}", non_blocking))
+        return self
+
+
+def test_a_copy_to_a_gpu_is_pinned_and_not_waited_for() -> None:
+    x = Recorded()
+    send(x, "cuda:1")  # type: ignore[arg-type]
+    assert x.calls == [("pin_memory", None), ("to cuda:1", True)]
+
+
+def test_elsewhere_it_is_an_ordinary_copy() -> None:
+    x = torch.arange(3)
+    assert send(x, "cpu") is x and send(x, torch.device("meta")).device.type == "meta"

@@ -1,0 +1,58 @@
+"""`phrasebox show`, `query` and `export` on a small run, as a person types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.pipeline.cli.conftest import Command
+
+KEY = "000000000001"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Six scenes, labelled by the packaged teacher and filtered leniently."""
+    from pipeline.cli.commands import Options, run_rounds
+
+    folder = tmp_path_factory.mktemp("tools")
+    (folder / "config.yaml").write_text("{}")
+    settings = ["ingest.source=scenes", "ingest.count=6", "part_size=4", "filter.min_score=0.2"]
+    run_rounds(str(folder / "config.yaml"), settings, str(folder / "run"), None, "filter", Options(inline=True))
+    return str(folder / "run")
+
+
+def test_a_sample_is_shown_as_text_and_as_a_file(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    done = phrasebox("show", run, KEY, "--out", str(tmp_path))
+    assert done.returncode == 0 and done.stdout.startswith(KEY)
+    with Image.open(tmp_path / f"{KEY}.png") as image:
+        assert min(image.size) >= 224
+    assert phrasebox("show", run, "--phrase", "no such phrase").returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == [f"{KEY}.png"]
+
+
+def test_a_query_elsewhere_than_on_a_terminal_is_values(run: str, phrasebox: Command) -> None:
+    sql = "SELECT key, caption FROM pairs ORDER BY key"
+    for option, divider in ((None, "\t"), ("--csv", ",")):
+        done = phrasebox("query", run, sql, *([option] if option else []))
+        names, *rows = csv.reader(io.StringIO(done.stdout), delimiter=divider)
+        assert names == ["key", "caption"] and len(rows) == 6 and rows[1][0] == KEY
+    wrong = phrasebox("query", run, "SELECT nothing FROM nowhere")
+    assert wrong.returncode == 2 and "nowhere" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_an_export_lies_in_the_run_or_where_it_was_asked_for(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    assert phrasebox("export", run, "--format", "odvg").returncode == 0
+    lines = (Path(run) / "export-odvg" / "odvg.jsonl").read_text("utf-8").splitlines()
+    names = {json.loads(line)["filename"] for line in lines}
+    assert names and all((Path(run) / "export-odvg" / name).is_file() for name in names)
+    out = str(tmp_path / "elsewhere")
+    done = phrasebox("export", run, "--format", "odvg", "--out", out, "--no-images", "--min-score", "0.1")
+    assert done.returncode == 0 and f"{out}: " in done.stdout
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["odvg.jsonl"]
+    assert len((tmp_path / "elsewhere" / "odvg.jsonl").read_text("utf-8").splitlines()) >= len(lines)

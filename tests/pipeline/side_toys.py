@@ -1,0 +1,184 @@
+"""Toy stages beside the main line of `toys`: a curation, counts of the whole run, and scores, each off by default.
+
+    ingest -> curate -> phrases -> count -> rescore -> shard
+
+`curate` is a reduce stage whose merge writes a part file for each part, `count` a job with one result and part files,
+`rescore` a map stage that reads both, and `shard` reads the scores where there are any.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pyarrow as pa
+from toys import Toy, ToyIngest, ToyPhrases, ToyShard, ToyTrain, write_tar
+
+from schemas.config import Config
+from schemas.marks import Only
+from schemas.records import CURATION, SCORES
+from stages.stage import (
+    Counts,
+    Input,
+    JobStage,
+    MapStage,
+    Needs,
+    Output,
+    PartIO,
+    PartResult,
+    ReduceStage,
+    RowError,
+    RunIO,
+    Stage,
+    reject_rows,
+)
+
+LENGTHS = pa.schema([("key", pa.string()), ("length", pa.int32())])
+
+
+@dataclass(frozen=True)
+class Switch:
+    on: Annotated[bool, Only.PLAN] = False
+
+
+@dataclass(frozen=True)
+class RescoreOptions:
+    on: Annotated[bool, Only.PLAN] = False
+    factor: float = 1.0
+    memory: Annotated[int, Only.SPEED] = 0
+
+
+class SideCurate(Toy, ReduceStage):
+    """Of the captions that end alike, the first of the run is kept; "leak" belongs to a benchmark."""
+
+    name = "curate"
+    inputs = (Input("pairs", ("key", "caption")),)
+    outputs = (Output("summaries/curate"),)
+    merged = (Output("curation", aligned_with="pairs"),)
+    carries_rows = False
+    section = Switch
+    depends_on = None
+
+    @classmethod
+    def enabled(cls, config: Config) -> bool:
+        return cls.options(config, Switch).on
+
+    def run_part(self, io: PartIO) -> PartResult:
+        table = io.read("pairs", ["key", "caption"])
+        ends = [ending(caption) for caption in table["caption"].to_pylist()]
+        io.write("summaries/curate", pa.table({"key": table["key"], "end": ends}))
+        io.progress(table.num_rows)
+        return PartResult(Counts(table.num_rows, table.num_rows))
+
+    def merge(self, io: RunIO) -> dict[str, Any]:
+        first: dict[str, str] = {}
+        for part in io.parts():
+            ends = io.read_part("summaries/curate", part).to_pylist()
+            rows = [self._row(row["key"], row["end"], first) for row in ends]
+            io.write_part("curation", part, pa.Table.from_pylist(rows, schema=CURATION))
+        return {"distinct": len(first)}
+
+    def _row(self, key: str, end: str, first: dict[str, str]) -> dict[str, Any]:
+        if end.startswith("leak"):
+            return {"key": key, "keep": False, "reason": "benchmark_leak", "duplicate_of": "toys:1"}
+        kept = first.setdefault(end, key)
+        why = {} if kept == key else {"reason": "near_duplicate", "duplicate_of": kept}
+        return {"key": key, "keep": kept == key, **why}
+
+
+class SidePhrases(ToyPhrases):
+    inputs = (*ToyPhrases.inputs, Input("curation", ("key", "keep", "reason"), need="if_enabled", keep=True))
+
+
+class SideCount(Toy, JobStage):
+    """How often each word is a phrase in the whole run, and how many phrases each row has."""
+
+    name = "count"
+    inputs = (Input("phrases", ("key", "phrases.norm")),)
+    outputs = (Output("counts", scope="run"), Output("lengths", aligned_with="phrases"))
+    section = Switch
+    depends_on = None
+
+    @classmethod
+    def enabled(cls, config: Config) -> bool:
+        return cls.options(config, Switch).on
+
+    def run_job(self, io: RunIO) -> dict[str, Any]:
+        seen: Counter[str] = Counter()
+        for part in io.parts():
+            rows = io.read_part("phrases", part).to_pylist()
+            seen.update(phrase["norm"] for row in rows for phrase in row["phrases"])
+            lengths = [{"key": row["key"], "length": len(row["phrases"])} for row in rows]
+            io.write_part("lengths", part, pa.Table.from_pylist(lengths, schema=LENGTHS))
+            io.progress(part, len(io.parts()))
+        with io.create("counts/words.json") as file:
+            file.write(json.dumps(dict(sorted(seen.items()))).encode())
+        return {"words": len(seen)}
+
+
+class SideRescore(Toy, MapStage):
+    """A phrase's score is how often its word is there, times `factor`; captions that begin with "odd" are rejected."""
+
+    name = "rescore"
+    inputs = (
+        Input("phrases", ("key", "caption", "phrases.norm")),
+        Input("counts", scope="run"),
+        Input("lengths", ("key", "length")),
+    )
+    outputs = (Output("scores", aligned_with="phrases", lists=("boxes", "phrases")),)
+    section = RescoreOptions
+    depends_on = None
+
+    @classmethod
+    def enabled(cls, config: Config) -> bool:
+        return cls.options(config, RescoreOptions).on
+
+    @classmethod
+    def needs(cls, config: Config) -> Needs:
+        return Needs(actor=True, memory=cls.options(config, RescoreOptions).memory)
+
+    def run_part(self, io: PartIO) -> PartResult:
+        assert io.files("counts") == ["counts/words.json"]
+        with io.open("counts/words.json") as file:
+            counts = json.loads(file.read())
+        factor = self.options(self.config, RescoreOptions).factor
+        lengths = {row["key"]: row["length"] for row in io.read("lengths").to_pylist()}
+        rows, rejected = [], []
+        for row in io.read("phrases").to_pylist():
+            assert lengths[row["key"]] == len(row["phrases"])
+            if row["caption"].startswith("odd"):
+                rejected.append((row["key"], "", RowError("non_finite_scores")))
+                continue
+            boxes = [{"score": counts[phrase["norm"]] * factor} for phrase in row["phrases"]]
+            rows.append({"key": row["key"], "image": 1.0, "boxes": boxes})
+        io.write("scores", pa.Table.from_pylist(rows, schema=SCORES))
+        io.write("rejects/rescore", reject_rows("rescore", rejected))
+        io.progress(len(rows))
+        return PartResult(Counts(len(rows) + len(rejected), len(rows), len(rejected)))
+
+
+class SideShard(ToyShard):
+    """As ToyShard, with the scores in the JSON."""
+
+    inputs = (*ToyShard.inputs, Input("scores", ("key", "boxes.score"), need="if_enabled"))
+
+    def run_part(self, io: PartIO) -> PartResult:
+        scores: dict[str, Any] = {}
+        if io.has("scores"):
+            scores = {row["key"]: row["boxes"] for row in io.read("scores", ["key", "boxes"]).to_pylist()}
+        rows = io.read("phrases").to_pylist()
+        with io.create(f"shards/{io.part:07d}-000.tar") as file:
+            write_tar(file, [{**row, "scores": scores.get(row["key"])} for row in rows])
+        return PartResult(Counts(len(rows), len(rows)))
+
+
+SIDE_PROJECT: list[type[Stage]] = [ToyIngest, SideCurate, SidePhrases, SideCount, SideRescore, SideShard, ToyTrain]
+ON: dict[str, Any] = {"curate": {"on": True}, "count": {"on": True}, "rescore": {"on": True}}
+
+
+def ending(caption: str) -> str:
+    """The last word, without the numbers that tell the toys' captions apart, and how many there are."""
+    words = caption.split(" ")
+    return words[-1].rstrip("0123456789") + str(len(words))

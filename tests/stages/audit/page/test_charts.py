@@ -1,0 +1,17 @@
+"""Charts from numbers to markup."""
+
+from __future__ import annotations
+
+from stages.audit.page import charts
+
+
+def test_axes_have_round_levels_up_to_the_top() -> None:
+    assert charts._levels(88) == [0, 25, 50, 75]
+    assert charts._levels(1.0) == [0, 0.25, 0.5, 0.75, 1.0]
+    assert charts._levels(3) == [0, 1, 2, 3]
+    for top in (2, 5, 7, 14_756, 246_000, 78_100_000):
+        levels = charts._levels(top)
+        assert 3 <= len(levels) <= 5 and 0.55 * top < levels[-1] <= top
+        assert all(level == int(level) for level in levels)
+    flat = charts.lines([("nothing", [(0.1, 0), (1.0, 0)])], [(0.5, "0.5")], "score above", cursor=True)
+    assert "e-" not in flat

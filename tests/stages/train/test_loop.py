@@ -1,0 +1,190 @@
+"""The training loop: losses, steps, what is saved, and that a resumed training ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.glip import Glip
+from stages.train.loader import Batch
+from stages.train.loop import NonFiniteLoss, Student, loss_target
+from stages.train.ranks import Ranks
+from stages.train.samples import Example
+from stages.train.stage import WEIGHTS, make_batches, start_model, train
+from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
+def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path, precision: str) -> None:
+    config = small_training(gold=GOLD, precision=precision, crop_steps=1)  # fp16: the scale of the loss goes on, too
+    undisturbed = train(RunDisk(sharded), config)
+    whole = load_file(sharded / WEIGHTS)
+    for path in (sharded / "student").iterdir():
+        path.unlink()
+    with pytest.raises(KeyboardInterrupt):  # dies with step 2 saved and steps 3 and 4 done
+        train(RunDisk(sharded, fail_before=WEIGHTS), config)
+    assert {path.name for path in (sharded / "student").glob("checkpoint*")} == {"checkpoint-00000002.pt"}
+    assert train(RunDisk(sharded), config) == undisturbed and undisturbed["crops_named_right"] is not None
+    resumed = load_file(sharded / WEIGHTS)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    metrics = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in metrics] == [1, 2, 3, 4]
+
+
+def test_a_share_without_samples_adds_nothing_to_the_gradient(sharded: Path) -> None:
+    """A rank whose images are all damaged, or that has none, takes part in the step and changes nothing."""
+    _, maker = make_batches(RunDisk(sharded), small_training())
+    student = Student(start_model(small_training()), small_training(contrastive=1.0).train)
+    counts: list[torch.Tensor] = []
+
+    def seen(value: torch.Tensor) -> torch.Tensor:
+        counts.append(value)
+        return value
+
+    losses = student(replace(maker.make(0), examples=[]), seen)
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(loss.item() == 0 for loss in losses.values()) and "loss_contrastive" in losses
+    assert not any(value.any() for value in counts)  # nor to what losses are divided by
+    assert all(x.grad is not None and not x.grad.any() for x in student.parameters() if x.requires_grad)
+
+
+def test_options_for_pseudo_boxes_reach_the_losses(sharded: Path) -> None:
+    """No regression: nothing but that term goes. Weights by score: gold is not touched, pseudo boxes count less."""
+    plain = small_training(flip=0.0)
+    _, maker = make_batches(RunDisk(sharded), plain)
+    batch, glip = maker.make(0), start_model(plain).eval()
+    gold = replace(batch, examples=[replace(example, pseudo=False) for example in batch.examples])
+
+    def losses(own: Batch, **changes: object) -> dict[str, float]:
+        student = Student(glip, small_training(**changes).train)
+        return {name: value.item() for name, value in student(own, Ranks().average).items()}
+
+    base = losses(batch)
+    assert losses(batch, pseudo_regression=False) == {**base, "loss_reg": 0.0}
+    assert losses(gold, pseudo_regression=False, score_weighting=True) == base
+    weighted = losses(batch, score_weighting=True)  # scores are 0.5 to 0.9
+    assert 0.5 * base["loss_centerness"] < weighted["loss_centerness"] < 0.9 * base["loss_centerness"]
+    assert 0.5 * base["loss_reg"] < weighted["loss_reg"] < 0.9 * base["loss_reg"]
+
+
+def test_a_phrase_without_a_pseudo_box_may_teach_nothing(sharded: Path) -> None:
+    """Its tokens leave the alignment loss, and nothing else changes; without such a phrase, or with gold, nothing."""
+    plain = small_training(flip=0.0)
+    _, maker = make_batches(RunDisk(sharded), plain)
+    batch, glip = maker.make(0), start_model(plain).eval()
+
+    def losses(examples: list[Example], ungrounded: str) -> dict[str, float]:
+        student = Student(glip, small_training(ungrounded=ungrounded).train)
+        own = replace(batch, examples=examples)
+        return {name: value.item() for name, value in student(own, Ranks().average).items()}
+
+    unboxed = next(x for x in batch.examples if len(set(x.phrase.tolist())) < len(x.spans))
+    ((start, end),) = unboxed.spans[min(set(range(len(unboxed.spans))) - set(unboxed.phrase.tolist()))]
+    assert unboxed.caption[start:end]
+    absent, unknown = losses([unboxed], "absent"), losses([unboxed], "unknown")
+    assert unknown["loss_dot_product_token"] < absent["loss_dot_product_token"]
+    assert {**unknown, "loss_dot_product_token": 0.0} == {**absent, "loss_dot_product_token": 0.0}
+    gold = replace(unboxed, pseudo=False)
+    assert losses([gold], "unknown") == losses([gold], "absent") == absent
+    boxed = next(x for x in batch.examples if set(x.phrase.tolist()) == set(range(len(x.spans))))
+    assert losses([boxed], "unknown") == losses([boxed], "absent")
+
+
+def test_names_of_others_in_a_list_are_negatives_and_not_unknown(sharded: Path) -> None:
+    """What the teacher did not find is not in the list at all, so whatever has no box there is not in the image."""
+    losses = []
+    for ungrounded in ("absent", "unknown"):
+        config = small_training(flip=0.0, phrase_prompts=1.0, ungrounded=ungrounded)
+        _, maker = make_batches(RunDisk(sharded), config)
+        batch = maker.make(0)
+        assert all(len(example.spans) > len(set(example.phrase.tolist())) for example in batch.examples)
+        assert all("unknown" not in loss_target(example, config.train) for example in batch.examples)
+        student = Student(start_model(config).eval(), config.train)
+        losses.append({name: value.item() for name, value in student(batch, Ranks().average).items()})
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains(sharded: Path, precision: str) -> None:
+    entries = {}
+    for own in ("fp32", precision):
+        train(RunDisk(sharded), small_training(steps=2, precision=own, checkpoint_every=10))
+        entries[own] = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
+    for full, half in zip(entries["fp32"], entries[precision], strict=True):
+        assert half["loss"] == pytest.approx(full["loss"], rel=0.05)
+    assert entries["fp32"] != entries[precision]
+
+
+@pytest.mark.slow
+def test_gradients_are_clipped_by_their_norm(sharded: Path) -> None:
+    """AdamW's step does not know the size of its gradients, until they are far below its epsilon."""
+    moved = []
+    for clip in (1.0, 1e-13):
+        config = small_training(steps=2, clip=clip, weight_decay=0.0, ema=0.0)
+        train(RunDisk(sharded), config)
+        start, end = start_model(config).state_dict(), load_file(sharded / WEIGHTS)
+        moved.append(sum(float((end[name] - start[name]).abs().sum()) for name in end))
+        for path in (sharded / "student").iterdir():
+            path.unlink()
+    assert 0 < moved[1] < 1e-3 * moved[0]
+
+
+def test_what_is_saved_is_the_moving_average(sharded: Path) -> None:
+    runs = {}
+    for ema in (0.999, 0.0):  # the average changes nothing in the training itself
+        train(RunDisk(sharded), small_training(steps=4, checkpoint_every=3, ema=ema))
+        state = torch.load(sharded / "student" / "checkpoint-00000003.pt", weights_only=True)
+        runs[ema] = state["ema"], load_file(sharded / WEIGHTS)
+        for path in (sharded / "student").iterdir():
+            path.unlink()
+    (before, averaged), (nothing, raw) = runs[0.999], runs[0.0]
+    decay = (1 + 3) / (10 + 3)  # of step 3, the last one
+    assert nothing == {} and any(not torch.equal(averaged[name], raw[name]) for name in raw)
+    for name, value in averaged.items():
+        torch.testing.assert_close(value, before[name] * decay + raw[name] * (1 - decay), rtol=1e-4, atol=1e-7)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    config = small_training(steps=16, batch_size=1, lr=2e-3, text_lr=2e-3, gold=SAME_SHAPE[:1], pseudo=False)
+    result = train(RunDisk(tmp_path), config)
+    metrics = [json.loads(line) for line in (tmp_path / "student" / "metrics.jsonl").read_text().splitlines()]
+    assert result["samples_seen"] == 16
+    assert np.mean([entry["loss"] for entry in metrics[-3:]]) < 0.8 * np.mean([entry["loss"] for entry in metrics[:3]])
+
+
+def test_a_loss_that_is_no_number_names_the_samples(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Glip, "losses", lambda *_, **__: {"loss_reg": torch.tensor(float("nan"))})
+    with pytest.raises(NonFiniteLoss, match=r"step 0: the loss is nan; samples of the batch: 0000000000\d\d"):
+        train(RunDisk(sharded), small_training())
+
+
+def test_a_gradient_that_is_no_number_stops_before_any_weight_has_it(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The square root's slope at 0 is infinite: a finite loss, and a gradient of inf times 0."""
+    whole, steps = Glip.losses, count()
+
+    def losses(self: Glip, *given: Any, **options: Any) -> dict[str, torch.Tensor]:
+        found = whole(self, *given, **options)
+        if next(steps) == 2:
+            found["loss_reg"] = found["loss_reg"] + torch.sqrt(found["loss_reg"] * 0.0)
+        return found
+
+    monkeypatch.setattr(Glip, "losses", losses)
+    keys = [example.key for example in make_batches(RunDisk(sharded), small_training())[1].make(2).examples]
+    with pytest.raises(NonFiniteLoss, match=f"step 2: the norm of the gradient is nan; .*{', '.join(keys)}"):
+        train(RunDisk(sharded), small_training(steps=4, checkpoint_every=1))
+    assert not (sharded / WEIGHTS).exists()
+    for path in (sharded / "student").glob("checkpoint*"):
+        state = torch.load(path, weights_only=True)
+        assert state["step"] <= 2 and all(bool(torch.isfinite(value).all()) for value in state["student"].values())

@@ -1,0 +1,64 @@
+"""Shards are read as webdataset reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset
+
+from schemas.config import GoldSet
+from stages.stage import UserError
+from stages.train.shards import ShardSet
+from stages.train.stage import open_gold
+from stages.train.wording import singular
+from tests.stages.train.conftest import RunDisk
+
+
+def test_shards_are_read_as_webdataset_reads_them(sharded: Path) -> None:
+    ours = ShardSet(RunDisk(sharded))
+    urls = [str(path) for path in sorted((sharded / "shards").glob("*.tar"))]
+    theirs = list(webdataset.WebDataset(urls, shardshuffle=False))
+    assert len(ours) == len(theirs) == 16
+    for index, expected in enumerate(theirs):
+        sample, record = ours.sample(index), json.loads(expected["json"])
+        assert sample.image == expected["jpg"] and sample.caption == record["caption"] and sample.pseudo
+        assert sample.boxes.tolist() == [box["bbox"] for box in record["boxes"]]
+        assert ours.shape(index) == (record["height"], record["width"])
+
+
+def test_boxes_under_the_load_threshold_are_left_out_with_their_phrases(sharded: Path) -> None:
+    everything, strict = ShardSet(RunDisk(sharded)), ShardSet(RunDisk(sharded), min_score=0.65)
+    for index in range(len(everything)):
+        whole, kept = everything.sample(index), strict.sample(index)
+        mask = whole.scores >= 0.65
+        np.testing.assert_array_equal(kept.boxes, whole.boxes[mask])
+        np.testing.assert_array_equal(kept.phrase, whole.phrase[mask])
+
+
+def test_shards_say_what_they_show_by_the_nouns_of_phrases_with_boxes(sharded: Path) -> None:
+    for min_score in (0.0, 0.65):
+        shards = ShardSet(RunDisk(sharded), min_score=min_score)
+        for index in range(len(shards)):
+            sample = shards.sample(index)
+            texts = [sample.caption[start:end] for i in set(sample.phrase.tolist()) for start, end in sample.spans[i]]
+            assert shards.names(index) == {singular(text.split()[-1].lower()) for text in texts}
+
+
+def test_shards_of_another_run_are_gold(sharded: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = RunDisk(tmp_path_factory.mktemp("run"))
+    gold = open_gold(elsewhere, GoldSet(source=f"{sharded}/shards/"))
+    assert isinstance(gold, ShardSet) and len(gold) == 16
+    mine = ShardSet(RunDisk(sharded))
+    for index in range(16):
+        sample = gold.sample(index)
+        assert not sample.pseudo and sample.image == mine.sample(index).image
+
+
+@pytest.mark.parametrize("index", ["", "[]", '{"shards": [{"samples": 3}]}', '{"shards": 7}'])
+def test_an_index_that_lists_no_shards_is_said_in_one_line(tmp_path: Path, index: str) -> None:
+    (tmp_path / "index.json").write_text(index)
+    with pytest.raises(UserError, match=r"train: .*/index\.json is no list of phrasebox shards: "):
+        open_gold(RunDisk(tmp_path), GoldSet(source=str(tmp_path)))

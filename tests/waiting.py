@@ -1,0 +1,26 @@
+"""Waiting for what happens in other processes: for the event itself, and never for a time in which it should happen."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+LIMIT = 1800.0  # seconds: on a machine however busy, only a hang takes so long
+Found = TypeVar("Found")
+
+
+def wait_for(event: Callable[[], Found], process: subprocess.Popen[Any] | None = None) -> Found:
+    """The first true value of `event`. The test fails where the process that brings it about ends before, or hangs."""
+    end = time.monotonic() + LIMIT
+    while not (found := event()):
+        if process is not None and process.poll() is not None:
+            if found := event():  # the last thing that it did
+                return found
+            pytest.fail(f"the process ended with {process.returncode}: {process.communicate()}")
+        assert time.monotonic() < end, f"it has not come within {LIMIT:g} s"
+        time.sleep(0.02)
+    return found
