@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from unicodedata import category
+
+import numpy as np
 
 Span = tuple[int, int]
 
@@ -130,8 +132,34 @@ def head_span(caption: str, start: int, end: int, head: str) -> Span:
     return (start + at, start + at + len(head)) if at >= 0 else (end - 1, end)
 
 
-def score(captions: Iterable[str], predicted: Iterable[Sequence[Span]], gold: Iterable[Sequence[GoldPhrase]]) -> Scores:
-    scores = Scores()
+def score_each(
+    captions: Iterable[str], predicted: Iterable[Sequence[Span]], gold: Iterable[Sequence[GoldPhrase]]
+) -> list[Scores]:
+    """The counts of each caption."""
+    found = []
     for caption, spans, phrases in zip(captions, predicted, gold, strict=True):
-        scores.add(caption, spans, phrases)
-    return scores
+        found.append(Scores())
+        found[-1].add(caption, spans, phrases)
+    return found
+
+
+def total(scores: Iterable[Scores]) -> Scores:
+    return Scores(*(sum(column) for column in zip(*map(astuple, scores), strict=True)))
+
+
+def score(captions: Iterable[str], predicted: Iterable[Sequence[Span]], gold: Iterable[Sequence[GoldPhrase]]) -> Scores:
+    return total(score_each(captions, predicted, gold))
+
+
+DRAWS = 2000  # of the bootstrap
+
+
+def intervals(scores: Sequence[Scores], seed: int = 0) -> dict[str, list[float]]:
+    """95% intervals of exact and head F1 by bootstrap: captions are drawn with replacement, as many as there are."""
+    times = np.random.default_rng(seed).multinomial(len(scores), np.full(len(scores), 1 / len(scores)), DRAWS)
+    exact, heads, predicted, gold, *_ = (times @ np.array([astuple(each) for each in scores])).T  # (DRAWS,) each
+    found = {}
+    for name, hits in (("exact_f1", exact), ("head_f1", heads)):
+        low, high = np.percentile(2 * hits / np.maximum(1, predicted + gold), [2.5, 97.5])
+        found[f"{name}_95"] = [round(float(low), 4), round(float(high), 4)]
+    return found

@@ -6,9 +6,10 @@
     python -m benchmarks.phrases workers    # the phrases stage on one and on two workers
     python -m benchmarks.phrases --captions 2000 --memory 20000 --parts 2 --out /tmp/phrases.json      # a quick look
 
-Each mode writes its own section and leaves the others. Quality: the gold captions of tests/stages/phrases/data (dev and
-test apart), and, where ../shared is, its worked examples and the real captions that no training has seen. Speed: real
-captions of ../shared, otherwise the gold ones over and over. A baseline that is not installed is named as such.
+Each mode writes its own section and leaves the others. Quality, with 95% intervals: the gold captions of
+tests/stages/phrases/data (dev and test apart), and, where ../shared is, its worked examples and the real captions that
+no training has seen, nor any caption of their images (held_out_test is for the end alone). Speed: real captions of
+../shared, otherwise the gold ones over and over. A baseline that is not installed is named as such.
 Captions per second count CPU seconds of one thread; wall seconds stand beside them.
 """
 
@@ -37,10 +38,10 @@ from typing import Any
 
 from benchmarks.phrase_baselines import SYSTEMS, System
 from benchmarks.phrase_load import memory, workers
-from benchmarks.phrase_scores import gold_phrases, score
+from benchmarks.phrase_scores import gold_phrases, intervals, score_each, total
 from benchmarks.record import ROOT
 from recipes.chunker.captions import captions_of
-from recipes.chunker.real import gold_rows
+from recipes.chunker.real import HELD_OUT, gold_rows
 
 GOLD = ROOT / "tests" / "stages" / "phrases" / "data" / "phrases_gold.jsonl"
 SHARED = ROOT.parent / "shared" / "data"
@@ -60,6 +61,7 @@ def gold_sets() -> dict[str, list[dict[str, Any]]]:
         sets["examples"] = rows_of(examples)
     if all(path.exists() for path in CAPTIONS):
         sets["real_dev"] = gold_rows(CAPTIONS, "dev")
+        sets |= {f"held_out_{split}": gold_rows(CAPTIONS, split, HELD_OUT) for split in ("dev", "test")}
     return sets
 
 
@@ -78,10 +80,13 @@ def quality(system: System, sets: dict[str, list[dict[str, Any]]]) -> dict[str, 
         predicted = list(system(captions))
         for source in ("all", *SOURCES):
             chosen = [i for i, row in enumerate(rows) if source in ("all", row["source"])]
-            scores = score(
+            if not chosen:
+                continue
+            scores = score_each(
                 [captions[i] for i in chosen], [predicted[i] for i in chosen], [gold_phrases(rows[i]) for i in chosen]
             )
-            result.setdefault(name, {})[source] = {"captions": len(chosen), **scores.as_dict()}
+            found = {"captions": len(chosen), **total(scores).as_dict(), **intervals(scores)}
+            result.setdefault(name, {})[source] = found
     return result
 
 
@@ -176,6 +181,11 @@ def table(result: dict[str, Any]) -> str:
         figures = " ".join(f"{key} {test['all'][key]:.3f}" for key in ("exact_f1", "head_f1", "groundable_recall"))
         hard = test["hardweb"]["exact_f1"]
         lines.append(f"{name:16} {figures} hard {hard:.3f} {found['speed']['captions_per_cpu_second']:.0f}/s")
+        if held_out := found["quality"].get("held_out_test"):
+            figures = " ".join(
+                f"{key} {held_out['all'][key]:.3f} {held_out['all'][f'{key}_95']}" for key in ("exact_f1", "head_f1")
+            )
+            lines.append(f"{'':16} held out: {figures}")
     return "\n".join(lines) + "\n"
 
 

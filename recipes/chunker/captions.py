@@ -8,21 +8,25 @@ from pathlib import Path
 from stages.phrases.tokens import Token, plain_spaces, tokenize
 
 
-def caption_of(line: str) -> str:
-    """The caption in one line of a caption file.
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
-    Caption files are tab-separated, with the caption in the column that reads like one: `caption<TAB>url` (Conceptual
-    Captions) or `image#n<TAB>caption` (Flickr8k).
-    """
-    fields = line.split("\t")
-    return fields[1] if "#" in fields[0] and fields[0].rpartition("#")[2].isdigit() else fields[0]
+
+def caption_of(line: str) -> str:
+    """The caption in one line of a caption file: `caption<TAB>url` (Conceptual Captions) or `image#n<TAB>caption`
+    (Flickr8k)."""
+    return line.split("\t")[1] if image_of(line) else line.split("\t")[0]
+
+
+def image_of(line: str) -> str:
+    """The image of a Flickr8k line, which has five captions; empty in other files, where each image has one."""
+    image, _, number = line.split("\t")[0].rpartition("#")
+    return image if number.isdigit() else ""
 
 
 def captions_of(path: Path) -> Iterator[str]:
     """The captions of a file that are not empty."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if (caption := caption_of(line)).strip():
-            yield caption
+    return (caption for line in lines_of(path) if (caption := caption_of(line)).strip())
 
 
 def tokens_of(caption: str) -> list[Token]:

@@ -25,9 +25,10 @@ from torch.nn import functional as F
 from recipes.chunker.augment import join, line_of, row_of, websome
 from recipes.chunker.brackets import parse
 from recipes.chunker.captions import tokens_of
-from recipes.chunker.real import real_rows
+from recipes.chunker.patterns import made_up
+from recipes.chunker.real import measured_captions, train_rows
 from recipes.chunker.refine import average
-from recipes.chunker.templates import made_up, phrase_bank
+from recipes.chunker.templates import phrase_bank
 from stages.phrases.distilled import Distilled
 from stages.phrases.features import PAD_ROW, ROWS
 from stages.phrases.language import KNOWN_BITS, word_hash
@@ -40,7 +41,7 @@ OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 REACH = (5, 3, 3)  # tokens that each layer reads
 BLOCK = 500  # captions tokenized at once
 TAUGHT = 0.5  # how far a taught chunker follows its teachers instead of the labels
-PLAIN, CHANGED = 4, 3  # how often an annotated caption counts as it is, and how many web-like versions it gets
+PLAIN, CHANGED = 4.0, 3  # what an annotated caption weighs as it is, and how many web-like versions it gets
 
 
 class Chunker(nn.Module):
@@ -246,10 +247,10 @@ def training_rows(silver: list[dict], annotated: list[dict], seed: int) -> list[
         if rng.random() < 0.05:
             rows.append(row_of(join(line, websome(rng.choice(lines), rng), rng), 0.7))
     bank = phrase_bank(lines)
-    rows += [row_of(made_up(bank, rng), 0.7) for _ in range(len(silver) // 3)]
+    rows += [row_of(made_up(bank, rng), 0.7) for _ in range(len(silver) // 2)]
     own = [line_of(row) for row in annotated]
     for line in own:
-        made = [row_of(line)] * PLAIN + [row_of(websome(line, rng)) for _ in range(CHANGED)]
+        made = [row_of(line, PLAIN / 2)] * 2 + [row_of(websome(line, rng)) for _ in range(CHANGED)]
         rows += [{**row, "own": True} for row in made]
     return rows
 
@@ -263,6 +264,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--silver", type=Path, required=True)
     parser.add_argument("--captions", type=Path, nargs="+", required=True, help="the files that real.tsv speaks of")
+    parser.add_argument(
+        "--without", type=Path, help="JSON lines with captions to leave out: what quality is measured on"
+    )
     parser.add_argument("--vectors", type=Path, required=True)
     parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="weights whose probabilities teach, too")
     parser.add_argument("--out", type=Path, required=True)
@@ -273,7 +277,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     silver = [json.loads(line) for line in args.silver.read_text(encoding="utf-8").splitlines()]
-    annotated = [*read_annotated(ANNOTATED), *real_rows(args.captions, "train")]
+    annotated = [*read_annotated(ANNOTATED), *train_rows(args.captions, measured_captions(args.without))]
     rows = training_rows(silver, annotated, args.seed)
     vectors, teachers = row_vectors(args.vectors), [Distilled(path) for path in args.teachers]
     model = fit(rows, vectors, teachers, dim=args.dim, hidden=args.hidden, epochs=args.epochs, seed=args.seed)

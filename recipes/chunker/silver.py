@@ -13,15 +13,28 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from recipes.chunker.captions import captions_of, tokens_of
+from recipes.chunker.captions import caption_of, lines_of, tokens_of
 from recipes.chunker.mend import Parse, Spans, mend
-from recipes.chunker.real import real_rows
+from recipes.chunker.real import REAL, kept_out, measured_captions, real_rows, words_of
 from stages.phrases.tokens import Kind, Token
+
+
+def captions_to_label(files: list[Path], measured: Iterable[str]) -> list[str]:
+    """Each distinct caption that we have not annotated and that is not kept out (`real.kept_out`)."""
+    out = kept_out(files, measured)
+    annotated = {words_of(row["caption"]) for row in real_rows(files, ("train",), REAL)}
+    found = dict.fromkeys(
+        caption
+        for path in files
+        for number, line in enumerate(lines_of(path), 1)
+        if (path.name, number) not in out and words_of(caption := caption_of(line)) not in annotated
+    )
+    return [caption for caption in found if caption.strip()]
 
 
 def parses(model: str, captions: list[str], tokens: list[list[Token]]) -> Iterator[tuple[Parse, list[str]]]:
@@ -68,11 +81,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    kept_out = args.without.read_text(encoding="utf-8").splitlines() if args.without else []
-    measured = {json.loads(line)["caption"] for line in kept_out}
-    measured |= {row["caption"] for split in ("dev", "train") for row in real_rows(args.captions, split)}
-    found = dict.fromkeys(caption for path in args.captions for caption in captions_of(path))
-    captions = [caption for caption in found if caption not in measured]
+    captions = captions_to_label(args.captions, measured_captions(args.without))
     tokens = [tokens_of(caption) for caption in captions]
     captions, tokens = map(list, zip(*((c, t) for c, t in zip(captions, tokens, strict=True) if t), strict=True))
     voters: list[list[tuple[Parse, list[str]]]] = [list(parses(model, captions, tokens)) for model in args.model]

@@ -83,7 +83,7 @@ def _verb(rng: random.Random, form: int) -> str:
     return rng.choice(VERBS).split()[form]
 
 
-def _glue(*parts: Line) -> Line:
+def joined(*parts: Line) -> Line:
     return [word for part in parts for word in part]
 
 
@@ -105,11 +105,11 @@ def clause(bank: Bank, rng: random.Random) -> Line:
     elif rng.random() < 0.25:
         verb = outside(_verb(rng, 2))
     middle = _prep(rng) if rng.random() < 0.6 else []
-    line = _glue(subject, verb, middle, rng.choice(bank))
+    line = joined(subject, verb, middle, rng.choice(bank))
     if rng.random() < 0.5:
-        line = _glue(line, _prep(rng), rng.choice(bank))
+        line = joined(line, _prep(rng), rng.choice(bank))
     if rng.random() < 0.3:
-        line = _glue(
+        line = joined(
             line, outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(_verb(rng, rng.choice([0, 1])))
         )
     return line + (outside(".") if rng.random() < 0.6 else [])
@@ -133,19 +133,19 @@ def attached(bank: Bank, rng: random.Random) -> Line:
         verb = {"watches": "watch", "kisses": "kiss", "dives": "dive", "cries": "cry"}.get(verb, verb.removesuffix("s"))
     if rng.random() < 0.2:
         verb = _verb(rng, 2)
-    line = subject if rng.random() < 0.25 else _glue(subject, _prep(rng), part)
-    line = _glue(line, outside(verb))
+    line = subject if rng.random() < 0.25 else joined(subject, _prep(rng), part)
+    line = joined(line, outside(verb))
     kind = rng.random()
     if kind < 0.3:
-        line = _glue(line, _prep(rng), third)
+        line = joined(line, _prep(rng), third)
     elif kind < 0.5:
-        line = _glue(line, outside(*rng.choice([w for w in ADVERBS if w != "in_the_air"]).split("_")))
+        line = joined(line, outside(*rng.choice([w for w in ADVERBS if w != "in_the_air"]).split("_")))
     elif kind < 0.65:
-        line = _glue(
+        line = joined(
             line, outside(rng.choice(["as", "while", "and"])), rng.choice(bank), outside(rng.choice(INTRANSITIVE))
         )
     elif kind < 0.75:
-        line = _glue(line, outside("in"), phrase(["the", "air"]))
+        line = joined(line, outside("in"), phrase(["the", "air"]))
     return line + (outside(".") if rng.random() < 0.7 else [])
 
 
@@ -209,28 +209,28 @@ def post(bank: Bank, rng: random.Random) -> Line:
                     "vs",
                 ]
             )
-            line = _glue(line, outside(mark, space=mark not in ",;"))
-        line = _glue(line, item)
+            line = joined(line, outside(mark, space=mark not in ",;"))
+        line = joined(line, item)
     end = rng.random()
     if end < 0.3:
-        line = _glue(
+        line = joined(
             line,
             [Word(w, "O", w not in ",!)" or (i == 0 and w == "(")) for i, w in enumerate(rng.choice(BEHIND).split())],
         )
     elif end < 0.55:
         mark = rng.choice(["-", "|", "-", ",", "–"])
-        line = _glue(line, outside(mark, space=mark != ","), phrase(rng.choice(NAMED_BEHIND).split()))
+        line = joined(line, outside(mark, space=mark != ","), phrase(rng.choice(NAMED_BEHIND).split()))
     elif end < 0.65:
-        line = _glue(line, outside("#" + str(rng.randint(10, 9999999))))
+        line = joined(line, outside("#" + str(rng.randint(10, 9999999))))
     elif end < 0.7:
-        line = _glue(line, outside("©", str(rng.randint(2000, 2024))))
+        line = joined(line, outside("©", str(rng.randint(2000, 2024))))
     return line
 
 
 def fragment(bank: Bank, rng: random.Random) -> Line:
-    line = _glue(rng.choice(bank), _prep(rng), rng.choice(bank))
+    line = joined(rng.choice(bank), _prep(rng), rng.choice(bank))
     if rng.random() < 0.5:
-        line = _glue(line, outside(*rng.choice(PARTICIPLES).split("_")), rng.choice(bank))
+        line = joined(line, outside(*rng.choice(PARTICIPLES).split("_")), rng.choice(bank))
     return line
 
 
@@ -242,9 +242,9 @@ def listing(bank: Bank, rng: random.Random) -> Line:
     line = items[0]
     for i, item in enumerate(items[1:], 2):
         sign = last if i == len(items) else mark
-        line = _glue(line, outside(sign, space=sign not in ",;..." or rng.random() < 0.5), item)
+        line = joined(line, outside(sign, space=sign not in ",;..." or rng.random() < 0.5), item)
     if rng.random() < 0.3:
-        line = _glue(
+        line = joined(
             phrase([rng.choice(["image", "Photo", "includes", "today"])]) if rng.random() < 0.3 else outside("with"),
             line,
         )
@@ -253,8 +253,8 @@ def listing(bank: Bank, rng: random.Random) -> Line:
 
 def headline(bank: Bank, rng: random.Random) -> Line:
     subject = drop_determiners(rng.choice(bank), rng)
-    line = _glue(subject, outside(_verb(rng, 1 if _plural(subject) else 0)), drop_determiners(rng.choice(bank), rng))
-    line = _glue(
+    line = joined(subject, outside(_verb(rng, 1 if _plural(subject) else 0)), drop_determiners(rng.choice(bank), rng))
+    line = joined(
         line, _prep(rng), phrase(place(rng)) if rng.random() < 0.4 else drop_determiners(rng.choice(bank), rng)
     )
     return rng.choice([upper, upper, title])(line, rng)
@@ -298,25 +298,25 @@ def product(bank: Bank, rng: random.Random) -> Line:
         lambda: outside("!", "!", rng.choice(STATES), space=False),
     ]  # fmt: skip
     for tail in rng.sample(tails, rng.choice([1, 2, 2, 3])):
-        line = _glue(line, tail())
+        line = joined(line, tail())
     if rng.random() < 0.2:
-        line = _glue(phrase(rng.choice(PROMO).split()), outside("!", space=False), line)
+        line = joined(phrase(rng.choice(PROMO).split()), outside("!", space=False), line)
     return upper(line, rng) if rng.random() < 0.25 else line
 
 
 def social(bank: Bank, rng: random.Random) -> Line:
     """People, places and pets, with the marks of a post."""
     who = rng.choice([phrase(name(rng)), outside(rng.choice(["me", "us", "Me"])), rng.choice(bank)])
-    line = _glue(
+    line = joined(
         who,
         outside(rng.choice(["&", "and", "with", "w/", "&amp;"])),
         rng.choice([phrase(name(rng)), rng.choice(bank), rng.choice(bank)]),
     )
-    line = _glue(
+    line = joined(
         line, outside(rng.choice(["at", "@", "in", "near"])), rng.choice([phrase(place(rng)), rng.choice(bank)])
     )
     if rng.random() < 0.5:
-        line = _glue(line, outside(rng.choice([*EMOJI, "!!!", "...", "<3"]), space=rng.random() < 0.7))
+        line = joined(line, outside(rng.choice([*EMOJI, "!!!", "...", "<3"]), space=rng.random() < 0.7))
     return line
 
 
@@ -361,14 +361,14 @@ def thing(rng: random.Random) -> Line:
 
 def modifiers(bank: Bank, rng: random.Random) -> Line:
     """Conjoined modifiers, colours as nouns, spaced hyphens, quotes inside, chains of possessors, numbers behind nouns."""
-    noun, tail = rng.choice(NOUNS), _glue(_prep(rng), rng.choice(bank))
+    noun, tail = rng.choice(NOUNS), joined(_prep(rng), rng.choice(bank))
     first, second, third = rng.sample(rng.choice([COLOURS, COLOURS, ADJECTIVES]), 3)
     start = rng.choice([["a"], ["the"], ["two"], [], ["his"]])
     quote, end = rng.choice([('"', '"'), ("“", "”"), ("‘", "’"), ("'", "'")])
-    glued = rng.random() < 0.5
+    tight = rng.random() < 0.5
     said = [quote, *rng.choice(SAID).split(), end]
     quoted = [
-        Word(w, "B" if not start and i == 0 else "I", not (glued and (i in (1, len(said) - 1))))
+        Word(w, "B" if not start and i == 0 else "I", not (tight and (i in (1, len(said) - 1))))
         for i, w in enumerate(said)
     ]
     owner = [
@@ -391,28 +391,28 @@ def modifiers(bank: Bank, rng: random.Random) -> Line:
         phrase([*start, first, "and", second, noun]),
         phrase([*start, first, ",", second, noun]),
         phrase([*start, first, "-", "and", "-", second, noun]),
-        _glue(rng.choice(bank), outside(rng.choice(["in", "dressed in", "wearing"])), phrase([rng.choice(COLOURS)])),
-        _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)])),
-        _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
-        _glue(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
+        joined(rng.choice(bank), outside(rng.choice(["in", "dressed in", "wearing"])), phrase([rng.choice(COLOURS)])),
+        joined(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)])),
+        joined(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside("and"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
+        joined(rng.choice(bank), outside("in"), phrase([rng.choice(COLOURS)]), outside(_verb(rng, rng.choice([0, 1, 2])))),
         phrase([*start, rng.choice(NOUNS), "-", rng.choice(ENDS), noun]),
         phrase([*start, rng.choice(BEFORE_ENDS), rng.choice(ENDS), noun]),
         phrase([*start, rng.choice(FLAVOURS), "and", rng.choice(FLAVOURS), rng.choice(DISHES)]),
         phrase([*start, first, "-", rng.choice(["eyed", "haired", "colored", "tone", "way", "piece", "level"]), noun]),
         phrase([*start, str(rng.randint(2, 90)), "-", rng.choice(["year", "foot", "inch", "mile", "piece"]), *rng.choice([[], ["-", "old"]]), noun]),
         [*phrase(start), *quoted, Word(rng.choice(["sign", "poster", "banner", "label", "sticker", "button"]), "I")],
-        _glue(phrase(["a", "sign"]), outside(rng.choice(["that says", "reading", "saying", "says"])), [Word(w.text, "O", w.space) for w in quoted]),
+        joined(phrase(["a", "sign"]), outside(rng.choice(["that says", "reading", "saying", "says"])), [Word(w.text, "O", w.space) for w in quoted]),
         [Word(w, "I" if i else "B", w != clitic or spaced) for i, w in enumerate(chain)],
         phrase([rng.choice(["the", "a"]), rng.choice(["number", "room", "bus", "platform", "gate", "jersey number", "highway"]), str(rng.randint(1, 400))]),
         phrase([*start, rng.choice(["1950s", "1960s", "1920s", "90s", "19th century", "1970s"]), noun]),
-        _glue(phrase([rng.choice(["a", "the"]), noun]), outside(rng.choice(["sold for", "bought for", "worth", "for", "costs"])), phrase([rng.choice("$£€"), f"{rng.randint(1, 90)}.{rng.randint(1, 9)}", rng.choice(["million", "billion", "m"])])),
-        _glue(outside(rng.choice(["sounds", "looks", "feels", "tastes", "smells"]), "like"), rng.choice(bank)),
-        _glue(rng.choice(bank), outside("side", "by", "side"), _prep(rng), rng.choice(bank)),
+        joined(phrase([rng.choice(["a", "the"]), noun]), outside(rng.choice(["sold for", "bought for", "worth", "for", "costs"])), phrase([rng.choice("$£€"), f"{rng.randint(1, 90)}.{rng.randint(1, 9)}", rng.choice(["million", "billion", "m"])])),
+        joined(outside(rng.choice(["sounds", "looks", "feels", "tastes", "smells"]), "like"), rng.choice(bank)),
+        joined(rng.choice(bank), outside("side", "by", "side"), _prep(rng), rng.choice(bank)),
     ]  # fmt: skip
     line = rng.choice(made)
     if rng.random() < 0.3:
-        line = _glue(line, outside(_verb(rng, rng.choice([0, 2]))))
-    return _glue(line, tail) if rng.random() < 0.7 else line
+        line = joined(line, outside(_verb(rng, rng.choice([0, 2]))))
+    return joined(line, tail) if rng.random() < 0.7 else line
 
 
 def foreign(bank: Bank, rng: random.Random) -> Line:
@@ -437,10 +437,3 @@ def phrase_bank(lines: list[Line]) -> Bank:
                     if end - i <= 5:
                         bank.append([Word(w.text, w.label, w.space or k == 0) for k, w in enumerate(line[i:end])])
     return bank
-
-
-def made_up(bank: Bank, rng: random.Random) -> Line:
-    """One caption of a random kind."""
-    kinds, weights = zip(*KINDS, strict=True)
-    bank = [thing(rng) if rng.random() < 0.4 else rng.choice(bank) for _ in range(8)]
-    return rng.choices(kinds, weights)[0](bank, rng)

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 TEACHERS = 3  # first chunkers: what one gets wrong the others mostly do not
+TEACHER = ("--dim", 80, "--hidden", 192)  # they may be slower than the shipped one
 WEIGHTS = Path(__file__).resolve().parents[2] / "stages" / "phrases" / "weights.npz"
 
 
@@ -45,11 +46,10 @@ def main() -> None:
     args = parser.parse_args()
     work = args.work
     work.mkdir(parents=True, exist_ok=True)
-    own = ("--captions", *args.captions)
-    voters = ("--model", args.md, "--model", args.sm, "--captions", *args.captions, "--without", args.without)
-    silver = step(work / "silver.jsonl", "silver", *voters)
+    own = ("--captions", *args.captions, "--without", args.without)
+    silver = step(work / "silver.jsonl", "silver", "--model", args.md, "--model", args.sm, *own)
     vectors = step(work / "vectors.npz", "vectors", "--model", args.md, "--silver", silver)
-    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4)
+    untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4, *TEACHER)
     firsts = [step(work / f"first{i}.npz", "fit", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
     refined = step(work / "refined.jsonl", "refine", "--silver", silver, "--weights", *firsts)
     taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)

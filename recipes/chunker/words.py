@@ -102,7 +102,37 @@ DO = words(
     stitch stomp stretch stroll strum stumble sunbathe surround sway sweep swerve swing swoop tackle tame tangle
     taste tease teach tend thread tickle tie tilt tiptoe toast topple toss touch tow trail trek trim trot trudge tug
     tumble twirl twist type unload unpack unveil unwrap vault wade wag wait wander warm wash water weave wed weigh
-    whisper whittle wiggle wink wipe wobble wrap wrestle yawn yell zip zoom"""
+    whisper whittle wiggle wink wipe wobble wrap wrestle yawn yell zip zoom
+    bob bellow bicker boil bubble burst camp chase chuckle climb clutch collide cringe cross dance dine dive doze drink
+    eat erupt evaporate explode face fall feed fight film fish flex float flood fly freeze frown fume fuss gasp gesture
+    gossip grill groom guard hand head heal hike hunt hurry jam jump kick kiss land light line look mill mingle mob
+    model mushroom nurse paint pan park pass pet pile play pose powder practice protest race rally ram rappel ride rise
+    rock roll row rule run rust sail sample sand scale scan shake shift ship shop shower sign sing sit skate sketch ski
+    skydive smile smoke snack snorkel spar spar spot sprawl spring stand star step stop storm study suit sun support
+    surf swap swarm swim talk tap tour trade train trap travel tread trick trip tug turn visit vote walk watch wave
+    whip whistle win wind work worship wound wreck"""
+)
+
+
+# Activities of two words: verbs whose first word looks like a noun or an adjective.
+COMPOUND_VERBS = words(
+    """rock_climb ice_skate ice_climb snow_tube snow_board boogie_board hula_hoop hula_dance break_dance belly_dance
+    line_dance arm_wrestle sumo_wrestle karate_kick mountain_bike dirt_bike white-water_raft water_ski jet_ski fly_fish
+    ice_fish wind_surf body_surf sand_surf kite_surf kick_box hand_feed spray_paint face_paint speed_skate roller_skate
+    free_dive scuba_dive bungee_jump parachute_jump pan_handle sun_bathe horse_ride trick_ride drag_race race_walk
+    power_walk hitch_hike hang_glide crowd_surf bird_watch window_shop tap_dance play_fight group_hug day_dream"""
+)
+
+GROUPS = words(
+    """couple family group team crowd band trio pair duo class crew army flock herd audience choir staff police pack
+    public community congregation cast troupe squad gang tribe swarm majority orchestra club party committee"""
+)
+
+# Where, or how, behind a verb: never in a phrase.
+DIRECTIONS = words(
+    """underwater indoors outdoors outside inside headfirst downhill uphill onstage offstage ashore aboard overhead
+    upstairs downstairs downtown abroad backwards forwards sideways barefoot home together apart away along nearby
+    around ahead past upwards downwards alone twice again everywhere afloat aloft airborne asleep awake"""
 )
 
 

@@ -57,7 +57,19 @@ def _funnel(merged: Merged) -> dict[str, Any]:
         "boxes_per_image": _ratio(boxes, with_boxes),
         "boxes_per_phrase": _ratio(boxes, grounded),
         "other_script": merged.count("other_script"),
+        "languages": languages(merged),
     }
+
+
+def languages(merged: Merged) -> list[dict[str, Any]]:
+    """Captions by language and script, most first."""
+    found = merged.counters.get("languages", {})
+    rows = [(count, language, script) for script, counts in found.items() for language, count in counts.items()]
+    total = sum(count for count, *_ in rows)
+    return [
+        {"language": language, "script": script, "captions": count, "share": count / total}
+        for count, language, script in sorted(rows, key=lambda row: (-row[0], *row[1:]))
+    ]
 
 
 def _ratio(a: float, b: float) -> float | None:

@@ -15,6 +15,7 @@ from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, Pseudo
 from stages.audit import agreement, boxes, terms
 from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
+from stages.phrases.identify import count_languages
 
 WORST = 12  # rows of each worst-of gallery
 OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another script than the Latin one
@@ -36,7 +37,7 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         labels = None if part.labels is None else FlatBoxes.of(part.labels, phrases)
         kept = None if part.pseudo is None else FlatBoxes.of(part.pseudo, phrases)
         asked = asked_phrases(phrases, part.labels)
-        counters |= phrase_figures(phrases, asked)
+        counters |= {"languages": languages(part.phrases), **phrase_figures(phrases, asked)}
         if labels is not None:
             counters |= boxes.label_figures(labels)
             if part.gold is not None:
@@ -61,7 +62,7 @@ class Part:
     def __init__(self, tables: Tables) -> None:
         self.pairs = PairTable.read(tables, PairTable.caption, PairTable.image, PairTable.sha256)
         self.gold = GoldTable.read(tables) if tables.has(GoldTable.dataset) else None
-        of_phrases = (PhraseTable.key, PhraseTable.phrases, PhraseTable.dropped)
+        of_phrases = (PhraseTable.key, PhraseTable.caption, PhraseTable.phrases, PhraseTable.dropped)
         self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
         self.labels = LabelTable.read(tables) if tables.has(LabelTable.dataset) else None
         self.pseudo = PseudoTable.read(tables) if tables.has(PseudoTable.dataset) else None
@@ -110,6 +111,14 @@ def reasons(tables: Tables, part: Part) -> dict[str, Any]:
     with_dropped = [table for table in (part.phrases, part.labels, part.pseudo) if table is not None]
     dropped = {table.dataset: _value_counts(table.dropped.reason) for table in with_dropped}
     return {"rejected": rejected, "dropped": dropped}
+
+
+def languages(table: PhraseTable) -> dict[str, dict[str, int]]:
+    """Captions by script and language, as the phrases stage read them."""
+    dropped = table.dropped
+    others = pa.array(dropped.row).filter(pc.equal(dropped.reason, "not_english"))
+    without_words = pc.sum(pc.equal(dropped.reason, "unparsable")).as_py() or 0
+    return count_languages(len(table), table.caption.take(others).to_pylist(), without_words)
 
 
 def _value_counts(column: pa.Array) -> dict[str, int]:

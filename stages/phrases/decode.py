@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.phrases.spans import Chunk, Row, chunk_of
+from stages.phrases.spans import Beside, Chunk, Row, chunk_of
 from stages.phrases.tokens import Kind
 from stages.phrases.vocabulary import COUNT, MONTH, NO_COUNT, YEAR, TokenArrays, Vocabulary
 
@@ -40,16 +40,16 @@ def decode(tokens: TokenArrays, labels: NDArray[np.int64], vocabulary: Vocabular
             continue
         if easy:
             chunks.append(Chunk(start, end, head, end))
-        elif chunk := chunk_of(row, lo, hi, *_neighbours(tokens.caption, row, lo, hi)):
+        elif chunk := chunk_of(row, lo, hi, _beside(tokens.caption, row, lo, hi)):
             chunks.append(chunk)
     return found
 
 
-def _neighbours(caption: NDArray[np.int64], row: Row, first: int, last: int) -> tuple[str, str]:
-    """The forms of the tokens before and behind a run; empty at the edges of its caption."""
-    before = row.forms[first - 1] if first and caption[first - 1] == caption[first] else ""
-    after = row.forms[last + 1] if last + 1 < len(caption) and caption[last + 1] == caption[last] else ""
-    return before, after
+def _beside(caption: NDArray[np.int64], row: Row, first: int, last: int) -> Beside:
+    """What stands around a run in its own caption."""
+    own = caption[first]
+    at = (first - 2, first - 1, last + 1)
+    return Beside(*(row.forms[i] if 0 <= i < len(caption) and caption[i] == own else "" for i in at))
 
 
 class _Forms:

@@ -17,10 +17,13 @@ KNOWN_BITS = 1 << 18
 class WordClass(IntEnum):
     NONE = 0  # no word: a mark, a number, a link
     UNKNOWN = 1  # a Latin word that is in no English training caption
-    KNOWN = 2
-    ENGLISH = 3  # an English function word
-    FOREIGN = 4  # a function word of another language in Latin script
-    SCRIPT = 5  # a word in another script
+    ACCENTED = 2  # such a word with a letter that English hardly has
+    KNOWN = 3
+    ENGLISH = 4  # an English function word
+    SHARED = 5  # one that is a function word of other languages, too
+    PARTICLE = 6  # a function word of another language that names of English captions hold, too: "van Gogh"
+    FOREIGN = 7  # another function word of another language in Latin script
+    SCRIPT = 8  # a word in another script
 
 
 ENGLISH = frozenset(
@@ -30,6 +33,10 @@ ENGLISH = frozenset(
         there not or but after before during through between up down out off when where all one two three him them i
         me"""
     )
+)
+SHARED = frozenset(words("a i on to as he me we over under for is was"))
+PARTICLES = frozenset(
+    words("""van von der den de del des di da do dos du la le les el los las al alla au aux são y e o con""")
 )
 
 # No English words among these, or rare ones only; names of places and dishes may hold one or two of them.
@@ -43,7 +50,11 @@ FOREIGN = frozenset(
         na pelo pela ao são à às seu sua sobre dois het een van op voor naar zijn wordt deze niet ook maar bij uit
         zwei twee drei drie och på som av är ett det til og er af mot från hos över två w jest nie od przez oraz dla
         pod przy z yang dan dengan untuk ini itu dari ke ve bir ile için bu de ja és egy az nem hogy și cu din sau
-        je za ali koji u của trong những và là cho"""
+        je za ali koji u của trong những và là cho davanti vicino accanto dietro sopra sotto neben zwischen hinter
+        devant derrière près chez junto delante detrás frente perto atrás naast tussen achter foran ved bak bag gjennom
+        gennem siden vid genom framför bakom vedle před při ve si přes obok przed pod nad przez mellett előtt alatt
+        mögött önünde yanında altında arkasında lângă lui și pe prin kanssa vieressä edessä takana seorang sebuah saat
+        dekat depan một trên người với cạnh lúc"""
     )
 )
 
@@ -59,27 +70,38 @@ def word_class(form: str, kind: int, known: NDArray[np.bool_]) -> WordClass:
     if kind != Kind.WORD:
         return WordClass.NONE
     if form in ENGLISH:
-        return WordClass.ENGLISH
+        return WordClass.SHARED if form in SHARED else WordClass.ENGLISH
+    if form in PARTICLES:
+        return WordClass.PARTICLE
     if form in FOREIGN:
         return WordClass.FOREIGN
-    return WordClass.KNOWN if known[word_hash(form)] else WordClass.UNKNOWN
+    if known[word_hash(form)]:
+        return WordClass.KNOWN
+    return WordClass.UNKNOWN if form.isascii() else WordClass.ACCENTED
 
 
 def not_english(caption: NDArray[np.int64], classes: NDArray[np.int8], captions: int) -> NDArray[np.bool_]:
     """Which captions read as another language.
 
     caption (T,) and classes (T,) say of each token its caption and WordClass. A caption is foreign when it has no Latin
-    word but some in another script; when it has at least two foreign function words and more of them than English ones;
-    or when English has no function word in it and too few of its words are known.
+    word but some in another script; when it has several foreign function words and more of them than English ones; or
+    when few of its words are known and it has none of the function words that are English alone.
     """
     width = len(WordClass)
     counts = np.bincount(caption * width + classes, minlength=captions * width).reshape(captions, width)
-    unknown, known, english, foreign, script = counts[:, 1:].T
-    words = unknown + known + english + foreign
+    unknown, accented, known, english, shared, particles, foreign, script = counts[:, 1:].T
+    content = unknown + accented + known
+    functions, others = english + shared, particles + foreign
+    words = content + functions + others
     few_known = known * 10 < words * np.where(foreign > 0, 5, 3)
+    strange = (english == 0) & (known <= unknown + accented)
     return np.asarray(
         ((words == 0) & (script > 0))
-        | ((foreign >= 2) & (foreign > english))
-        | ((english == 0) & (words >= 3) & few_known & (foreign + script > 0))
-        | ((english == 0) & (words >= 4) & (known * 5 < words))
+        | ((foreign >= 1) & (others >= 2) & (others > functions))
+        | ((particles >= 2) & (particles > functions) & (known * 2 < content))
+        | ((functions == 0) & (words >= 3) & few_known & (foreign + script > 0))
+        | ((functions == 0) & (words >= 4) & (known * 5 < words))
+        | (strange & (foreign >= 1) & (others + accented >= 2) & (others + accented > shared))
+        | (strange & (foreign >= 1) & (content >= 3) & (known * 5 <= content))
+        | (strange & (accented >= 3) & (known * 3 <= words))
     )

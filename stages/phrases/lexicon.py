@@ -25,10 +25,12 @@ PRONOUNS = frozenset(
 )
 
 CONJUNCTIONS = frozenset(words("and or but nor & of with w/"))
-NEVER_FIRST = CONJUNCTIONS | frozenset(words("n just omg lol finally yay rt"))  # no phrase begins with one
+NEVER_FIRST = CONJUNCTIONS | frozenset(words("n just omg lol finally yay rt circa"))  # no phrase begins with one
+FOCUS = frozenset(words("more less only even merely mostly"))  # nor with one of these before a determiner
 ADVERBS = frozenset(words("indoors outdoors onstage today tomorrow yesterday tonight"))
 NEVER_ALONE = ADVERBS | frozenset(words("in on at by to from for into onto as is are was were"))
-NEVER_LAST = CONJUNCTIONS | ADVERBS  # no phrase ends with one, but for "the outdoors"
+NEVER_LAST = CONJUNCTIONS | ADVERBS | {"circa"}  # no phrase ends with one, but for "the outdoors"
+NUMBER_MARKS = frozenset(words("x × circa ca"))  # with the number behind them no part of a phrase: "mugs x 12"
 
 # Alone behind the last comma they say what colour the thing has: "Kettle, green". ("Orange" or "gold" may be a thing.)
 COLOURS = frozenset(

@@ -10,12 +10,22 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.phrases.lexicon import ADVERBIAL, COLOURS, DETERMINERS, NEVER_ALONE, NEVER_FIRST, NEVER_LAST, PRONOUNS
+from stages.phrases.lexicon import (
+    ADVERBIAL,
+    COLOURS,
+    DETERMINERS,
+    FOCUS,
+    NEVER_ALONE,
+    NEVER_FIRST,
+    NEVER_LAST,
+    NUMBER_MARKS,
+    PRONOUNS,
+)
 from stages.phrases.tokens import Kind
 
 _LEADING = re.compile(rf"(?:(?:{'|'.join(sorted(DETERMINERS))}) )+(?=.)")
 _CODE = re.compile(
-    r"(?=[a-z0-9/-]*\d)(?=[a-z0-9/-]*[a-z])[a-z]{1,4}[-/]?\d{2,}[a-z0-9/-]*|\d+[a-z]?-\d+[a-z]*|\d{2,}[a-z]{1,3}\d+"
+    r"(?=[a-z0-9/-]*\d)(?=[a-z0-9/-]*[a-z])[a-z]{1,4}[-/]?\d{2,}[a-z0-9/-]*|x\d|\d+[a-z]?-\d+[a-z]*|\d{2,}[a-z]{1,3}\d+"
 )
 
 
@@ -64,8 +74,8 @@ def is_plain(form: str, kind: int) -> bool:
 
 
 def is_opening(form: str, kind: int) -> bool:
-    """Whether a chunk may begin with this word as it is."""
-    return kind == Kind.WORD and form not in NEVER_FIRST
+    """Whether a chunk that begins with this word needs no rule there."""
+    return kind == Kind.WORD and form not in NEVER_FIRST and form not in FOCUS
 
 
 class Forms(Protocol):
@@ -81,36 +91,51 @@ class Row(NamedTuple):
     kinds: NDArray[np.int8]
 
 
-def chunk_of(row: Row, first: int, last: int, before: str, after: str) -> Chunk | None:
-    """The chunk of tokens first..last, trimmed at its edges; None where nothing of a noun phrase is left.
+class Beside(NamedTuple):
+    """The forms of the tokens beside a run, empty at the edges of the caption."""
 
-    `before` and `after` are the forms of the tokens beside the run, empty at the edges of the caption.
-    """
+    earlier: str  # the last but one before it
+    before: str
+    after: str
+
+
+def chunk_of(row: Row, first: int, last: int, beside: Beside) -> Chunk | None:
+    """The chunk of tokens first..last, trimmed at its edges; None where nothing of a noun phrase is left."""
     kinds, forms = row.kinds, row.forms
-    while first <= last and not (
-        kinds[first] == Kind.NUMBER
-        or is_opening(forms[first], kinds[first])
-        or (kinds[first] == Kind.CURRENCY and first < last)
-    ):
+    while first <= last and not _may_begin(row, first, last):
         first += 1
-    while first <= last and (
-        kinds[last] > Kind.NUMBER or _is_trailing_code(row, first, last) or _is_trailing_word(row, first, last)
-    ):
-        last -= 1
+    while first <= last and (trailing := _trailing(row, first, last)):
+        last -= trailing
     if first > last:
         return None
     if all(kinds[i] == Kind.NUMBER or forms[i] in PRONOUNS or kinds[i] == Kind.PUNCT for i in range(first, last + 1)):
         return None
-    if first == last and _stands_alone_as_no_phrase(forms[first], before, after):
+    if first == last and _stands_alone_as_no_phrase(forms[first], beside):
         return None
     head_start, head_end = _head(row, first, last)
     return Chunk(int(row.start[first]), _without_stop(row, last), head_start, head_end)
 
 
-def _stands_alone_as_no_phrase(form: str, before: str, after: str) -> bool:
-    """ "in front of", "side by side", a colour behind the last comma, or a code that opens the caption."""
+def _may_begin(row: Row, first: int, last: int) -> bool:
+    """A word, a number, or a currency sign with something behind it; "more photos", but not "more a village"."""
+    kind, form = row.kinds[first], row.forms[first]
+    if form in FOCUS:
+        return first == last or row.forms[first + 1] not in DETERMINERS
+    return bool(kind == Kind.NUMBER or is_opening(form, kind) or (kind == Kind.CURRENCY and first < last))
+
+
+def _trailing(row: Row, first: int, last: int) -> int:
+    """How many tokens at the end are no part of a phrase: marks, codes, adverbs, "x 12", "circa 1920"."""
+    if row.kinds[last] > Kind.NUMBER or _is_trailing_code(row, first, last) or _is_trailing_word(row, first, last):
+        return 1
+    return 2 if row.kinds[last] == Kind.NUMBER and last > first and row.forms[last - 1] in NUMBER_MARKS else 0
+
+
+def _stands_alone_as_no_phrase(form: str, beside: Beside) -> bool:
+    """ "in front of", "side by side", a colour behind the only comma, or a code that opens the caption."""
+    earlier, before, after = beside
     idiom = before in ADVERBIAL.get(form, ()) or (form, after) == ("side", "by")
-    colour = form in COLOURS and (before, after) == (",", "")
+    colour = form in COLOURS and (before, after) == (",", "") and earlier not in COLOURS
     return idiom or colour or form in NEVER_ALONE or (not before and bool(_CODE.fullmatch(form)))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.tables import PairTable, PhraseTable
 from stages.phrases.extractor import NounPhraseExtractor
+from stages.phrases.identify import count_languages
 from stages.phrases.selection import Dropped, Selection
 from stages.phrases.spans import NounPhrase
 from stages.stage import Counts, Input, MapStage, Needs, Output, PartIO, PartResult
@@ -18,10 +19,11 @@ STEP = 2000  # captions between two signs of life
 
 class PhrasesStage(MapStage):
     """pairs -> phrases. Every pair keeps its row: one without a phrase has an empty list, and a caption that could not
-    be chunked is in `dropped` as a whole, with the reason. What a curation does not keep is set aside."""
+    be chunked is in `dropped` as a whole, with the reason. What a curation does not keep is set aside. The commit's
+    notes count captions by script and language."""
 
     name: ClassVar[str] = "phrases"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs", ("key", "caption")),
         Input("curation", ("key", "keep", "reason"), need="if_enabled", keep=True),
@@ -52,10 +54,12 @@ class PhrasesStage(MapStage):
         captions = pairs.caption.to_pylist()
         kept: list[list[NounPhrase]] = []
         dropped: list[list[Dropped]] = []
+        unread: dict[str, list[str]] = {"not_english": [], "unparsable": []}
         for caption, parsed in zip(captions, self._extractor.parse(captions), strict=True):
             stay, go = self._selection.apply(caption, parsed.phrases)
             if parsed.reason is not None:
                 go = [Dropped(0, len(caption), parsed.reason)]
+                unread[parsed.reason].append(caption)
             kept.append(stay)
             dropped.append(go)
             if len(kept) % STEP == 0:
@@ -63,4 +67,5 @@ class PhrasesStage(MapStage):
         io.progress(len(kept) % STEP)
         table = PhraseTable.of_columns(key=pairs.key, caption=pairs.caption, phrases=kept, dropped=dropped)
         io.write(PhraseTable.dataset, table.table)
-        return PartResult(Counts(len(captions), len(kept)))
+        languages = count_languages(len(captions), unread["not_english"], len(unread["unparsable"]))
+        return PartResult(Counts(len(captions), len(kept)), {"languages": languages})

@@ -50,7 +50,9 @@ _TO_SPACE = str.maketrans(dict.fromkeys(SPACES, " "))
 _STRAIGHT = str.maketrans("’‘ʼ`´“”„«»‐‑", "'''''\"\"\"\"\"--")
 _DROP = str.maketrans(dict.fromkeys(INVISIBLE))
 
-_APOSTROPHE = r"(?:['’ʼ`´]|&\#0?39;|&\#x27;|&apos;|&rsquo;|&\#8217;)"
+ESCAPES = 4  # how often an entity may have been escaped: "&amp;amp;" twice
+_AMPERSAND = f"&(?:amp;){{0,{ESCAPES - 1}}}"
+_APOSTROPHE = rf"(?:['’ʼ`´]|{_AMPERSAND}(?:\#0?39|\#x27|apos|rsquo|\#8217);)"
 _EXTENSIONS = frozenset(
     words(
         """jpg jpeg png gif bmp tif tiff webp heic svg psd raw cr2 nef mp4 mov avi mkv mp3 wav pdf doc docx xls xlsx
@@ -81,12 +83,12 @@ _EMOJI = (
 _PATTERN = re.compile(
     rf"""(?P<clitic>{_CLITIC})
     | (?P<symbol>{_EMOJI}(?:{_EMOJI}|\u200d)*
-        | (?<!{_W})(?:[:;=]['’]?-?[)(\]\[DPpOo3/|*]|[xX]D(?!-)|<3|&lt;3|\^_\^|-_-)(?!{_W}))
-    | (?P<entity>&(?:\#\d{{1,7}}|\#[xX][0-9a-fA-F]{{1,6}}|[A-Za-z]{{2,8}}\d{{0,2}});)
+        | (?<!{_W})(?:[:;=]['’]?-?[)(\]\[DPpOo3/|*]|[xX]D(?!-)|<3|{_AMPERSAND}lt;3|\^_\^|-_-)(?!{_W}))
+    | (?P<entity>{_AMPERSAND}(?:\#\d{{1,7}}|\#[xX][0-9a-fA-F]{{1,6}}|[A-Za-z]{{2,8}}\d{{0,2}});)
     | (?P<abbreviation>(?:[A-Za-z]\.){{2,}}(?:[A-Za-z](?![A-Za-z]))?
         | (?<!{_W})(?:dr|mr|mrs|ms|st|jr|sr|prof|mt|ft|vs|no|gen|col|sgt|lt|rev|hon|messrs)\.(?!\.))
     | (?P<degree>[°º][CF]?(?!{_W}))
-    | (?P<with>(?<!{_W})w/o?(?![\w]))
+    | (?P<with>(?<![\w/])w/(?:o(?:ut)?(?!{_W}))?)
     | (?P<word>[A-Z]&[A-Z](?![a-z]) | {_PART}(?:['’]?[-‐‑]{_PART})*)
     | (?P<currency>[$€£¥₹₽₩¢]|US\$)
     | (?P<dots>\.{{2,}}|…+|-{{2,}}|[–—]+)
@@ -103,7 +105,7 @@ def plain_spaces(caption: str) -> str:
 
 def form_of(text: str) -> str:
     """The form the chunker reads: entities unescaped, NFKC, straight quotes, nothing invisible, lower case."""
-    if "&" in text:
+    for _ in range(ESCAPES if "&" in text else 0):
         text = html.unescape(text)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_DROP)).translate(_STRAIGHT)

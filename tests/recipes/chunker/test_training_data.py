@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from recipes.chunker import augment, fit, mend, real, templates
+from recipes.chunker import augment, fit, mend, patterns, real, silver, templates
+
+ROOT = Path(__file__).resolve().parents[3]
+CAPTIONS = [
+    ROOT.parent / "shared" / "data" / "captions" / name for name in ("conceptual_captions_val.tsv", "flickr8k_20k.tsv")
+]
 
 
 def well_formed(row: dict[str, Any]) -> bool:
@@ -42,12 +47,44 @@ def test_another_caption_file_is_an_error(tmp_path: Path) -> None:
     table, captions = tmp_path / "real.tsv", tmp_path / "captions.tsv"
     captions.write_text("a dog\nx#1\ta cat sleeps\n", encoding="utf-8")
     table.write_text(f"captions.tsv\t2\t{real.check_of('a cat sleeps')}\tdev\t0-5\n", encoding="utf-8")
-    (row,) = real.real_rows([captions], "dev", table)
+    (row,) = real.real_rows([captions], ("dev",), table)
     assert (row["caption"], row["spans"]) == ("a cat sleeps", [[0, 5]])
-    assert real.real_rows([captions], "train", table) == []
+    assert real.real_rows([captions], ("train",), table) == []
     captions.write_text("a dog\nx#1\ta cat sits\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"captions\.tsv, line 2"):
-        real.real_rows([captions], "dev", table)
+        real.real_rows([captions], ("dev",), table)
+
+
+def test_no_training_sees_what_quality_is_measured_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, web = tmp_path / "photos.tsv", tmp_path / "web.tsv"
+    photos.write_text(
+        "a.jpg#0\tA dog runs .\na.jpg#1\tThe dog is fast\na.jpg#2\tbrown dog\n"
+        "b.jpg#0\tthe dog , is FAST !\nb.jpg#1\ta cat\nc.jpg#0\ta hen\nd.jpg#0\ta duck\nd.jpg#1\ttwo ducks\n",
+        encoding="utf-8",
+    )
+    web.write_text("a dog runs\thttp://x.example\nsome goat\thttp://y.example\n", encoding="utf-8")
+    tables = {"REAL": [("photos.tsv", 3, "brown dog", "train"), ("photos.tsv", 6, "a hen", "train")]}
+    tables["HELD_OUT"] = [("photos.tsv", 1, "A dog runs .", "test")]
+    for name, rows in tables.items():
+        table = tmp_path / f"{name}.tsv"
+        lines = (f"{file}\t{line}\t{real.check_of(text)}\t{split}\t0-{len(text)}" for file, line, text, split in rows)
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        monkeypatch.setattr(real, name, table)
+    monkeypatch.setattr(silver, "REAL", real.REAL)
+    assert silver.captions_to_label([photos, web], ["a duck"]) == ["a cat", "some goat"]
+    assert [row["caption"] for row in real.train_rows([photos, web])] == ["a hen"]
+
+
+@pytest.mark.skipif(not all(path.exists() for path in CAPTIONS), reason="../shared/data/captions is not there")
+def test_held_out_images_have_no_annotated_caption() -> None:
+    lines = {path.name: path.read_text("utf-8").splitlines() for path in CAPTIONS}
+    entries = [entry.split("\t") for table in (real.HELD_OUT, real.REAL) for entry in table.read_text().splitlines()]
+    held_out, annotated = entries[:300], entries[300:]
+    images = [lines[file][int(line) - 1].split("#")[0] for file, line, *_ in held_out if file.startswith("flickr8k")]
+    others = {lines[file][int(line) - 1].split("#")[0] for file, line, *_ in annotated if file.startswith("flickr8k")}
+    assert len(images) == len(set(images)) == 150 and not set(images) & others
+    assert not {tuple(entry[:2]) for entry in held_out} & {tuple(entry[:2]) for entry in annotated}
+    assert [entry[3] for entry in held_out].count("test") == 200
 
 
 def test_made_up_and_web_like_captions_keep_their_spans() -> None:
@@ -56,7 +93,7 @@ def test_made_up_and_web_like_captions_keep_their_spans() -> None:
     bank = templates.phrase_bank([line])
     assert [" ".join(word.text for word in phrase) for phrase in bank] == ["a man", "the dog 's red coat"]
     for _ in range(300):
-        assert well_formed(augment.row_of(templates.made_up(bank, rng)))
+        assert well_formed(augment.row_of(patterns.made_up(bank, rng)))
         assert well_formed(augment.row_of(augment.websome(line, rng)))
 
 

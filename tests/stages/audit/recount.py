@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from py3langid import classify
 
 Row = dict[str, Any]
 Phrase = tuple[str, int]  # key and number of a phrase
@@ -57,6 +59,7 @@ class Recount:
             "min_score": self.config.filter.min_score,
             "parts": self.parts(),
             **self.funnel(),
+            "languages": self.languages(),
             "exactness": EXACT,
             **self.left_out(),
             "by_threshold": self.by_threshold(),
@@ -94,6 +97,22 @@ class Recount:
             "unique_phrases_in_captions": len({phrase["norm"] for phrase in self.phrases.values()}),
             "other_script": sum(any(c.isalpha() and c not in latin for c in r["caption"]) for r in self.rows["pairs"]),
         }
+
+    def languages(self) -> list[Row]:
+        """The captions of these tests' runs are each in one script."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for row in self.rows["phrases"]:
+            reasons = {entry["reason"] for entry in row["dropped"]}
+            if "not_english" in reasons:
+                letter = next(c for c in row["caption"] if c.isalpha())
+                language = str(classify(row["caption"])[0]).replace("en", "und")
+                counts[language, unicodedata.name(letter).split()[0].capitalize()] += 1
+            else:
+                counts[("none", "none") if "unparsable" in reasons else ("en", "Latin")] += 1
+        return [
+            {"language": language, "script": script, "captions": n, "share": n / len(self.rows["phrases"])}
+            for (language, script), n in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        ]
 
     def left_out(self) -> dict[str, Any]:
         rejected = {s: dict(Counter(row["reason"] for row in self.rows[f"rejects/{s}"])) for s in STAGES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stages.phrases import NounPhraseExtractor
 from stages.phrases.language import ENGLISH, FOREIGN, KNOWN_BITS, WordClass, not_english, word_class, word_hash
 from stages.phrases.tokens import Kind
 
@@ -63,3 +64,14 @@ def test_each_caption_is_judged_by_its_own_words() -> None:
 
 def test_no_caption_is_no_answer() -> None:
     assert not_english(np.zeros(0, np.int64), np.zeros(0, np.int8), 0).tolist() == []
+
+
+NAMES = """Vincent van Gogh painting|El Niño storm hits Peru|São Paulo skyline|Notre-Dame de Paris|Museo del Prado
+spaghetti alla puttanesca|Día de los Muertos altar with candles|a crème brûlée beside pain au chocolat|Sigur Rós on tour
+Beyoncé and Zoë at a café|Casa Batlló in Barcelona|Plaza de la Constitución at night"""
+
+
+@pytest.mark.parametrize("caption", NAMES.replace("\n", "|").split("|"))
+def test_foreign_names_and_dishes_in_english_captions_are_english(caption: str) -> None:
+    (parsed,) = NounPhraseExtractor().parse([caption])
+    assert parsed.reason is None and parsed.phrases

@@ -62,6 +62,18 @@ def test_stage_keeps_every_row() -> None:
     ]
 
 
+def test_stage_notes_count_captions_by_script_and_language() -> None:
+    captions = ["a dog", "ein Hund und eine Katze auf dem Sofa", "😀 ...", "two cats", "犬が公園で走る"]
+    captions.append("Дети играют с мячом на берегу реки")
+    result = PhrasesStage(Config()).run_part(MemoryPart(captions))
+    assert result.notes["languages"] == {
+        "Cyrillic": {"ru": 1},
+        "Japanese": {"ja": 1},
+        "Latin": {"de": 1, "en": 2},
+        "none": {"none": 1},
+    }
+
+
 def test_stage_options_drop_with_a_reason() -> None:
     caption = "a photo of the very old red brick house in March 2018 with a dog and a cat"
     assert kept(run([caption])[0]) == ["a photo", "the very old red brick house", "March 2018", "a dog", "a cat"]
