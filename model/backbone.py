@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from model.convnet import ConvNet
-from model.variants import Regularisation, SwinSpec, Variant
+from model.ghostpan import GhostPan
+from model.shufflenet import ShuffleNet
+from model.variants import Regularisation, ShuffleSpec, SwinSpec, Variant
 
 
 class Backbone(nn.Module):
@@ -22,10 +24,12 @@ class Backbone(nn.Module):
     def __init__(self, variant: Variant, regularisation: Regularisation) -> None:
         super().__init__()
         spec = variant.backbone
-        self.body: nn.Module = (
-            SwinTransformer(spec, regularisation.drop_path) if isinstance(spec, SwinSpec) else ConvNet(spec)
-        )
-        self.fpn = FeaturePyramid(spec.widths[1:], variant.channels, regularisation.drop_block)
+        if isinstance(spec, ShuffleSpec):
+            self.body: nn.Module = ShuffleNet(spec)
+            self.fpn: nn.Module = GhostPan(spec.widths, variant.channels)
+        else:
+            self.body = SwinTransformer(spec, regularisation.drop_path) if isinstance(spec, SwinSpec) else ConvNet(spec)
+            self.fpn = FeaturePyramid(spec.widths[1:], variant.channels, regularisation.drop_block)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised pixels -> [P3 .. P7], each (B, channels, ceil(H / stride), ceil(W / stride))."""

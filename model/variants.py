@@ -1,7 +1,8 @@
 """The GLIP variants: one frozen description each, from which `model.glip.Glip` is built.
 
 `glip-t-b`, `glip-t-c` and the released `glip-t` are one architecture, trained on different data. `glip-nano` is ours:
-the same language, fusion and head code at a fraction of the width, over a small convolutional backbone.
+the same language, fusion and head code at a fraction of the width, over a small convolutional backbone. `glip-photos`
+is ours, too, and wider: its backbone is that of a small detector of photos.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ class ConvSpec:
 
     widths: tuple[int, int, int, int]
     depths: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class ShuffleSpec:
+    """A ShuffleNet V2 (Ma et al. 2018) with the pyramid of NanoDet-Plus, for `glip-photos`."""
+
+    stem: int
+    widths: tuple[int, int, int]  # of the stages at strides 8, 16 and 32
+    depths: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Variant:
     """Everything that the architecture depends on, and the image size it was made for."""
 
     name: str
-    backbone: SwinSpec | ConvSpec
+    backbone: SwinSpec | ConvSpec | ShuffleSpec
     text: TextSpec = TextSpec()
     fusion: FusionSpec | None = FusionSpec()  # None: only the last layers of image and text meet (GLIP-T (A))
     tower: int = 6  # blocks of the head: fusion + BERT layer + DyConv each
@@ -102,6 +112,17 @@ VARIANTS: dict[str, Variant] = {
             channels=64,
             old_classes=0,
             short=192,
+            long=320,
+        ),
+        Variant(
+            "glip-photos",
+            ShuffleSpec(stem=24, widths=(176, 352, 704), depths=(4, 8, 4)),
+            text=TextSpec(hidden=128, layers=2, heads=4, intermediate=512, positions=256, embedding=64),
+            fusion=FusionSpec(width=256, heads=4),
+            tower=1,
+            channels=128,
+            old_classes=0,
+            short=240,
             long=320,
         ),
     )

@@ -182,6 +182,11 @@ class TrainConfig(Section):
     """Over all workers together."""
     lr: Annotated[float, Field(gt=0.0)] = 1e-3
     text_lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    backbone_lr: Annotated[float, Field(gt=0.0)] | None = None
+    """Of the visual backbone; null: `lr`."""
+    frozen: tuple[str, ...] = ()
+    """Parameters that stay as they are: all whose names begin with one of these, such as `backbone.` or
+    `language_backbone.body.model.embeddings.word_embeddings`."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 50

@@ -63,6 +63,16 @@ def pull(variant: str, folder: str) -> None:
     say(f"{path}: use it with --set label.teacher={variant} --set label.weights={path}")
 
 
+def info(name: str | None) -> None:
+    """The model card of packaged weights; of all of them without a name."""
+    from model.cards import card, cards
+
+    if name is not None and name not in cards():
+        raise UserError(f"teacher info: no packaged {name!r}; there are {', '.join(cards())}")
+    text = "\n".join(card(one) for one in ([name] if name else cards()))
+    say(*text.rstrip().splitlines())
+
+
 def _download(name: str, folder: Path) -> Path:
     """The file in the folder, checked. What has arrived of it lies in `NAME.part` until it is whole.
 

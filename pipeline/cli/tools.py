@@ -16,7 +16,10 @@ def register(app: typer.Typer) -> None:
     )
     app.command("show", help="Images of single samples with their boxes, as PNG files.")(show)
     app.command("query", help="SQL over a run: pairs, phrases, labels, pseudo, rejects and flat views.")(query)
-    teacher = typer.Typer(help="Released GLIP checkpoints: convert, pull.", rich_markup_mode=None)
+    teacher = typer.Typer(
+        help="Packaged teachers: info. Released GLIP checkpoints: convert, pull.", rich_markup_mode=None
+    )
+    teacher.command("info", help="The model card of a packaged teacher: data, terms, figures.")(info)
     teacher.command("convert", help="Turn an official .pth into .safetensors.")(convert)
     teacher.command("pull", help="Fetch a released checkpoint from the hub.")(pull)
     app.add_typer(teacher, name="teacher")
@@ -68,6 +71,14 @@ def query(
     from pipeline.cli.views import query_run
 
     query_run(run, sql, csv)
+
+
+def info(
+    name: Annotated[str | None, typer.Argument(help="A packaged teacher [all].")] = None,
+) -> None:
+    from pipeline.cli import teacher
+
+    teacher.info(name)
 
 
 def convert(

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.cards import note
 from model.teacher import Description
 from stages.audit import samples
 from stages.audit.checks import warnings
@@ -35,6 +36,9 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher
     stats["labelled_by"] = asdict(Description.of(config.label))
+    about = note(config.label.teacher, config.label.weights)
+    if about:
+        stats["teacher_note"] = about
     stats["warnings"] = warnings(stats)
     chosen = samples.choose(merged, io, audit.pictures, audit.seed)
     shown = samples.load(io, chosen, config.ingest.max_pixels)

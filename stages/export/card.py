@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from model.cards import note
 from schemas.tables import PairTable
 from stages.export.exporter import Create
 from stages.stage import RunIO, UserError
@@ -88,7 +89,7 @@ labels for pre-training, not ground truth.
 | source | {_code(config.ingest.source)} ({_code(config.ingest.format)}) |
 | phrases | {_code(config.phrases.backend)} |
 | teacher | {_code(config.label.teacher)} |
-| teacher's weights | {_code(config.label.weights or "those of the package")} |
+| teacher's weights | {_code(config.label.weights or "those of the package")} |{_note(config.label)}
 | labels kept from score | {config.label.score_floor:g} |
 | filter | score > {config.filter.min_score:g}, NMS per phrase at IoU {config.filter.nms_iou:g}{across} |
 {_agreement(stats)}
@@ -107,6 +108,12 @@ row of the source it is.
 |---|---:|
 {_license_rows(found)}
 """
+
+
+def _note(label: Any) -> str:
+    """A row of its own where the teacher's weights have terms to tell of."""
+    about = note(label.teacher, label.weights)
+    return f"\n| about the teacher | {_text(about)} |" if about else ""
 
 
 def _agreement(stats: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoin
 from stages.train.flops import FlopMeter, peak_flops
 from stages.train.loader import Batch, BatchMaker, prefetch
 from stages.train.metrics import Entry, Metrics, finite, peak_memory
-from stages.train.optimizer import Ema, make_optimizer, rate_factor, set_rates
+from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set_rates
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
 
@@ -107,7 +107,10 @@ class Trainer:
         glip.precision = config.precision
         if config.checkpointing:
             glip.use_checkpointing()
-        self.optimizer = make_optimizer(self.student, config.lr, config.text_lr, config.weight_decay)
+        freeze(glip, config.frozen)
+        self.optimizer = make_optimizer(
+            self.student, config.lr, config.text_lr, config.weight_decay, config.backbone_lr
+        )
         self.ema = Ema(glip, config.ema) if config.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.metrics = Metrics(io, folder)

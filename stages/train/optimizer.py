@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,22 @@ BIAS_LR_FACTOR = 2.0  # official: biases at twice the rate, without weight decay
 STEP_MILESTONES = (0.67, 0.89)  # shares of the training at which "step" divides the rate by ten
 
 
-def make_optimizer(model: nn.Module, lr: float, text_lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """One group per (rate, decay): language backbone at `text_lr`, names with `bias` at twice the rate, undecayed."""
+def make_optimizer(
+    model: nn.Module, lr: float, text_lr: float, weight_decay: float, backbone_lr: float | None = None
+) -> torch.optim.AdamW:
+    """One group per (rate, decay): language backbone at `text_lr`, visual one at `backbone_lr`, the rest at `lr`.
+
+    Names with `bias` at twice the rate, undecayed. Parameters without a gradient are in no group.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = text_lr if "language_backbone" in name else lr
+        rate = lr
+        if "language_backbone" in name:
+            rate = text_lr
+        elif "backbone." in name and backbone_lr is not None:
+            rate = backbone_lr
         bias = "bias" in name
         key = (rate * BIAS_LR_FACTOR if bias else rate, 0.0 if bias else weight_decay)
         groups.setdefault(key, []).append(parameter)
@@ -28,6 +38,16 @@ def make_optimizer(model: nn.Module, lr: float, text_lr: float, weight_decay: fl
             for (rate, decay), parameters in groups.items()
         ]
     )
+
+
+def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
+    """Takes the gradient from all parameters whose names begin with one of the prefixes. Raises ValueError for none."""
+    for prefix in prefixes:
+        found = [parameter for name, parameter in model.named_parameters() if name.startswith(prefix)]
+        if not found:
+            raise ValueError(f"train.frozen: no parameter's name begins with {prefix!r}")
+        for parameter in found:
+            parameter.requires_grad_(False)
 
 
 def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:

@@ -126,6 +126,7 @@ def test_a_run_in_an_object_store(finished: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     fs = fsspec.filesystem("s3", skip_instance_cache=True)
+    fs.clear_instance_cache()  # of clients of a server that an earlier test stopped
     fs.mkdir("bucket")
     for file in Path(finished).rglob("*"):
         if file.is_file():
@@ -136,6 +137,7 @@ def test_a_run_in_an_object_store(finished: str, monkeypatch: pytest.MonkeyPatch
     expected = [np.asarray(sample["image"]) for sample in here.webdataset()]
     found = {s["__key__"]: s["image"] for s in DataLoader(there.webdataset(), batch_size=None, num_workers=2)}
     assert all(np.array_equal(np.asarray(found[key]), image) for key, image in zip(sorted(KEYS), expected, strict=True))
+    fs.clear_instance_cache()
     server.stop()
 
 

@@ -72,10 +72,11 @@ def ray_of() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[tuple[str, Moody]]:
-    pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
     pytest.importorskip("moto.server", reason="moto is not installed: no S3 server to test against")
     from werkzeug.serving import make_server
 
+    s3fs.S3FileSystem.clear_instance_cache()  # of clients of a server that another test has stopped
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = Moody()
     serving = make_server("127.0.0.1", 0, app, threaded=True)

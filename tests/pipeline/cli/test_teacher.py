@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import read_weights
+from model.checkpoint import WEIGHTS, read_weights
 from model.glip import Glip
 from pipeline.cli import teacher
 from stages.stage import UserError
@@ -147,6 +147,16 @@ def test_a_folder_that_cannot_be_written_is_not_blamed_on_the_network(hub: Hub, 
     assert done.returncode == 2
     (line,) = [line for line in said.splitlines() if line.strip()]
     assert "cannot be kept in" in line and "taken" in line and "hub" not in line
+
+
+def test_the_card_of_a_packaged_teacher_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = (WEIGHTS / "glip-nano.md").read_text(encoding="utf-8")
+    teacher.info("glip-nano")
+    assert capsys.readouterr().out == expected
+    teacher.info(None)
+    assert expected.strip() in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"no packaged 'glip-t'; there are glip-nano"):
+        teacher.info("glip-t")
 
 
 def test_an_unknown_release_lists_those_there_are(tmp_path: Path) -> None:

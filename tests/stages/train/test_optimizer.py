@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.train.optimizer import Ema, make_optimizer, rate_factor, set_rates
+from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set_rates
 
 
 class Toy(nn.Module):
@@ -44,6 +44,30 @@ def test_groups_are_the_published_ones() -> None:
     set_rates(optimizer, 0.1)
     set_rates(optimizer, 0.5)  # of the base rates, not of the last ones
     assert {group["lr"] for group in optimizer.param_groups} == {5e-5, 1e-4, 5e-6, 1e-5}
+
+
+def test_the_visual_backbone_has_a_rate_of_its_own() -> None:
+    both = nn.ModuleDict({"backbone": nn.Linear(2, 2), "language_backbone": nn.Linear(2, 2), "rpn": nn.Linear(2, 2)})
+    wrapped = nn.ModuleDict({"glip": both})  # as the trainer holds it
+    optimizer = make_optimizer(wrapped, lr=1e-3, text_lr=1e-4, weight_decay=0.0, backbone_lr=1e-5)
+    names = {id(value): name for name, value in both.named_parameters()}
+    rates = {names[id(value)]: group["lr"] for group in optimizer.param_groups for value in group["params"]}
+    assert {name: rate for name, rate in rates.items() if name.endswith("weight")} == {
+        "backbone.weight": 1e-5,
+        "language_backbone.weight": 1e-4,
+        "rpn.weight": 1e-3,
+    }
+
+
+def test_what_is_frozen_is_in_no_group() -> None:
+    toy = Toy()
+    freeze(toy, ["language_backbone.", "norm.bias"])
+    optimizer = make_optimizer(toy, lr=1e-4, text_lr=1e-5, weight_decay=0.05)
+    count = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert count == len(list(toy.parameters())) - 1 - 3
+    assert not toy.norm.bias.requires_grad and toy.norm.weight.requires_grad
+    with pytest.raises(ValueError, match=r"train\.frozen: no parameter's name begins with 'back'"):
+        freeze(toy, ["back"])
 
 
 @pytest.mark.parametrize(

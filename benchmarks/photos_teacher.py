@@ -1,0 +1,191 @@
+"""How well the packaged teachers ground what captions of real photos name, beside the detector that one starts from.
+
+    python -m benchmarks.photos_teacher [--shared ../shared] [--data data/photos]
+        [--out benchmarks/results/photos_teacher.json]
+
+Flickr photos of the published half of the test split, with people's phrases and with the extractor's; captions of
+coco-mini, which is the development set for both of COCO's figures; COCO AP with the 80 names in one prompt. Nothing is
+chosen on the test split. The "protocol" field of the result says in words what is counted. `data/photos` is where
+recipes/glip_photos/prepare.py has written the photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import photos_gold, photos_judge
+from benchmarks.photos_detector import Detector
+from benchmarks.photos_gold import Photo
+from model.checkpoint import packaged_weights, sha256
+from model.glip import Glip
+from model.outputs import Grounding
+from stages.evaluate.coco import LIMIT, percent, results_of
+from stages.evaluate.coco_ap import precision_at_recalls
+from stages.images import decode_rgb
+from stages.phrases import NounPhraseExtractor
+
+CHUNK = 64  # images in memory
+FLOOR = 0.05
+SAMPLE = 40  # photos at the beginning of each set whose figures stand on their own, for a quick second look
+NOUNS, LEAST = 50, 5  # best and worst head nouns listed, of those with so many phrases
+
+Ground = Callable[[list[np.ndarray], Sequence[Photo]], list[Grounding]]
+
+
+def grounder(glip: Glip) -> Ground:
+    """A model as something that finds a photo's phrases."""
+    return lambda images, photos: glip.ground(
+        images, [photo.caption for photo in photos], [[p.spans for p in photo.phrases] for photo in photos], FLOOR
+    )
+
+
+def judged(ground: Ground, photos: list[Photo], shared: bool = False) -> list[photos_judge.Judged]:
+    found: list[photos_judge.Judged] = []
+    for at in range(0, len(photos), CHUNK):
+        part = photos[at : at + CHUNK]
+        images = [decode_rgb(photo.path.read_bytes(), 10_000_000) for photo in part]
+        found += photos_judge.judge(part, ground(images, part), shared)
+    return found
+
+
+def measure(ground: Ground, sets: dict[str, list[Photo]]) -> dict[str, Any]:
+    """{"flickr_gold" | "flickr_extracted" | "coco_captions": figures at 0.5 and over the score}, and head nouns."""
+    result: dict[str, Any] = {}
+    for name, photos in sets.items():
+        shared = name == "coco_captions"
+        found = judged(ground, photos, shared)
+        result[name] = {
+            **photos_judge.figures(found, 0.5, shared),
+            "curve": photos_judge.curve(found, shared),
+            "sample": sample_figures(found, photos, shared),
+        }
+        if name == "flickr_gold":
+            nouns = list(photos_judge.by_head(found, LEAST))
+            result["nouns"] = {"best": nouns[:NOUNS], "worst": nouns[-NOUNS:][::-1]}
+    return result
+
+
+def sample_figures(found: list[photos_judge.Judged], photos: list[Photo], shared: bool) -> dict[str, Any]:
+    """Of the first photos."""
+    keys = {photo.key for photo in photos[:SAMPLE]}
+    return photos_judge.figures([one for one in found if one.key in keys], 0.5, shared)
+
+
+def average_precision(detect: Callable[[np.ndarray, list[str]], Grounding], folder: Path) -> dict[str, Any]:
+    """COCO AP on coco-mini, the 80 names in one prompt."""
+    dataset = json.loads((folder / "instances.json").read_text())
+    dataset["categories"].sort(key=lambda category: category["id"])
+    ids = [category["id"] for category in dataset["categories"]]
+    names = [category["name"] for category in dataset["categories"]]
+    results = []
+    for row in dataset["images"]:
+        image = decode_rgb((folder / "images" / row["file_name"]).read_bytes(), 10_000_000)
+        results += results_of(row["id"], detect(image, names), ids)
+    precision = precision_at_recalls(dataset, results)
+    return {"AP": percent(precision), "AP50": percent(precision[0]), "boxes": len(results), "limit": LIMIT}
+
+
+def read_sets(shared: Path, data: Path, flickr: str) -> dict[str, list[Photo]]:
+    extractor = NounPhraseExtractor("auto")
+    gold = photos_gold.flickr(shared / "data" / "photos" / f"{flickr}.json", data / "flickr")
+    return {
+        "flickr_gold": gold,
+        "flickr_extracted": photos_gold.extracted(gold, extractor),
+        "coco_captions": photos_gold.coco_captions(shared / "data" / "coco-mini", extractor),
+    }
+
+
+def measure_glip(name: str, weights: Path, sets: dict[str, list[Photo]], coco: Path) -> dict[str, Any]:
+    glip = Glip.from_file(name, weights)
+    started = time.monotonic()
+    result = measure(grounder(glip), sets)
+    result["coco_ap"] = average_precision(lambda image, names: glip.detect([image], names, FLOOR)[0], coco)
+    return {"weights_sha256": sha256(weights), **result, "seconds": round(time.monotonic() - started, 1)}
+
+
+def measure_detector(folder: Path, sets: dict[str, list[Photo]], coco: Path) -> dict[str, Any]:
+    rows = json.loads((coco / "instances.json").read_text())["categories"]
+    detector = Detector(folder, [row["name"] for row in sorted(rows, key=lambda row: row["id"])])
+    result = measure(detector.ground, sets)
+    result["coco_ap"] = average_precision(lambda image, names: detector.detect(image), coco)
+    return {
+        "note": "NanoDet-Plus-m-1.5x, 416, read in fp32; phrases by the same synonyms of the 80 names that choose the "
+        "phrases of coco_captions; it was trained on COCO train2017, coco-mini's photos included",
+        **result,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--data", type=Path, default=Path("data/photos"))
+    parser.add_argument("--flickr", default="entities_test", help="entities_dev for whatever is to be chosen")
+    parser.add_argument("--weights", type=Path, default=None, help="of glip-photos; else the packaged ones")
+    parser.add_argument(
+        "--only",
+        choices=("glip-photos", "glip-nano", "detector"),
+        default=None,
+        help="measure this one; what --out has of the others stays",
+    )
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    sets = read_sets(options.shared, options.data, options.flickr)
+    coco = options.shared / "data" / "coco-mini"
+    models: dict[str, Callable[[], dict[str, Any]]] = {
+        "glip-photos": lambda: measure_glip(
+            "glip-photos", options.weights or packaged_weights("glip-photos"), sets, coco
+        ),
+        "glip-nano": lambda: measure_glip("glip-nano", packaged_weights("glip-nano"), sets, coco),
+        "detector": lambda: measure_detector(options.shared / "data" / "photos" / "detector", sets, coco),
+    }
+    result: dict[str, Any] = {
+        "what": "phrases of captions of real photos, grounded",
+        "command": f"python -m benchmarks.photos_teacher --flickr {options.flickr}",
+        "protocol": {
+            "judging": " ".join((photos_judge.__doc__ or "").split()),
+            "extracted": " ".join((photos_gold.extracted.__doc__ or "").split()),
+            "coco": "coco-mini, the development set: trained on by the detector, by no GLIP here",
+        },
+        "flickr": options.flickr,
+        "models": {},
+        "device": f"cpu ({platform.machine()}, 1 thread)",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "date": datetime.date.today().isoformat(),
+    }
+    kept = (
+        json.loads(options.out.read_text())["models"] if options.only and options.out and options.out.is_file() else {}
+    )
+    for name, run in models.items():
+        if name in kept and name != options.only:
+            result["models"][name] = kept[name]
+        elif options.only in (None, name):
+            result["models"][name] = run()
+            sys.stdout.write(summary(name, result["models"][name]))
+            sys.stdout.flush()
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def summary(name: str, result: dict[str, Any]) -> str:
+    lines = [f"{name}: AP {result['coco_ap']['AP']:.1f}\n"]
+    for kind in ("flickr_gold", "flickr_extracted", "coco_captions"):
+        own = result[kind]
+        top = f"R@1 {own['recall_at_1']:.3f}, " if "recall_at_1" in own else ""
+        lines.append(f"  {kind}: {top}precision {own['precision']:.3f}, recall {own['recall']:.3f}\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    main()

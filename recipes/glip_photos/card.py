@@ -1,0 +1,64 @@
+"""Writes the model card of `glip-photos` from its text (card.md) and the recorded figures.
+
+python -m recipes.glip_photos.card [--record benchmarks/results/photos_teacher.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from model.checkpoint import WEIGHTS
+
+TEXT = Path(__file__).with_name("card.md")
+NAMES = {
+    "glip-photos": "`glip-photos`",
+    "glip-nano": "`glip-nano`",
+    "detector": "NanoDet-Plus, its 80 names and their synonyms",
+}
+HEADS = 50
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=Path, default=Path("benchmarks/results/photos_teacher.json"))
+    options = parser.parse_args()
+    models = json.loads(options.record.read_text())["models"]
+    nouns = models["glip-photos"]["nouns"]
+    text = TEXT.read_text(encoding="utf-8")
+    for name, found in (
+        ("FIGURES", figures(models)),
+        ("BEST", noun_list(nouns["best"][:HEADS])),
+        ("WORST", noun_list(nouns["worst"][:HEADS])),
+    ):
+        text = text.replace(f"{{{name}}}", found)
+    (WEIGHTS / "glip-photos.md").write_text(text, encoding="utf-8")
+
+
+def figures(models: dict[str, Any]) -> str:
+    """A table: a row for each model and set of phrases, 95% intervals in brackets."""
+    rows = ["| | phrases | R@1 | precision | recall |", "|---|---|---|---|---|"]
+    kinds = {"flickr_gold": "Flickr, people's", "flickr_extracted": "Flickr, the extractor's", "coco_captions": "COCO"}
+    for model, found in models.items():
+        for kind, words in kinds.items():
+            cells = [cell(found[kind], figure) for figure in ("recall_at_1", "precision", "recall")]
+            rows.append(f"| {NAMES[model]} | {words} | {' | '.join(cells)} |")
+    ap = ", ".join(f"{NAMES[model]} {found['coco_ap']['AP']:.1f}" for model, found in models.items())
+    return "\n".join([*rows, "", f"COCO AP with the 80 names in one prompt, on the 80 photos of coco-mini: {ap}."])
+
+
+def cell(found: dict[str, Any], figure: str) -> str:
+    if figure not in found:
+        return ""
+    low, high = found["interval_95"][figure]
+    return f"{found[figure]:.2f} ({low:.2f}-{high:.2f})"
+
+
+def noun_list(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{row['noun']} {row['recall_at_1']:.2f}" for row in rows)
+
+
+if __name__ == "__main__":
+    main()

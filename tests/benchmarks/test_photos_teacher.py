@@ -1,0 +1,62 @@
+"""The packaged teacher of photos against its recorded figures; and that it reads the words that it is asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.photos_gold import Photo, flickr
+from benchmarks.photos_judge import figures
+from benchmarks.photos_teacher import SAMPLE, grounder, judged
+from model.checkpoint import WEIGHTS, packaged_weights, sha256
+from model.glip import Glip
+from recipes.glip_photos.prepare import write_flickr
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data" / "photos"
+RECORD = ROOT / "benchmarks" / "results" / "photos_teacher.json"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data/photos"),
+    pytest.mark.skipif(not (WEIGHTS / "glip-photos.safetensors").is_file(), reason="glip-photos is not packaged"),
+]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    """The first photos of the test split, with people's phrases."""
+    folder = tmp_path_factory.mktemp("flickr")
+    photos = flickr(SHARED / "entities_test.json", folder)[:SAMPLE]
+    write_flickr(SHARED, folder, {photo.key for photo in photos})
+    return photos
+
+
+def measured(glip: Glip, photos: list[Photo]) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    return figures(judged(grounder(glip), photos))
+
+
+def test_recorded_figures_are_those_of_the_packaged_weights(sample: list[Photo]) -> None:
+    recorded = json.loads(RECORD.read_text())["models"]["glip-photos"]
+    assert recorded["weights_sha256"] == sha256(packaged_weights("glip-photos"))
+    found, expected = measured(Glip.pretrained("glip-photos"), sample), recorded["flickr_gold"]["sample"]
+    assert found["photos"] == expected["photos"] and found["wanted"] == expected["wanted"]
+    for count in ("grounded", "labels", "right"):  # another CPU rounds otherwise
+        assert found[count] == pytest.approx(expected[count], abs=2)
+
+
+def test_shuffled_word_vectors_break_it(sample: list[Photo]) -> None:
+    """Boxes come from the words: with each word's vector given to another, little of what was found is left."""
+    glip = Glip.pretrained("glip-photos")
+    before = measured(glip, sample)
+    table = glip.language_backbone.body["model"].embeddings.word_embeddings.weight
+    with torch.no_grad():
+        table.copy_(table[torch.randperm(len(table), generator=torch.Generator().manual_seed(0))])
+    after = measured(glip, sample)
+    assert before["right"] > 20
+    assert after["right"] < before["right"] / 2
+    assert after["grounded"] < 0.7 * before["grounded"]

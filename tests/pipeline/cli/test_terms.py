@@ -1,0 +1,38 @@
+"""A packaged teacher's terms are told: on the console, in the report, on the export's card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from model import cards
+from pipeline.cli import app
+
+SCENES = "{corpus: tiny, ingest: {source: scenes, count: 3}, filter: {min_score: 0.1}, label: {teacher: glip-nano}}\n"
+ABOUT = "For research & evaluation alone."
+
+
+def phrasebox(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_terms_go_with_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
+    (tmp_path / "glip-nano.md").write_text(f"# glip-nano\n\n{'> ' if told else ''}{ABOUT}\n")
+    config, run = tmp_path / "config.yaml", tmp_path / "run"
+    config.write_text(SCENES)
+    said = phrasebox("run", str(config), "--run", str(run), "--until", "audit", "--inline")
+    phrasebox("export", str(run), "--format", "card")
+    stats = json.loads((run / "report" / "stats.json").read_text())
+    page, card = ((run / name).read_text() for name in ("report/index.html", "shards/README.md"))
+    assert said.splitlines().count(f"glip-nano: {ABOUT}") == told
+    assert stats.get("teacher_note") == (ABOUT if told else None)
+    assert ("For research &amp; evaluation alone." in page) == told
+    assert ("| about the teacher | For research & evaluation alone. |" in card) == told
+    assert ABOUT not in phrasebox("run", str(config), "--run", str(run), "--until", "ingest", "--inline")
