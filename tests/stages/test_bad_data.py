@@ -5,6 +5,8 @@ An expected outcome is a reason code, or "" for input that comes through.
 
 from __future__ import annotations
 
+from typing import Any
+from tests.stages.conftest import Run
 import hashlib
 import json
 import os
@@ -32,7 +34,7 @@ TRACE = Path(tempfile.gettempdir(), f"phrasebox-was-here-{os.getpid()}")
 class Bomb:
     """Unpickling it would make a file."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return open, (str(TRACE), "w")
 
 
@@ -124,7 +126,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_images(run, tmp_path, name):
+def test_images(run: Run, tmp_path: Path, name: str) -> None:
     data, expected = IMAGES[name]
     members = [*sample("0"), *sample("odd", image=data), *sample("1")]
     pairs = run.ingest(source=write(tmp_path / "a.tar", tar(*members)))
@@ -137,7 +139,7 @@ def test_images(run, tmp_path, name):
             decode_rgb(data, 10**8)
 
 
-def check(run, pairs, expected):
+def check(run: Run, pairs: Any, expected: Any) -> None:
     """Beside the outcome: the good pairs before and after are what they are without the odd one."""
     assert [pair["source_id"] for pair in pairs] == (["0", "1"] if expected else ["0", "odd", "1"])
     assert run.rejects() == ({"odd": expected} if expected else {})
@@ -175,7 +177,7 @@ CAPTIONS = {
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
-def test_captions(run, tmp_path, name):
+def test_captions(run: Run, tmp_path: Path, name: str) -> None:
     caption, expected = CAPTIONS[name]
     rows = [{"id": "0", "caption": "before"}, {"id": "odd", "caption": caption}, {"id": "1", "caption": "after"}]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
@@ -231,7 +233,7 @@ TARS = {
 
 
 @pytest.mark.parametrize("name", TARS)
-def test_tars(run, tmp_path, name):
+def test_tars(run: Run, tmp_path: Path, name: str) -> None:
     members, expected = TARS[name]
     data = tar(*sample("0"), *members, *sample("1"))
     check(run, run.ingest(source=write(tmp_path / "a.tar", data)), expected)
@@ -252,7 +254,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_stay_names(run, tmp_path, name):
+def test_names_stay_names(run: Run, tmp_path: Path, name: str) -> None:
     members = [
         member(f"{name}.jpg", image_file(), tarfile.GNU_FORMAT),
         member(f"{name}.txt", b"a dog", tarfile.GNU_FORMAT),
@@ -286,7 +288,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_whole_tars(run, tmp_path, name):
+def test_whole_tars(run: Run, tmp_path: Path, name: str) -> None:
     data, good, rejected = FILES[name]
     write(tmp_path / "in/a.tar", data)
     write(tmp_path / "in/b.tar", tar(*sample("neighbour")))
@@ -295,5 +297,5 @@ def test_whole_tars(run, tmp_path, name):
     assert [row["reason"] for row in run.rows("rejects/ingest")] == rejected
 
 
-def test_nothing_was_ever_unpickled():
+def test_nothing_was_ever_unpickled() -> None:
     assert not TRACE.exists()

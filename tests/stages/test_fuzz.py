@@ -152,7 +152,7 @@ def captions_in(text: str) -> list[object] | None:
 
 @bounded
 @given(CAPTIONS, st.sampled_from("\t,;|"), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans())
-def test_what_csv_writes_comes_back_or_is_asked_for(captions, sep, quoting, header):
+def test_what_csv_writes_comes_back_or_is_asked_for(captions: Any, sep: str, quoting: Any, header: Any) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=sep, quoting=quoting, lineterminator="\n")
     rows = [[f"http://x/{number}.jpg", caption] for number, caption in enumerate(captions)]
@@ -162,7 +162,7 @@ def test_what_csv_writes_comes_back_or_is_asked_for(captions, sep, quoting, head
 
 @bounded
 @given(CAPTIONS)
-def test_a_table_without_quoting_comes_back_or_is_asked_for(captions):
+def test_a_table_without_quoting_comes_back_or_is_asked_for(captions: Any) -> None:
     plain = [caption.translate(str.maketrans("\t\n", "  ")).replace('""', '"') for caption in captions]
     assume(not any('""' in caption for caption in plain))  # as CSV writes one
     text = "".join(f"{caption}\thttp://x/{number}.jpg\n" for number, caption in enumerate(plain))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from pathlib import Path
+from tests.stages.conftest import Run
 import json
 
 import pytest
@@ -52,14 +55,14 @@ INSTANCES = {
 }
 
 
-def coco(tmp_path, data=CAPTIONS, **options):
+def coco(tmp_path: Path, data: Any=CAPTIONS, **options: Any) -> Any:
     write(tmp_path / "coco/images/7.jpg", image_file())
     return write(tmp_path / "coco/captions.json", json.dumps(data, **options).encode())
 
 
 @pytest.mark.parametrize("part_size", [1, 3, 100])
 @pytest.mark.parametrize("options", [{}, {"ensure_ascii": False, "indent": 1}])
-def test_coco_captions_row_by_row(run, tmp_path, part_size, options):
+def test_coco_captions_row_by_row(run: Run, tmp_path: Path, part_size: int, options: dict[str, Any]) -> None:
     first, last = run.ingest(part_size, source=coco(tmp_path, **options))
     assert (first["caption"], first["source_id"]) == (CAPTIONS["annotations"][0]["caption"], "7.jpg#1")
     assert (first["url"], first["license"]) == ("http://x/7", "http://cc/by")
@@ -74,7 +77,7 @@ def test_coco_captions_row_by_row(run, tmp_path, part_size, options):
     ]
 
 
-def test_an_image_of_several_captions_is_read_once(run, tmp_path):
+def test_an_image_of_several_captions_is_read_once(run: Run, tmp_path: Path) -> None:
     stage = IngestStage(run.config(ingest={"source": coco(tmp_path)}))
     (piece,) = stage.plan(run.io(), 100)
     io = run.io(0, piece)
@@ -82,7 +85,7 @@ def test_an_image_of_several_captions_is_read_once(run, tmp_path):
     assert sorted(ref.uri.rpartition("/")[2] for ref in io.reads) == ["7.jpg", "gone.jpg"]
 
 
-def test_coco_instances_become_gold_in_the_images_frame(run, tmp_path):
+def test_coco_instances_become_gold_in_the_images_frame(run: Run, tmp_path: Path) -> None:
     instances = write(tmp_path / "coco/instances.json", json.dumps(INSTANCES).encode())
     run.ingest(source=coco(tmp_path), instances=instances)
     gold = run.rows("gold")
@@ -95,7 +98,7 @@ def test_coco_instances_become_gold_in_the_images_frame(run, tmp_path):
         ]
 
 
-def test_coco_without_an_image_folder_is_captions_alone(run, tmp_path):
+def test_coco_without_an_image_folder_is_captions_alone(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "captions.json", json.dumps(CAPTIONS).encode())
     assert {pair["image"] for pair in run.ingest(source=path)} == {None}
     assert "refused" in [pair["caption"] for pair in run.rows("pairs")]
@@ -113,12 +116,12 @@ def test_coco_without_an_image_folder_is_captions_alone(run, tmp_path):
         (b"", "byte 0"),
     ],
 )
-def test_a_json_that_is_no_coco_is_the_users_mistake(run, tmp_path, content, message):
+def test_a_json_that_is_no_coco_is_the_users_mistake(run: Run, tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         run.ingest(source=write(tmp_path / "captions.json", content))
 
 
-def test_real_coco(run, shared):
+def test_real_coco(run: Run, shared: Path) -> None:
     source = shared / "coco-mini"
     pairs = run.ingest(150, source=str(source), instances=str(source / "instances.json"))
     captions = json.loads((source / "captions.json").read_text())
@@ -137,7 +140,7 @@ def test_real_coco(run, shared):
             assert [box["x1"], box["y1"], box["x2"], box["y2"]] == pytest.approx([x, y, x + w, y + h], abs=1e-3)
 
 
-def test_coco_as_it_unpacks(run, tmp_path):
+def test_coco_as_it_unpacks(run: Run, tmp_path: Path) -> None:
     """annotations/ beside val2017/; the boxes that lie there too are named, and not used unless asked for."""
     write(tmp_path / "in/val2017/7.jpg", image_file())
     captions = write(tmp_path / "in/annotations/captions_val2017.json", json.dumps(CAPTIONS).encode())
@@ -154,13 +157,13 @@ def test_coco_as_it_unpacks(run, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["images", "coco/images/val2017", "coco/val2017", "."])
-def test_coco_images_wherever_they_lie_in_the_source(run, tmp_path, where):
+def test_coco_images_wherever_they_lie_in_the_source(run: Run, tmp_path: Path, where: str) -> None:
     write(tmp_path / "in" / where / "7.jpg", image_file())
     write(tmp_path / "in/captions_val2017.json", json.dumps(CAPTIONS).encode())
     assert len(run.ingest(source=str(tmp_path / "in"))) == 2
 
 
-def test_two_captions_files_ask(run, tmp_path):
+def test_two_captions_files_ask(run: Run, tmp_path: Path) -> None:
     for split in ("train", "val"):
         write(tmp_path / f"in/annotations/captions_{split}2017.json", json.dumps(CAPTIONS).encode())
     with pytest.raises(
@@ -169,7 +172,7 @@ def test_two_captions_files_ask(run, tmp_path):
         run.ingest(source=str(tmp_path / "in"))
 
 
-def test_windows_wrote_the_file_names(run, tmp_path):
+def test_windows_wrote_the_file_names(run: Run, tmp_path: Path) -> None:
     data = {**CAPTIONS, "images": [{"id": 7, "file_name": "sub\\7.jpg"}, {"id": 8, "file_name": "..\\..\\passwd"}]}
     write(tmp_path / "in/images/sub/7.jpg", image_file())
     pairs = run.ingest(source=write(tmp_path / "in/captions.json", json.dumps(data).encode()))
@@ -177,7 +180,7 @@ def test_windows_wrote_the_file_names(run, tmp_path):
     assert run.rows("rejects/ingest")[1]["reason"] == "image_read_refused"
 
 
-def test_an_id_of_two_images_is_a_bad_record(run, tmp_path):
+def test_an_id_of_two_images_is_a_bad_record(run: Run, tmp_path: Path) -> None:
     image = CAPTIONS["images"][0]
     twice = {**CAPTIONS, "images": [image, image, {**image, "id": "8"}, {**image, "id": 8, "file_name": "other.jpg"}]}
     assert [pair["source_id"] for pair in run.ingest(source=coco(tmp_path, twice))] == ["7.jpg#1", "7.jpg#7"]

@@ -215,7 +215,7 @@ def test_flickr8k_as_it_lies_here(run: Run, tmp_path: Path, shared: Path) -> Non
 
 
 @pytest.mark.parametrize("part_size", [1, 100])
-def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
+def test_a_folder_of_images_with_txt_files(run: Run, tmp_path: Path, part_size: int) -> None:
     folder = tmp_path / "in"
     for name in ("b.jpg", "a.PNG", "sub/c.webp", "no_caption.jpg", "d.jpg", "d.png", ".hidden.jpg"):
         write(
@@ -242,7 +242,7 @@ def test_a_folder_of_images_with_txt_files(run, tmp_path, part_size):
     }
 
 
-def test_a_count_cuts_a_folder(run, tmp_path):
+def test_a_count_cuts_a_folder(run: Run, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         write(tmp_path / "in" / name, image_file())
         write(tmp_path / "in" / f"{name[0]}.txt", b"x")

@@ -13,7 +13,7 @@ from tests.stages.image_files import save
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_boxes_move_as_the_pixels_do(orientation):
+def test_boxes_move_as_the_pixels_do(orientation: int) -> None:
     from PIL import Image
 
     stored = np.zeros((30, 50, 3), np.uint8)
@@ -28,7 +28,7 @@ def test_boxes_move_as_the_pixels_do(orientation):
     assert box == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
-def test_boxes_are_scaled_and_clipped_and_those_with_nothing_left_are_counted():
+def test_boxes_are_scaled_and_clipped_and_those_with_nothing_left_are_counted() -> None:
     info = ImageInfo("jpg", 100, 40, 1, "")
     boxes = [
         GoldBox((-10, 5, 30, 90), 0, "a"),
@@ -44,7 +44,7 @@ def test_boxes_are_scaled_and_clipped_and_those_with_nothing_left_are_counted():
     assert gold_row("k", Gold(200, 80, (), [GoldBox((1, 2, 300, 9))]), None, "")[0].boxes[0].x2 == 200
 
 
-def test_spans_that_are_not_in_the_caption_go_with_their_boxes():
+def test_spans_that_are_not_in_the_caption_go_with_their_boxes() -> None:
     spans = [(0, 9), (2, 5), (5, 5), (-1, 2), (0, 1)]
     boxes = [GoldBox((0, 0, 1, 1), span) for span in (0, 1, 2, 3, 4, -1, 1)]
     row, rejected = gold_row("k", Gold(10, 10, spans, boxes), None, "a dog")
@@ -53,14 +53,14 @@ def test_spans_that_are_not_in_the_caption_go_with_their_boxes():
     assert rejected == {"span_outside_caption": 3}
 
 
-def test_without_a_size_the_frame_is_the_images_own():
+def test_without_a_size_the_frame_is_the_images_own() -> None:
     info = ImageInfo("jpg", 100, 40, 6, "")
     boxes = np.array([[-1.0, 2.0, 200.0, 9.0]])
     assert to_image_frame(boxes, Gold(None, None), info).tolist() == [[0, 2, 100, 9]]
     assert to_image_frame(boxes, Gold(None, None), None).tolist() == boxes.tolist()
 
 
-def test_every_box_of_a_part_is_used_or_has_a_reason():
+def test_every_box_of_a_part_is_used_or_has_a_reason() -> None:
     count = GoldCount(elsewhere=4)
     assert count.notes()["gold"] == {"in": 4, "used": 0, "rejected": {"unknown_image": 4}}
     good, bad = GoldBox((0, 0, 5, 5)), GoldBox((5, 5, 5, 5))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tests.stages.conftest import Run
 import csv
 import json
 
@@ -13,7 +15,7 @@ from tests.stages.ingest.test_table import URL, write_rows
 from tests.stages.tars import write
 
 
-def test_grit_rows_are_labelled_pairs(run, tmp_path):
+def test_grit_rows_are_labelled_pairs(run: Run, tmp_path: Path) -> None:
     chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
     row = {"key": "1", "caption": "a dog and a cat", "width": 400, "height": 200, "url": URL % 1}
     row |= {"noun_chunks": chunks, "ref_exps": [chunks[0], [0.0, 15.0, 0.25, 0.5, 0.75, 1.0, 0.8]]}
@@ -30,7 +32,7 @@ def test_grit_rows_are_labelled_pairs(run, tmp_path):
     assert run.rejects() == {"2": "missing_image"}
 
 
-def check_grit_gold(run, sx, sy):
+def check_grit_gold(run: Run, sx: float, sy: float) -> None:
     (gold,) = run.rows("gold")
     assert [(span["start"], span["end"]) for span in gold["spans"]] == [(0, 5), (10, 15), (0, 15)]
     assert [tuple(box.values()) for box in gold["boxes"]] == [
@@ -40,7 +42,7 @@ def check_grit_gold(run, sx, sy):
     ]
 
 
-def test_grounded_phrases_as_text(run, tmp_path):
+def test_grounded_phrases_as_text(run: Run, tmp_path: Path) -> None:
     """A converter's noun_chunks; in a table of text there is no other way."""
     chunks = [[0.0, 5.0, 0.25, 0.5, 0.75, 1.0, 0.8], [10.0, 15.0, 0.0, 0.0, 0.5, 0.5, 0.7]]
     row = {"key": "1", "caption": "a dog and a cat", "width": "400", "height": 200, "noun_chunks": json.dumps(chunks)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tests.stages.conftest import Run
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -9,7 +11,7 @@ from tests.stages.image_files import image_file
 from tests.stages.ingest.test_table import captions
 
 
-def test_parquet_with_inline_images(run, tmp_path):
+def test_parquet_with_inline_images(run: Run, tmp_path: Path) -> None:
     rows = [{"caption": f"c{i}", "image": {"bytes": image_file("PNG"), "path": f"{i}.png"}, "id": i} for i in range(3)]
     pq.write_table(pa.Table.from_pylist([*rows, {"caption": "c3", "image": None, "id": 9}]), tmp_path / "a.parquet")
     pairs = run.ingest(2, source=str(tmp_path / "a.parquet"))
@@ -18,7 +20,7 @@ def test_parquet_with_inline_images(run, tmp_path):
     assert pairs[3]["image"] is None
 
 
-def test_a_damaged_row_group_costs_its_rows(run, tmp_path):
+def test_a_damaged_row_group_costs_its_rows(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(
         pa.table({"caption": [f"caption {i} " * 9 for i in range(30)]}), path, row_group_size=10, compression="snappy"

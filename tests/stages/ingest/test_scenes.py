@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+from tests.stages.conftest import Run
 import pytest
 
 from stages.ingest.stage import IngestStage
 from stages.stage import UserError
 
 
-def test_scene_pairs_are_those_of_the_drawing(run):
+def test_scene_pairs_are_those_of_the_drawing(run: Run) -> None:
     from stages.synthetic import draw_scene
 
     pairs = run.ingest(source="scenes", split="web", count=3, seed=1)
@@ -22,13 +24,13 @@ def test_scene_pairs_are_those_of_the_drawing(run):
         ]
 
 
-def test_scenes_need_a_count(run):
+def test_scenes_need_a_count(run: Run) -> None:
     with pytest.raises(UserError, match=r"ingest\.count"):
         IngestStage(run.config(ingest={"source": "scenes"})).plan(run.io(), 10)
 
 
-def test_a_larger_count_keeps_the_parts_that_were_there(run):
-    def plan(count):
+def test_a_larger_count_keeps_the_parts_that_were_there(run: Run) -> Any:
+    def plan(count: int) -> Any:
         return IngestStage(run.config(ingest={"source": "scenes", "count": count})).plan(run.io(), 10)
 
     assert plan(35)[:2] == plan(20)

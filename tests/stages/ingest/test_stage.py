@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tests.stages.conftest import Run
 import hashlib
 import tarfile
 
 
-def test_scenes_become_pairs_gold_and_addressed_images(run):
+def test_scenes_become_pairs_gold_and_addressed_images(run: Run) -> None:
     pairs = run.ingest(source="scenes", split="eval", count=5, seed=3, part_size=2)
     assert [pair["key"] for pair in pairs] == [
         "000000000000",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from pathlib import Path
+from tests.stages.conftest import Run
 import base64
 import csv
 import gzip
@@ -18,13 +21,13 @@ from tests.stages.tars import write
 URL = "http://example.org/%d.jpg"
 
 
-def captions(pairs):
+def captions(pairs: Any) -> Any:
     return [pair["caption"] for pair in pairs]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
 @pytest.mark.parametrize("caption_first", [True, False])
-def test_captions_are_told_from_addresses(run, tmp_path, name, caption_first):
+def test_captions_are_told_from_addresses(run: Run, tmp_path: Path, name: str, caption_first: bool) -> None:
     delimiter = "\t" if name.endswith("tsv") else ","
     rows = [("a dog", URL % 1), ("", URL % 2), ("http is a protocol", URL % 3)]
     text = "".join(delimiter.join(row if caption_first else row[::-1]) + "\n" for row in rows)
@@ -34,7 +37,7 @@ def test_captions_are_told_from_addresses(run, tmp_path, name, caption_first):
     assert all(pair["image"] is None and pair["width"] is None and pair["sha256"] is None for pair in pairs)
 
 
-def test_conceptual_captions(run, shared):
+def test_conceptual_captions(run: Run, shared: Path) -> None:
     path = shared / "captions/conceptual_captions_val.tsv"
     pairs = run.ingest(part_size=3000, source=str(path))
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
@@ -42,7 +45,7 @@ def test_conceptual_captions(run, shared):
     assert run.rows("rejects/ingest") == []
 
 
-def test_an_unclear_table_asks_for_the_column(run, tmp_path):
+def test_an_unclear_table_asks_for_the_column(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", b"1.jpg#0\ta dog\n1.jpg#1\ta cat\n")
     with pytest.raises(UserError, match=r"set ingest\.caption to one of 0 \('1.jpg#0'\), 1 \('a dog'\)"):
         run.ingest(source=path)
@@ -63,20 +66,20 @@ def test_an_unclear_table_asks_for_the_column(run, tmp_path):
         ("name,url", "no column is the caption"),
     ],
 )
-def test_a_header_that_does_not_tell_asks_by_name(run, tmp_path, header, message):
+def test_a_header_that_does_not_tell_asks_by_name(run: Run, tmp_path: Path, header: Any, message: str) -> None:
     path = write(tmp_path / "a.csv", f"{header}\na,b\n".encode())
     with pytest.raises(UserError, match=f"{message}.*ingest.caption"):
         run.ingest(source=path)
     assert captions(run.ingest(source=path, caption=header.split(",")[1])) == ["b"]
 
 
-def test_a_missing_column_is_named_with_those_that_are_there(run, tmp_path):
+def test_a_missing_column_is_named_with_those_that_are_there(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b"caption,url\na,http://x\n")
     with pytest.raises(UserError, match=r"ingest\.image: a\.csv has no column 'photo'; it has 'caption', 'url'"):
         run.ingest(source=path, image="photo")
 
 
-def test_csv_quotes_lines_and_broken_records(run, tmp_path):
+def test_csv_quotes_lines_and_broken_records(run: Run, tmp_path: Path) -> None:
     rows = [["plain", "1"], ['say "hi", they said', "2"], ["two\nlines\r\n here", "3"], ["", "4"], ["5'' nail", "5"]]
     path = tmp_path / "a.csv"
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
@@ -94,7 +97,7 @@ def test_csv_quotes_lines_and_broken_records(run, tmp_path):
 
 @pytest.mark.parametrize("part_size", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.csv.gz", "a.parquet"])
-def test_any_part_size_gives_the_same_rows(run, tmp_path, name, part_size):
+def test_any_part_size_gives_the_same_rows(run: Run, tmp_path: Path, name: str, part_size: int) -> None:
     texts = [f"caption {i} " + "ü" * i for i in range(20)]
     if name.endswith("parquet"):
         pq.write_table(pa.table({"caption": texts}), tmp_path / name, row_group_size=6)
@@ -111,7 +114,7 @@ def test_any_part_size_gives_the_same_rows(run, tmp_path, name, part_size):
     assert [text.rstrip("\n") for text in captions(pairs)] == texts
 
 
-def test_images_by_path_by_bytes_and_by_base64(run, tmp_path):
+def test_images_by_path_by_bytes_and_by_base64(run: Run, tmp_path: Path) -> None:
     data = image_file()
     write(tmp_path / "pictures/sub/0.jpg", data)
     values = [
@@ -153,7 +156,7 @@ def test_images_by_path_by_bytes_and_by_base64(run, tmp_path):
         "~/a.jpg",
     ],
 )
-def test_images_elsewhere_are_refused(run, tmp_path, name):
+def test_images_elsewhere_are_refused(run: Run, tmp_path: Path, name: str) -> None:
     write(tmp_path / "pictures/0.jpg", image_file())
     rows = [{"id": "bad", "caption": "x", "image": name}, {"id": "good", "caption": "x", "image": "0.jpg"}]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
@@ -161,7 +164,7 @@ def test_images_elsewhere_are_refused(run, tmp_path, name):
     assert run.rejects() == {"bad": "image_read_refused"}
 
 
-def test_one_broken_file_of_many_is_one_reject(run, tmp_path):
+def test_one_broken_file_of_many_is_one_reject(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "in/a.csv", b"caption\na\n")
     write(tmp_path / "in/b.parquet", b"PAR1 nothing")
     write(tmp_path / "in/c.csv", "caption\nü\n".encode("utf-16"))
@@ -170,7 +173,7 @@ def test_one_broken_file_of_many_is_one_reject(run, tmp_path):
     assert run.rejects() == dict.fromkeys(("b.parquet", "c.csv", "d.csv.gz"), "damaged_source")
 
 
-def write_rows(tmp_path, *rows, name="a.jsonl", **options):
+def write_rows(tmp_path: Path, *rows: Any, name: str="a.jsonl", **options: Any) -> Any:
     return write(tmp_path / "in" / name, "\n".join(json.dumps(row, **options) for row in rows).encode())
 
 
@@ -184,7 +187,7 @@ def write_rows(tmp_path, *rows, name="a.jsonl", **options):
     ],
 )
 @pytest.mark.parametrize("image", ["img", "image_name", "file_name", "filepath", "image_path", "jpg"])
-def test_images_by_any_usual_column_and_any_spelling(run, tmp_path, name, text, image):
+def test_images_by_any_usual_column_and_any_spelling(run: Run, tmp_path: Path, name: str, text: Any, image: Any) -> None:
     write(tmp_path / "pictures/0.jpg", image_file())
     write(tmp_path / "pictures/sub/0.jpg", image_file("PNG"))
     path = write(tmp_path / name, text.format(image=image).encode())
@@ -193,7 +196,7 @@ def test_images_by_any_usual_column_and_any_spelling(run, tmp_path, name, text, 
     assert run.image(pair) == image_file("PNG" if "sub" in text else "JPEG")
 
 
-def test_flickrs_captions_without_a_header(run, tmp_path):
+def test_flickrs_captions_without_a_header(run: Run, tmp_path: Path) -> None:
     """`NAME.jpg#0`: images are read once each, and rows are named by their place."""
     path = write(tmp_path / "in/Flickr8k.token.txt", b"1.jpg#0\ta dog\n1.jpg#1\ta , b\n2.jpg#0\tc\n")
     with pytest.raises(UserError, match=r"set ingest\.caption"):  # nothing says that these are images
@@ -207,14 +210,14 @@ def test_flickrs_captions_without_a_header(run, tmp_path):
         assert [pair["source_id"] for pair in pairs] == [f"Flickr8k.token.txt#{n}" for n in range(3)]
 
 
-def test_addresses_do_not_use_a_folder_of_images(run, tmp_path):
+def test_addresses_do_not_use_a_folder_of_images(run: Run, tmp_path: Path) -> None:
     path = write_rows(tmp_path, {"image": URL % 1, "caption": "a"}, {"image": URL % 2, "caption": "b"})
     with pytest.raises(UserError, match=r"'image' has web addresses, none of which is a file of ingest\.images"):
         run.ingest(source=path, images=str(tmp_path))
     assert [pair["url"] for pair in run.ingest(source=path)] == [URL % 1, URL % 2]
 
 
-def test_ids_carry_the_path_below_the_source(run, tmp_path):
+def test_ids_carry_the_path_below_the_source(run: Run, tmp_path: Path) -> None:
     for name in ("train/metadata.jsonl", "val/metadata.jsonl", "val/more/a.csv", "b.csv"):
         write(tmp_path / "in" / name, b'{"text": "a"}\n' if name.endswith("jsonl") else b"text,n\na,1\n")
     write(tmp_path / "in/val/c.parquet", b"PAR1 nothing")

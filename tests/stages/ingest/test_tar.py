@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 import io
 import tarfile
 
@@ -11,16 +12,16 @@ from stages.ingest.tar import Damage, Member, scan, unpacked
 from tests.stages.tars import member, tar, with_size
 
 
-def members(data):
+def members(data: Any) -> Any:
     return list(scan(io.BytesIO(data)))
 
 
-def names(data):
+def names(data: Any) -> Any:
     return [entry.name if isinstance(entry, Member) else "?" for entry in members(data)]
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_finds_what_tarfile_finds(format):
+def test_finds_what_tarfile_finds(format: int) -> None:
     buffer = io.BytesIO()
     long_name = "d/" * 70 + "x" * 90 + ".jpg"
     with tarfile.open(fileobj=buffer, mode="w", format=format) as written:
@@ -38,7 +39,7 @@ def test_finds_what_tarfile_finds(format):
     assert [(m.name, m.offset, m.size) for m in members(buffer.getvalue())] == expected
 
 
-def test_every_cut_of_a_tar_gives_its_whole_members():
+def test_every_cut_of_a_tar_gives_its_whole_members() -> None:
     data = tar(("a.jpg", b"1" * 600), ("b.jpg", b"2" * 100), ("c.jpg", b"3" * 513))
     whole = members(data)
     for length in range(len(data)):
@@ -50,7 +51,7 @@ def test_every_cut_of_a_tar_gives_its_whole_members():
         assert all(isinstance(entry, Damage) or entry.error.reason == "truncated_source" for entry in bad)
 
 
-def test_reading_goes_on_after_a_damaged_header():
+def test_reading_goes_on_after_a_damaged_header() -> None:
     middle = bytearray(member("b.jpg", b"2" * 600))
     middle[0] ^= 1
     first = member("a.jpg", b"1")
@@ -63,7 +64,7 @@ def test_reading_goes_on_after_a_damaged_header():
     "size",
     [b"77777777777\0", b"\x80" + b"\x7f" * 11, b"\xff" * 11 + b"\x01", b"\x80" + bytes(3) + b"\x40" + bytes(7)],
 )
-def test_a_lying_size_costs_its_member_alone(size):
+def test_a_lying_size_costs_its_member_alone(size: Any) -> None:
     data = member("a.jpg", b"1") + with_size(member("b.jpg", b"2" * 600), size) + tar(("c.jpg", b"3"))
     found = members(data)
     assert [entry.name for entry in found] == ["a.jpg", "b.jpg", "c.jpg"]
@@ -82,7 +83,7 @@ def test_a_lying_size_costs_its_member_alone(size):
         member("b.jpg", b"x", type=b"V"),
     ],
 )
-def test_links_devices_and_sparse_files_are_unsafe(odd):
+def test_links_devices_and_sparse_files_are_unsafe(odd: Any) -> None:
     found = members(member("a.jpg", b"1") + odd + tar(("c.jpg", b"3")))
     assert [(entry.name, entry.error and entry.error.reason) for entry in found] == [
         ("a.jpg", None),
@@ -104,19 +105,19 @@ def test_links_devices_and_sparse_files_are_unsafe(odd):
         b"9" * 600,
     ],
 )
-def test_odd_pax_headers_are_read_over(extension):
+def test_odd_pax_headers_are_read_over(extension: Any) -> None:
     data = member("pax", extension, type=b"x") + tar(("a.jpg", b"1"), ("b.jpg", b"2"))
     assert [(entry.offset, entry.size) for entry in members(data)][-1] == (len(data) - 1024 - 512, 1)
     assert len(members(data)) == 2
 
 
-def test_no_tar_at_all_is_one_damage():
+def test_no_tar_at_all_is_one_damage() -> None:
     assert members(b"<html>" * 500) == [Damage(0, 3000)]
     assert members(b"") == members(bytes(10240)) == []
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
-def test_compressed_tars_are_unpacked_and_cut_where_they_are_damaged(mode):
+def test_compressed_tars_are_unpacked_and_cut_where_they_are_damaged(mode: str) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as written:
         for i in range(40):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+from tests.stages.conftest import Run
 import json
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from tests.stages.image_files import image_file
 from tests.stages.tars import extracted, member, plain_tar, sample, tar, write
 
 
-def test_a_plain_tar_is_addressed_where_it_lies(run, tmp_path):
+def test_a_plain_tar_is_addressed_where_it_lies(run: Run, tmp_path: Path) -> None:
     members = sample("0", "a dog", url="http://x/0", license="CC0") + sample("dir/1.png"[:5], "a cat")
     path = plain_tar(tmp_path / "in/a.tar", members)
     first, second = run.ingest(source=path)
@@ -25,14 +27,14 @@ def test_a_plain_tar_is_addressed_where_it_lies(run, tmp_path):
 
 
 @pytest.mark.parametrize("part_size", [1, 2, 3, 100])
-def test_parts_add_up_to_the_source(run, tmp_path, part_size):
+def test_parts_add_up_to_the_source(run: Run, tmp_path: Path, part_size: int) -> None:
     for name, keys in (("a", "123"), ("b", "45")):
         plain_tar(tmp_path / f"in/{name}.tar", [entry for key in keys for entry in sample(key, f"caption {key}")])
     pairs = run.ingest(part_size, source=str(tmp_path / "in"))
     assert [pair["source_id"] for pair in pairs] == list("12345")
 
 
-def test_the_caption_comes_from_txt_then_json_then_sidecar(run, tmp_path):
+def test_the_caption_comes_from_txt_then_json_then_sidecar(run: Run, tmp_path: Path) -> None:
     image = ("%s.jpg", image_file())
     members = [
         ("0.jpg", image_file()),
@@ -56,7 +58,7 @@ def test_the_caption_comes_from_txt_then_json_then_sidecar(run, tmp_path):
     assert run.rejects() == {"2": "bad_record", "3": "missing_caption"}
 
 
-def test_compressed_tars_move_their_images_into_the_run(run, tmp_path):
+def test_compressed_tars_move_their_images_into_the_run(run: Run, tmp_path: Path) -> None:
     members = sample("0") + sample("1", image=image_file("PNG"))
     pairs = run.ingest(source=plain_tar(tmp_path / "a.tar.gz", members, "w:gz"))
     assert [pair["image"]["uri"] for pair in pairs] == ["images/part-0000000.tar"] * 2
@@ -67,7 +69,7 @@ def test_compressed_tars_move_their_images_into_the_run(run, tmp_path):
     ]
 
 
-def test_grounded_records_in_a_tar_become_gold(run, tmp_path):
+def test_grounded_records_in_a_tar_become_gold(run: Run, tmp_path: Path) -> None:
     boxes = [[2.0, 5.0, 0.0, 0.5, 1.0, 1.0, 0.9]]
     members = sample("0", "a dog", noun_chunks=boxes, ref_exps=boxes, width=1000, height=500) + sample("1", "a cat")
     run.ingest(source=plain_tar(tmp_path / "a.tar", members))
@@ -77,7 +79,7 @@ def test_grounded_records_in_a_tar_become_gold(run, tmp_path):
     assert second["boxes"] == []
 
 
-def test_member_names_never_become_paths(run, tmp_path):
+def test_member_names_never_become_paths(run: Run, tmp_path: Path) -> None:
     names = ("/abs/olute", "../../up", "a/../../b", "C:\\x")
     path = write(tmp_path / "in/a.tar", tar(*(member(f"{name}{end}", data) for name in names for end, data in
                                               ((".jpg", image_file()), (".txt", b"a dog")))))  # fmt: skip
@@ -91,7 +93,7 @@ def test_member_names_never_become_paths(run, tmp_path):
     ]
 
 
-def test_a_source_without_rows_or_tars_is_the_users_mistake(run, tmp_path):
+def test_a_source_without_rows_or_tars_is_the_users_mistake(run: Run, tmp_path: Path) -> None:
     empty = write(tmp_path / "in/empty.tar", bytes(10240))
     with pytest.raises(UserError, match="holds no rows"):
         run.ingest(source=empty)
@@ -104,8 +106,8 @@ def test_a_source_without_rows_or_tars_is_the_users_mistake(run, tmp_path):
         run.ingest(source=str(tmp_path / "nowhere.tar"))
 
 
-def test_files_added_later_leave_the_earlier_slices_as_they_were(run, tmp_path):
-    def plan():
+def test_files_added_later_leave_the_earlier_slices_as_they_were(run: Run, tmp_path: Path) -> Any:
+    def plan() -> Any:
         return IngestStage(run.config(ingest={"source": str(tmp_path / "in")})).plan(run.io(), 2)
 
     plain_tar(tmp_path / "in/b.tar", [entry for key in "123" for entry in sample(key)])
@@ -114,12 +116,12 @@ def test_files_added_later_leave_the_earlier_slices_as_they_were(run, tmp_path):
     assert plan()[1:] == before
 
 
-def test_a_count_cuts_the_plan(run, tmp_path):
+def test_a_count_cuts_the_plan(run: Run, tmp_path: Path) -> None:
     plain_tar(tmp_path / "in/a.tar", [entry for key in "123" for entry in sample(key)])
     assert [pair["source_id"] for pair in run.ingest(2, source=str(tmp_path / "in"), count=2)] == ["1", "2"]
 
 
-def test_a_real_shard_of_img2dataset(run, shared):
+def test_a_real_shard_of_img2dataset(run: Run, shared: Path) -> None:
     folder = shared / "flickr8k-wds"
     pairs = run.ingest(part_size=500, source=str(folder / "00000.tar"))
     stats = json.loads((folder / "00000_stats.json").read_text())
@@ -136,7 +138,7 @@ def test_a_real_shard_of_img2dataset(run, shared):
             assert pair["caption"] == members[f"{pair['source_id']}.txt"].decode()
 
 
-def test_a_file_that_changed_after_planning_fails_its_part(run, tmp_path):
+def test_a_file_that_changed_after_planning_fails_its_part(run: Run, tmp_path: Path) -> None:
     stage = IngestStage(run.config(ingest={"source": plain_tar(tmp_path / "a.tar", sample("0"))}))
     (piece,) = stage.plan(run.io(), 10)
     plain_tar(tmp_path / "a.tar", [*sample("0", "longer" * 9999), *sample("1")])
