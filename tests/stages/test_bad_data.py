@@ -5,8 +5,6 @@ An expected outcome is a reason code, or "" for input that comes through.
 
 from __future__ import annotations
 
-from typing import Any
-from tests.stages.conftest import Run
 import hashlib
 import json
 import os
@@ -15,6 +13,7 @@ import tarfile
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,6 +23,7 @@ from stages.images import decode_rgb
 from stages.shard.stage import ShardStage
 from stages.stage import RowError
 from tests.stages import image_files
+from tests.stages.conftest import Run
 from tests.stages.image_files import image_file
 from tests.stages.shard.test_stage import samples, write_labels
 from tests.stages.tars import member, sample, tar, with_size, write

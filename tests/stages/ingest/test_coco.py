@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-from pathlib import Path
-from tests.stages.conftest import Run
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.ingest.stage import IngestStage
 from stages.stage import UserError
+from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
 
@@ -55,7 +55,7 @@ INSTANCES = {
 }
 
 
-def coco(tmp_path: Path, data: Any=CAPTIONS, **options: Any) -> Any:
+def coco(tmp_path: Path, data: Any = CAPTIONS, **options: Any) -> Any:
     write(tmp_path / "coco/images/7.jpg", image_file())
     return write(tmp_path / "coco/captions.json", json.dumps(data, **options).encode())
 

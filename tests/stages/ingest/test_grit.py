@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tests.stages.conftest import Run
 import csv
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.ingest.test_table import URL, write_rows
 from tests.stages.tars import write

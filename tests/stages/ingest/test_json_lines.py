@@ -39,7 +39,11 @@ def test_what_is_no_object_is_a_row_of_its_own() -> None:
 
 def test_a_line_beyond_the_limit_is_a_bad_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_lines, "LINE_LIMIT", 20)
-    assert reasons(b'{"a": 1}\n' + b'{"a": "' + b"x" * 100 + b'"}\n' + b'{"a": 2}\n') == [{"a": 1}, "bad_record", {"a": 2}]
+    assert reasons(b'{"a": 1}\n' + b'{"a": "' + b"x" * 100 + b'"}\n' + b'{"a": 2}\n') == [
+        {"a": 1},
+        "bad_record",
+        {"a": 2},
+    ]
 
 
 @pytest.mark.parametrize(

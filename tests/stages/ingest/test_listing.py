@@ -61,7 +61,9 @@ def test_slices_of_records_with_several_pairs_hold_each_pair_once(part_size: int
     chance = random.Random(seed)
     numbers = [chance.choice([0, 1, 1, 2, 7]) for _ in range(chance.randrange(1, 12))]
     pairs = [(record, pair) for record, number in enumerate(numbers) for pair in range(number)]
-    pieces = cut_records(FILE, [(record * 10, number) for record, number in enumerate(numbers)], part_size, {}, many=True)
+    pieces = cut_records(
+        FILE, [(record * 10, number) for record, number in enumerate(numbers)], part_size, {}, many=True
+    )
     found = []
     for piece in pieces:
         first, skip, last = (piece.extra[name] for name in ("row", "skip", "last"))

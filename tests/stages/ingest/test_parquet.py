@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tests.stages.conftest import Run
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.stages.conftest import Run
 from tests.stages.image_files import image_file
 from tests.stages.ingest.test_table import captions
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from tests.stages.conftest import Run
+
 import pytest
 
 from stages.ingest.stage import IngestStage
 from stages.stage import UserError
+from tests.stages.conftest import Run
 
 
 def test_scene_pairs_are_those_of_the_drawing(run: Run) -> None:

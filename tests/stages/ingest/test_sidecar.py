@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 from pathlib import Path
-from tests.stages.conftest import Run
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.stages.conftest import Run
 from tests.stages.image_files import image_file
 from tests.stages.tars import member, plain_tar, sample, tar, write
 
@@ -100,7 +101,9 @@ def test_a_sidecar_whose_tar_is_gone_is_rejects(run: Run, tmp_path: Path) -> Non
         (["x/000", "x/002"], ["x/000", "x/001", "x/002"]),
     ],
 )
-def test_a_sample_is_the_one_that_the_sidecar_means(run: Run, tmp_path: Path, names: Any, keys: Any, part_size: int) -> None:
+def test_a_sample_is_the_one_that_the_sidecar_means(
+    run: Run, tmp_path: Path, names: Any, keys: Any, part_size: int
+) -> None:
     members = [member(f"{name}{end}", data) for name in names for end, data in ((".jpg", image_file()), (".txt", b"a"))]
     write(tmp_path / "in/a.tar", tar(*members))
     sidecar(tmp_path / "in/a.parquet", list(zip(keys, ["success", "failed_to_download", "success"], "abc")))
@@ -125,7 +128,9 @@ BORDER = len(tar(*sample("0"))) - 1024
 
 
 @pytest.mark.parametrize("length", [0, BORDER, BORDER + 100, len(ENDED) - 1024])
-def test_a_tar_cut_at_a_members_border_is_truncated_where_the_sidecar_knows_more(run: Run, tmp_path: Path, length: int) -> None:
+def test_a_tar_cut_at_a_members_border_is_truncated_where_the_sidecar_knows_more(
+    run: Run, tmp_path: Path, length: int
+) -> None:
     write(tmp_path / "in/a.tar", ENDED[:length])
     sidecar(tmp_path / "in/a.parquet", [("0", "success", "a"), ("1", "success", "b"), ("2", "success", "c")])
     there = [pair["source_id"] for pair in run.ingest(source=str(tmp_path / "in"))]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.stages.conftest import Run
 import hashlib
 import tarfile
+
+from tests.stages.conftest import Run
 
 
 def test_scenes_become_pairs_gold_and_addressed_images(run: Run) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-from pathlib import Path
-from tests.stages.conftest import Run
 import base64
 import csv
 import gzip
 import json
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.stage import UserError
+from tests.stages.conftest import Run
 from tests.stages.image_files import HEIGHT, WIDTH, image_file
 from tests.stages.tars import write
 
@@ -173,7 +173,7 @@ def test_one_broken_file_of_many_is_one_reject(run: Run, tmp_path: Path) -> None
     assert run.rejects() == dict.fromkeys(("b.parquet", "c.csv", "d.csv.gz"), "damaged_source")
 
 
-def write_rows(tmp_path: Path, *rows: Any, name: str="a.jsonl", **options: Any) -> Any:
+def write_rows(tmp_path: Path, *rows: Any, name: str = "a.jsonl", **options: Any) -> Any:
     return write(tmp_path / "in" / name, "\n".join(json.dumps(row, **options) for row in rows).encode())
 
 
@@ -187,7 +187,9 @@ def write_rows(tmp_path: Path, *rows: Any, name: str="a.jsonl", **options: Any) 
     ],
 )
 @pytest.mark.parametrize("image", ["img", "image_name", "file_name", "filepath", "image_path", "jpg"])
-def test_images_by_any_usual_column_and_any_spelling(run: Run, tmp_path: Path, name: str, text: Any, image: Any) -> None:
+def test_images_by_any_usual_column_and_any_spelling(
+    run: Run, tmp_path: Path, name: str, text: Any, image: Any
+) -> None:
     write(tmp_path / "pictures/0.jpg", image_file())
     write(tmp_path / "pictures/sub/0.jpg", image_file("PNG"))
     path = write(tmp_path / name, text.format(image=image).encode())

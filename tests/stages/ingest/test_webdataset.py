@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-from tests.stages.conftest import Run
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.ingest.stage import IngestStage
 from stages.stage import UserError
+from tests.stages.conftest import Run
 from tests.stages.image_files import image_file
 from tests.stages.tars import extracted, member, plain_tar, sample, tar, write
 
