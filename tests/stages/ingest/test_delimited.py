@@ -43,7 +43,7 @@ def test_without_quoting_a_quote_is_a_character_and_a_line_a_record() -> None:
 
 def test_space_beside_the_divider_is_no_part_of_a_cell() -> None:
     data = b'a dog , x\n"one, two" , y\n'
-    assert [record for _, record in read_records(io.BytesIO(data), " , ", False)][0] == ["a dog", "x"]
+    assert next(record for _, record in read_records(io.BytesIO(data), " , ", False)) == ["a dog", "x"]
     assert [record for _, record in read_records(io.BytesIO(b"a| b c |d\n"), "| ", False)] == [["a", "b c ", "d"]]
 
 

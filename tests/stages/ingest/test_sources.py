@@ -57,7 +57,7 @@ def test_of_a_folder_only_the_content_tells(tmp_path: Path) -> None:
 
 
 def test_scenes_have_no_path() -> None:
-    with pytest.raises(UserError, match="the format is scenes, but the source is 'a.tar'"):
+    with pytest.raises(UserError, match=r"the format is scenes, but the source is 'a\.tar'"):
         resolve(IngestConfig(source="a.tar", format="scenes"))
 
 

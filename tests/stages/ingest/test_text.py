@@ -57,8 +57,8 @@ def test_nothing_stays_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(3, 3.0), (" 2.5 ", 2.5), ("1e3", 1000.0), (True, None), ("x", None), (None, None), (math.inf, None), ("nan", None),
-     (10**400, None), ([1], None)],
+    [(3, 3.0), (" 2.5 ", 2.5), ("1e3", 1000.0), (True, None), ("x", None), (None, None), (math.inf, None),
+     ("nan", None), (10**400, None), ([1], None)],
 )  # fmt: skip
 def test_finite_numbers_also_as_text(value: Any, expected: float | None) -> None:
     assert number(value) == expected
