@@ -53,7 +53,7 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
         gradients.append({name: x.grad for name, x in network.named_parameters() if x.grad is not None})
     assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 50
     for name, gradient in gradients[0].items():
-        # Sums over threads have no fixed order, so that the last digits may differ; a lost term would not be a last digit.
+        # Sums over threads have no fixed order, so that last digits may differ; a lost term would be no last digit.
         torch.testing.assert_close(
             gradients[1][name], gradient, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
         )
