@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.photos_gold import Photo
-from benchmarks.photos_nouns import category_of, names_of
+from recipes.glip_photos.gold import Photo
+from recipes.glip_photos.nouns import category_of, names_of
 from model.glip import Glip
 from model.images import preprocess
 from model.outputs import Grounding

@@ -48,6 +48,7 @@ def test_a_result_does_not_depend_on_its_neighbours(
     with torch.no_grad():
         photos.rpn.head.bias0.fill_(-1.0)
     together = photos.ground(images, CAPTIONS, SPANS, 0.1)
+    assert len(together) == 2
     for number, found in enumerate(together):
         (alone,) = photos.ground(images[number : number + 1], CAPTIONS[number : number + 1], [SPANS[number]], 0.1)
         assert len(alone.boxes) > 5

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.photos_gold import Photo, Phrase
+from recipes.glip_photos.gold import Photo, Phrase
 from model.outputs import Grounding
 from stages.agreement import MATCH_IOU
 from stages.geometry import iou

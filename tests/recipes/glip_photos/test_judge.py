@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.photos_gold import Photo, Phrase, extracted
-from benchmarks.photos_judge import by_head, curve, figures, judge, judge_phrase
-from benchmarks.photos_nouns import category_of, names_of
+from recipes.glip_photos.gold import Photo, Phrase, extracted
+from recipes.glip_photos.judge import by_head, curve, figures, judge, judge_phrase
+from recipes.glip_photos.nouns import category_of, names_of
 from model.outputs import Grounding
 from stages.geometry import box_array
 
