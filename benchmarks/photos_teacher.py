@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from recipes.glip_photos import gold, judge
 from benchmarks.photos_detector import Detector
-from recipes.glip_photos.gold import Photo
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
 from model.outputs import Grounding
+from recipes.glip_photos import gold, judge
+from recipes.glip_photos.gold import Photo
 from stages.evaluate.coco import LIMIT, percent, results_of
 from stages.evaluate.coco_ap import precision_at_recalls
 from stages.images import decode_rgb
