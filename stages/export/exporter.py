@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow
 from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
 from stages.images import sniff
-from stages.stage import RowError, RunIO
+from stages.stage import RowError, RunIO, UserError
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -103,6 +103,11 @@ class Exporter:
         return self._open.enter_context(self.create(name))
 
     def run(self) -> dict[str, int]:
+        """Counts of images, boxes and files. Raises UserError for a run without labels."""
+        dataset = "pseudo" if self.min_score is None else "labels"
+        if not any(self.io.has_part(dataset, part) for part in self.io.parts()):
+            stage = "filter" if self.min_score is None else "label"
+            raise UserError(f"export: the run has no {dataset} yet; run `phrasebox {stage}` first")
         with self._open:
             self.begin()
             for image in labelled_images(self.io, self.min_score):
