@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners
-from stages.evaluate.coco_ap import Detections
+from stages.evaluate.detections import Detections
 from stages.geometry import iou
 
 IOUS = np.linspace(0.5, 0.95, 10)

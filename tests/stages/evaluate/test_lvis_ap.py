@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.evaluate.coco_ap import Detections
+from stages.evaluate.detections import Detections
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from tests.stages.evaluate import lvis_case
 from tests.stages.evaluate.lvis_case import HERE, THERE
