@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from stages.export.exporter import Create, Exporter
+from stages.export.exporter import Create, Exporter, Pictures
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMATS: dict[str, str] = {
     "coco": "COCO instances JSON; each phrase's norm is a category",
     "coco-text": "COCO instances JSON; one category, the phrase as text on each annotation",
-    "odvg": "ODVG JSONL for MM-Grounding-DINO, one region per span, with scores",
+    "odvg": "ODVG JSONL for MM-Grounding-DINO and Open-GroundingDino, one region per box, with scores",
     "grit": "GRIT Parquet: normalised boxes with their spans",
     "mdetr": "MDETR-style JSON with tokens_positive",
     "glip-tsv": "TSV files of GLIP's own caption reader, images inside",
@@ -39,12 +39,21 @@ _EXPORTERS = {
 
 
 def export(
-    io: RunIO, format: str, create: Create, *, config: Config, min_score: float | None = None, images: bool = True
+    io: RunIO,
+    format: str,
+    create: Create,
+    *,
+    config: Config,
+    min_score: float | None = None,
+    images: bool = True,
+    pictures: Pictures = "upright",
 ) -> dict[str, int]:
     """Write a run in one format. `create(name)` opens a new file of the target folder; no name is the data's.
 
-    `images`: also copy the images, byte for byte, to images/KEY.EXT, where the written records look for them.
-    Returns {"images", "boxes", "files"}. Raises UserError for an unknown format or a run without labels.
+    `images`: also copy the images to images/KEY.EXT, where the written records look for them. `pictures`: upright, so
+    that boxes fit the pixels for readers that do not know of orientation (images that are turned are encoded again,
+    others keep their bytes); or stored, all byte for byte. Returns {"images", "boxes", "files"}, and what is left out
+    by the reason. Raises UserError for an unknown format or a run without labels.
     """
     if format not in FORMATS:
         raise UserError(f"export: no format {format!r}; there are {', '.join(FORMATS)}")
@@ -58,4 +67,4 @@ def export(
         raise UserError(f"export: the run has no {dataset} yet; run `phrasebox {stage}` first")
     module, _, name = _EXPORTERS[format].partition(":")
     exporter: type[Exporter] = getattr(importlib.import_module(module), name)
-    return exporter(io, create, config, min_score, images).run()
+    return exporter(io, create, config, min_score, images, pictures).run()
