@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import read_json, reading, same_id
-from stages.evaluate.coco_ap import Detections
+from stages.evaluate.detections import Detections
 from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from stages.geometry import from_xywh

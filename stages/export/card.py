@@ -150,7 +150,7 @@ def _ratio(value: float | None) -> str:
 
 
 def _text(text: str) -> str:
-    """For prose and tables: one line, nothing that Markdown or HTML could read."""
+    """For paragraphs and tables: one line, nothing that Markdown or HTML could read."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in plain)
 
