@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from stages.train.wording import nouns
 
 GOLD = "train.gold"  # the key of the files
 
+Images = str | Mapping[str, str]  # the folder of the images, or one for each `data_source`
+
 
 class CocoSet:
     """COCO instances: images with boxes of categories and no captions, for detection prompts.
@@ -27,7 +30,7 @@ class CocoSet:
 
     pseudo = False
 
-    def __init__(self, files: Files, annotations: str, images: str) -> None:
+    def __init__(self, files: Files, annotations: str, images: Images) -> None:
         data = read_json(files, annotations, GOLD)
         with reading(annotations, "COCO instances file", GOLD):
             names = {same_id(category["id"]): str(category["name"]) for category in data["categories"]}
@@ -38,8 +41,8 @@ class CocoSet:
                     named = names[same_id(annotation["category_id"])], from_xywh(x, y, width, height)
                     boxes.setdefault(same_id(annotation["image_id"]), []).append(named)
             rows = [(row, boxes.get(same_id(row["id"]))) for row in data["images"]]
-            self.rows = [(image_of(row), objects) for row, objects in rows if objects]
-        self.files, self.images = files, images
+            self.rows = [(image_of(row, images), objects) for row, objects in rows if objects]
+        self.files = files
         self._names = sorted(names.values())
 
     def __len__(self) -> int:
@@ -47,10 +50,9 @@ class CocoSet:
 
     def sample(self, index: int) -> TrainingSample:
         image, objects = self.rows[index]
-        uri = f"{self.images.rstrip('/')}/{safe_name(image['file_name'])}"
         return TrainingSample(
             key=str(image["id"]),
-            image=read_image(self.files, ImageRef(uri)),
+            image=read_image(self.files, reference(image)),
             caption="",
             spans=(),
             boxes=box_array([]),
@@ -84,9 +86,9 @@ class MdetrSet:
 
     pseudo = False
 
-    def __init__(self, files: Files, annotations: str, images: str) -> None:
+    def __init__(self, files: Files, annotations: str, images: Images) -> None:
         data = read_json(files, annotations, GOLD)
-        self.files, self.images = files, images
+        self.files = files
         self.boxes: dict[int | str | None, list[dict[str, Any]]] = {}
         with reading(annotations, "MDETR-style JSON", GOLD):
             for annotation in data["annotations"]:
@@ -95,7 +97,7 @@ class MdetrSet:
                     own = self.boxes.setdefault(same_id(annotation["image_id"]), [])
                     own.append({"bbox": box, "spans": spans})
             self.rows: list[dict[str, Any]] = [
-                {**image_of(row), "caption": row["caption"]}
+                {**image_of(row, images), "caption": row["caption"]}
                 for row in data["images"]
                 if same_id(row["id"]) in self.boxes
             ]
@@ -113,7 +115,7 @@ class MdetrSet:
             phrase.append(spans.setdefault(annotation["spans"], len(spans)))
         return TrainingSample(
             key=str(row["id"]),
-            image=read_image(self.files, ImageRef(f"{self.images.rstrip('/')}/{safe_name(row['file_name'])}")),
+            image=read_image(self.files, reference(row)),
             caption=row["caption"],
             spans=tuple(spans),
             boxes=box_array(boxes),
@@ -139,10 +141,18 @@ class MdetrSet:
         return []
 
 
-def image_of(row: dict[str, Any]) -> dict[str, Any]:
-    """What is needed of an image row. Raises as `reading` expects."""
+def image_of(row: dict[str, Any], images: Images) -> dict[str, Any]:
+    """What is needed of an image row, with the folder of its file. Raises as `reading` expects."""
+    folder = images if isinstance(images, str) else images.get(row["data_source"])
+    if folder is None:
+        raise ValueError(f"no folder in `images` for the data_source {row['data_source']!r} of the image {row['id']}")
     sides = {"height": int(row["height"]), "width": int(row["width"])}
-    return {"id": row["id"], "file_name": str(row["file_name"]), **sides}
+    return {"id": row["id"], "folder": folder, "file_name": str(row["file_name"]), **sides}
+
+
+def reference(image: dict[str, Any]) -> ImageRef:
+    """Raises RowError for a name that must not be read."""
+    return ImageRef(f"{image['folder'].rstrip('/')}/{safe_name(image['file_name'])}")
 
 
 def phrase_spans(annotation: dict[str, Any]) -> Spans:

@@ -83,6 +83,13 @@ def test_what_is_no_relative_path_stays(gold: dict[str, Any]) -> None:
     assert resolve(config, [TrainStage], [TrainStage]) == config
 
 
+def test_each_root_of_the_images_becomes_absolute(here: Path) -> None:
+    gold = {"source": "coco.json", "format": "mdetr", "images": {"coco": "images", "vg": "/data/vg"}}
+    config = resolve(training(gold), [TrainStage], [TrainStage])
+    assert config.train.gold[0].images == {"coco": f"{here}/images", "vg": "/data/vg"}
+    assert resolve(config, [TrainStage], [TrainStage]) == config
+
+
 def test_a_home_folder_is_looked_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     config = resolve(training({"source": "~/shards"}), [TrainStage], [TrainStage])
