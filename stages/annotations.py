@@ -53,6 +53,15 @@ def without_segmentation(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def declared_size(row: dict[str, Any]) -> tuple[int, int] | None:
+    """(width, height) of an image row; None where converters write 0 for what they do not know.
+
+    Raises as `reading` expects.
+    """
+    width, height = int(row["width"]), int(row["height"])
+    return (width, height) if width > 0 and height > 0 else None
+
+
 @contextmanager
 def reading(uri: str, kind: str, key: str) -> Iterator[None]:
     """What goes wrong while rows of an annotation file are taken apart, as a UserError."""

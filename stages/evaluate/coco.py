@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import declared_size, read_json, reading, same_id
 from stages.evaluate.coco_ap import precision_at_recalls
 from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
 from stages.geometry import to_xywh
@@ -40,7 +40,7 @@ def evaluate_coco(
     results: list[dict[str, Any]] = []
     failed, done = Counter[str](), 0
     for rows in in_chunks(dataset["images"], CHUNK):
-        decoded = [read_image(files, images, [row["file_name"]], (row["height"], row["width"])) for row in rows]
+        decoded = [read_image(files, images, [row["file_name"]], row["size"]) for row in rows]
         for row, result in zip(rows, model.detect(decoded, names, score_floor=FLOOR), strict=True):
             results += results_of(row["id"], result, [category["id"] for category in categories])
             if result.failed:
@@ -71,10 +71,7 @@ def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
     data = read_json(files, uri, DATA)
     with reading(uri, "COCO instances file", DATA):
         rows = [
-            {
-                **{"id": same_id(row["id"]), "file_name": row["file_name"]},
-                **{"height": int(row["height"]), "width": int(row["width"])},
-            }
+            {"id": same_id(row["id"]), "file_name": row["file_name"], "size": declared_size(row)}
             for row in data["images"][:count]
         ]
         check_matched(data, uri)

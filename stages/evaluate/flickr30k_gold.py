@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import declared_size, read_json, reading, same_id
 from stages.evaluate.inputs import DATA, check_matched
 from stages.geometry import box_array, from_xywh
 from stages.stage import UserError
@@ -52,7 +52,7 @@ class Caption:
 @dataclass(frozen=True)
 class GoldImage:
     name: str
-    size: tuple[int, int] | None  # height, width, as annotated
+    size: tuple[int, int] | None  # width, height, as annotated
     captions: tuple[Caption, ...]
 
 
@@ -141,7 +141,7 @@ class NoDoctype(ElementTree.TreeBuilder):
 
 
 def read_boxes(xml: str, uri: str) -> tuple[tuple[int, int] | None, dict[str, list[Corners]]]:
-    """The size (height, width) and the boxes (half-open) of each entity."""
+    """The size (width, height) and the boxes (half-open) of each entity."""
     parser = ElementTree.XMLParser(target=NoDoctype())
     try:
         root = ElementTree.parse(io.StringIO(xml), parser).getroot()
@@ -158,7 +158,7 @@ def read_boxes(xml: str, uri: str) -> tuple[tuple[int, int] | None, dict[str, li
                 for name in thing.findall("name"):
                     boxes.setdefault(str(name.text).strip(), []).append((x1 - 1, y1 - 1, x2, y2))
         size = root.find("size")
-        sides = None if size is None else (int(number(size, "height")), int(number(size, "width")))
+        sides = None if size is None else declared_size({side: number(size, side) for side in ("width", "height")})
     return sides, boxes
 
 
@@ -184,8 +184,11 @@ def from_json(files: Files, uri: str, count: int) -> Iterator[GoldImage]:
         for row in data["images"]:
             images.setdefault(row["file_name"], []).append(row)
         for name, rows in list(images.items())[:count]:
-            size = (int(rows[0]["height"]), int(rows[0]["width"]))
-            yield GoldImage(name, size, tuple(caption_of_row(row, by_row.get(same_id(row["id"]), [])) for row in rows))
+            yield GoldImage(
+                name,
+                declared_size(rows[0]),
+                tuple(caption_of_row(row, by_row.get(same_id(row["id"]), [])) for row in rows),
+            )
 
 
 def caption_of_row(row: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> Caption:

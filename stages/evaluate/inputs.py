@@ -11,6 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stages.annotations import same_id
+from stages.frames import relation
+from stages.image_headers import read_header
 from stages.images import decode_rgb
 from stages.stage import ImageRef, RowError, UserError
 from stages.train.annotated import safe_name
@@ -29,19 +31,22 @@ Item = TypeVar("Item")
 def read_image(
     files: Files, folder: str, names: Sequence[str], size: tuple[int, int] | None = None
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB of the first of `names` that lies in the folder; its size must be the annotated (height, width).
+    """(H, W, 3) RGB of the first of `names` that lies in the folder; its size must be the annotated (width, height).
 
-    Boxes of an image that was resized since would fit nothing.
+    A figure over images that were resized since would be another figure under the same name.
     """
     try:
-        pixels = decode_rgb(stored_bytes(files, folder, names), MAX_PIXELS)
+        data = stored_bytes(files, folder, names)
+        pixels = decode_rgb(data, MAX_PIXELS)
     except RowError as error:
         raise UserError(f"evaluate.images: {folder}/{names[0]}: {error}") from None
-    if size is not None and pixels.shape[:2] != size:
-        height, width = pixels.shape[:2]
+    height, width = pixels.shape[:2]
+    found = relation(size, (width, height), read_header(data).orientation)
+    if size is not None and found != "same":
+        remedy = "store it upright" if found == "turned" else "use the images in their original size"
         raise UserError(
-            f"evaluate.images: {folder}/{names[0]} is {width} x {height}, its annotations are for {size[1]} x {size[0]}"
-            " pixels; use the images in their original size"
+            f"evaluate.images: {folder}/{names[0]} is {width} x {height}, its annotations are for {size[0]} x {size[1]}"
+            f" pixels; {remedy}"
         )
     return pixels
 

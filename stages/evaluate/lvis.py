@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import declared_size, read_json, reading, same_id
 from stages.evaluate.coco_ap import Detections
 from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
@@ -41,7 +41,7 @@ FREQUENCIES = {"APr": "r", "APc": "c", "APf": "f"}
 @dataclass(frozen=True)
 class GoldImage:
     names: tuple[str, ...]  # where it may lie in the folder of images
-    size: tuple[int, int]  # height, width
+    size: tuple[int, int] | None  # width, height
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_lvis(files: Files, uri: str, count: int) -> Lvis:
         return Lvis(
             names=[str(category["name"]) for category in categories],
             frequency=[str(category["frequency"]) for category in categories],
-            images=[GoldImage(file_names(row), (int(row["height"]), int(row["width"]))) for row in rows],
+            images=[GoldImage(file_names(row), declared_size(row)) for row in rows],
             truths=truths,
         )
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners, ImageRef
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import declared_size, read_json, reading, same_id
 from stages.geometry import box_array, from_xywh
+from stages.image_headers import read_header
 from stages.stage import Files, RowError
 from stages.train.order import shuffled
 from stages.train.samples import Spans, TrainingSample
@@ -42,7 +43,7 @@ class CocoSet:
                     boxes.setdefault(same_id(annotation["image_id"]), []).append(named)
             rows = [(row, boxes.get(same_id(row["id"]))) for row in data["images"]]
             self.rows = [(image_of(row, images), objects) for row, objects in rows if objects]
-        self.files = files
+        self.files, self.sizes = files, ImageSizes(files)
         self._names = sorted(names.values())
 
     def __len__(self) -> int:
@@ -60,10 +61,11 @@ class CocoSet:
             scores=np.zeros(0, dtype=np.float32),
             pseudo=False,
             objects=tuple(objects),
+            frame=image["size"],
         )
 
     def shape(self, index: int) -> tuple[int, int]:
-        return int(self.rows[index][0]["height"]), int(self.rows[index][0]["width"])
+        return self.sizes.of(index, self.rows[index][0])
 
     def names(self, index: int) -> frozenset[str]:
         return frozenset(category for category, _ in self.rows[index][1])
@@ -88,7 +90,7 @@ class MdetrSet:
 
     def __init__(self, files: Files, annotations: str, images: Images) -> None:
         data = read_json(files, annotations, GOLD)
-        self.files = files
+        self.files, self.sizes = files, ImageSizes(files)
         self.boxes: dict[int | str | None, list[dict[str, Any]]] = {}
         with reading(annotations, "MDETR-style JSON", GOLD):
             for annotation in data["annotations"]:
@@ -122,10 +124,11 @@ class MdetrSet:
             phrase=np.asarray(phrase, dtype=np.int64),
             scores=np.ones(len(boxes), dtype=np.float32),
             pseudo=False,
+            frame=row["size"],
         )
 
     def shape(self, index: int) -> tuple[int, int]:
-        return int(self.rows[index]["height"]), int(self.rows[index]["width"])
+        return self.sizes.of(index, self.rows[index])
 
     def names(self, index: int) -> frozenset[str]:
         row = self.rows[index]
@@ -146,8 +149,29 @@ def image_of(row: dict[str, Any], images: Images) -> dict[str, Any]:
     folder = images if isinstance(images, str) else images.get(row["data_source"])
     if folder is None:
         raise ValueError(f"no folder in `images` for the data_source {row['data_source']!r} of the image {row['id']}")
-    sides = {"height": int(row["height"]), "width": int(row["width"])}
-    return {"id": row["id"], "folder": folder, "file_name": str(row["file_name"]), **sides}
+    return {"id": row["id"], "folder": folder, "file_name": str(row["file_name"]), "size": declared_size(row)}
+
+
+class ImageSizes:
+    """(height, width) of images: as declared, else from the header of the file, which is read once."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._found: dict[int, tuple[int, int]] = {}
+
+    def of(self, index: int, image: dict[str, Any]) -> tuple[int, int]:
+        """Of sample `index`, whose image it is; (1, 1) where the image cannot be read, so that it will be skipped."""
+        if image["size"] is not None:
+            width, height = image["size"]
+            return height, width
+        if index not in self._found:
+            try:
+                header = read_header(read_image(self.files, reference(image)))
+                turned = header.orientation >= 5
+                self._found[index] = (header.width, header.height) if turned else (header.height, header.width)
+            except RowError:
+                self._found[index] = (1, 1)
+        return self._found[index]
 
 
 def reference(image: dict[str, Any]) -> ImageRef:

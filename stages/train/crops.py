@@ -154,7 +154,7 @@ class CropStream:
         size = resized_size((image.height, image.width), self.sides)
         ratio = size[0] / image.height
         framed = np.pad(np.asarray(resize_image(image, size)), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
-        objects = inside(self._objects(sample), image.width, image.height)
+        objects = inside(self._objects(sample), image)
         crops = []
         for (x1, y1, x2, y2), category in zip(objects.boxes.tolist(), objects.phrase.tolist(), strict=True):
             centre = np.minimum(np.array([(x1 + x2) / 2, (y1 + y2) / 2]) * ratio, size[::-1])  # (x, y)

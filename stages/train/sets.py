@@ -144,7 +144,7 @@ class RunGoldSet:
 
     def shape(self, index: int) -> tuple[int, int]:
         pair, _ = self.rows[index]
-        return pair.height or 0, pair.width or 0
+        return pair.height or 1, pair.width or 1  # without an image, the sample is skipped
 
     def names(self, index: int) -> frozenset[str]:
         pair, gold = self.rows[index]

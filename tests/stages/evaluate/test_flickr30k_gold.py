@@ -15,7 +15,7 @@ from tests.stages.evaluate.flickr30k_files import FIRST, LEFT, RIGHT, SECOND, as
 
 def test_captions_and_boxes_of_the_text_form(io: Any, entities: Path) -> None:
     (image,) = read_gold(io, str(entities / "test.txt"), 1)
-    assert (image.name, image.size) == ("54.jpg", (80, 100))
+    assert (image.name, image.size) == ("54.jpg", (100, 80))
     assert [(caption.text, caption.without_box) for caption in image.captions] == [
         (FIRST, 1), (SECOND, 2), ("Nobody is here .", 0),
     ]  # fmt: skip
