@@ -29,17 +29,16 @@ def relation(declared: Frame | None, upright: Frame, orientation: int) -> Relati
     return "turned" if orientation >= 5 and declared == upright[::-1] else "scaled"
 
 
-def to_upright(boxes: Floats, declared: Frame | None, upright: Frame, orientation: int) -> NDArray[np.float64]:
+def to_upright(boxes: Floats, declared: Frame | None, upright: Frame, orientation: int) -> Floats:
     """(N, 4) from the declared frame to upright pixels of the image, cut at its borders."""
-    moved = boxes.astype(np.float64)
+    moved = boxes.astype(np.float64)  # a share of a pixel is not lost to rounding
     if declared is not None:
         width, height = declared
         if relation(declared, upright, orientation) == "turned":
             moved = _turn(moved, width, height, orientation)
             width, height = height, width
         moved *= np.array([upright[0] / width, upright[1] / height] * 2)
-    result: NDArray[np.float64] = clip(moved, *upright)
-    return result
+    return clip(moved, *upright)
 
 
 def _turn(boxes: Floats, width: float, height: float, orientation: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stages.annotations import same_id
+from stages.annotations import Entries, same_id
 from stages.frames import relation
 from stages.image_headers import read_header
 from stages.images import decode_rgb
@@ -63,15 +63,21 @@ def stored_bytes(files: Files, folder: str, names: Sequence[str]) -> bytes:
     raise first or RowError("missing_image", "it has no name")
 
 
-def check_matched(data: dict[str, Any], uri: str) -> None:
+def check_matched(entries: Entries, data: dict[str, Any], uri: str) -> None:
     """Raises UserError for an annotation file none of whose annotations is of one of its images."""
-    known = {same_id(row["id"]) for row in data["images"]}
-    found = [same_id(annotation["image_id"]) for annotation in data["annotations"]]
+    known = {same_id(row["id"]) for row in entries.of(data, "images")}
+    found = [same_id(annotation["image_id"]) for annotation in entries.of(data, "annotations")]
     if found and known.isdisjoint(found):
         raise UserError(
             f"{DATA}: {uri}: none of its {len(found):,} annotations is of one of its {len(known):,} images (image_id"
             f" {found[0]!r} where ids are like {next(iter(known), None)!r})"
         )
+
+
+def check_boxes(boxes: int, uri: str, images: int) -> None:
+    """Raises UserError where nothing can be measured."""
+    if not boxes:
+        raise UserError(f"{DATA}: {uri}: no true box in the {images:,} images that are measured, so there is no figure")
 
 
 def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -138,11 +138,21 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "steps": config.train.steps,
         "samples_seen": config.train.steps * config.train.batch_size,
         "samples_skipped": trainer.skips.count,
-        "unused": trainer.skips.unused(),
+        "unused": {**unused_boxes(sets), **trainer.skips.unused()},
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": trainer.crops_named_right,
         "event_files": trainer.metrics.event_files,
+    }
+
+
+def unused_boxes(sets: dict[str, SampleSet]) -> dict[str, int]:
+    """For the stage's last words."""
+    return {
+        f"boxes of {name} ({reason})": number
+        for name, samples in sets.items()
+        for reason, number in sorted(samples.unused.items())
+        if number
     }
 
 

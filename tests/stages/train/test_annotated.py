@@ -13,7 +13,7 @@ from PIL import Image
 from schemas.config import GoldSet
 from stages.stage import RowError
 from stages.train.annotated import CocoSet, MdetrSet
-from stages.train.stage import open_gold
+from stages.train.stage import open_gold, unused_boxes
 from stages.train.transforms import decode, detection_prompt
 from tests.stages.conftest import DiskIO
 from tests.stages.train.conftest import RunDisk
@@ -136,6 +136,37 @@ def test_a_name_that_leaves_the_image_folder_is_refused(images_made: Path) -> No
     file = write(images_made / "coco.json", images=[image], annotations=[row], categories=[{"id": 1, "name": "cup"}])
     with pytest.raises(RowError, match="image_read_refused"):
         CocoSet(RunDisk(images_made), file, "images").sample(0)
+
+
+def test_arrays_keyed_by_id_and_what_is_left_out_of_them(images_made: Path) -> None:
+    rows = {
+        "1": {"image_id": "7", "category_id": 2, "bbox": [5, 6, 10, 20]},
+        "2": {"image_id": 8, "category_id": 2, "bbox": [5, 6, 10, 20]},
+        "3": {"image_id": 7, "category_id": 5, "bbox": [0, 0, 40, 30], "iscrowd": 1},
+        "4": {"image_id": 7, "category_id": 2, "bbox": [3, 3, 1, 9]},
+    }
+    images = {"7": {key: value for key, value in IMAGES[0].items() if key != "id"}}
+    file = write(images_made / "coco.json", images=images, annotations=rows, categories={"2": {"name": "cup"}})
+    gold = CocoSet(RunDisk(images_made), file, "images")
+    assert [gold.names(i) for i in range(len(gold))] == [{"cup"}]
+    assert gold.unused == {"crowd": 1, "empty_box": 1, "unknown_image": 1}
+
+
+def test_boxes_of_grounding_json_that_are_left_out_are_counted(images_made: Path) -> None:
+    rows = [
+        {"image_id": 7, "bbox": [1, 2, 10, 10], "tokens_positive": [[0, 5]]},
+        {"image_id": 8, "bbox": [1, 2, 10, 10], "tokens_positive": [[0, 5]]},
+        {"image_id": 7, "bbox": [1, 2, 10, 10], "tokens_positive": []},
+        {"image_id": 7, "bbox": [1, 2, 0, 10], "tokens_positive": [[0, 5]]},
+    ]
+    file = write(images_made / "m.json", images=[{**IMAGES[0], "caption": CAPTION}], annotations=rows)
+    gold = MdetrSet(RunDisk(images_made), file, "images")
+    assert len(gold) == 1 and gold.unused == {"phrase_not_found": 1, "empty_box": 1, "unknown_image": 1}
+    assert unused_boxes({"gold 0: m.json": gold}) == {
+        "boxes of gold 0: m.json (empty_box)": 1,
+        "boxes of gold 0: m.json (phrase_not_found)": 1,
+        "boxes of gold 0: m.json (unknown_image)": 1,
+    }
 
 
 def test_names_of_windows_and_ids_as_text(images_made: Path) -> None:

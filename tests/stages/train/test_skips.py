@@ -137,5 +137,5 @@ def test_images_of_two_roots_are_told_apart_by_their_data_source(tmp_path: Path)
     assert [samples.sample(i).image for i in range(2)] == [
         (tmp_path / x / "7.png").read_bytes() for x in ("coco", "vg")
     ]
-    with pytest.raises(UserError, match=r"no folder in `images` for the data_source 'vg' of the image 1"):
+    with pytest.raises(UserError, match=r"no folder in `images` for the data_source 'vg' \(images\[1\], id 1\)"):
         opened({"coco": "coco"})
