@@ -116,10 +116,12 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     With more than one rank, torch's process group is there already. Returns the last loss, the number of samples seen
     and the sets that were trained on. Raises NothingToTrainOn, TooManySkipped and NonFiniteLoss.
     """
+    from model.device import forbid_tf32
     from stages.train.checkpoint import checkpoints
     from stages.train.loop import Trainer
     from stages.train.ranks import Ranks
 
+    forbid_tf32()
     sets, maker = make_batches(io, config)
     check_readable(sets, config.ingest.max_pixels)
     glip = start_model(config)
@@ -138,7 +140,9 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "steps": config.train.steps,
         "samples_seen": config.train.steps * config.train.batch_size,
         "samples_skipped": trainer.skips.count,
-        "unused": {**unused_boxes(sets), **trainer.skips.unused()},
+        "batches_left_out": trainer.bad.count,
+        "bad_batches": trainer.bad.named,
+        "unused": {**unused_boxes(sets), **trainer.skips.unused(), **trainer.bad.unused()},
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": trainer.crops_named_right,
@@ -159,7 +163,8 @@ def unused_boxes(sets: dict[str, SampleSet]) -> dict[str, int]:
 def progress_line(entry: Entry) -> str:
     skipped = entry["skipped_share"] or 0.0
     said = f", {skipped:.2%} of the samples skipped" if skipped else ""
-    return f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s{said}"
+    loss = "none, a batch left out" if entry["loss"] is None else f"{entry['loss']:.3f}"
+    return f"loss {loss}, {entry['samples_per_second']:.1f} samples/s{said}"
 
 
 def check_readable(sets: dict[str, SampleSet], max_pixels: int) -> None:
