@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
 from stages.train.skips import Skips, TooManySkipped, word
+from stages.train.targets import loss_target
 
 if TYPE_CHECKING:
     from schemas.config import TrainConfig
@@ -266,16 +267,3 @@ class Trainer:
             self.crops_named_right = state["crops_named_right"]
         if self.ranks.first:
             self.metrics.resume(self.step, state["metrics"] if found else [])
-
-
-def loss_target(example: Any, config: TrainConfig) -> dict[str, Any]:
-    """What `Glip.losses` takes for one image: boxes and their phrases, and what the options say of pseudo boxes."""
-    boxes = torch.from_numpy(example.boxes)  # (N, 4)
-    target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)
-    if example.pseudo and config.score_weighting:
-        target["weight"] = torch.from_numpy(example.scores)  # (N,)
-    if example.pseudo and not config.pseudo_regression:
-        target["regression"] = torch.zeros(len(boxes), dtype=torch.bool)  # (N,)
-    if example.pseudo and not example.listed and config.ungrounded == "unknown":
-        target["unknown"] = torch.from_numpy(np.setdiff1d(np.arange(len(example.spans)), example.phrase))
-    return target

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from model.glip import Glip
 from stages.train.bad_batches import NonFiniteLoss
 from stages.train.loader import Batch
-from stages.train.loop import Student, loss_target
+from stages.train.loop import Student
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
 from stages.train.stage import WEIGHTS, make_batches, start_model, train
+from stages.train.targets import loss_target
 from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
 
 
