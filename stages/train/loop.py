@@ -162,13 +162,15 @@ class Trainer:
         loss = torch.stack(list(losses.values())).sum()
         figures = self._figures(batch, loss, losses)
         if not math.isfinite(figures["loss"]):
-            return self._leave_out(batch, f"the loss is {figures['loss']}", not bool(torch.isfinite(loss)))
+            self._leave_out(batch, f"the loss is {figures['loss']}", not bool(torch.isfinite(loss)))
+            return None
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out
-            return self._leave_out(batch, f"the norm of the gradient is {norm:g}", True)
+            self._leave_out(batch, f"the norm of the gradient is {norm:g}", True)
+            return None
         self.bad.good()
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -42,4 +42,5 @@ def shared_phrases(boxes: NDArray[np.float32], phrase: NDArray[np.int64], phrase
     same = iou(boxes[:, None], boxes) >= SAME_REGION  # (N, N)
     same |= np.eye(len(boxes), dtype=bool)  # a box without area coincides with nothing
     own = phrase[:, None] == np.arange(max(phrases, 1))  # (N, phrases)
-    return (same.astype(np.float32) @ own.astype(np.float32) > 0).astype(np.float32)
+    shared: NDArray[np.float32] = (same.astype(np.float32) @ own.astype(np.float32) > 0).astype(np.float32)
+    return shared

@@ -11,9 +11,10 @@ import torch
 
 from schemas.config import GoldSet
 from stages.stage import UserError
+from stages.train.gold import NothingToTrainOn, open_gold
 from stages.train.loader import prefetch
 from stages.train.shards import ShardSet
-from stages.train.stage import NothingToTrainOn, make_batches, open_gold, open_sets, train
+from stages.train.stage import make_batches, open_sets, train
 from stages.train.wording import singular
 from tests.stages.train.conftest import GOLD, RunDisk, small_training
 
