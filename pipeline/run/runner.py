@@ -152,6 +152,8 @@ class _StageRun:
             self._check_leftovers(stage)
         if issubclass(stage, JobStage | ReduceStage):
             self._run_result(stage)
+        if issubclass(stage, JobStage):
+            self._check_leftovers(stage)
 
     def _check_leftovers(self, stage: type[Stage]) -> None:
         """Prints what the stage did not use; raises NothingUsableError where the source gave nothing."""
