@@ -12,7 +12,7 @@ from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow
 from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
 from stages.export.shared_images import SharedImages
 from stages.images import sniff, upright_file
-from stages.stage import RowError, RunIO
+from stages.stage import RowError, RunIO, UserError
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -132,7 +132,14 @@ class Exporter:
         return self._open.enter_context(self.create(name))
 
     def run(self) -> dict[str, int]:
-        """How many images, boxes and files; captions, where images have several; what is left out, by the reason."""
+        """How many images, boxes and files; captions, where images have several; what is left out, by the reason.
+
+        Raises UserError for a run without labels.
+        """
+        dataset = "pseudo" if self.min_score is None else "labels"
+        if not any(self.io.has_part(dataset, part) for part in self.io.parts()):
+            stage = "filter" if self.min_score is None else "label"
+            raise UserError(f"export: the run has no {dataset} yet; run `phrasebox {stage}` first")
         left_out = Counter[str]()
         with self._open:
             self.begin()

@@ -14,27 +14,16 @@ from stages.stage import RunIO, UserError
 if TYPE_CHECKING:
     from schemas.config import Config
 
-FORMATS: dict[str, str] = {
-    "coco": "COCO instances JSON; each phrase's norm is a category",
-    "coco-text": "COCO instances JSON; one category, the phrase as text on each annotation",
-    "odvg": "ODVG JSONL for MM-Grounding-DINO and Open-GroundingDino, one region per box, with scores",
-    "grit": "GRIT Parquet: normalised boxes with their spans",
-    "mdetr": "MDETR-style JSON with tokens_positive",
-    "glip-tsv": "TSV files of GLIP's own caption reader, images inside",
-    "label-studio": "Label Studio tasks with pre-annotations, and the labelling config",
-    "fiftyone": "FiftyOne image detection dataset",
-    "card": "README.md of the shards: a dataset card",
-}
-
-_EXPORTERS = {
-    "coco": "stages.export.coco:CocoExport",
-    "coco-text": "stages.export.coco:CocoTextExport",
-    "odvg": "stages.export.odvg:OdvgExport",
-    "grit": "stages.export.grit:GritExport",
-    "mdetr": "stages.export.mdetr:MdetrExport",
-    "glip-tsv": "stages.export.glip_tsv:GlipTsvExport",
-    "label-studio": "stages.export.label_studio:LabelStudioExport",
-    "fiftyone": "stages.export.fiftyone:FiftyOneExport",
+FORMATS = {
+    "coco": "stages.export.coco:CocoExport",  # COCO instances JSON; each phrase's norm is a category
+    "coco-text": "stages.export.coco:CocoTextExport",  # the same, one category, the phrase as text on each annotation
+    "odvg": "stages.export.odvg:OdvgExport",  # ODVG JSONL, one region per box, with scores
+    "grit": "stages.export.grit:GritExport",  # GRIT Parquet: normalised boxes with their spans
+    "mdetr": "stages.export.mdetr:MdetrExport",  # MDETR-style JSON with tokens_positive
+    "glip-tsv": "stages.export.glip_tsv:GlipTsvExport",  # TSV files of GLIP's own caption reader, images inside
+    "label-studio": "stages.export.label_studio:LabelStudioExport",  # tasks with pre-annotations, and their config
+    "fiftyone": "stages.export.fiftyone:FiftyOneExport",  # FiftyOne image detection dataset
+    "card": "stages.export.card:CardExport",  # README.md of the shards: a dataset card
 }
 
 
@@ -57,14 +46,6 @@ def export(
     """
     if format not in FORMATS:
         raise UserError(f"export: no format {format!r}; there are {', '.join(FORMATS)}")
-    if format == "card":
-        from stages.export.card import write_card
-
-        return write_card(io, create, config)
-    dataset = "pseudo" if min_score is None else "labels"
-    if not any(io.has_part(dataset, part) for part in io.parts()):
-        stage = "filter" if min_score is None else "label"
-        raise UserError(f"export: the run has no {dataset} yet; run `phrasebox {stage}` first")
-    module, _, name = _EXPORTERS[format].partition(":")
+    module, _, name = FORMATS[format].partition(":")
     exporter: type[Exporter] = getattr(importlib.import_module(module), name)
     return exporter(io, create, config, min_score, images, pictures).run()

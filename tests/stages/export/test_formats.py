@@ -22,7 +22,7 @@ def test_what_cannot_be_exported(shapes: Callable[..., Any], exported: Callable[
         export(early.all_parts(), "coco", open, config=early.config)  # type: ignore[arg-type]
 
 
-def test_every_format_has_a_line_of_help() -> None:
+def test_the_formats_that_there_are() -> None:
     assert set(FORMATS) == {
         "coco",
         "coco-text",
