@@ -175,7 +175,7 @@ class TrainConfig(Section):
     init: Annotated[str | None, Only.DIGEST] = None
     """Weights to start from; null: random, `teacher`: the label stage's."""
     crop_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps of naming crops of the first gold set before the grounded training: a start for random weights."""
+    """Steps of crop pre-training on the first gold set, before the grounded training: a start for random weights."""
     crop_lr: Annotated[float, Field(gt=0.0)] = 2e-3
     steps: Annotated[int, Field(ge=1)] = 200
     seed: int = 0

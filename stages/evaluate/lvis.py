@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import Id, box_of, category_of, declared_size, id_of, read_json, reading, rising, same_id
-from stages.evaluate.coco_ap import Detections
+from stages.evaluate.detections import Detections
 from stages.evaluate.inputs import DATA, check_boxes, check_matched, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from stages.geometry import from_xywh

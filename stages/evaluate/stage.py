@@ -34,7 +34,7 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
 
 class EvaluateStage(JobStage):
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("student", need="if_present"),
         Input("labels", need="if_present"),  # for the benchmark `labels`, with what follows

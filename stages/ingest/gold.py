@@ -22,10 +22,13 @@ class GoldCount:
         self.seen = False  # whether the source gives true boxes, be they none
         self.used = 0
         self.rejected = Counter({"unknown_image": elsewhere} if elsewhere else {})
+        self.categories: frozenset[str] = frozenset()  # that were looked for
 
     def row(self, key: str, gold: Gold | None, info: ImageInfo | None, caption: str) -> rows.GoldRow:
         """One row of the gold dataset; a row without true boxes has empty lists."""
         self.seen = self.seen or gold is not None
+        if gold is not None and gold.categories is not self.categories:
+            self.categories |= gold.categories
         row, rejected = gold_row(key, gold, info, caption)
         self.used += len(row.boxes)
         self.rejected += rejected

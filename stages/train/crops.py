@@ -1,4 +1,4 @@
-"""A start for a backbone without pretrained weights: naming the objects of gold images from crops around them.
+"""Crop pre-training, a start for a backbone without pretrained weights: it names objects of gold images from crops.
 
 GLIP starts from a Swin that knows ImageNet. A small model of our own has no such start, and grounding is a slow teacher
 of what things look like: one image gives it three boxes and a thousand positions without one. A crop a fifth of the

@@ -117,7 +117,7 @@ class Trainer:
         self.step = 0
         self.skips = Skips(config.max_skipped)
         self.bad = BadBatches(config.max_skipped)
-        self.crops_named_right: float | None = None  # the share, at the end of the crop naming before the first step
+        self.crops_named_right: float | None = None  # the share, at the end of the crop pre-training
         self.best: float | None = None  # lowest mean loss between two checkpoints
         self.recent: list[float] = []  # losses since the last checkpoint
         self._resume()
