@@ -71,10 +71,8 @@ def test_many_threads_read_shards_of_which_one_at_a_time_is_open(
 ) -> None:
     wanted = [ShardSet(RunDisk(sharded)).sample(index) for index in range(16)]
     monkeypatch.setattr(shards, "OPEN_SHARDS", 1)
-    ours, order = (
-        ShardSet(RunDisk(sharded)),
-        [int(i) for i in np.random.default_rng(0).permutation(np.arange(320) % 16)],
-    )
+    ours = ShardSet(RunDisk(sharded))
+    order = np.random.default_rng(0).permutation(np.arange(320) % 16).tolist()
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = list(pool.map(ours.sample, order))
     assert len(found) == 320
