@@ -26,6 +26,7 @@ class Judgement:
 
     judged: Flags
     right: Flags
+    named: Flags  # per true box: whether a phrase of its caption names it
     gold: FlatGold
 
 
@@ -38,15 +39,17 @@ def judge(phrases: FlatPhrases, labels: FlatBoxes, gold: FlatGold) -> Judgement:
     judged &= ~np.isin(labels.row, gold.row[gold.span < 0])
     judged[label_i[same & ~by_span]] = True
     claims = claim(labels.xyxy, labels.score, gold.xyxy, (label_i[same], gold_i[same]))
-    return Judgement(judged, claims.right, gold)
+    return Judgement(judged, claims.right, _named(phrases, gold), gold)
 
 
 def figures(labels: FlatBoxes, judgement: Judgement) -> dict[str, Any]:
     """Judged and right boxes by `grid.passed`, and how many true boxes there are in how many labelled images."""
     passed, gold = grid.passed(labels.score), judgement.gold
+    labelled = np.isin(gold.row, labels.rows)
     return {
         "pairs": len(np.intersect1d(gold.rows, labels.rows)),
-        "boxes": int(np.isin(gold.row, labels.rows).sum()),
+        "boxes": int(labelled.sum()),
+        "named": int((labelled & judgement.named).sum()),
         "judged": np.bincount(passed[judgement.judged], minlength=102).tolist(),
         "matched": np.bincount(passed[judgement.right & judgement.judged], minlength=102).tolist(),
     }
@@ -58,6 +61,15 @@ def best_errors(labels: FlatBoxes, judgement: Judgement) -> Floats:
     best = np.zeros(len(labels.rows))
     np.maximum.at(best, np.searchsorted(labels.rows, labels.row[wrong]), labels.score[wrong])
     return best
+
+
+def _named(phrases: FlatPhrases, gold: FlatGold) -> Flags:
+    """Whether a phrase of its caption names each true box (M,)."""
+    phrase, box = same_row(phrases.row, gold.row)
+    by_category = (gold.span[box] < 0) & _is_category(phrases, phrase, gold, box)
+    named = (gold.span >= 0) & np.isin(gold.span, named_spans(phrases.characters, gold.spans))
+    named[box[by_category]] = True
+    return named
 
 
 def _is_category(phrases: FlatPhrases, phrase: Ints, gold: FlatGold, gold_i: Ints) -> Flags:

@@ -256,10 +256,17 @@ class Recount:
         return {
             "pairs": len(truths),
             "boxes": boxes,
+            "named": sum(map(self.named, truths)),
             "by_threshold": by_threshold,
             "at_min_score": next((r for r in by_threshold if r["threshold"] >= self.config.filter.min_score), None),
             "calibration": calibration(judged),
         }
+
+    def named(self, truth: Row) -> int:
+        """How many true boxes of an image are of a span that a phrase names; they have spans."""
+        phrases = [phrase for (key, _), phrase in self.phrases.items() if key == truth["key"]]
+        spans = {named_span(phrase, truth["spans"]) for phrase in phrases}
+        return sum(box["span"] in spans for box in truth["boxes"])
 
     def judge(self, labels: Row, truth: Row) -> list[tuple[float, bool]]:
         """(score, right) of each box of an image whose truth has spans."""

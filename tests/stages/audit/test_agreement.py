@@ -35,6 +35,6 @@ def test_truth_without_spans_is_named_by_its_category(shapes: Any) -> None:
         phrases = next(r["phrases"] for r in run.rows["phrases"] if r["key"] == row["key"])
         names = {box["category"].lower() for box in truth["boxes"]}
         named += sum(phrases[box["phrase"]]["head"] in names for box in row["boxes"])
-    assert stats["boxes"] == sum(bool(row["boxes"]) for row in gold)
+    assert stats["boxes"] == stats["named"] == sum(bool(row["boxes"]) for row in gold)
     assert stats["by_threshold"][0]["judged"] == named
     assert stats["by_threshold"][0]["recall"] == 1.0
