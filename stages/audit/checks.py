@@ -182,7 +182,7 @@ def _teacher(stats: Stats) -> Iterator[Check]:
         yield _at_least("teacher_recall", recall, TEACHER_RECALL, text)
     elif asked >= FEWEST_ASKED:
         share = stats["by_threshold"][sure]["boxes"] / asked
-        text = f"The teacher gives only {share:.2f} boxes above {SURE:g} for each phrase asked for."
+        text = f"The teacher gives only {100 * share:.1f} boxes above {SURE:g} for every 100 phrases asked for."
         yield _at_least("teacher_boxes", share, TEACHER_BOXES, text)
 
 

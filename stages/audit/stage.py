@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.cards import note
 from model.teacher import Description
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
 from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, ReduceStage, RunIO, Stage, UserError
@@ -64,6 +65,7 @@ class AuditStage(ReduceStage):
         return {
             "categories": _sha256(config.audit.categories),
             "labelled_by": str(Description.of(config.label)),
+            "about": note(config.label.teacher, config.label.weights),
         }
 
     def run_part(self, io: PartIO) -> PartResult:

@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from py3langid import classify
 
+from model.cards import note
+
 Row = dict[str, Any]
 Phrase = tuple[str, int]  # key and number of a phrase
 STAGES = ("ingest", "phrases", "label", "filter", "shard")
@@ -50,6 +52,7 @@ class Recount:
             "version": 1,
             "corpus": self.config.corpus,
             "teacher": self.config.label.teacher,
+            "teacher_note": note(self.config.label.teacher, self.config.label.weights),
             "labelled_by": {
                 "name": self.config.label.teacher,
                 "variant": self.config.label.variant or self.config.label.teacher,
