@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.photos_gold import Photo
-from benchmarks.photos_nouns import category_of, names_of
 from model.glip import Glip
 from model.images import preprocess
 from model.outputs import Grounding
 from model.postprocess import Candidates, Settings, select
 from recipes.glip_photos.detector import CLASSES, load_detector
+from recipes.glip_photos.gold import Photo
+from recipes.glip_photos.nouns import category_of, names_of
 
 LONG = 416  # of the images, pixels: what it was trained for
 STRIDES = (8, 16, 32, 64)

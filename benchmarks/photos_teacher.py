@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import photos_gold, photos_judge
 from benchmarks.photos_detector import Detector
-from benchmarks.photos_gold import Photo
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
 from model.outputs import Grounding
+from recipes.glip_photos import gold, judge
+from recipes.glip_photos.gold import Photo
 from stages.evaluate.coco import LIMIT, percent, results_of
 from stages.evaluate.coco_ap import precision_at_recalls
 from stages.images import decode_rgb
@@ -50,12 +50,12 @@ def grounder(glip: Glip) -> Ground:
     )
 
 
-def judged(ground: Ground, photos: list[Photo], shared: bool = False) -> list[photos_judge.Judged]:
-    found: list[photos_judge.Judged] = []
+def judged(ground: Ground, photos: list[Photo], shared: bool = False) -> list[judge.Judged]:
+    found: list[judge.Judged] = []
     for at in range(0, len(photos), CHUNK):
         part = photos[at : at + CHUNK]
         images = [decode_rgb(photo.path.read_bytes(), 10_000_000) for photo in part]
-        found += photos_judge.judge(part, ground(images, part), shared)
+        found += judge.judge(part, ground(images, part), shared)
     return found
 
 
@@ -66,20 +66,20 @@ def measure(ground: Ground, sets: dict[str, list[Photo]]) -> dict[str, Any]:
         shared = name == "coco_captions"
         found = judged(ground, photos, shared)
         result[name] = {
-            **photos_judge.figures(found, 0.5, shared),
-            "curve": photos_judge.curve(found, shared),
+            **judge.figures(found, 0.5, shared),
+            "curve": judge.curve(found, shared),
             "sample": sample_figures(found, photos, shared),
         }
         if name == "flickr_gold":
-            nouns = list(photos_judge.by_head(found, LEAST))
+            nouns = list(judge.by_head(found, LEAST))
             result["nouns"] = {"best": nouns[:NOUNS], "worst": nouns[-NOUNS:][::-1]}
     return result
 
 
-def sample_figures(found: list[photos_judge.Judged], photos: list[Photo], shared: bool) -> dict[str, Any]:
+def sample_figures(found: list[judge.Judged], photos: list[Photo], shared: bool) -> dict[str, Any]:
     """Of the first photos."""
     keys = {photo.key for photo in photos[:SAMPLE]}
-    return photos_judge.figures([one for one in found if one.key in keys], 0.5, shared)
+    return judge.figures([one for one in found if one.key in keys], 0.5, shared)
 
 
 def average_precision(detect: Callable[[np.ndarray, list[str]], Grounding], folder: Path) -> dict[str, Any]:
@@ -98,11 +98,11 @@ def average_precision(detect: Callable[[np.ndarray, list[str]], Grounding], fold
 
 def read_sets(shared: Path, data: Path, flickr: str) -> dict[str, list[Photo]]:
     extractor = NounPhraseExtractor("auto")
-    gold = photos_gold.flickr(shared / "data" / "photos" / f"{flickr}.json", data / "flickr")
+    photos = gold.flickr(shared / "data" / "photos" / f"{flickr}.json", data / "flickr")
     return {
-        "flickr_gold": gold,
-        "flickr_extracted": photos_gold.extracted(gold, extractor),
-        "coco_captions": photos_gold.coco_captions(shared / "data" / "coco-mini", extractor),
+        "flickr_gold": photos,
+        "flickr_extracted": gold.extracted(photos, extractor),
+        "coco_captions": gold.coco_captions(shared / "data" / "coco-mini", extractor),
     }
 
 
@@ -154,8 +154,8 @@ def main() -> None:
         "what": "phrases of captions of real photos, grounded",
         "command": f"python -m benchmarks.photos_teacher --flickr {options.flickr}",
         "protocol": {
-            "judging": " ".join((photos_judge.__doc__ or "").split()),
-            "extracted": " ".join((photos_gold.extracted.__doc__ or "").split()),
+            "judging": " ".join((judge.__doc__ or "").split()),
+            "extracted": " ".join((gold.extracted.__doc__ or "").split()),
             "coco": "coco-mini, the development set: trained on by the detector, by no GLIP here",
         },
         "flickr": options.flickr,

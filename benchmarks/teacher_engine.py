@@ -48,7 +48,7 @@ def write_captions(path: Path, count: int) -> None:
 
 
 def phrasebox(*arguments: str) -> None:
-    """Runs the command; raises RuntimeError with its last words where it fails."""
+    """Runs the command; raises RuntimeError with the end of its stderr where it fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pipeline.cli", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -95,7 +95,7 @@ class Run:
             __key__   CORPUS-KEY
             image     a PIL image in RGB, turned upright, the frame that the boxes are in;
                       with upright=False the stored bytes, for a decoder of your own
-            json      the record of docs/exports.md: caption, phrases, boxes, ...
+            json      the record that the README shows: caption, phrases, boxes, ...
 
         An epoch has every sample once, over all ranks and workers, each of which reads shards of its own. With
         `resampled`, shards are drawn without end, from all of them in every process, and `samples` makes epochs of that

@@ -156,7 +156,8 @@ class GoldSet(Section):
     source: str
     """`scenes`, `run` (this run's own gold/), a COCO instances JSON, an MDETR-style JSON, or a folder of our shards."""
     format: Literal["auto", "scenes", "run", "coco", "mdetr", "shards"] = "auto"
-    images: str | None = None
+    images: Text | dict[str, Text] | None = None
+    """The folder of the images; or a folder for each `data_source` that the file's images name, as in GoldG's JSON."""
     split: Literal["gold", "web", "eval"] = "gold"
     count: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
@@ -174,7 +175,7 @@ class TrainConfig(Section):
     init: Annotated[str | None, Only.DIGEST] = None
     """Weights to start from; null: random, `teacher`: the label stage's."""
     crop_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps of naming crops of the first gold set before the grounded training: a start for random weights."""
+    """Steps of crop pre-training on the first gold set, before the grounded training: a start for random weights."""
     crop_lr: Annotated[float, Field(gt=0.0)] = 2e-3
     steps: Annotated[int, Field(ge=1)] = 200
     seed: int = 0
@@ -201,6 +202,8 @@ class TrainConfig(Section):
     """Ranks of data-parallel training, one a device; the batch is theirs together."""
     loaders: Annotated[int, Field(ge=1), Only.SPEED] = 2
     """Threads of each rank that read and decode images ahead."""
+    max_skipped: Annotated[Probability, Only.LIMIT] = 0.01
+    """Training ends when a greater share of the samples, of at least 100, cannot be read or decoded."""
     flip: Probability = 0.5
     scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
     """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""

@@ -17,6 +17,7 @@ class Only(Enum):
     SPEED = "how fast the result is there"
     PLACE = "where something runs or lies"
     PLAN = "what there is to do: which parts (they enter by their slices), which rounds, which optional stages"
+    LIMIT = "when to give up"
     DIGEST = "the name or the digest of something that is looked at itself: the stage adds what it finds there"
 
 

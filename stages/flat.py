@@ -5,6 +5,7 @@ Rows are named by the row number in their key, so that datasets with gaps line u
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +103,10 @@ class FlatGold:
     xyxy: Floats  # (N, 4)
     category: pa.StringArray  # (N,) lower case
     spans: Characters  # (S,)
+    looked_for: tuple[str, ...] = ()  # categories, lower case, where the source lists them
 
     @classmethod
-    def of(cls, table: GoldTable) -> FlatGold:
+    def of(cls, table: GoldTable, looked_for: Iterable[str] = ()) -> FlatGold:
         rows, boxes, spans = table.numbers, table.boxes, table.spans
         flat = np.where(boxes.span < spans.lengths[boxes.row], spans.offsets[boxes.row] + boxes.span, len(spans))
         return cls(
@@ -114,4 +116,5 @@ class FlatGold:
             xyxy=boxes.xyxy.astype(np.float64),
             category=pc.utf8_lower(pc.fill_null(boxes.category, "")),
             spans=Characters(rows[spans.row], spans.start, spans.end),
+            looked_for=tuple(name.lower() for name in looked_for),
         )

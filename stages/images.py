@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["ImageInfo", "check_sha256", "decode_rgb", "inspect", "open_rgb", "sniff"]
+__all__ = ["ImageInfo", "check_sha256", "decode_rgb", "inspect", "open_rgb", "sniff", "upright_file"]
+
+# How an image is encoded that has to be encoded again: JPEG without halved colours.
+_ENCODING: dict[str, dict[str, Any]] = {
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "png": {"format": "PNG"},
+    "webp": {"format": "WEBP", "lossless": True},
+}
 
 # What Pillow raises for damaged data.
 _DAMAGED = (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, LookupError, OverflowError)
@@ -81,6 +88,24 @@ def open_rgb(data: bytes, max_pixels: int) -> Image:
     if decoded.size != (header.width, header.height):
         raise RowError("truncated_image", f"the header says {header.width} x {header.height} pixels, decoding differs")
     return _upright(decoded, header.orientation)
+
+
+def upright_file(data: bytes, max_pixels: int) -> bytes:
+    """The same image with its pixels upright, for readers that do not know of orientation.
+
+    The bytes as they are where no turn is recorded; else encoded again in their own format as RGB, a JPEG at quality
+    95, the others without loss; with an RGB colour profile and no other metadata. Raises RowError as `open_rgb`.
+    """
+    header = _checked_header(data, max_pixels)
+    if header.orientation == 1:
+        return data
+    image = open_rgb(data, max_pixels)
+    profile = image.info.get("icc_profile") or b""
+    image.info = {}  # some encoders take over what they find there
+    buffer = io.BytesIO()
+    options = _ENCODING[header.format] | ({"icc_profile": profile} if profile[16:20] == b"RGB " else {})
+    image.save(buffer, **options)
+    return buffer.getvalue()
 
 
 def _checked_header(data: bytes, max_pixels: int) -> Header:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,7 @@ from tests.waiting import LIMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-LENGTHS, WORDS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+LENGTHS, WORDS, CAPTIONS_EXPORT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 CAPTIONS = ["a dog", "two green apples on a table", "sunset", "a two-seater on a well-kept road", "the red ball"]
 
 
@@ -59,10 +60,13 @@ class Checkout:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def add(self, name: str, code: str, line: str, after: str) -> None:
+    def add(self, name: str, code: str, line: str, after: str, registry: str = "stages/__init__.py") -> None:
+        """A file below stages/, and its line behind another one in a registry."""
         assert line in PAGE
         (self.folder / "stages" / f"{name}.py").write_text(code, encoding="utf-8")
-        registry = self.folder / "stages" / "__init__.py"
+        self.register(self.folder / registry, line, after)
+
+    def register(self, registry: Path, line: str, after: str) -> None:
         text = registry.read_text(encoding="utf-8")
         (before,) = (entry for entry in text.splitlines() if entry.strip().startswith(f'"{after}":'))
         registry.write_text(text.replace(before, f"{before}\n    {line},"), encoding="utf-8")
@@ -82,6 +86,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made = Checkout(tmp_path_factory.mktemp("checkout"))
     made.add("lengths", LENGTHS, '"lengths": "stages.lengths:LengthsStage"', "ingest")
     made.add("words", WORDS, '"words": "stages.words:WordsStage"', "phrases")
+    line = '"captions": "stages.export.captions:CaptionsExport"'
+    made.add("export/captions", CAPTIONS_EXPORT, line, "grit", "stages/export/formats.py")
     return made
 
 
@@ -139,3 +145,23 @@ def test_it_is_a_command_with_a_section_like_any_other(checkout: Checkout, tmp_p
     assert "words:\n  enabled: false\n  hyphens: true\n" in shown
     problem = checkout.phrasebox("config", "--set", "words.hyphen=true", code=2)
     assert "words.hyphen: unknown key; did you mean words.hyphens?" in problem
+
+
+def test_one_file_and_one_line_make_an_export_format(checkout: Checkout, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = ["--set", "ingest.source=scenes", "--set", "ingest.count=6", "--set", "label.teacher=glip-nano"]
+    for stage in ("ingest", "phrases", "label", "filter"):
+        checkout.phrasebox(stage, "--run", str(run), *settings, "--inline")
+    checkout.phrasebox("export", str(run), "--format", "captions", "--out", str(tmp_path / "out"))
+    lines = [line.split("\t") for line in (tmp_path / "out" / "captions.tsv").read_text().splitlines()]
+    assert len(lines) >= 3
+    rows = {key: row for part in (run / "pseudo").glob("*") for key, row in keyed(part).items()}
+    captions = {key: row for part in (run / "phrases").glob("*") for key, row in keyed(part).items()}
+    for name, count, caption in lines:
+        key = Path(name).stem
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+        assert (int(count), caption) == (len(rows[key]["boxes"]), repr(captions[key]["caption"]))
+
+
+def keyed(part: Path) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in pq.read_table(part).to_pylist()}

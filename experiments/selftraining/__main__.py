@@ -7,7 +7,7 @@
     python -m experiments.selftraining collect                    # benchmarks/results/selftrain.json and the plots
 
 Every cell is `phrasebox` commands on configs/selftrain.yaml with some keys set, in a run folder of its own under
---work, and leaves one JSON under --cells. A cell that has its JSON is made again only where its folder is gone and
+--work, and leaves one JSON under --cells. A cell that has its JSON is computed again only where its folder is gone and
 another cell needs what was in it. experiments/selftraining/cells.py says what the cells are; docs/selftraining.md has
 the commands of both grids, and what came of them.
 """

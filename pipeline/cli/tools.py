@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,10 +41,14 @@ def export(
         typer.Option("--min-score", min=0.0, max=1.0, help="All labelled boxes above it [those that the filter kept]."),
     ] = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Copy the images, too.")] = True,
+    pictures: Annotated[
+        Literal["upright", "stored"],
+        typer.Option("--pictures", help="Images as they are seen, or all byte for byte, EXIF turns and all."),
+    ] = "upright",
 ) -> None:
     from pipeline.cli.views import export_run
 
-    export_run(run, format_, out, min_score, images)
+    export_run(run, format_, out, min_score, images, pictures)
 
 
 def show(

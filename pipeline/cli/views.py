@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.cli.commands import say
 from pipeline.run.config import load_config
@@ -16,6 +16,9 @@ from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_folder
 from stages.stage import UserError
 
+if TYPE_CHECKING:
+    from stages.export.exporter import Pictures
+
 SHOWN_ROWS = 10_000  # of a query on a terminal; a pipe gets all
 
 
@@ -24,14 +27,16 @@ def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
     return RunFiles(open_folder(folder), [], "draft", lambda done, total, message: None).create
 
 
-def export_run(run: str, format: str, out: str | None, min_score: float | None, images: bool) -> None:
+def export_run(
+    run: str, format: str, out: str | None, min_score: float | None, images: bool, pictures: Pictures
+) -> None:
     from stages.export.formats import export
 
     target = out or ("shards" if format == "card" else f"export-{format}")
     folder = out or f"{run.rstrip('/')}/{target}"
-    made = export(
-        read_run(run), format, into(folder), config=load_config(None, (), run), min_score=min_score, images=images
-    )
+    config = load_config(None, (), run)
+    options: dict[str, Any] = {"min_score": min_score, "images": images, "pictures": pictures}
+    made = export(read_run(run), format, into(folder), config=config, **options)
     say(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
 
 

@@ -149,11 +149,11 @@ class Dispatch:
 
         Raises UserError for one that never came to life: no other would.
         """
-        if unborn := cannot_start(error):
-            raise UserError(f"a worker cannot start: {unborn}")
-        words = stderr_tail(slot, error)
+        if reason := cannot_start(error):
+            raise UserError(f"a worker cannot start: {reason}")
+        tail = stderr_tail(slot, error)
         while slot.queue and (record := self._committed(slot.queue[0][1])):
-            yield Outcome(slot.queue.popleft()[1], record)  # it was done; only the news was lost with the worker
+            yield Outcome(slot.queue.popleft()[1], record)  # it is committed; only the message was lost with the worker
         lost = slot.queue.popleft()[1] if slot.queue else None
         self._stop_worker(slot)
         if lost is None:
@@ -166,7 +166,7 @@ class Dispatch:
             return
         deaths = self._deaths[lost.target]
         what = f"killed its worker {deaths} times" if deaths == DEATHS else f"lost its worker {LOSSES} times"
-        yield Outcome(lost, failure="part", error=f"{what}; last words: {words}")
+        yield Outcome(lost, failure="part", error=f"{what}; its last output: {tail}")
 
     def _committed(self, task: Task) -> str | None:
         """The record of a task that is committed although nobody said so."""

@@ -1,4 +1,4 @@
-"""What a part's result depends on, as one number. A record whose fingerprint still holds is not made again."""
+"""What a part's result depends on, as one number. A part whose fingerprint still holds is not recomputed."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Selection:
 
     stages: Sequence[type[Stage]]  # in their order
     parts: Collection[int] | None = None  # None: all
-    force: bool = False  # make again what is committed
+    force: bool = False  # recompute what is committed
     again: Mapping[str, Collection[int]] = field(default_factory=dict)  # the same for some parts, by stage
     replan: bool = True  # look into the source for new parts
 
@@ -50,7 +50,7 @@ class Selection:
         return next((stage for stage in self.stages if issubclass(stage, PlannerStage)), None)
 
     def forced(self, stage: str) -> Collection[int] | None:
-        """The parts to be made again whatever their record says; None: all."""
+        """The parts to recompute whatever their record says; None: all."""
         return None if self.force else self.again.get(stage, ())
 
 
@@ -85,7 +85,7 @@ class Runner:
                 return self._run(selection, settings, lock.run_id)
             except BaseException:
                 if holds(self.storage, lock.run_id):  # else what lies there is another run's
-                    clean_state(self.storage)  # workers that are still at it find their drafts gone, and the lock
+                    clean_state(self.storage)  # workers that still run find their staged files gone, and the lock
                 raise
 
     def _run(self, selection: Selection, settings: dict[str, dict[str, Any]], run_id: str) -> Report:
@@ -152,9 +152,11 @@ class _StageRun:
             self._check_leftovers(stage)
         if issubclass(stage, JobStage | ReduceStage):
             self._run_result(stage)
+        if issubclass(stage, JobStage):
+            self._check_leftovers(stage)
 
     def _check_leftovers(self, stage: type[Stage]) -> None:
-        """The stage's last words; raises NothingUsableError where the source gave nothing."""
+        """Prints what the stage did not use; raises NothingUsableError where the source gave nothing."""
         planner = self.planner if isinstance(self.planner, stage) else None
         unused = unused_line(self.state, stage, planner.unused if planner is not None else {})
         if unused:
@@ -248,7 +250,7 @@ def missing_input(state: RunState, stage: type[Stage], part: int) -> str:
 
 
 def clean_state(storage: Storage) -> None:
-    """Removes what attempts of dead runs left: drafts and heartbeats without an owner, and the words of ranks."""
+    """Removes what attempts of dead runs left: staged files and heartbeats without an owner, output of ranks."""
     storage.delete_folder("state/drafts")
     storage.delete_folder("state/attempts")
     storage.delete_folder("state/ranks")

@@ -12,7 +12,7 @@ from pipeline.storage.tables import read_parquet
 from schemas.commit import CommitRecord
 from schemas.reasons import REJECTED
 from schemas.records import part_name
-from stages.evaluate.stage import FAILED
+from stages.evaluate.stage import COUNTED
 from stages.stage import MapStage
 
 SHARES = {"precision", "recall", "mean_iou"}  # all else that is measured is percent
@@ -107,5 +107,5 @@ def rejected_by_reason(state: RunState) -> Counter[str]:
 
 
 def _headline(figures: dict[str, Any]) -> str:
-    words = [f"{name} {value:.{3 if name in SHARES else 1}f}" for name, value in figures.items() if name != FAILED]
-    return ", ".join([*words, *([f"{figures[FAILED]:,} {FAILED}"] if FAILED in figures else [])])
+    words = [f"{name} {value:.{3 if name in SHARES else 1}f}" for name, value in figures.items() if name not in COUNTED]
+    return ", ".join([*words, *(f"{figures[name]:,} {name}" for name in COUNTED if name in figures)])

@@ -73,13 +73,13 @@ class StagedFile(io.RawIOBase):
 
 
 def staging_folder() -> Path:
-    """Where drafts for an object store grow: on this machine's disk, in a folder of this process."""
+    """Where files for an object store are staged: on this machine's disk, in a folder of this process."""
     return _folder_of(os.getpid())
 
 
 @cache
 def _folder_of(pid: int) -> Path:
-    """What processes left there that were killed goes now, so that a disk does not fill up over days of accidents."""
+    """This process's folder. Those of killed processes are deleted, so that crashes do not fill up a disk."""
     base = Path(tempfile.gettempdir()) / f"phrasebox-drafts-{os.getuid()}"
     space = os.stat("/proc/self/ns/pid").st_ino  # another container's processes are not known here
     for folder in base.glob(f"{space}-*-*"):

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.photos_gold import flickr
-from benchmarks.photos_judge import Judged, judge
 from model.checkpoint import packaged_weights
 from model.glip import Glip
+from recipes.glip_photos.gold import flickr
+from recipes.glip_photos.judge import Judged, judge
 from stages.images import decode_rgb
 
 ROUNDS = 5

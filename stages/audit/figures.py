@@ -255,7 +255,7 @@ def agreement(merged: Merged, score_floor: float, min_score: float) -> dict[str,
     gold = merged.counters.get("gold")
     if not gold or not gold["boxes"]:
         return None
-    judged, matched = grid.above(np.array(gold["judged"])), grid.above(np.array(gold["matched"]))
+    judged, matched, unjudged = (grid.above(np.array(gold[name])) for name in ("judged", "matched", "unjudged"))
     rows = [
         {
             "threshold": t,
@@ -263,6 +263,7 @@ def agreement(merged: Merged, score_floor: float, min_score: float) -> dict[str,
             "recall": matched[i] / gold["boxes"],
             "judged": int(judged[i]),
             "matched": int(matched[i]),
+            "unjudged": int(unjudged[i]),
         }
         for i, t in enumerate(grid.THRESHOLDS.tolist())
         if i >= math.ceil(round(score_floor * 100, 6))
@@ -271,6 +272,7 @@ def agreement(merged: Merged, score_floor: float, min_score: float) -> dict[str,
         "pairs": gold["pairs"],
         "boxes": gold["boxes"],
         "named": gold["named"],
+        "categories": len(gold["categories"]),
         "by_threshold": rows,
         "at_min_score": next((row for row in rows if row["threshold"] >= min_score), None),
         "calibration": _calibration(_score_bins(gold["judged"]), _score_bins(gold["matched"])),

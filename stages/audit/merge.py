@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.records import ROWS_PER_PART_LIMIT
+from stages.audit.agreement import settle
 from stages.audit.summary import WORST
 from stages.audit.terms import DistinctMerger, Hashes, Merger, Totals, hash_texts, of_kind
 from stages.audit.vocabulary import Vocabularies, vocabularies
@@ -49,6 +50,7 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
     planned = io.parts()
     files = set(io.files("summaries/audit"))
     merged.planned = len(planned)
+    waiting: list[int] = []
     for done, part in enumerate(planned):
         name = f"summaries/audit/part-{part:07d}"
         if f"{name}.json" not in files:
@@ -61,13 +63,21 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
         merged.parts.append(part)
         for table, kinds in TABLES.items():
             if f"{name}.{table}.parquet" in files:
-                with io.open(f"{name}.{table}.parquet") as file:
-                    rows = pq.ParquetFile(pa.BufferReader(file.read())).read(use_threads=False)
+                rows = _table(io, part, table)
                 for kind in kinds:
                     mergers[kind].add(part, of_kind(rows, kind))
+        if f"{name}.waiting.parquet" in files:
+            waiting.append(part)
         io.progress(done + 1, len(planned), "adding up")
+    if "gold" in merged.counters:
+        settle(merged.counters["gold"], (_table(io, part, "waiting") for part in waiting))
     merged.terms = {kind: merger.result() for kind, merger in mergers.items()}
     return merged
+
+
+def _table(io: RunIO, part: int, name: str) -> pa.Table:
+    with io.open(f"summaries/audit/part-{part:07d}.{name}.parquet") as file:
+        return pq.ParquetFile(pa.BufferReader(file.read())).read(use_threads=False)
 
 
 def names(known: Vocabularies) -> Hashes:

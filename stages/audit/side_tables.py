@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,12 +23,17 @@ class Tables(Protocol):
 
     def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table: ...
 
+    @property
+    def part(self) -> int: ...
+
     def has(self, dataset: str) -> bool: ...
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]: ...
 
 
 def side_tables(tables: Tables) -> dict[str, dict[str, Any]]:
     """By name: `rows`; `items` of the lists in them, e.g. masks; `set_aside`, rows that are not kept, by reason."""
-    names = [name for name in tables.datasets if name not in MAIN and not name.startswith("rejects/")]
+    names = [name for name in tables.datasets if name not in MAIN and "/" not in name]  # no rejects, no summaries
     return {name: _figures(tables.read(name)) for name in names}
 
 

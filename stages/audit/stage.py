@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from model.cards import note
 from model.teacher import Description
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
+from stages.ingest.categories import SUMMARIES
 from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, ReduceStage, RunIO, Stage, UserError
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ class AuditStage(ReduceStage):
     """`run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     carries_rows: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
         Input("gold", need="if_present"),
+        Input(SUMMARIES, need="if_present"),  # of ingest: the categories that were looked for
         Input("phrases", need="if_present"),
         Input("labels", need="if_present"),
         Input("pseudo", need="if_present"),

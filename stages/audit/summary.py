@@ -15,6 +15,7 @@ from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, Pseudo
 from stages.audit import agreement, boxes, terms
 from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
+from stages.ingest.categories import read_categories
 from stages.phrases.identify import count_languages
 
 WORST = 12  # rows of each worst-of gallery
@@ -22,9 +23,10 @@ OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another scr
 
 
 def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
-    """Counters (JSON-able, integers only) and two tables: `copies` and, where the part has phrases, `terms`.
+    """Counters (JSON-able, integers only) and tables: `copies`; where the part has phrases, `terms`; and where true
+    boxes are named by categories, `waiting` (stages/audit/agreement.py).
 
-    Works with whatever datasets the part has. Tables hold several kinds of terms, told apart by the column `kind`.
+    Works with whatever datasets the part has. The first two hold several kinds of terms, told apart by their `kind`.
     """
     part = Part(tables)
     counters: dict[str, Any] = {"datasets": part.present(), **pair_figures(part.pairs), **reasons(tables, part)}
@@ -41,9 +43,11 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         if labels is not None:
             counters |= boxes.label_figures(labels)
             if part.gold is not None:
-                judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold))
+                judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold, read_categories(tables)))
                 counters["gold"] = agreement.figures(labels, judgement)
-                errors = agreement.best_errors(labels, judgement)
+                if judgement.waits.any():
+                    counted["waiting"] = agreement.waiting(phrases, labels, judgement)
+                errors = agreement.best_errors(phrases, labels, judgement)
                 worst["confident_errors"] = _top(errors, labels.rows, errors > 0)
         if kept is not None:
             counters |= boxes.kept_figures(kept, asked)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import Id, box_of, category_of, declared_size, id_of, read_json, reading, rising
 from stages.evaluate.coco_ap import precision_at_recalls
-from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
+from stages.evaluate.inputs import DATA, check_boxes, check_matched, data_name, in_chunks, read_image
 from stages.geometry import to_xywh
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def evaluate_coco(
     results: list[dict[str, Any]] = []
     failed, done = Counter[str](), 0
     for rows in in_chunks(dataset["images"], CHUNK):
-        decoded = [read_image(files, images, [row["file_name"]], (row["height"], row["width"])) for row in rows]
+        decoded = [read_image(files, images, [row["file_name"]], row["size"]) for row in rows]
         for row, result in zip(rows, model.detect(decoded, names, score_floor=FLOOR), strict=True):
             results += results_of(row["id"], result, [category["id"] for category in categories])
             if result.failed:
@@ -67,37 +67,43 @@ def evaluate_coco(
 
 
 def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
-    """The part of an instances JSON that the first `count` images need, categories by rising id. Raises UserError."""
+    """The part of an instances JSON that the first `count` images need, categories by rising id. Raises UserError.
+
+    Images and categories are numbered from 0: ids may be of any kind, and pycocotools sorts them.
+    """
     data = read_json(files, uri, DATA)
-    with reading(uri, "COCO instances file", DATA):
-        rows = [
-            {
-                **{"id": same_id(row["id"]), "file_name": row["file_name"]},
-                **{"height": int(row["height"]), "width": int(row["width"])},
-            }
-            for row in data["images"][:count]
-        ]
-        check_matched(data, uri)
-        wanted = {row["id"] for row in rows}
-        boxes = [
-            {
-                "id": number,  # pycocotools takes 0 for "no match"
-                "image_id": same_id(annotation["image_id"]),
-                "category_id": same_id(annotation["category_id"]),
-                "bbox": [float(value) for value in annotation["bbox"]],
-                "area": float(annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3])),
-                "iscrowd": int(annotation.get("iscrowd", 0)),
-            }
-            for number, annotation in enumerate(data["annotations"], 1)
-            if same_id(annotation["image_id"]) in wanted
-        ]
-        categories = [{"id": same_id(row["id"]), "name": str(row["name"])} for row in data["categories"]]
-        return {
-            "info": {},
-            "images": rows,
-            "annotations": boxes,
-            "categories": sorted(categories, key=lambda category: int(category["id"])),
-        }
+    with reading(uri, "COCO instances file", DATA) as entries:
+        names = {id_of(row): str(row["name"]) for row in entries.of(data, "categories")}
+        number_of = {id: number for number, id in enumerate(sorted(names, key=rising))}
+        images: dict[Id, int] = {}
+        rows = []
+        for number, row in enumerate(entries.of(data, "images", count)):
+            images[id_of(row)] = number
+            rows.append({"id": number, "file_name": str(row["file_name"]), "size": declared_size(row)})
+        boxes: list[dict[str, Any]] = []
+        for annotation in entries.of(data, "annotations"):
+            image = images.get(id_of(annotation, "image_id"))
+            if image is not None:
+                box = {"id": len(boxes) + 1, "image_id": image}  # pycocotools takes 0 for "no match"
+                boxes.append(box | box_entry(annotation, category_of(annotation, number_of)))
+        check_matched(entries, data, uri)
+    check_boxes(sum(not box["iscrowd"] for box in boxes), uri, len(rows))
+    return {
+        "info": {},
+        "images": rows,
+        "annotations": boxes,
+        "categories": [{"id": number, "name": names[id]} for id, number in number_of.items()],
+    }
+
+
+def box_entry(annotation: dict[str, Any], category: int) -> dict[str, Any]:
+    box = box_of(annotation)
+    return {
+        "category_id": category,
+        "bbox": list(box),
+        "area": float(annotation.get("area", box[2] * box[3])),
+        "iscrowd": int(annotation.get("iscrowd", 0)),
+    }
 
 
 def results_of(image_id: int, result: Grounding, category_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stages.agreement import MATCH_IOU
 from stages.evaluate.flickr30k_gold import Caption, GoldImage, Phrase, box_convention, read_gold
-from stages.evaluate.inputs import data_name, in_chunks, read_image
+from stages.evaluate.inputs import check_boxes, data_name, in_chunks, read_image
 from stages.geometry import iou
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def evaluate_flickr30k(
         seen["pictures"] += len(gold_images)
         seen["phrases_without_box"] += sum(one.without_box for image in gold_images for one in image.captions)
         progress(seen["pictures"])
+    check_boxes(recall.phrases[ALL], annotations, seen["pictures"])
     return {
         "recall": recall.report(),
         "by_type": {kind: recall.report(kind) for kind in sorted(recall.phrases) if kind != ALL},

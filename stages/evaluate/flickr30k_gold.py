@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import Id, box_of, declared_size, id_of, read_json, reading
 from stages.evaluate.inputs import DATA, check_matched
 from stages.geometry import box_array, from_xywh
 from stages.stage import UserError
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from stages.stage import Files
 
 Spans = tuple[tuple[int, int], ...]
-MARKED = re.compile(r"\[/EN#(?P<entity>\d+)/(?P<types>\S+) (?P<words>.+?)\](?= |$)")
+Named = tuple[Corners, frozenset[tuple[int, int]]]  # a box and the spans that it belongs to
+MARK = re.compile(r"\[/EN#(?P<entity>\d+)/(?P<types>[^\s\]]+)\s+")
 ID = re.compile(r"[\w-]+")
 MAX_FILE = 1 << 20  # bytes of a text or XML file; real ones have some kilobytes
 
@@ -52,11 +53,11 @@ class Caption:
 @dataclass(frozen=True)
 class GoldImage:
     name: str
-    size: tuple[int, int] | None  # height, width, as annotated
+    size: tuple[int, int] | None  # width, height, as annotated
     captions: tuple[Caption, ...]
 
 
-def read_gold(files: Files, data: str, count: int) -> Iterator[GoldImage]:
+def read_gold(files: Files, data: str, count: int) -> Iterable[GoldImage]:
     """The first `count` images. `data`: MDETR's .json; a .txt list of ids with Sentences/ and Annotations/ beside it;
     or the folder that holds these two, for all its images. Raises UserError.
     """
@@ -87,7 +88,7 @@ def from_text(files: Files, data: str, count: int) -> Iterator[GoldImage]:
         size, boxes = read_boxes(read_small(files, f"{folder}Annotations/{one}.xml"), f"{folder}Annotations/{one}.xml")
         captions = [
             read_sentence(line, boxes, f"{sentences}, line {number}")
-            for number, line in enumerate(read_small(files, sentences).splitlines(), 1)
+            for number, line in enumerate(read_small(files, sentences).split("\n"), 1)
             if line.strip()
         ]
         yield GoldImage(f"{one}.jpg", size, tuple(captions))
@@ -115,13 +116,14 @@ def read_small(files: Files, uri: str) -> str:
 
 def read_sentence(line: str, boxes: dict[str, list[Corners]], where: str) -> Caption:
     """A line with marked phrases -> the caption and the spans of its phrases in it."""
-    line = " ".join(line.split())
+    line = re.sub("[ \t\r]+", " ", line).strip(" ")
     text, end, without_box = "", 0, 0
     phrases: list[Phrase] = []
-    for found in MARKED.finditer(line):
+    for found in MARK.finditer(line):
         text += line[end : found.start()]
-        start, end = len(text), found.end()
-        text += found["words"]
+        start, end = len(text), closing(line, found.end(), where)
+        text += line[found.end() : end]
+        end += 1  # behind the bracket
         own = boxes.get(found["entity"])
         if own:
             phrases.append(Phrase(((start, len(text)),), box_array(own), tuple(found["types"].split("/"))))
@@ -129,8 +131,30 @@ def read_sentence(line: str, boxes: dict[str, list[Corners]], where: str) -> Cap
             without_box += 1
     text += line[end:]
     if "/EN#" in text:
-        raise UserError(f"evaluate.data: {where}: a phrase is not closed, or not marked as [/EN#1/people a man]")
+        raise not_marked(where)
     return Caption(text, tuple(phrases), without_box)
+
+
+def closing(line: str, start: int, where: str) -> int:
+    """Where the bracket stands that ends a phrase whose words begin at `start`: words may have brackets, too.
+
+    Raises UserError where none does before the next phrase.
+    """
+    following = line.find("[/EN#", start)
+    words = line[start : following if following >= 0 else len(line)]
+    depth, end = 0, words.rfind("]")  # where brackets do not match, the last one
+    for place, character in enumerate(words):
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            end = place + len(words[place:]) - len(words[place:].lstrip("]")) - 1  # the last of `]]`
+            break
+    if end < 1:
+        raise not_marked(where)
+    return start + end
+
+
+def not_marked(where: str) -> UserError:
+    return UserError(f"evaluate.data: {where}: a phrase is not closed, or not marked as [/EN#1/people a man]")
 
 
 class NoDoctype(ElementTree.TreeBuilder):
@@ -141,7 +165,7 @@ class NoDoctype(ElementTree.TreeBuilder):
 
 
 def read_boxes(xml: str, uri: str) -> tuple[tuple[int, int] | None, dict[str, list[Corners]]]:
-    """The size (height, width) and the boxes (half-open) of each entity."""
+    """The size (width, height) and the boxes (half-open) of each entity."""
     parser = ElementTree.XMLParser(target=NoDoctype())
     try:
         root = ElementTree.parse(io.StringIO(xml), parser).getroot()
@@ -158,7 +182,7 @@ def read_boxes(xml: str, uri: str) -> tuple[tuple[int, int] | None, dict[str, li
                 for name in thing.findall("name"):
                     boxes.setdefault(str(name.text).strip(), []).append((x1 - 1, y1 - 1, x2, y2))
         size = root.find("size")
-        sides = None if size is None else (int(number(size, "height")), int(number(size, "width")))
+        sides = None if size is None else declared_size({side: number(size, side) for side in ("width", "height")})
     return sides, boxes
 
 
@@ -172,38 +196,36 @@ def number(parent: ElementTree.Element, tag: str) -> float:
 # JSON
 
 
-def from_json(files: Files, uri: str, count: int) -> Iterator[GoldImage]:
+def from_json(files: Files, uri: str, count: int) -> list[GoldImage]:
     """Rows of the same image become one Image, in the file's order."""
     data = read_json(files, uri, DATA)
-    with reading(uri, "MDETR-style JSON", DATA):
-        check_matched(data, uri)
-        by_row: dict[Any, list[dict[str, Any]]] = {}
-        for annotation in data["annotations"]:
-            by_row.setdefault(same_id(annotation["image_id"]), []).append(annotation)
-        images: dict[str, list[dict[str, Any]]] = {}
-        for row in data["images"]:
-            images.setdefault(row["file_name"], []).append(row)
-        for name, rows in list(images.items())[:count]:
-            size = (int(rows[0]["height"]), int(rows[0]["width"]))
-            yield GoldImage(name, size, tuple(caption_of_row(row, by_row.get(same_id(row["id"]), [])) for row in rows))
+    with reading(uri, "MDETR-style JSON", DATA) as entries:
+        check_matched(entries, data, uri)
+        by_row: dict[Id, list[Named]] = {}
+        for annotation in entries.of(data, "annotations"):
+            named = from_xywh(*box_of(annotation)), frozenset(as_spans(annotation["tokens_positive"]))
+            by_row.setdefault(id_of(annotation, "image_id"), []).append(named)
+        found: dict[str, GoldImage] = {}
+        for row in entries.of(data, "images"):
+            name = str(row["file_name"])
+            if name in found or len(found) < count:
+                image = found.get(name) or GoldImage(name, declared_size(row), ())
+                caption = caption_of_row(row, by_row.get(id_of(row), []))
+                found[name] = replace(image, captions=(*image.captions, caption))
+    return list(found.values())
 
 
-def caption_of_row(row: dict[str, Any], annotations: Sequence[dict[str, Any]]) -> Caption:
+def as_spans(value: Any) -> Spans:
+    return tuple((int(start), int(end)) for start, end in value)
+
+
+def caption_of_row(row: dict[str, Any], annotations: Sequence[Named]) -> Caption:
     phrases, without_box = [], 0
     for wanted in row["tokens_positive_eval"]:
-        spans = tuple((int(start), int(end)) for start, end in wanted)
-        boxes = [
-            corners(annotation["bbox"])
-            for annotation in annotations
-            if set(spans) <= {(int(start), int(end)) for start, end in annotation["tokens_positive"]}
-        ]
+        spans = as_spans(wanted)
+        boxes = [box for box, named in annotations if named.issuperset(spans)]
         if boxes and spans:
             phrases.append(Phrase(spans, box_array(boxes)))
         else:
             without_box += 1
     return Caption(str(row["caption"]), tuple(phrases), without_box)
-
-
-def corners(box: Sequence[float]) -> Corners:
-    x, y, width, height = (float(value) for value in box)
-    return from_xywh(x, y, width, height)

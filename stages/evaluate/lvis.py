@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.annotations import read_json, reading, same_id
-from stages.evaluate.coco_ap import Detections
-from stages.evaluate.inputs import DATA, check_matched, data_name, in_chunks, read_image
+from stages.annotations import Id, box_of, category_of, declared_size, id_of, read_json, reading, rising, same_id
+from stages.evaluate.detections import Detections
+from stages.evaluate.inputs import DATA, check_boxes, check_matched, data_name, in_chunks, read_image
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from stages.geometry import from_xywh
 
@@ -35,13 +35,14 @@ CHUNK = 16  # images in memory
 FLOOR = 0.05
 PER_PROMPT = 40  # category names
 LIMIT = 300  # boxes of an image from one prompt
+LISTS = ("neg_category_ids", "not_exhaustive_category_ids")  # of an image
 FREQUENCIES = {"APr": "r", "APc": "c", "APf": "f"}
 
 
 @dataclass(frozen=True)
 class GoldImage:
     names: tuple[str, ...]  # where it may lie in the folder of images
-    size: tuple[int, int]  # height, width
+    size: tuple[int, int] | None  # width, height
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Lvis:
     frequency: list[str]
     images: list[GoldImage]
     truths: list[Truth]  # of each category
+    dropped: int  # entries of LISTS that name a category that the file does not have
 
 
 def evaluate_lvis(
@@ -85,6 +87,7 @@ def evaluate_lvis(
         "boxes": boxes,
         "failed": dict(failed),
         "per_prompt": per_prompt,
+        "unknown_categories": lvis.dropped,
         "data": data_name(annotations, images),
         "protocol": " ".join((__doc__ or "").split()),
     }
@@ -93,31 +96,36 @@ def evaluate_lvis(
 def read_lvis(files: Files, uri: str, count: int) -> Lvis:
     """Raises UserError for a file that is not LVIS's."""
     data = read_json(files, uri, DATA)
-    with reading(uri, "LVIS annotation file", DATA):
-        categories = sorted(data["categories"], key=lambda category: int(category["id"]))
-        check_matched(data, uri)
-        index = {same_id(category["id"]): number for number, category in enumerate(categories)}
-        truths = [Truth() for _ in categories]
-        rows = data["images"][:count]
-        number_of = {same_id(row["id"]): number for number, row in enumerate(rows)}
-        for row in rows:
-            for category in row["neg_category_ids"]:
-                truths[index[same_id(category)]].absent.add(number_of[same_id(row["id"])])
-            for category in row["not_exhaustive_category_ids"]:
-                truths[index[same_id(category)]].partial.add(number_of[same_id(row["id"])])
-        for annotation in data["annotations"]:
-            image = same_id(annotation["image_id"])
-            if image in number_of:
-                x, y, width, height = (float(value) for value in annotation["bbox"])
-                box = from_xywh(x, y, width, height)
-                boxes = truths[index[same_id(annotation["category_id"])]].boxes
-                boxes.setdefault(number_of[image], []).append(box)
-        return Lvis(
-            names=[str(category["name"]) for category in categories],
-            frequency=[str(category["frequency"]) for category in categories],
-            images=[GoldImage(file_names(row), (int(row["height"]), int(row["width"]))) for row in rows],
-            truths=truths,
-        )
+    with reading(uri, "LVIS annotation file", DATA) as entries:
+        categories = {id_of(row): (str(row["name"]), str(row["frequency"])) for row in entries.of(data, "categories")}
+        categories = {id: categories[id] for id in sorted(categories, key=rising)}
+        truth_of = {id: Truth() for id in categories}
+        images: list[GoldImage] = []
+        number_of: dict[Id, int] = {}
+        dropped = 0
+        for number, row in enumerate(entries.of(data, "images", count)):
+            images.append(GoldImage(file_names(row), declared_size(row)))
+            number_of[id_of(row)] = number
+            absent, partial = ([same_id(id) for id in row[name]] for name in LISTS)
+            for truth in (truth_of[id] for id in absent if id in truth_of):
+                truth.absent.add(number)
+            for truth in (truth_of[id] for id in partial if id in truth_of):
+                truth.partial.add(number)
+            dropped += sum(id not in truth_of for id in (*absent, *partial))
+        for annotation in entries.of(data, "annotations"):
+            image = number_of.get(id_of(annotation, "image_id"))
+            if image is not None:
+                boxes = category_of(annotation, truth_of).boxes
+                boxes.setdefault(image, []).append(from_xywh(*box_of(annotation)))
+        check_matched(entries, data, uri)
+    check_boxes(sum(len(truth.boxes) for truth in truth_of.values()), uri, len(images))
+    return Lvis(
+        names=[name for name, _ in categories.values()],
+        frequency=[frequency for _, frequency in categories.values()],
+        images=images,
+        truths=list(truth_of.values()),
+        dropped=dropped,
+    )
 
 
 def file_names(row: dict[str, Any]) -> tuple[str, ...]:

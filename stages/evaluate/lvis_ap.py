@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners
-from stages.evaluate.coco_ap import Detections
+from stages.evaluate.detections import Detections
 from stages.geometry import iou
 
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 POOL = 10_000
 PENDING = 4_000_000  # boxes held beside the pool
-ROW = np.dtype([("picture", np.int32), ("category", np.int32), ("score", np.float32), ("box", np.float32, (4,))])
+ROW = np.dtype([("image", np.int32), ("category", np.int32), ("score", np.float32), ("box", np.float32, (4,))])
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Pool:
 
     def add(self, image: int, found: Detections) -> None:
         rows = np.empty(len(found.scores), ROW)
-        rows["picture"], rows["category"], rows["score"], rows["box"] = (
+        rows["image"], rows["category"], rows["score"], rows["box"] = (
             image, found.category, found.scores, found.boxes
         )  # fmt: skip
         self._new.append(rows)
@@ -76,9 +76,9 @@ def precision_at_recalls(rows: NDArray[np.void], truth: Truth) -> NDArray[np.flo
     gold = sum(len(boxes) for boxes in truth.boxes.values())
     if not gold:
         return None
-    rows = rows[np.isin(rows["picture"], [*truth.boxes, *truth.absent])]
+    rows = rows[np.isin(rows["image"], [*truth.boxes, *truth.absent])]
     hit = hits(rows, truth)  # (T, N)
-    miss = ~hit & ~np.isin(rows["picture"], list(truth.partial))
+    miss = ~hit & ~np.isin(rows["image"], list(truth.partial))
     right, wrong = np.cumsum(hit, axis=1), np.cumsum(miss, axis=1)
     precision = right / (right + wrong + np.spacing(1))
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
@@ -90,8 +90,8 @@ def precision_at_recalls(rows: NDArray[np.void], truth: Truth) -> NDArray[np.flo
 def hits(rows: NDArray[np.void], truth: Truth) -> NDArray[np.bool_]:
     """(T, N): which boxes take a true box at each IoU threshold."""
     hit = np.zeros((len(IOUS), len(rows)), dtype=bool)
-    order = np.argsort(rows["picture"], kind="stable")
-    images = rows["picture"][order]
+    order = np.argsort(rows["image"], kind="stable")
+    images = rows["image"][order]
     for image, boxes in truth.boxes.items():
         own = order[slice(*np.searchsorted(images, [image, image + 1]))]
         if len(own):

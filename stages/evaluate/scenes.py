@@ -1,9 +1,10 @@
 """The scenes benchmark: detection AP by how often a noun was in gold, and agreement of labels with gold.
 
 Images come from the held-out split `eval`. Detection: every noun is a category; one prompt with all their names, cut
-into as many as the token limit asks for; COCO AP (IoU 0.50:0.95, 100 boxes an image) per noun, averaged over the
-nouns of a tier that occur in the images: common, rare (1 to 5 times in gold), unseen (never in gold). Every object of
-the image counts, mentioned in its caption or not.
+into as many as the token limit asks for; boxes with a score of at least 0.05. Each noun keeps its 10,000 best boxes of
+all images, and no limit is set across nouns or images: fixed AP, as for LVIS (`lvis_ap.py`). AP (IoU 0.50:0.95) of each
+noun, averaged over the nouns of a tier that occur in the images: common, rare (1 to 5 times in gold), unseen (never in
+gold). Every object of the image counts, mentioned in its caption or not.
 Agreement: the caption's phrases, found by the phrase extractor as in a run, are grounded; see `agreement.py` for what
 is right. `seen` leaves out phrases and gold boxes of unseen nouns; boxes on phrases that name no thing count as wrong.
 """
@@ -11,14 +12,15 @@ is right. `seen` leaves out phrases and gold boxes of unseen nouns; boxes on phr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schemas.rows import Corners
 from stages.agreement import Characters, claim, named_spans
-from stages.evaluate.coco_ap import Detections, average_precision
+from stages.evaluate.detections import Detections
+from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from stages.evaluate.tally import Tally
 from stages.geometry import box_array
 from stages.images import decode_rgb
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
 
 SPLIT = "eval"
 CHUNK = 64  # images in memory
-FLOOR = 0.15  # of detections: below it lies what the prior probability of a token gives any position
-BEST = 100  # detections of an image that count, over all nouns
+FLOOR = 0.05  # of detections
 TIERS = ("common", "rare", "unseen")
 CLASSES = {  # of phrases, by the tier of what they name; "": they name no thing
     **{"all": {*TIERS, ""}, "seen": {"common", "rare", ""}, "none": {""}},
@@ -59,23 +60,21 @@ def evaluate_scenes(
 
     names = [noun.name for noun in NOUNS]
     tier = {noun.name: noun.tier for noun in NOUNS}
-    found: list[Detections] = []
-    gold: list[list[tuple[str, Corners]]] = []
-    sizes: list[tuple[int, int]] = []
+    pool, objects, done = Pool(), list[Sequence[tuple[str, Corners]]](), 0
     tallies = {"all": Tally(), "seen": Tally(), **{name: Tally() for name in TIERS}}
     failed = Counter[str]()
     for scenes in chunks(split, seed, count):
         images = [decode_rgb(scene.jpeg, 10_000_000) for scene in scenes]
         detected = model.detect(images, names, score_floor=FLOOR)
-        for scene, result in zip(scenes, detected, strict=True):
-            found.append(best(Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy())))
-            gold.append(list(scene.objects))
-            sizes.append((scene.height, scene.width))
+        for number, (scene, result) in enumerate(zip(scenes, detected, strict=True), done):
+            pool.add(number, Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy()))
+            objects.append(scene.objects)
         grounded = judge_scenes(model, extractor, scenes, images, tier, tallies)
         both = (first.failed or second.failed for first, second in zip(detected, grounded, strict=True))
         failed.update(reason for reason in both if reason)
-        progress(len(found))
-    by_noun = average_precision(gold, found, names, sizes)
+        done += len(scenes)
+        progress(done)
+    by_noun = fixed_ap(pool, truths(objects, names), names)
     return {
         "detection": {**tier_means(by_noun, tier), "by_noun": by_noun},
         "agreement": {
@@ -89,10 +88,25 @@ def evaluate_scenes(
     }
 
 
-def best(detections: Detections) -> Detections:
-    """The BEST highest scores of one image."""
-    keep = np.argsort(-detections.scores, kind="stable")[:BEST]
-    return Detections(detections.boxes[keep], detections.scores[keep], detections.category[keep])
+def truths(objects: Sequence[Sequence[tuple[str, Corners]]], names: Sequence[str]) -> list[Truth]:
+    """What is true of each noun, from the objects of each image: it is there, or it is known to be absent."""
+    found = {name: Truth(absent=set(range(len(objects)))) for name in names}
+    for image, own in enumerate(objects):
+        for name, corners in own:
+            found[name].boxes.setdefault(image, []).append(corners)
+            found[name].absent.discard(image)
+    return list(found.values())
+
+
+def fixed_ap(pool: Pool, truths: Sequence[Truth], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """{noun: {"AP", "AP50", "gold"}}, shares, of the nouns that have an object; pool and truths know them by number."""
+    found = {}
+    for number, (name, truth) in enumerate(zip(names, truths, strict=True)):
+        precision = precision_at_recalls(pool.best(number), truth)  # (10, 101)
+        if precision is not None:
+            gold = sum(len(boxes) for boxes in truth.boxes.values())
+            found[name] = {"AP": float(precision.mean()), "AP50": float(precision[0].mean()), "gold": gold}
+    return found
 
 
 def tier_means(by_noun: dict[str, dict[str, float]], tier: dict[str, str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from schemas.config import Config
 
 FOLDER = "evaluation"
-FAILED = "images failed"  # in the headline of a result
+FAILED, UNKNOWN = COUNTED = "images failed", "mentions of unknown categories"  # in the headline of a result
 BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
     "scenes": "",
     "labels": "",
@@ -34,7 +34,7 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
 
 class EvaluateStage(JobStage):
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("student", need="if_present"),
         Input("labels", need="if_present"),  # for the benchmark `labels`, with what follows
@@ -174,9 +174,9 @@ class EvaluateStage(JobStage):
 
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:
-    """For the summary of a run: `figures`, and on how many images the model failed, if on any."""
-    failed = sum(result["failed"].values())
-    return {**figures(result), **({FAILED: failed} if failed else {})}
+    """For the summary of a run: `figures`, and what is COUNTED, where there is any."""
+    counts = {FAILED: sum(result["failed"].values()), UNKNOWN: result.get("unknown_categories", 0)}
+    return {**figures(result), **{name: count for name, count in counts.items() if count}}
 
 
 def figures(result: dict[str, Any]) -> dict[str, float]:

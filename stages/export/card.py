@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.cards import note
 from schemas.tables import PairTable
-from stages.export.exporter import Create
+from stages.export.exporter import Exporter
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
@@ -25,16 +25,19 @@ SIZES = {
 MOST_LICENSES = 20
 
 
-def write_card(io: RunIO, create: Create, config: Config) -> dict[str, int]:
-    """Raises UserError for a run that was not audited: the counts are those of report/stats.json."""
-    try:
-        with io.open("report/stats.json") as file:
-            stats = json.load(file)
-    except FileNotFoundError:
-        raise UserError("export: the card needs the run's figures; run `phrasebox audit` first") from None
-    with create("README.md") as file:
-        file.write(card(stats, config, licenses(io)).encode())
-    return {"images": stats["pairs_with_boxes"], "boxes": stats["boxes"], "files": 1}
+class CardExport(Exporter):
+    """README.md alone: no image is read."""
+
+    def run(self) -> dict[str, int]:
+        """Raises UserError for a run that was not audited: the counts are those of report/stats.json."""
+        try:
+            with self.io.open("report/stats.json") as file:
+                stats = json.load(file)
+        except FileNotFoundError:
+            raise UserError("export: the card needs the run's figures; run `phrasebox audit` first") from None
+        with self.create("README.md") as file:
+            file.write(card(stats, self.config, licenses(self.io)).encode())
+        return {"images": stats["pairs_with_boxes"], "boxes": stats["boxes"], "files": 1}
 
 
 def licenses(io: RunIO) -> Counter[str]:
@@ -147,7 +150,7 @@ def _ratio(value: float | None) -> str:
 
 
 def _text(text: str) -> str:
-    """For prose and tables: one line, nothing that Markdown or HTML could read."""
+    """For paragraphs and tables: one line, nothing that Markdown or HTML could read."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in plain)
 

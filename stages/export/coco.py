@@ -1,4 +1,7 @@
-"""COCO instances JSON. A phrase is a category (by its norm), or text on annotations of a single category."""
+"""COCO instances JSON. A phrase is a category (by its norm), or text on annotations of a single category.
+
+An image with several captions is one image: `captions` has them as COCO's own caption files do.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,35 @@ from stages.geometry import to_xywh
 
 
 class CocoExport(Exporter):
-    """instances.json: images and annotations numbered from 1, categories in the order of their first box.
+    """instances.json: images, captions and annotations numbered from 1, categories in the order of their first box.
 
-    Beside COCO's own fields an image has `key` and `caption`, an annotation `score`, `phrase` and `span` ([start, end)
-    in the caption). Boxes are [x, y, width, height].
+    Beside COCO's own fields an image has `key`, `source_id` and `caption` (of its first pair), a caption `key` and
+    `source_id`, an annotation `score`, `phrase`, `caption_id` and `span` ([start, end) in that caption). Boxes are
+    [x, y, width, height].
     """
 
     def begin(self) -> None:
-        self._file = ArraysFile(("images", "annotations", "categories"))
+        self._file = ArraysFile(("images", "captions", "annotations", "categories"))
         self._categories: dict[str, int] = {}
+        self._licenses = Licenses()
 
     def write(self, image: LabelledImage) -> None:
-        image_id = self.done["images"] + 1
-        self._file.add("images", image_record(image, image_id) | {"key": image.key, "caption": image.caption})
+        image_id, caption_id = image.number, self.pairs + 1
+        of_pair = {"key": image.key, "source_id": image.pair.source_id, "caption": image.caption}
+        if image.first:
+            self._file.add("images", image_record(image, image_id) | self._licenses.of(image) | of_pair)
+        self._file.add("captions", {"id": caption_id, "image_id": image_id} | of_pair)
         for i, box in enumerate(image.boxes):
             self._file.add(
                 "annotations",
                 annotation_record(box, self.done["boxes"] + 1 + i, image_id, self._category(image, box))
-                | {"score": box.score, "phrase": image.text(box), "span": image.span(box)},
+                | {"score": box.score, "phrase": image.text(box), "caption_id": caption_id, "span": image.span(box)},
             )
 
     def end(self) -> None:
         info = {"description": f"{self.config.corpus}: phrase boxes labelled by {self.config.label.teacher}"}
         with self.create("instances.json") as file:
-            self._file.finish(file, {"info": info, "licenses": []})
+            self._file.finish(file, {"info": info, "licenses": self._licenses.records()})
 
     def _category(self, image: LabelledImage, box: Box) -> int:
         return self._category_id(image.phrases[box.phrase].norm)
@@ -52,6 +60,24 @@ class CocoTextExport(CocoExport):
 
     def _category(self, image: LabelledImage, box: Box) -> int:
         return self._category_id("object")
+
+
+class Licenses:
+    """COCO's list of licences: one for each text that the source gives, numbered from 1."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def of(self, image: LabelledImage) -> dict[str, int]:
+        """For the image's record; without an entry where the source gives none."""
+        text = image.pair.license
+        return {"license": self._numbers.setdefault(text, len(self._numbers) + 1)} if text else {}
+
+    def records(self) -> list[dict[str, Any]]:
+        return [
+            {"id": number, "name": text, "url": text if text.startswith(("http://", "https://")) else ""}
+            for text, number in self._numbers.items()
+        ]
 
 
 def image_record(image: LabelledImage, image_id: int) -> dict[str, Any]:

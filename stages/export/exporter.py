@@ -5,31 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
 from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow
 from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
-from stages.images import sniff
-from stages.stage import RowError, RunIO
+from stages.export.shared_images import SharedImages
+from stages.images import sniff, upright_file
+from stages.stage import RowError, RunIO, UserError
 
 if TYPE_CHECKING:
     from schemas.config import Config
 
+Pictures = Literal["upright", "stored"]
 Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A pair with at least one box, and the bytes of its image."""
+    """A pair with at least one box, and its image.
+
+    `number` counts the images from 1. Pairs that share an image have the same number and file name, and one of them is
+    the first.
+    """
 
     pair: Pair
     width: int
     height: int
     phrases: tuple[Phrase, ...]
     boxes: tuple[Box, ...]
-    data: bytes  # as stored
-    file_name: str  # images/KEY.jpg, .png or .webp
+    data: bytes
+    file_name: str  # images/KEY.jpg, .png or .webp, KEY being the first pair's
+    number: int = 0
+    shared: bool = False  # with other pairs of the run
+    first: bool = True
 
     @property
     def key(self) -> str:
@@ -56,16 +65,22 @@ class LabelledImage:
                 yield phrase, boxes
 
 
-def labelled_images(io: RunIO, min_score: float | None) -> Iterator[LabelledImage]:
-    """All of a run in the order of their keys. What has no readable image is left out: it cannot have boxes."""
+def labelled_images(
+    io: RunIO, min_score: float | None, left_out: Counter[str] | None = None
+) -> Iterator[LabelledImage]:
+    """All of a run in the order of their keys, with the bytes of their images as stored.
+
+    A pair whose image cannot be read any more is left out, and counted in `left_out` by the reason.
+    """
+    left_out = Counter[str]() if left_out is None else left_out
     table = PseudoTable if min_score is None else LabelTable
     for part in io.parts():
         if io.has_part(table.dataset, part):
-            yield from _of_part(io, part, table.read_part(io, part).records(), min_score)
+            yield from _of_part(io, part, table.read_part(io, part).records(), min_score, left_out)
 
 
 def _of_part(
-    io: RunIO, part: int, rows: Sequence[LabelRow | PseudoRow], min_score: float | None
+    io: RunIO, part: int, rows: Sequence[LabelRow | PseudoRow], min_score: float | None, left_out: Counter[str]
 ) -> Iterator[LabelledImage]:
     labels = {row.key: row for row in rows}
     boxes = {row.key: tuple(box for box in row.boxes if min_score is None or box.score > min_score) for row in rows}
@@ -75,6 +90,7 @@ def _of_part(
     ]
     for (pair, _), data in zip(pairs, io.image_bytes([image for _, image in pairs]), strict=True):
         if isinstance(data, RowError):
+            left_out[data.reason] += 1
             continue
         key, row = pair.key, labels[pair.key]
         name = f"images/{key}.{sniff(data)}"
@@ -84,12 +100,25 @@ def _of_part(
 class Exporter:
     """One way of writing a run: `begin`, `write` for each labelled image, `end`."""
 
-    def __init__(self, io: RunIO, create: Create, config: Config, min_score: float | None, images: bool) -> None:
+    shares_images: ClassVar[bool] = True  # pairs with the same image name one file; else each has its own
+    images_inside: ClassVar[bool] = False  # in the written files, so that none are copied beside them
+
+    def __init__(
+        self,
+        io: RunIO,
+        create: Create,
+        config: Config,
+        min_score: float | None,
+        images: bool,
+        pictures: Pictures = "upright",
+    ) -> None:
         self.io = io
         self.config = config
         self.min_score = min_score
         self.images = images
+        self.pictures = pictures
         self.done: Counter[str] = Counter(images=0, boxes=0, files=0)
+        self.pairs = 0  # written so far
         self._create = create
         self._open = ExitStack()
 
@@ -103,19 +132,69 @@ class Exporter:
         return self._open.enter_context(self.create(name))
 
     def run(self) -> dict[str, int]:
+        """How many images, boxes and files; captions, where images have several; what is left out, by the reason.
+
+        Raises UserError for a run without labels.
+        """
+        dataset = "pseudo" if self.min_score is None else "labels"
+        if not any(self.io.has_part(dataset, part) for part in self.io.parts()):
+            stage = "filter" if self.min_score is None else "label"
+            raise UserError(f"export: the run has no {dataset} yet; run `phrasebox {stage}` first")
+        left_out = Counter[str]()
         with self._open:
             self.begin()
-            for image in labelled_images(self.io, self.min_score):
-                self.write(image)
-                self.done["images"] += 1
-                self.done["boxes"] += len(image.boxes)
-                if self.images:
-                    self._copy_image(image)
+            shared = SharedImages(self.io) if self.shares_images else None
+            for image in labelled_images(self.io, self.min_score, left_out):
+                try:
+                    self._export(image, shared)
+                except RowError as error:
+                    left_out[error.reason] += 1
             self.end()
-        return dict(self.done)
+        if self.pairs != self.done["images"]:
+            self.done["captions"] = self.pairs
+        return dict(self.done) | {f"pairs left out ({reason})": number for reason, number in sorted(left_out.items())}
+
+    def _export(self, image: LabelledImage, shared: SharedImages | None) -> None:
+        image = self._without_unreadable(self._numbered(image, shared))
+        if not image.boxes:
+            return
+        self.write(image)
+        self.pairs += 1
+        self.done["boxes"] += len(image.boxes)
+        if image.first:
+            self.done["images"] += 1
+            if shared and image.shared:
+                shared.add(image.pair, image.number)
+            if self.images and not self.images_inside:
+                self._copy_image(image)
+
+    def _numbered(self, image: LabelledImage, shared: SharedImages | None) -> LabelledImage:
+        """With its number and the name of its file; the first one of its image with the pixels that are asked for.
+
+        Raises RowError for an image that has to be decoded and cannot be.
+        """
+        if shared and (known := shared.find(image.pair)):
+            key, number = known
+            name = image.file_name.replace(image.key, key)
+            return replace(image, file_name=name, number=number, shared=True, first=False)
+        data = image.data
+        if self.pictures == "upright" and (self.images or self.images_inside):
+            data = upright_file(data, image.width * image.height)
+        several = shared is not None and shared.has_several(image.pair)
+        return replace(image, data=data, number=self.done["images"] + 1, shared=several)
+
+    def _without_unreadable(self, image: LabelledImage) -> LabelledImage:
+        kept = tuple(box for box in image.boxes if self.can_be_read(box, image))
+        if len(kept) < len(image.boxes):
+            self.done["boxes left out (at the edge)"] += len(image.boxes) - len(kept)
+        return replace(image, boxes=kept)
 
     def begin(self) -> None:
         """Open what is written to all the time."""
+
+    def can_be_read(self, box: Box, image: LabelledImage) -> bool:
+        """Whether the format's readers keep the box; one that they drop may cost them more than the box."""
+        return True
 
     def write(self, image: LabelledImage) -> None:
         raise NotImplementedError

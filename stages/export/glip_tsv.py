@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import BinaryIO
 
+from schemas.rows import Box
 from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
 
@@ -23,18 +24,26 @@ class TsvFile:
 
 
 class GlipTsvExport(Exporter):
-    """train.tsv (base64 of the stored image), train.label.tsv, train.hw.tsv, each with .lineidx, and train.yaml.
+    """train.tsv (base64 of the image), train.label.tsv, train.hw.tsv, each with .lineidx, and train.yaml.
 
     A label is `{"img_h", "img_w", "caption", "bboxes", "scores", "tokens_positive", "img_id"}`, with one list of spans
-    per box. The images are inside, so that no images/ folder is written.
+    per box, `source_id` and `license`. The images are inside, so that no images/ folder is written.
     """
 
+    shares_images = False  # a row of images belongs to each row of labels
+    images_inside = True
+
     def begin(self) -> None:
-        self.images = False
         self._images, self._labels, self._sizes = (self._tsv(f"train{kind}") for kind in ("", ".label", ".hw"))
 
     def _tsv(self, name: str) -> TsvFile:
         return TsvFile(self.open(f"{name}.tsv"), self.open(f"{name}.lineidx"))
+
+    def can_be_read(self, box: Box, image: LabelledImage) -> bool:
+        """The reader moves corners to the last pixel, drops what is empty then, and gives every later box the spans of
+        the one before it."""
+        right, bottom = image.width - 1, image.height - 1
+        return min(box.x2, right) > max(box.x1, 0) and min(box.y2, bottom) > max(box.y1, 0)
 
     def write(self, image: LabelledImage) -> None:
         label = {
@@ -45,6 +54,8 @@ class GlipTsvExport(Exporter):
             "scores": [box.score for box in image.boxes],
             "tokens_positive": [[image.span(box)] for box in image.boxes],
             "img_id": image.key,
+            "source_id": image.pair.source_id,
+            "license": image.pair.license,
         }
         self._images.add(image.key, base64.b64encode(image.data))
         self._labels.add(image.key, encode(label))

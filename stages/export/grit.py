@@ -13,8 +13,11 @@ ROWS = 50_000  # of one file
 class GritExport(Exporter):
     """grit-00000.parquet ... Referring expressions repeat the noun chunks, as GRIT does where nothing was expanded.
 
+    Each pair has an image file of its own: the rows name none, and are matched by key.
     The CLIP similarities are null: nobody computed them. `id` counts from 0.
     """
+
+    shares_images = False
 
     def begin(self) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -26,7 +29,7 @@ class GritExport(Exporter):
         self._rows.append(
             {
                 "key": image.key,
-                "id": self.done["images"],
+                "id": self.pairs,
                 "url": image.pair.url,
                 "caption": image.caption,
                 "width": w,

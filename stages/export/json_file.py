@@ -7,10 +7,16 @@ import shutil
 import tempfile
 from typing import Any, BinaryIO
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\u0085\u2028\u2029"}
+
 
 def encode(value: Any) -> bytes:
-    """Compact UTF-8 JSON on one line. NaN is an error: no reader agrees on it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """Compact UTF-8 JSON on one line, also for readers to whom U+0085, U+2028 and U+2029 end one (`str.splitlines`).
+
+    NaN is an error: no reader agrees on it.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.translate(_LINE_ENDS).encode()
 
 
 class ArraysFile:

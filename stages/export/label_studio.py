@@ -36,6 +36,8 @@ class LabelStudioExport(Exporter):
                 "image": f"/data/local-files/?d={image.file_name}",
                 "caption": image.caption,
                 "key": image.key,
+                "source_id": image.pair.source_id,
+                "license": image.pair.license,
                 "phrases": [{"value": text} for text in dict.fromkeys(texts)],
             },
             "predictions": [
@@ -46,7 +48,7 @@ class LabelStudioExport(Exporter):
                 }
             ],
         }
-        self._file.write((b",\n" if self.done["images"] else b"") + encode(task))
+        self._file.write((b",\n" if self.pairs else b"") + encode(task))
 
     def end(self) -> None:
         self._file.write(b"]\n")

@@ -1,37 +1,55 @@
-"""ODVG JSONL, what MM-Grounding-DINO trains on: one image a line, one region per span, never merged by text."""
+"""ODVG JSONL, what MM-Grounding-DINO and Open-GroundingDino train on: one caption a line, one region per box.
+
+Open-GroundingDino makes one tensor of all regions' boxes, so that a region cannot have several. mmdetection lower-cases
+the caption, strips it, and then looks for the spans that were written: they have to be those of that text.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
-from schemas.rows import Box, Phrase
+from schemas.rows import Box
 from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
 
 
 class OdvgExport(Exporter):
-    """odvg.jsonl. A region of one box has `bbox` [x1, y1, x2, y2] and `score`; of several, lists of both."""
+    """odvg.jsonl: `phrase` and `tokens_positive` of a region are a span's, never merged by text."""
 
     def begin(self) -> None:
         self._file = self.open("odvg.jsonl")
 
     def write(self, image: LabelledImage) -> None:
-        regions = [region(image, phrase, boxes) for phrase, boxes in image.by_phrase()]
+        caption = same_in_lower_case(image.caption)
+        shift = len(caption) - len(caption.lstrip())
+        caption = caption.strip()
         record = {
             "filename": image.file_name,
             "height": image.height,
             "width": image.width,
-            "grounding": {"caption": image.caption, "regions": regions},
+            "grounding": {
+                "caption": caption,
+                "regions": [region(box, image.span(box), caption, shift) for box in image.boxes],
+            },
+            "source_id": image.pair.source_id,
+            "license": image.pair.license,
         }
         self._file.write(encode(record) + b"\n")
 
 
-def region(image: LabelledImage, phrase: Phrase, boxes: list[Box]) -> dict[str, Any]:
-    span = [phrase.start, phrase.end]
-    one = len(boxes) == 1
+def region(box: Box, span: list[int], caption: str, shift: int) -> dict[str, Any]:
+    """`caption` is `shift` characters shorter at its beginning than the one that the span is of."""
+    start, end = (min(max(place - shift, 0), len(caption)) for place in span)
     return {
-        "bbox": list(boxes[0].corners) if one else [list(box.corners) for box in boxes],
-        "phrase": image.caption[span[0] : span[1]],
-        "tokens_positive": [span],
-        "score": boxes[0].score if one else [box.score for box in boxes],
+        "bbox": list(box.corners),
+        "phrase": caption[start:end],
+        "tokens_positive": [[start, end]],
+        "score": box.score,
     }
+
+
+def same_in_lower_case(caption: str) -> str:
+    """The caption with as many characters in lower case: where one would become two, as the dotted capital I does, its
+    base letter stands."""
+    return "".join(c if len(c.lower()) == 1 else unicodedata.normalize("NFD", c)[0] for c in caption)

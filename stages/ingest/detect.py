@@ -10,7 +10,7 @@ from stages.ingest.coco import is_captions
 from stages.ingest.instances import KEYED
 from stages.ingest.listing import Unclear, list_files
 from stages.ingest.names import base_name, folder_of, folders_of_captions, is_image, suffix_of, without_suffix
-from stages.ingest.roles import is_caption
+from stages.ingest.roles import IMAGE_COLUMNS, is_caption
 from stages.ingest.samples import TEXTS
 from stages.ingest.sidecar import columns
 from stages.stage import Files, UserError
@@ -30,6 +30,9 @@ def detect(config: IngestConfig, files: Files) -> str:
         what = f"it could be {' or '.join(sorted(kinds))}" if kinds else _nothing_known(names)
         raise Unclear(f"ingest.format: what kind of source is {config.source}? {what}; set ingest.format")
     (kind,) = kinds
+    sidecars = [name for name in names if table.is_parquet(name)] if kind == "table" else []
+    if sidecars and config.format == "auto":
+        _refuse_sidecar_without_images(files, sidecars[0])
     lines = [name for name in names if json_lines.is_json_lines(name)]
     return "odvg" if kind == "table" and lines and odvg.holds_odvg(files, lines[0]) else kind
 
@@ -50,6 +53,7 @@ def _of_file(files: Files, uri: str) -> str:
     if table.is_parquet(uri):
         if {"key", "status"} <= set(columns(files, uri)):
             _refuse_sidecar(files, uri)
+            _refuse_sidecar_without_images(files, uri)
         return "table"
     if is_image(uri) or not (by_name(uri) or _is_text(files, uri)):
         raise UserError(f"ingest.format: {uri} is a file of no known kind; set ingest.format if it is one all the same")
@@ -67,6 +71,16 @@ def _refuse_sidecar(files: Files, uri: str) -> None:
         raise Unclear(
             f"ingest.source: {uri} is the sidecar of {base_name(shard)}, which has the images; set ingest.source to"
             f" {shard if shard != stem else folder_of(uri)}, or ingest.format to table for the captions alone"
+        )
+
+
+def _refuse_sidecar_without_images(files: Files, uri: str) -> None:
+    """Raises Unclear for a table of img2dataset that speaks of downloaded images, and has none."""
+    names = set(columns(files, uri))
+    if {"key", "status"} <= names and not names & set(IMAGE_COLUMNS):
+        raise Unclear(
+            f"ingest.format: {uri} lists what img2dataset downloaded, and neither its tar nor an image is there; bring"
+            " the tar, or set ingest.format to table for the captions alone"
         )
 
 

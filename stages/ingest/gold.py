@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import rows
+from stages.frames import to_upright
 from stages.geometry import Floats, clip
 from stages.images import ImageInfo
 from stages.ingest.row import Gold
@@ -21,10 +22,13 @@ class GoldCount:
         self.seen = False  # whether the source gives true boxes, be they none
         self.used = 0
         self.rejected = Counter({"unknown_image": elsewhere} if elsewhere else {})
+        self.categories: frozenset[str] = frozenset()  # that were looked for
 
     def row(self, key: str, gold: Gold | None, info: ImageInfo | None, caption: str) -> rows.GoldRow:
         """One row of the gold dataset; a row without true boxes has empty lists."""
         self.seen = self.seen or gold is not None
+        if gold is not None and gold.categories is not self.categories:
+            self.categories |= gold.categories
         row, rejected = gold_row(key, gold, info, caption)
         self.used += len(row.boxes)
         self.rejected += rejected
@@ -73,28 +77,11 @@ def is_empty(boxes: Floats) -> NDArray[np.bool_]:
 
 
 def to_image_frame(boxes: Floats, gold: Gold, info: ImageInfo | None) -> Floats:
-    """(N, 4) from the frame that the source gives its boxes in to upright pixels of the image, clipped to it.
+    """(N, 4) from the frame that the source gives its boxes in to upright pixels of the image, cut at its borders.
 
-    A frame that is the stored image's own, before its EXIF turn by a quarter, is turned as the image is; any other is
-    scaled. Without an image the boxes stay in their frame.
+    Without an image the boxes stay in their frame.
     """
-    width, height = gold.width, gold.height
-    if width is None or height is None:
-        return boxes if info is None else clip(boxes, info.width, info.height)
-    if info is None:
-        return clip(boxes, width, height)
-    if info.orientation >= 5 and (width, height) == (info.height, info.width) and width != height:
-        boxes = _turn(boxes, width, height, info.orientation)
-        width, height = height, width
-    scale = np.array([info.width / width, info.height / height] * 2)
-    return clip(boxes * scale, info.width, info.height)
-
-
-def _turn(boxes: Floats, width: float, height: float, orientation: int) -> Floats:
-    """As `images._upright` moves pixels, for orientations 5 to 8: the sides are swapped, then mirrored."""
-    x1, y1, x2, y2 = boxes[:, [1, 0, 3, 2]].T
-    if orientation in (6, 7):
-        x1, x2 = height - x2, height - x1
-    if orientation in (7, 8):
-        y1, y2 = width - y2, width - y1
-    return np.stack([x1, y1, x2, y2], axis=1)
+    declared = None if gold.width is None or gold.height is None else (gold.width, gold.height)
+    if info is not None:
+        return to_upright(boxes, declared, (info.width, info.height), info.orientation)
+    return boxes if declared is None else clip(boxes, *declared)

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from stages.annotations import same_id
@@ -36,11 +37,16 @@ class Instances:
         width, height = _size(own) or _size(image) or (None, None)
         rejected, found = Counter(self.rejected.get(image_id, ())), self.boxes.get(image_id, [])
         if _other_name(own.get("file_name"), image.get("file_name")):
-            return Gold(width, height, (), (), Counter({"other_image": len(found) + rejected.total()}))
+            rejected = Counter({"other_image": len(found) + rejected.total()})
+            return Gold(width, height, rejected=rejected, categories=self.names)
         boxes = [
             GoldBox((x, y, x + w, y + h), -1, self.categories.get(category, "")) for category, (x, y, w, h) in found
         ]
-        return Gold(width, height, (), boxes, rejected)
+        return Gold(width, height, (), boxes, rejected, self.names)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(filter(None, self.categories.values()))
 
 
 def read_instances(files: Files, uri: str, wanted: Collection[Id | None]) -> Instances:

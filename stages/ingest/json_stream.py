@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 _CHUNK = 1 << 18
 _ELEMENT_LIMIT = 1 << 24  # bytes
 _SPACE = re.compile(r"[ \t\r\n]*")
+_IN_NUMBER = re.compile(r"[-+.0-9eE]*")
 _decoder = json.JSONDecoder()
 
 
@@ -96,6 +97,12 @@ def _with_id(value: Any, key: Any) -> Any:
     return {"id": key, **value} if isinstance(value, dict) else value
 
 
+def _end_of_number(text: str, at: int) -> int:
+    """Where the characters end, from `at` on, that a number may go on with."""
+    match = _IN_NUMBER.match(text, at)
+    return match.end() if match else at
+
+
 class _Text:
     """A window on the file, one character a byte (Latin-1), so that positions are offsets; values are read as UTF-8."""
 
@@ -131,12 +138,13 @@ class _Text:
         while True:
             try:
                 value, end = _decoder.raw_decode(self._window, self._at)
-                # A number at the end of the window may go on after it.
-                if end < len(self._window) or not self._more():
+                # A number at the end of the window may go on after it ("-0." of "-0.5e3" is read as -0 so far).
+                if _end_of_number(self._window, end) < len(self._window) or not self._more():
                     break
             except json.JSONDecodeError as error:
+                position = self._start + error.pos
                 if len(self._window) - self._at > _ELEMENT_LIMIT or not self._more():
-                    raise ValueError(f"broken JSON at byte {self._start + error.pos}: {error.msg}") from None
+                    raise ValueError(f"broken JSON at byte {position}: {error.msg}") from None
             except RecursionError:
                 raise ValueError(f"JSON nested too deeply at byte {self.offset}") from None
         source = self._window[self._at : end]

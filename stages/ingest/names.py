@@ -58,5 +58,5 @@ def folders_of_captions(images: Iterable[str], captions: Iterable[str]) -> dict[
     for kind in ("image", "caption"):
         for folder in sorted(alone[kind] - {""}):
             beside.setdefault(folder_of(folder), ([], []))[kind == "caption"].append(folder)
-    pairs = [(texts[0], pictures[0]) for pictures, texts in beside.values() if len(pictures) == len(texts) == 1]
+    pairs = [(texts[0], images[0]) for images, texts in beside.values() if len(images) == len(texts) == 1]
     return {text: image for text, image in pairs if stems["caption"][text] & stems["image"][image]}

@@ -25,14 +25,16 @@ _USUAL = {
     "image": (
         *("image", "image_path", "img_path", "file_name", "filename", "file_path", "filepath", "path", "jpg"),
         *("img", "image_name", "img_name", "image_file", "img_file", "image_filename", "photo", "picture", "images"),
-        *("jpeg", "png", "webp"),
+        *("jpeg", "png", "webp"),  # with "jpg" above, IMAGE_COLUMNS
     ),
     "url": ("url", "image_url", "img_url"),
     "id": ("id", "key", "image_id", "uid", "sample_id"),
     "license": ("license", "licence"),
 }
 _USUAL_NAMES = frozenset((*_CAPTIONS, *_OTHER_CAPTIONS, *(name for names in _USUAL.values() for name in names)))
+IMAGE_COLUMNS = ("jpg", "jpeg", "png", "webp")  # of img2dataset's Parquet output
 _IMG2DATASET = {"key", "status", "error_message"}
+_STATUSES = ("success", "failed_to_download", "failed_to_resize")
 _NUMBERED = re.compile(r"(.*?)\d+")
 _IMAGE_NAME = re.compile(rf"\S.*\.(?:{'|'.join(IMAGES)})(?:#\d+)?", re.IGNORECASE | re.DOTALL)
 
@@ -91,7 +93,7 @@ def find_columns(
         chosen[role] = found[0] if found else ""
     if running(rows, chosen["license"]):
         chosen["license"] = ""
-    if set(named) >= _IMG2DATASET:
+    if set(named) >= _IMG2DATASET or any(row.get("status") in _STATUSES for row in rows):
         chosen["status"] = "status"
     if not chosen["image"] and config.image is None:
         free = [name for name in named if name not in chosen.values()]

@@ -26,7 +26,8 @@ class Gold:
     """True boxes of a row. They are given in a frame of width x height; ingest moves them into the image's own.
 
     Without width and height it is the image's own, upright. A source that has true boxes gives every row its Gold, be
-    it empty. `rejected`: boxes of the row that the source could not read, by the reason.
+    it empty. `rejected`: boxes of the row that the source could not read, by the reason. `categories`: what was looked
+    for in the image, where the source has a list of it: a category without a box is known to be absent.
     """
 
     width: float | None
@@ -34,6 +35,7 @@ class Gold:
     spans: Sequence[tuple[int, int]] = ()
     boxes: Sequence[GoldBox] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
+    categories: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from schemas.rows import GoldRow, Pair
 from schemas.tables import GoldTable, PairTable
 from stages.images import ImageInfo, inspect
 from stages.ingest import sources, understood
+from stages.ingest.categories import SUMMARIES, write_categories
 from stages.ingest.gold import GoldCount
 from stages.ingest.options import check_planned
 from stages.ingest.row import Row
@@ -47,7 +48,7 @@ class IngestStage(PlannerStage):
 
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 2
-    outputs: ClassVar[tuple[Output, ...]] = (Output("pairs"), Output("gold"), Output("images"))
+    outputs: ClassVar[tuple[Output, ...]] = (Output("pairs"), Output("gold"), Output("images"), Output(SUMMARIES))
     depends_on: ClassVar[tuple[str, ...]] = ("ingest",)
 
     def __init__(self, config: Config) -> None:
@@ -201,6 +202,8 @@ class _Part(AbstractContextManager["_Part"]):
         self.io.write(PairTable.dataset, PairTable.of_records(self.pairs).table)
         if self.boxes.seen:
             self.io.write(GoldTable.dataset, GoldTable.of_records(self.gold).table)
+        if self.boxes.categories:
+            write_categories(self.io, self.boxes.categories)
         self.io.write("rejects/ingest", reject_rows("ingest", self.rejected))
 
 

@@ -1,6 +1,6 @@
 """pairs + phrases + pseudo -> shards: WebDataset tars with the original image bytes and one JSON per sample.
 
-Shards are cut inside a part, so that a part can be made again on its own. Samples without boxes are set aside. The
+Shards are cut inside a part, so that a part can be recomputed on its own. Samples without boxes are set aside. The
 list of all shards, index.json, is put together from one small summary per part.
 """
 

@@ -63,12 +63,12 @@ def choose_groups(split: str, seed: int, index: int, stream: Stream) -> list[Gro
     room = MOST_OBJECTS - len(groups)
     wanted = stream.weighted((1, 2, 3, 4), _GROUP_SUMS)
     while len(groups) < wanted and room > 0:
-        twin = _twin(groups, stream)
+        again = _in_another_colour(groups, stream)
         noun = draw_noun(split, stream)
-        if twin is None and any(confusable(group.noun, noun) for group in groups):
+        if again is None and any(confusable(group.noun, noun) for group in groups):
             continue
         count = stream.weighted((1, 2, 3, 4), _COUNT_SUMS) if noun.kind == "count" else 1
-        group = twin or _group(noun, stream, min(count, room))
+        group = again or _group(noun, stream, min(count, room))
         groups.append(group)
         room -= group.count
     return groups
@@ -79,7 +79,7 @@ def _group(noun: Noun, stream: Stream, count: int) -> Group:
     return Group(noun, tint, tint or noun.colour, count)
 
 
-def _twin(groups: list[Group], stream: Stream) -> Group | None:
+def _in_another_colour(groups: list[Group], stream: Stream) -> Group | None:
     """Now and then the same thing in another colour, so that the colour word decides."""
     if not groups or groups[-1].noun.tier == "rare" or not stream.chance(0.12):
         return None

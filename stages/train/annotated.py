@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners, ImageRef
-from stages.annotations import read_json, reading, same_id
+from stages.annotations import Id, box_of, category_of, declared_size, id_of, read_json, reading
 from stages.geometry import box_array, from_xywh
+from stages.image_headers import read_header
 from stages.stage import Files, RowError
 from stages.train.order import shuffled
 from stages.train.samples import Spans, TrainingSample
@@ -17,6 +20,10 @@ from stages.train.sets import read_image
 from stages.train.wording import nouns
 
 GOLD = "train.gold"  # the key of the files
+
+SMALL = 1  # pixels: a box with such a side is none
+
+Images = str | Mapping[str, str]  # the folder of the images, or one for each `data_source`
 
 
 class CocoSet:
@@ -27,19 +34,23 @@ class CocoSet:
 
     pseudo = False
 
-    def __init__(self, files: Files, annotations: str, images: str) -> None:
+    def __init__(self, files: Files, annotations: str, images: Images) -> None:
         data = read_json(files, annotations, GOLD)
-        with reading(annotations, "COCO instances file", GOLD):
-            names = {same_id(category["id"]): str(category["name"]) for category in data["categories"]}
-            boxes: dict[int | str | None, list[tuple[str, Corners]]] = {}
-            for annotation in data["annotations"]:
-                x, y, width, height = (float(value) for value in annotation["bbox"])
-                if not annotation.get("iscrowd") and width > 1 and height > 1:
-                    named = names[same_id(annotation["category_id"])], from_xywh(x, y, width, height)
-                    boxes.setdefault(same_id(annotation["image_id"]), []).append(named)
-            rows = [(row, boxes.get(same_id(row["id"]))) for row in data["images"]]
-            self.rows = [(image_of(row), objects) for row, objects in rows if objects]
-        self.files, self.images = files, images
+        self.unused = Counter[str]()
+        with reading(annotations, "COCO instances file", GOLD) as entries:
+            names = {id_of(category): str(category["name"]) for category in entries.of(data, "categories")}
+            boxes: dict[Id, list[tuple[str, Corners]]] = {}
+            for annotation in entries.of(data, "annotations"):
+                box = box_of(annotation)
+                if annotation.get("iscrowd") or min(box[2:]) <= SMALL:
+                    self.unused["crowd" if annotation.get("iscrowd") else "empty_box"] += 1
+                else:
+                    named = category_of(annotation, names), from_xywh(*box)
+                    boxes.setdefault(id_of(annotation, "image_id"), []).append(named)
+            rows = {id_of(row): image_of(row, images) for row in entries.of(data, "images")}
+        self.rows = [(image, boxes[id]) for id, image in rows.items() if id in boxes]
+        self.unused.update({"unknown_image": sum(len(own) for id, own in boxes.items() if id not in rows)})
+        self.files, self.sizes = files, ImageSizes(files)
         self._names = sorted(names.values())
 
     def __len__(self) -> int:
@@ -47,10 +58,9 @@ class CocoSet:
 
     def sample(self, index: int) -> TrainingSample:
         image, objects = self.rows[index]
-        uri = f"{self.images.rstrip('/')}/{safe_name(image['file_name'])}"
         return TrainingSample(
             key=str(image["id"]),
-            image=read_image(self.files, ImageRef(uri)),
+            image=read_image(self.files, reference(image)),
             caption="",
             spans=(),
             boxes=box_array([]),
@@ -58,10 +68,11 @@ class CocoSet:
             scores=np.zeros(0, dtype=np.float32),
             pseudo=False,
             objects=tuple(objects),
+            frame=image["size"],
         )
 
     def shape(self, index: int) -> tuple[int, int]:
-        return int(self.rows[index][0]["height"]), int(self.rows[index][0]["width"])
+        return self.sizes.of(index, self.rows[index][0])
 
     def names(self, index: int) -> frozenset[str]:
         return frozenset(category for category, _ in self.rows[index][1])
@@ -84,50 +95,50 @@ class MdetrSet:
 
     pseudo = False
 
-    def __init__(self, files: Files, annotations: str, images: str) -> None:
+    def __init__(self, files: Files, annotations: str, images: Images) -> None:
         data = read_json(files, annotations, GOLD)
-        self.files, self.images = files, images
-        self.boxes: dict[int | str | None, list[dict[str, Any]]] = {}
-        with reading(annotations, "MDETR-style JSON", GOLD):
-            for annotation in data["annotations"]:
-                box, spans = tuple(float(value) for value in annotation["bbox"]), phrase_spans(annotation)
-                if spans and box[2] > 1 and box[3] > 1:
-                    own = self.boxes.setdefault(same_id(annotation["image_id"]), [])
-                    own.append({"bbox": box, "spans": spans})
-            self.rows: list[dict[str, Any]] = [
-                {**image_of(row), "caption": row["caption"]}
-                for row in data["images"]
-                if same_id(row["id"]) in self.boxes
-            ]
-        self._captions: list[str] = [row["caption"] for row in self.rows]
+        self.files, self.sizes = files, ImageSizes(files)
+        self.unused = Counter[str]()
+        with reading(annotations, "MDETR-style JSON", GOLD) as entries:
+            boxes: dict[Id, list[tuple[Spans, Corners]]] = {}
+            for annotation in entries.of(data, "annotations"):
+                box, spans = box_of(annotation), phrase_spans(annotation)
+                if not spans or min(box[2:]) <= SMALL:
+                    self.unused["empty_box" if spans else "phrase_not_found"] += 1
+                else:
+                    boxes.setdefault(id_of(annotation, "image_id"), []).append((spans, from_xywh(*box)))
+            rows = {
+                id_of(row): {**image_of(row, images), "caption": caption_of(row)} for row in entries.of(data, "images")
+            }
+        self.rows = [(image, boxes[id]) for id, image in rows.items() if id in boxes]
+        self.unused.update({"unknown_image": sum(len(own) for id, own in boxes.items() if id not in rows)})
+        self._captions: list[str] = [image["caption"] for image, _ in self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def sample(self, index: int) -> TrainingSample:
-        row = self.rows[index]
+        row, own = self.rows[index]
         spans: dict[Spans, int] = {}
-        boxes, phrase = [], []
-        for annotation in self.boxes[same_id(row["id"])]:
-            boxes.append(from_xywh(*annotation["bbox"]))
-            phrase.append(spans.setdefault(annotation["spans"], len(spans)))
+        phrase = [spans.setdefault(each, len(spans)) for each, _ in own]
         return TrainingSample(
             key=str(row["id"]),
-            image=read_image(self.files, ImageRef(f"{self.images.rstrip('/')}/{safe_name(row['file_name'])}")),
+            image=read_image(self.files, reference(row)),
             caption=row["caption"],
             spans=tuple(spans),
-            boxes=box_array(boxes),
+            boxes=box_array([box for _, box in own]),
             phrase=np.asarray(phrase, dtype=np.int64),
-            scores=np.ones(len(boxes), dtype=np.float32),
+            scores=np.ones(len(own), dtype=np.float32),
             pseudo=False,
+            frame=row["size"],
         )
 
     def shape(self, index: int) -> tuple[int, int]:
-        return int(self.rows[index]["height"]), int(self.rows[index]["width"])
+        return self.sizes.of(index, self.rows[index][0])
 
     def names(self, index: int) -> frozenset[str]:
-        row = self.rows[index]
-        return nouns(row["caption"], [box["spans"] for box in self.boxes[same_id(row["id"])]])
+        row, own = self.rows[index]
+        return nouns(row["caption"], [spans for spans, _ in own])
 
     def captions_near(self, index: int) -> list[str]:
         return self._captions
@@ -139,10 +150,46 @@ class MdetrSet:
         return []
 
 
-def image_of(row: dict[str, Any]) -> dict[str, Any]:
-    """What is needed of an image row. Raises as `reading` expects."""
-    sides = {"height": int(row["height"]), "width": int(row["width"])}
-    return {"id": row["id"], "file_name": str(row["file_name"]), **sides}
+def image_of(row: dict[str, Any], images: Images) -> dict[str, Any]:
+    """What is needed of an image, with the folder of its file. Raises as `reading` expects."""
+    folder = images if isinstance(images, str) else images.get(row["data_source"])
+    if folder is None:
+        raise ValueError(f"no folder in `images` for the data_source {row['data_source']!r}")
+    return {"id": row["id"], "folder": folder, "file_name": str(row["file_name"]), "size": declared_size(row)}
+
+
+class ImageSizes:
+    """(height, width) of images: as declared, else from the header of the file, which is read once."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._found: dict[int, tuple[int, int]] = {}
+
+    def of(self, index: int, image: dict[str, Any]) -> tuple[int, int]:
+        """Of sample `index`, whose image it is; (1, 1) where the image cannot be read, so that it will be skipped."""
+        if image["size"] is not None:
+            width, height = image["size"]
+            return height, width
+        if index not in self._found:
+            try:
+                header = read_header(read_image(self.files, reference(image)))
+                turned = header.orientation >= 5
+                self._found[index] = (header.width, header.height) if turned else (header.height, header.width)
+            except RowError:
+                self._found[index] = (1, 1)
+        return self._found[index]
+
+
+def reference(image: dict[str, Any]) -> ImageRef:
+    """Raises RowError for a name that must not be read."""
+    return ImageRef(f"{image['folder'].rstrip('/')}/{safe_name(image['file_name'])}")
+
+
+def caption_of(row: dict[str, Any]) -> str:
+    caption = row["caption"]
+    if not isinstance(caption, str):
+        raise TypeError(f"caption is {str(caption)[:40]} and no text")
+    return caption
 
 
 def phrase_spans(annotation: dict[str, Any]) -> Spans:

@@ -1,4 +1,4 @@
-"""A start for a backbone without pretrained weights: naming the objects of gold images from crops around them.
+"""Crop pre-training, a start for a backbone without pretrained weights: it names objects of gold images from crops.
 
 GLIP starts from a Swin that knows ImageNet. A small model of our own has no such start, and grounding is a slow teacher
 of what things look like: one image gives it three boxes and a thousand positions without one. A crop a fifth of the
@@ -25,6 +25,7 @@ from stages.stage import RowError, UserError
 from stages.train.optimizer import rate_factor, set_rates
 from stages.train.samples import TrainingSample
 from stages.train.sets import SampleSet
+from stages.train.skips import Skips, word
 from stages.train.transforms import inside
 
 SIDE = 96  # pixels of a crop, after the image was resized for the network
@@ -66,10 +67,11 @@ def pretrain_backbone(
     seed: int,
     max_pixels: int,
     progress: Callable[[int, float], None],
+    max_skipped: float,
 ) -> float:
     """Trains `glip.backbone` in place on crops of `gold`; returns the share of crops named right in the last steps.
 
-    Raises UserError where no image of `gold` can be read and has an object.
+    Raises UserError where no image of `gold` shows an object, TooManySkipped where too many cannot be read.
     """
     names = gold.vocabulary()
     number = {name: i for i, name in enumerate(names)}
@@ -79,7 +81,7 @@ def pretrain_backbone(
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=1e-2)
     for group in optimizer.param_groups:
         group["base_lr"] = lr
-    crops = CropStream(gold, number, sides, seed, max_pixels)
+    crops = CropStream(gold, number, sides, seed, max_pixels, Skips(max_skipped))
     right: list[float] = []
     for step in range(steps):
         set_rates(optimizer, rate_factor(step, steps, 50, "cosine"))
@@ -99,20 +101,26 @@ def pretrain_backbone(
 
 
 class CropStream:
-    """Crops around every object of the gold images, in a seeded order, endlessly; less images that cannot be read.
+    """Crops around every object of the gold images, in a seeded order, endlessly.
 
-    Raises UserError after an epoch without a crop.
+    Raises UserError after an epoch without a crop, TooManySkipped where too many images cannot be read.
     """
 
     def __init__(
-        self, gold: SampleSet, number: dict[str, int], sides: tuple[int, int], seed: int, max_pixels: int
+        self,
+        gold: SampleSet,
+        number: dict[str, int],
+        sides: tuple[int, int],
+        seed: int,
+        max_pixels: int,
+        skips: Skips,
     ) -> None:
         self.gold, self.number, self.sides, self.seed, self.max_pixels = gold, number, sides, seed, max_pixels
         self.epoch = 0
         self.order: list[int] = []
         self.waiting: list[Crop] = []
         self.fruitful = False  # whether an image of this epoch gave a crop
-        self.error: RowError | None = None  # of the last image that could not be read
+        self.skips, self.seen = skips, 0  # images
 
     def take(self, count: int) -> list[Crop]:
         while len(self.waiting) < 4 * count:  # a pool to draw from, so that crops of one image are spread
@@ -125,7 +133,7 @@ class CropStream:
     def _next(self) -> int:
         if not self.order:
             if self.epoch and not self.fruitful:
-                why = f"; the last error was {self.error}" if self.error else ""
+                why = f"; the first error was {self.skips.first[0]}" if self.skips.count else ""
                 raise UserError(f"train.crop_steps: no gold image can be read and shows an object{why}")
             self.fruitful = False
             once = np.ones(len(self.gold), dtype=np.int64)
@@ -134,17 +142,19 @@ class CropStream:
         return self.order.pop()
 
     def _image(self, index: int) -> list[Crop]:
+        self.seen += 1
         try:
             sample = self.gold.sample(index)
             image = open_rgb(sample.image, self.max_pixels)
         except RowError as error:
-            self.error = error
+            self.skips.add([word(f"sample {index}", error)])
+            self.skips.check(self.seen)
             return []
         rng = np.random.default_rng([self.seed, 4, self.epoch, index])
         size = resized_size((image.height, image.width), self.sides)
         ratio = size[0] / image.height
         framed = np.pad(np.asarray(resize_image(image, size)), ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
-        objects = inside(self._objects(sample), image.width, image.height)
+        objects = inside(self._objects(sample), image)
         crops = []
         for (x1, y1, x2, y2), category in zip(objects.boxes.tolist(), objects.phrase.tolist(), strict=True):
             centre = np.minimum(np.array([(x1 + x2) / 2, (y1 + y2) / 2]) * ratio, size[::-1])  # (x, y)

@@ -78,7 +78,11 @@ class BatchMaker:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])
         with self._reading:
             sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
-        return transforms.decode(sample, self.max_pixels, sides, mirrored=rng.random() < self.config.flip)
+        mirrored = rng.random() < self.config.flip
+        try:
+            return transforms.decode(sample, self.max_pixels, sides, mirrored)
+        except RowError as error:
+            raise RowError(error.reason, f"{sample.key}: {error.detail}") from error
 
     def _with_text(self, sample: TrainingSample, draw: Draw, rng: np.random.Generator) -> TrainingSample:
         vocabulary = self.vocabularies[draw.set]

@@ -23,6 +23,7 @@ from stages.train.metrics import Entry, Metrics, finite, peak_memory
 from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set_rates
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
+from stages.train.skips import Skips, TooManySkipped, word
 
 if TYPE_CHECKING:
     from schemas.config import TrainConfig
@@ -115,8 +116,8 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.metrics = Metrics(io, folder)
         self.step = 0
-        self.skipped = 0
-        self.crops_named_right: float | None = None  # the share, at the end of the crop naming before the first step
+        self.skips = Skips(config.max_skipped)
+        self.crops_named_right: float | None = None  # the share, at the end of the crop pre-training
         self.best: float | None = None  # lowest mean loss between two checkpoints
         self.recent: list[float] = []  # losses since the last checkpoint
         self._resume()
@@ -168,13 +169,24 @@ class Trainer:
         return {**figures, "gradient_norm": float(norm)}
 
     def _figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
-        """The losses of the whole batch, over all ranks. Raises NonFiniteLoss, on every rank."""
+        """The losses of the whole batch, over all ranks. Raises NonFiniteLoss and TooManySkipped, on every rank."""
         local = torch.stack([loss, *losses.values(), loss.new_tensor(float(len(batch.skipped)))]).detach()
         total, *parts, skipped = self.ranks.average(local).tolist()
         if not np.isfinite(total):
             raise self._non_finite(batch, f"the loss is {total}", not bool(torch.isfinite(loss)))
-        self.skipped += round(skipped * self.ranks.world)
+        self._count_skipped(batch, round(skipped * self.ranks.world))
         return {"loss": total, **dict(zip(losses, parts, strict=True))}
+
+    def _count_skipped(self, batch: Batch, skipped: int) -> None:
+        """`skipped` samples of the whole batch, over all ranks."""
+        if not skipped:
+            return
+        self.skips.add(self.ranks.gather([word(place, error) for place, error in batch.skipped]))
+        if skipped == self.config.batch_size:
+            raise TooManySkipped(
+                f"step {batch.step}: no sample of the batch could be used: {'; '.join(self.skips.first)}"
+            )
+        self.skips.check((batch.step + 1) * self.config.batch_size)
 
     def _non_finite(self, batch: Batch, what: str, mine: bool) -> NonFiniteLoss:
         """Names the samples of all ranks whose share is to blame; every rank has to come here."""
@@ -188,6 +200,7 @@ class Trainer:
         entry: Entry = {
             "step": self.step,
             "samples_seen": self.step * config.batch_size,
+            "skipped_share": self.skips.count / (self.step * config.batch_size),
             **{name: finite(value) for name, value in figures.items()},  # fp16 may overflow a gradient: none
             "lr": config.lr * factor,
             "text_lr": config.text_lr * factor,
@@ -210,16 +223,20 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "metrics": self.metrics.entries,
-            "skipped": self.skipped,
+            "skips": self.skips.state_dict(),
             "crops_named_right": self.crops_named_right,
             "best": self.best,
         }
         save_checkpoint(self.io, self.folder, self.step, state, self.config.keep_checkpoints)
 
     def _keep_if_best(self) -> None:
-        """best.safetensors: the weights after the stretch between two checkpoints with the lowest mean loss."""
+        """best.safetensors: the weights after the stretch between two checkpoints with the lowest mean loss.
+
+        A stretch in which too many samples were skipped is none of them: its losses are of what was left.
+        """
         mean = float(np.mean(self.recent))
-        if self.best is None or mean < self.best:
+        whole = self.skips.end_stretch(len(self.recent) * self.config.batch_size)
+        if whole and (self.best is None or mean < self.best):
             self.best = mean
             save_weights(self.io, f"{self.folder}/best.safetensors", self._weights())
         self.recent = []
@@ -236,7 +253,8 @@ class Trainer:
                 self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
-            self.step, self.skipped, self.best = state["step"], state["skipped"], state["best"]
+            self.step, self.best = state["step"], state["best"]
+            self.skips.load_state_dict(state["skips"])
             self.crops_named_right = state["crops_named_right"]
         if self.ranks.first:
             self.metrics.resume(self.step, state["metrics"] if found else [])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Corners
+from stages.frames import Frame
 
 Spans = tuple[tuple[int, int], ...]  # the character spans of one phrase
 
@@ -20,12 +21,13 @@ class TrainingSample:
     image: bytes  # as stored: JPEG, PNG or WebP
     caption: str
     spans: tuple[Spans, ...]  # per phrase
-    boxes: NDArray[np.float32]  # (N, 4) half-open pixels of the upright image
+    boxes: NDArray[np.float32]  # (N, 4) half-open pixels, in `frame`
     phrase: NDArray[np.int64]  # (N,) index into spans
     scores: NDArray[np.float32]  # (N,) the teacher's; 1 for gold
     pseudo: bool
     objects: tuple[tuple[str, Corners], ...] = ()  # every object of the image, if known
     listed: bool = False  # the text is a list of names: one without a box is a negative, nothing that was not found
+    frame: Frame | None = None  # width, height that boxes and objects are given in; None: the upright image's own
 
     def keep(self, mask: NDArray[np.bool_]) -> TrainingSample:
         """The sample with only the boxes where `mask` (N,) is true."""

@@ -5,6 +5,7 @@ A set knows its size, gives sample i, and the shape (height, width) of sample i 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ NEIGHBOURS = 4  # scenes whose captions are written for one that wants others be
 
 class SampleSet(Protocol):
     pseudo: bool
+    unused: Counter[str]  # true boxes of the source that are in no sample, by reason code
 
     def __len__(self) -> int: ...
 
@@ -59,6 +61,7 @@ class SceneSet:
 
     def __init__(self, split: str, seed: int, count: int) -> None:
         self.split, self.seed, self.count = split, seed, count
+        self.unused = Counter[str]()
 
     def __len__(self) -> int:
         return self.count
@@ -114,6 +117,7 @@ class RunGoldSet:
 
     def __init__(self, io: RunIO) -> None:
         self.io = io
+        self.unused = Counter[str]()
         self.rows: list[tuple[Pair, GoldRow]] = []
         for part in io.parts():
             if not io.has_part(GoldTable.dataset, part):
@@ -144,7 +148,7 @@ class RunGoldSet:
 
     def shape(self, index: int) -> tuple[int, int]:
         pair, _ = self.rows[index]
-        return pair.height or 0, pair.width or 0
+        return pair.height or 1, pair.width or 1  # without an image, the sample is skipped
 
     def names(self, index: int) -> frozenset[str]:
         pair, gold = self.rows[index]

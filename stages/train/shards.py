@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, BinaryIO
@@ -32,6 +32,7 @@ class ShardSet:
 
     def __init__(self, files: Files, folder: str = "shards", min_score: float = 0.0, pseudo: bool = True) -> None:
         self.files, self.folder, self.min_score, self.pseudo = files, folder.rstrip("/"), min_score, pseudo
+        self.unused = Counter[str]()
         index = f"{self.folder}/index.json"
         try:
             with reading(index, "list of phrasebox shards", "train"), files.open_source(index) as stream:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from schemas.marks import device_type
 from stages.ingest.sources import absolute
 from stages.label.teacher import describe, resolve_device
-from stages.stage import Input, Needs, Output, RankedJobStage, RunIO, UserError
+from stages.stage import Input, Needs, Output, RankedJobStage, RowError, RunIO, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from model.glip import Glip
     from schemas.config import Config, GoldSet
     from stages.train.loader import BatchMaker
+    from stages.train.metrics import Entry
     from stages.train.sets import SampleSet
 
 FOLDER = "student"
 WEIGHTS = f"{FOLDER}/weights.safetensors"
+PROBES = 10  # images of a set that are tried before the first step
 
 
 class NothingToTrainOn(RuntimeError):
@@ -78,8 +80,12 @@ def with_absolute_paths(gold: GoldSet) -> GoldSet:
     """A `train.gold` entry, so that reading and hashing speak of the same file wherever they take place."""
     if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run"):
         return gold
-    paths = {name: absolute(path) for name in ("source", "images") if (path := getattr(gold, name))}
-    return gold.model_copy(update=paths)
+    images = gold.images
+    if isinstance(images, dict):
+        roots: dict[str, str] | str | None = {name: absolute(path) for name, path in images.items()}
+    else:
+        roots = images and absolute(images)
+    return gold.model_copy(update={"source": absolute(gold.source), "images": roots})
 
 
 def gold_sha256(source: str) -> str | None:
@@ -108,13 +114,14 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     """Train one rank's share; the first rank writes the checkpoints, the weights and the metrics.
 
     With more than one rank, torch's process group is there already. Returns the last loss, the number of samples seen
-    and the sets that were trained on.
+    and the sets that were trained on. Raises NothingToTrainOn, TooManySkipped and NonFiniteLoss.
     """
     from stages.train.checkpoint import checkpoints
     from stages.train.loop import Trainer
     from stages.train.ranks import Ranks
 
     sets, maker = make_batches(io, config)
+    check_readable(sets, config.ingest.max_pixels)
     glip = start_model(config)
     begins = not checkpoints(io, FOLDER)
     crops = name_crops(io, glip, sets, config) if config.train.crop_steps and begins else None
@@ -123,19 +130,57 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         trainer.crops_named_right = crops
 
     def report(step: int, entry: dict[str, float | None]) -> None:
-        io.progress(step, config.train.steps, f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s")
+        io.progress(step, config.train.steps, progress_line(entry))
 
     trainer.run(report)
     entries = trainer.metrics.entries
     return {
         "steps": config.train.steps,
         "samples_seen": config.train.steps * config.train.batch_size,
-        "samples_skipped": trainer.skipped,
+        "samples_skipped": trainer.skips.count,
+        "unused": {**unused_boxes(sets), **trainer.skips.unused()},
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": trainer.crops_named_right,
         "event_files": trainer.metrics.event_files,
     }
+
+
+def unused_boxes(sets: dict[str, SampleSet]) -> dict[str, int]:
+    """For the stage's last words."""
+    return {
+        f"boxes of {name} ({reason})": number
+        for name, samples in sets.items()
+        for reason, number in sorted(samples.unused.items())
+        if number
+    }
+
+
+def progress_line(entry: Entry) -> str:
+    skipped = entry["skipped_share"] or 0.0
+    said = f", {skipped:.2%} of the samples skipped" if skipped else ""
+    return f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s{said}"
+
+
+def check_readable(sets: dict[str, SampleSet], max_pixels: int) -> None:
+    """Raises NothingToTrainOn for a set none of whose first PROBES images, spread over it, can be used."""
+    import numpy as np
+
+    from stages.images import open_rgb
+
+    for name, samples in sets.items():
+        probes = np.unique(np.linspace(0, len(samples) - 1, PROBES).astype(int)).tolist()
+        errors: list[str] = []
+        for index in probes:
+            try:
+                open_rgb(samples.sample(index).image, max_pixels)
+                break
+            except RowError as error:
+                errors.append(str(error))
+        if len(errors) == len(probes):
+            raise NothingToTrainOn(
+                f"train: no image of {name} can be used: of {len(probes)} that were tried, the first is {errors[0]}"
+            )
 
 
 def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config) -> float:
@@ -152,7 +197,14 @@ def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config
 
     glip.to(settings.device)
     return pretrain_backbone(
-        glip, gold, settings.crop_steps, settings.crop_lr, settings.seed, config.ingest.max_pixels, report
+        glip,
+        gold,
+        settings.crop_steps,
+        settings.crop_lr,
+        settings.seed,
+        config.ingest.max_pixels,
+        report,
+        settings.max_skipped,
     )
 
 
@@ -259,7 +311,9 @@ def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
     if kind == "shards":
         return ShardSet(io, gold.source, pseudo=False)
     if gold.images is None:
-        raise UserError(f"train.gold: {gold.source} needs `images`, the folder of its images")
+        raise UserError(
+            f"train.gold: {gold.source} needs `images`, the folder of its images, or a folder for each data_source"
+        )
     return CocoSet(io, gold.source, gold.images) if kind == "coco" else MdetrSet(io, gold.source, gold.images)
 
 

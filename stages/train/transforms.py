@@ -14,7 +14,9 @@ from PIL.Image import Image, Transpose
 
 from model.images import Sides, resize_image, resized_size
 from model.prompt import MAX_TOKENS, clean_category, encode
+from stages.frames import to_upright
 from stages.geometry import box_array, clip
+from stages.image_headers import read_header
 from stages.images import open_rgb
 from stages.train.samples import Example, Spans, TrainingSample
 from stages.train.wording import WORD, exchange, noun
@@ -31,11 +33,11 @@ OTHER_SIDE = re.compile(
 def decode(sample: TrainingSample, max_pixels: int, sides: Sides = (None, None), mirrored: bool = False) -> Example:
     """The image in RGB at the network's size (`model.images.resized_size`), its boxes with it.
 
-    Boxes are cut as `inside` does, and mirrored as `mirror` does. Raises RowError for an image that cannot be decoded.
+    Boxes are moved as `inside` does, and mirrored as `mirror` does. Raises RowError where it cannot be decoded.
     """
     image = open_rgb(sample.image, max_pixels)
     width, height = image.size
-    sample = inside(sample, width, height)
+    sample = inside(sample, image)
     h, w = resized_size((height, width), sides)
     sample = replace(sample, boxes=sample.boxes * np.array([w / width, h / height] * 2, dtype=np.float32))
     image = resize_image(image, (h, w))
@@ -54,10 +56,13 @@ def decode(sample: TrainingSample, max_pixels: int, sides: Sides = (None, None),
     )
 
 
-def inside(sample: TrainingSample, width: int, height: int) -> TrainingSample:
-    """The boxes cut at the borders of an image of that size; those left with no area are dropped."""
-    boxes = clip(sample.boxes, width, height)
-    return replace(sample, boxes=boxes).keep(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
+def inside(sample: TrainingSample, image: Image) -> TrainingSample:
+    """The boxes in pixels of the sample's upright image, cut at its borders; those left with no area are dropped."""
+    boxes = clip(sample.boxes, *image.size)
+    if sample.frame not in (None, image.size):
+        orientation = read_header(sample.image).orientation
+        boxes = to_upright(sample.boxes, sample.frame, image.size, orientation).astype(np.float32)
+    return replace(sample, boxes=boxes, frame=None).keep(np.all(boxes[:, 2:] > boxes[:, :2], axis=1))
 
 
 def mirror(sample: TrainingSample, image: Image) -> tuple[TrainingSample, Image]:

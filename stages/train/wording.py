@@ -13,7 +13,7 @@ from model.prompt import VOCABULARY
 from stages.train.samples import Spans, TrainingSample
 
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-SHORTEST = 4  # letters of a novel word
+SHORTEST = 4  # letters of a word that takes a noun's place
 SINGULARS = (("men", ("man",)), ("ies", ("y",)), ("ves", ("f", "fe")), ("s", ("",)), ("es", ("",)))  # by ending
 HISSING = ("ches", "shes", "xes", "sses", "zes")  # plurals in -es
 NO_PLURALS = frozenset(("lens", "news", "series", "shorts", "species"))  # though what is left without the s is a word

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.photos_gold import Photo, flickr
-from benchmarks.photos_judge import figures
 from benchmarks.photos_teacher import SAMPLE, grounder, judged
 from model.checkpoint import WEIGHTS, packaged_weights, sha256
 from model.glip import Glip
+from recipes.glip_photos.gold import Photo, flickr
+from recipes.glip_photos.judge import figures
 from recipes.glip_photos.prepare import write_flickr
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -82,17 +82,17 @@ def test_an_order_follows_from_the_seed_and_differs_between_epochs(finished: str
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_resampled_epochs_have_the_length_asked_for(finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = phrasebox.open(finished).webdataset(resampled=True, samples=26, shuffle=3)
-    assert len(keys(dataset)) == 26
+    dataset = phrasebox.open(finished).webdataset(resampled=True, samples=162, shuffle=3)
+    assert len(keys(dataset)) == 162
     monkeypatch.setenv("WORLD_SIZE", "4")  # 16 workers, of 5 shards
     seen = []
     for rank in range(4):
         monkeypatch.setenv("RANK", str(rank))
         loader = DataLoader(dataset, batch_size=None, num_workers=4)
         seen += [keys(loader), keys(loader)]
-    assert [len(epoch) for epoch in seen] == [6] * 8  # 26 / 4, rounded down: no rank waits for another
+    assert [len(epoch) for epoch in seen] == [40] * 8  # 162 / 4, rounded down: no rank waits for another
     assert len({tuple(epoch) for epoch in seen}) == 8
-    assert {key for epoch in seen for key in epoch} == KEYS  # 48 draws from 10
+    assert {key for epoch in seen for key in epoch} == KEYS  # 320 draws from 10: one in 10 ** 13 times a key is missing
 
 
 def test_resampling_has_no_end(finished: str) -> None:

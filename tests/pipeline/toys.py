@@ -196,7 +196,7 @@ def mishap(caption: str, io: PartIO, marks: Path) -> None:
     if mine >= times or (marks / "peace").exists():
         return
     if what == "die":
-        sys.stderr.write("the last words of a worker\n")
+        sys.stderr.write("the last line of a worker\n")
         sys.stderr.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":

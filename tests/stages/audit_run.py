@@ -18,6 +18,7 @@ from pipeline.storage.local import LocalStorage
 from schemas.config import Config
 from schemas.records import DATASETS, make_key, part_name, schema_of
 from stages.audit.stage import AuditStage
+from stages.ingest.categories import SUMMARIES
 
 COLOURS = {"red": "#d33", "green": "#393", "blue": "#36c", "yellow": "#db2", "violet": "#839"}
 SHAPES = ("ball", "box", "kite", "plate")
@@ -42,6 +43,8 @@ class SyntheticRun:
     def part(self, number: int) -> PartFiles:
         names = [*DATASETS, "rejects/ingest", "rejects/label"]
         there = {name: "it is there" for name in names if self.storage.exists(f"{name}/{part_name(number)}")}
+        if self.storage.exists(f"{SUMMARIES}/{part_name(number, 'json')}"):
+            there[SUMMARIES] = "it is there"
         return PartFiles(self.storage, number, None, f"test-{number}", no_beat, there)
 
     def all_parts(self) -> RunFiles:

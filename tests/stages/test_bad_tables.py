@@ -71,7 +71,10 @@ PARQUETS = {
     "lists of objects": (pa.table({"caption": [[{"raw": "a"}], [{"raw": None}]]}), ["caption_not_text"]),
     "failed downloads": (
         pa.table(
-            {"key": ["1", "2"], "status": ["success", "failed"], "error_message": ["", ""], "caption": ["a", "b"]}
+            {
+                **{"key": ["1", "2"], "status": ["success", "failed"], "error_message": ["", ""]},
+                **{"caption": ["a", "b"], "jpg": [image_file(), None]},
+            }
         ),
         ["download_failed"],
     ),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from stages.images import decode_rgb, inspect
+from stages.images import decode_rgb, inspect, upright_file
 from stages.stage import RowError
 from tests.stages import image_files
 from tests.stages.image_files import HEIGHT, WIDTH, image_file, pixels
@@ -156,3 +156,35 @@ def test_real_photos_agree_with_pillow(shared: Path) -> None:
         np.testing.assert_array_equal(decode_rgb(data, 10**8), expected)
         info = inspect(data, 10**8)
         assert (info.height, info.width) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_upright_file_needs_no_turn(format: str, orientation: int) -> None:
+    lossless = {"lossless": True} if format == "WEBP" else {"quality": 95} if format == "JPEG" else {}
+    data = image_file(format, orientation=orientation, **lossless)
+    again = upright_file(data, WIDTH * HEIGHT)
+    assert (again == data) == (orientation == 1)
+    info = inspect(again, WIDTH * HEIGHT)
+    assert (info.format, info.orientation) == (inspect(data, WIDTH * HEIGHT).format, 1)
+    with Image.open(io.BytesIO(again)) as plain:
+        seen = np.asarray(plain.convert("RGB")).astype(int)
+    difference = np.abs(seen - decode_rgb(data, WIDTH * HEIGHT))
+    assert difference.mean() < (2 if format == "JPEG" else 1e-9)
+
+
+def test_an_upright_file_keeps_the_colour_profile_of_rgb_and_nothing_else() -> None:
+    rgb, cmyk = (bytes(16) + space + bytes(200) for space in (b"RGB ", b"CMYK"))
+    packet = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/"><r tiff:Orientation="6"/></x:xmpmeta>'
+    turned_by_xmp = image_file(icc_profile=rgb, xmp=packet, comment=b"by hand")
+    with Image.open(io.BytesIO(upright_file(turned_by_xmp, WIDTH * HEIGHT))) as again:
+        assert again.size == (HEIGHT, WIDTH) and again.info["icc_profile"] == rgb
+        assert not again.getexif() and not {"xmp", "comment"} & again.info.keys()
+    with Image.open(io.BytesIO(upright_file(image_file(mode="CMYK", orientation=3, icc_profile=cmyk), 1000))) as again:
+        assert again.mode == "RGB" and "icc_profile" not in again.info
+
+
+def test_an_upright_file_is_not_made_of_a_damaged_one() -> None:
+    for orientation in (1, 6):
+        with pytest.raises(RowError, match="truncated_image"):
+            upright_file(image_file(orientation=orientation)[:-30], WIDTH * HEIGHT)

@@ -14,7 +14,7 @@ from typing import Any
 
 from stages.audit.checks import checks
 from stages.audit.page import charts, series
-from stages.audit.page import text as prose
+from stages.audit.page import text as page_text
 from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS, SampleImage, rounded
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ def render(stats: dict[str, Any], images: list[SampleImage]) -> str:
         "stats": stats,
         "checks": checks(stats),
         "data": page_data(stats, shown),
-        "pictures": len(shown),
+        "shown": len(shown),
         "left_out": left_out,
     }
     return render_template("template.html", "page.js", **values)
@@ -61,8 +61,8 @@ def render_template(name: str, script: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.globals |= {"charts": charts, "prose": prose, "series": series}
-    environment.filters |= {"number": prose.number, "compact": prose.compact, "percent": prose.percent}
+    environment.globals |= {"charts": charts, "text": page_text, "series": series}
+    environment.filters |= {"number": page_text.number, "compact": page_text.compact, "percent": page_text.percent}
     source = "".join((HERE / file).read_text("utf-8") for file in ("boxes.js", script))
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     values["data"] = Markup(embed(values["data"]))
@@ -83,7 +83,7 @@ def page_data(stats: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, 
         "gold": [[r["threshold"], r["precision"], r["recall"]] for r in gold.get("by_threshold", [])],
         "galleries": GALLERIES,
         "exact": stats["exactness"]["unique_phrases"]["exact"],
-        "pictures": images,
+        "images": images,
     }
 
 

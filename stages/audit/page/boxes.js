@@ -30,9 +30,9 @@ const phrasebox = (() => {
     return width * height >= 0.9 * (area(a) + area(b) - width * height);
   }
 
-  function drawing(picture, boxes, gold) {
+  function drawing(sample, boxes, gold) {
     const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
+    svg.setAttribute("viewBox", `0 0 ${sample.width} ${sample.height}`);
     svg.setAttribute("preserveAspectRatio", "none");
     for (const box of gold || []) svg.append(rect(box, "under"), rect(box, "box true"));
     for (const [i, [phrase, x1, y1, x2, y2, score, reason]] of boxes.entries()) {
@@ -40,7 +40,7 @@ const phrasebox = (() => {
       const over = boxes.slice(0, i).some((other) => other[0] !== phrase && coincide(other.slice(1, 5), box));
       const node = rect(box, `box k${phrase % 8}${reason ? " out" : over ? " over" : ""}`, phrase);
       const title = document.createElementNS(SVG, "title");
-      title.textContent = `${picture.phrases[phrase][2]}  ${score.toFixed(3)}${reason ? `  ${reason}` : ""}`;
+      title.textContent = `${sample.phrases[phrase][2]}  ${score.toFixed(3)}${reason ? `  ${reason}` : ""}`;
       node.append(title);
       if (!over) svg.append(rect(box, "under", phrase));
       svg.append(node);
@@ -48,34 +48,34 @@ const phrasebox = (() => {
     return svg;
   }
 
-  function shot(picture, boxes, gold) {
-    const node = make("div", picture.width >= picture.height * 4 / 3 ? "shot wide" : "shot tall");
-    node.style.aspectRatio = `${picture.width || 4} / ${picture.height || 3}`;
-    if (picture.thumbnail) {
+  function shot(sample, boxes, gold) {
+    const node = make("div", sample.width >= sample.height * 4 / 3 ? "shot wide" : "shot tall");
+    node.style.aspectRatio = `${sample.width || 4} / ${sample.height || 3}`;
+    if (sample.thumbnail) {
       const image = make("img");
       image.loading = "lazy";
       image.decoding = "async";
       image.alt = "";
-      image.src = `data:image/webp;base64,${picture.thumbnail}`;
+      image.src = `data:image/webp;base64,${sample.thumbnail}`;
       node.append(image);
     } else {
-      node.append(make("div", "gone", picture.missing || "no image"));
+      node.append(make("div", "gone", sample.missing || "no image"));
     }
-    node.append(drawing(picture, boxes, gold));
+    node.append(drawing(sample, boxes, gold));
     const frame = make("div", "frame43");
     frame.append(node);
     return frame;
   }
 
   // Spans count code points, strings in JavaScript count UTF-16 units: so the caption is split into code points first.
-  function caption(picture, boxes) {
+  function caption(sample, boxes) {
     const line = make("p", "caption");
     line.dir = "auto";
-    const text = Array.from(picture.caption);
+    const text = Array.from(sample.caption);
     const scores = new Map();
     for (const [phrase, , , , , score] of boxes) scores.set(phrase, [...(scores.get(phrase) || []), score]);
-    const phrases = (picture.phrases || []).map(([start, end, , reason], i) => ({ start, end, reason, i }));
-    const left = (picture.left || []).map(([start, end, reason]) => ({ start, end, reason }));
+    const phrases = (sample.phrases || []).map(([start, end, , reason], i) => ({ start, end, reason, i }));
+    const left = (sample.left || []).map(([start, end, reason]) => ({ start, end, reason }));
     const order = [...phrases, ...left].sort((a, b) => a.start - b.start);
     let at = 0;
     for (const { start, end, reason, i } of order) {

@@ -4,13 +4,13 @@
   const gallery = document.getElementById("gallery");
   if (!gallery) return;
   for (const { before, after } of data.pairs) {
-    const node = make("div", "twins");
-    for (const [name, picture] of [["before", before], ["after", after]]) {
-      const boxes = (picture.boxes || []).filter((box) => !box[6]);
+    const node = make("div", "matched");
+    for (const [name, sample] of [["before", before], ["after", after]]) {
+      const boxes = (sample.boxes || []).filter((box) => !box[6]);
       const side = make("article", "card");
-      const drawn = { ...picture, thumbnail: after.thumbnail, missing: after.missing };
-      side.append(shot(drawn, boxes, []), caption(picture, boxes));
-      side.append(make("p", "meta", `${name} · ${picture.key} · ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}`));
+      const drawn = { ...sample, thumbnail: after.thumbnail, missing: after.missing };
+      side.append(shot(drawn, boxes, []), caption(sample, boxes));
+      side.append(make("p", "meta", `${name} · ${sample.key} · ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}`));
       lightUp(side);
       node.append(side);
     }

@@ -53,7 +53,7 @@
   }
 
   // ---- images: cards are made as the reader asks for them ----
-  if (!data.pictures.length) return;
+  if (!data.images.length) return;
   const FIRST = 12;
   const NEXT = 24;
   const cards = $("gallery");
@@ -67,8 +67,8 @@
   }
 
   function fillChoices() {
-    const galleries = Object.keys(data.galleries).filter((g) => data.pictures.some((p) => g in p.galleries));
-    const reasons = (of) => [...new Set(data.pictures.flatMap(of).filter(Boolean))].sort();
+    const galleries = Object.keys(data.galleries).filter((g) => data.images.some((p) => g in p.galleries));
+    const reasons = (of) => [...new Set(data.images.flatMap(of).filter(Boolean))].sort();
     $("f-gallery").append(...galleries.map((g) => option(g, data.galleries[g])), option("", "all of them"));
     $("f-reason").append(option("kept", "kept boxes"), option("all", "kept and dropped boxes"));
     $("f-reason").append(...reasons(boxReasons).map((reason) => option(reason, `box dropped: ${reason}`)));
@@ -77,44 +77,44 @@
 
   // A filter by why a phrase was left out chooses images; the boxes shown are then the kept ones.
   const PHRASE = "phrase ";
-  const boxReasons = (picture) => (picture.boxes || []).map((box) => box[6]);
-  const phraseReasons = (picture) => [...(picture.phrases || []).map((p) => p[3]), ...(picture.left || []).map((l) => l[2])];
+  const boxReasons = (image) => (image.boxes || []).map((box) => box[6]);
+  const phraseReasons = (image) => [...(image.phrases || []).map((p) => p[3]), ...(image.left || []).map((l) => l[2])];
   const wantedPhraseReason = () => ($("f-reason").value.startsWith(PHRASE) ? $("f-reason").value.slice(PHRASE.length) : "");
   const wantedBoxes = () => (wantedPhraseReason() ? "kept" : $("f-reason").value);
 
   const wantedPhrase = () => $("f-phrase").value.trim().toLowerCase();
 
   // Boxes of an image that the filters let through.
-  function boxesOf(picture) {
+  function boxesOf(image) {
     const score = +$("f-score").value;
     const reason = wantedBoxes();
     const phrase = wantedPhrase();
-    return (picture.boxes || []).filter((box) => box[5] > score
+    return (image.boxes || []).filter((box) => box[5] > score
       && (reason === "all" || (reason === "kept" ? !box[6] : box[6] === reason))
-      && (!phrase || picture.phrases[box[0]][2].includes(phrase)));
+      && (!phrase || image.phrases[box[0]][2].includes(phrase)));
   }
 
-  function matches(picture) {
+  function matches(image) {
     const gallery = $("f-gallery").value;
     const phrase = wantedPhrase();
-    if (gallery && !(gallery in picture.galleries)) return false;
-    if (phrase && !(picture.phrases || []).some((p) => p[2].includes(phrase))) return false;
+    if (gallery && !(gallery in image.galleries)) return false;
+    if (phrase && !(image.phrases || []).some((p) => p[2].includes(phrase))) return false;
     const left = wantedPhraseReason();
-    if (left && !phraseReasons(picture).includes(left)) return false;
+    if (left && !phraseReasons(image).includes(left)) return false;
     const narrow = +$("f-score").value > 0 || wantedBoxes() !== "kept";
-    return !narrow || boxesOf(picture).length > 0;
+    return !narrow || boxesOf(image).length > 0;
   }
 
-  function card(picture) {
-    const boxes = boxesOf(picture);
-    const gold = $("f-gold") && $("f-gold").checked ? picture.gold : [];
+  function card(image) {
+    const boxes = boxesOf(image);
+    const gold = $("f-gold") && $("f-gold").checked ? image.gold : [];
     const best = boxes.length ? `, best ${Math.max(...boxes.map((box) => box[5])).toFixed(2)}` : "";
-    const undrawn = picture.undrawn && !wantedPhrase() ? picture.undrawn[wantedBoxes()] : 0;
+    const undrawn = image.undrawn && !wantedPhrase() ? image.undrawn[wantedBoxes()] : 0;
     const more = undrawn ? `, ${undrawn} more not drawn` : "";
     const number = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
     const node = make("article", "card");
-    node.append(shot(picture, boxes, gold), caption(picture, boxes));
-    node.append(make("p", "meta", `${picture.key} · ${number}${best}${more}`));
+    node.append(shot(image, boxes, gold), caption(image, boxes));
+    node.append(make("p", "meta", `${image.key} · ${number}${best}${more}`));
     lightUp(node);
     return node;
   }
@@ -131,11 +131,11 @@
   function refresh() {
     $("f-score-at").textContent = (+$("f-score").value).toFixed(2);
     const gallery = $("f-gallery").value;
-    chosen = data.pictures.filter(matches);
+    chosen = data.images.filter(matches);
     if (gallery) chosen.sort((a, b) => a.galleries[gallery] - b.galleries[gallery]);
     shown = 0;
     cards.replaceChildren();
-    $("f-count").textContent = `${count.format(chosen.length)} of ${count.format(data.pictures.length)} images`;
+    $("f-count").textContent = `${count.format(chosen.length)} of ${count.format(data.images.length)} images`;
     more(FIRST);
   }
 
@@ -150,7 +150,7 @@
       $("f-phrase").value = button.dataset.phrase;
       $("f-gallery").value = "";
       refresh();
-      $("pictures").scrollIntoView();
+      $("images").scrollIntoView();
     });
   }
   refresh();

@@ -1,4 +1,4 @@
-"""What the runner makes, what it makes again, and the smallest grid from end to end."""
+"""What the runner computes, what it recomputes, and the smallest grid from end to end."""
 
 from __future__ import annotations
 

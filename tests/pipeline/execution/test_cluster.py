@@ -113,7 +113,7 @@ def test_a_part_that_eats_memory_fails_alone(
     with RayExecutor(address=start_cluster(2).address) as executor:
         report = run_toys(config, executor, stages=("ingest", "phrases"))
     assert [failure.where for failure in report.failed] == ["phrases, part 2"]
-    assert "killed its worker 3 times; last words: " in report.failed[0].error
+    assert "killed its worker 3 times; its last output: " in report.failed[0].error
     assert "running low on memory" in report.failed[0].error
     assert len(list(marks.glob("eat-2-*"))) == 3  # Ray itself tried nothing again
     (marks / "peace").touch()

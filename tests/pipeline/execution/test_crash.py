@@ -104,6 +104,6 @@ def test_killed_on_ray(
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert len(kept) >= commits[-1]
-    assert all(path.read_bytes() == record for path, record in kept.items())  # with its seconds: not made again
+    assert all(path.read_bytes() == record for path, record in kept.items())  # with its seconds: not recomputed
     run_toys(make_config(calm, small_source, train__steps=20))
     assert data_files(run) == data_files(calm)

@@ -62,7 +62,7 @@ def test_a_part_that_kills_its_worker_three_times_fails_alone(
     report = run_toys(make_config(run, wide_source), ray_of(workers=2))
     assert [failure.where for failure in report.failed] == ["phrases, part 4"]
     assert "killed its worker 3 times" in report.failed[0].error
-    assert "the last words of a worker" in report.failed[0].error
+    assert "the last line of a worker" in report.failed[0].error
     assert len(list(marks.glob("die-4-*"))) == 3 and len(list(marks.glob("die-12-*"))) == 3
     assert report.made == {"ingest": 14, "phrases": 13, "shard": 13}
     (marks / "peace").touch()
@@ -139,7 +139,7 @@ def test_a_machine_that_lacks_something_ends_the_run_with_one_line(
 def test_parts_do_not_wait_for_workers_that_never_start(
     tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cluster that shrank: more workers were hired than there are machines for now."""
+    """A cluster that shrank: more workers were started than there are machines for now."""
     monkeypatch.setattr(RayExecutor, "limit", lambda self: 4)
     monkeypatch.setattr(dispatch, "PATIENCE", 0.5)
     run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2))

@@ -68,7 +68,7 @@ def test_killed_on_ray_it_goes_on(tmp_path: Path, wide_source: Path, marks: Path
     kept = {path: path.read_bytes() for path in run.glob("commits/*/*.json")}
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-    assert all(path.read_bytes() == record for path, record in kept.items())  # with its seconds: not made again
+    assert all(path.read_bytes() == record for path, record in kept.items())  # with its seconds: not recomputed
     run_toys(side_config(tmp_path / "calm", wide_source), project=SIDE_PROJECT)
     assert data_files(run) == data_files(tmp_path / "calm")
     assert problems(side_config(run, wide_source)) == []

@@ -94,7 +94,7 @@ def test_damage_is_never_a_traceback(finished: Path, what: tuple[str, bytes | No
 
 
 def test_values_of_another_type_make_no_record(finished: Path, tmp_path: Path) -> None:
-    """A digit that became a letter, once within quotes: the part is made again, and verify names it."""
+    """A digit that became a letter, once within quotes: the part is recomputed, and verify names it."""
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     path = run / "commits/phrases/part-0000001.json"

@@ -54,7 +54,7 @@ def test_a_removed_pair_leaves_every_stage_and_stays_out(tmp_path: Path, source:
     untouched = [path for path in before if "0000003" in path or "0000004" in path]
     assert all(data_files(tmp_path / "run")[path] == before[path] for path in untouched)
     assert run_toys(config).made == {"train": 1} and run_toys(config).made == {}
-    # it stays out when its part is made again, and when it comes back under another number
+    # it stays out when its part is recomputed, and when it comes back under another number
     run_toys(config, stages=("ingest",), force=True)
     write_source(source, 9, 3)
     run_toys(config)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from toy_runs import Recorder, make_config, write_source
-from toys import PROJECT, ToyIngest
+from toys import PROJECT, ToyIngest, ToyTrain
 
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run.failures import NothingUsableError
 from pipeline.run.runner import Report, Runner, Selection
 from pipeline.storage.open import open_storage
 from schemas.config import Config
-from stages.stage import Files, PartIO, PartResult, Slice
+from stages.stage import Files, PartIO, PartResult, RunIO, Slice
 
 
 class Wasteful(ToyIngest):
@@ -37,6 +37,11 @@ class Useless(Wasteful):
     gold = (3, 0)
 
 
+class WastefulTrain(ToyTrain):
+    def run_job(self, io: RunIO) -> dict[str, Any]:
+        return {**super().run_job(io), "unused": {"samples (missing_image)": 3}}
+
+
 def run(config: Config, ingest: type[Any], parts: set[int] | None = None) -> tuple[Report, list[str]]:
     display = Recorder(config.run)
     runner = Runner(open_storage(config.run), config, [ingest, *PROJECT[1:]], InlineExecutor(), display)
@@ -50,6 +55,15 @@ def test_what_the_parts_left_is_summed_and_said_last(tmp_path: Path, source: Pat
         parts = len(report.state.plan)
         others = sum(range(parts))
         assert lines[-1] == f"ingest    not used: 1 file (x.md), {others} others, {1200 * parts:,} things"
+
+
+def test_a_job_says_what_it_left_too(tmp_path: Path, source: Path) -> None:
+    config = make_config(tmp_path / "run", source)
+    project = [*PROJECT[:-1], WastefulTrain]
+    assert PROJECT[-1] is ToyTrain
+    display = Recorder(config.run)
+    Runner(open_storage(config.run), config, project, InlineExecutor(), display).run(Selection(project))
+    assert display.lines[-1] == "train     not used: 3 samples (missing_image)"
 
 
 def test_a_stage_that_uses_everything_says_nothing(tmp_path: Path, source: Path) -> None:

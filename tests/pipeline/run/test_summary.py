@@ -1,4 +1,4 @@
-"""The last words of a run."""
+"""The closing lines of a run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from stages.train.stage import TrainStage
 
 
 def test_an_evaluation_is_said_with_its_figures_and_with_what_failed(tmp_path: Path) -> None:
-    found = {"teacher": {"AP": 41.25, "precision": 0.9126}, "student": {"AP": 7.0, "images failed": 1200}}
+    found = {
+        "teacher": {"AP": 41.25, "precision": 0.9126},
+        "student": {"AP": 7.0, "images failed": 1200, "mentions of unknown categories": 3},
+    }
     state = RunState(LocalStorage(str(tmp_path)), [EvaluateStage], Config(), {})
     state.add(EvaluateStage, JOB, CommitRecord("evaluate", 0, "same", Counts(0, 0), (), 0.0, {}, found))
     assert sorted(summary(state)[1:]) == [
-        "student    AP 7.0, 1,200 images failed",
+        "student    AP 7.0, 1,200 images failed, 3 mentions of unknown categories",
         "teacher    AP 41.2, precision 0.913",
     ]
 

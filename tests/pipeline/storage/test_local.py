@@ -38,7 +38,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_file(
 
 
 def test_a_file_system_that_is_really_full(tmp_path: Path, source: Path) -> None:
-    """The buffer of a draft cannot be written out any more, not even to be thrown away."""
+    """The buffer of a staged file cannot be written out any more, not even to be discarded."""
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True)

@@ -1,4 +1,4 @@
-"""A draft is seen by nobody before it is published, and does not outlive its process."""
+"""A staged file is seen by nobody before it is published, and does not outlive its process."""
 
 from __future__ import annotations
 

@@ -255,11 +255,13 @@ class Recount:
         for t in self.thresholds():
             above = [right for score, right in judged if score > t]
             figures = {"judged": len(above), "matched": sum(above), "precision": ratio(sum(above), len(above))}
+            figures["unjudged"] = 0  # of truth with spans
             by_threshold.append({"threshold": t, **figures, "recall": sum(above) / boxes})
         return {
             "pairs": len(truths),
             "boxes": boxes,
             "named": sum(map(self.named, truths)),
+            "categories": 0,  # only truth without spans is named by them
             "by_threshold": by_threshold,
             "at_min_score": next((r for r in by_threshold if r["threshold"] >= self.config.filter.min_score), None),
             "calibration": calibration(judged),

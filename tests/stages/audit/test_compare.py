@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stages.audit.compare import compare_runs
-from stages.audit.page import text as prose
+from stages.audit.page import text as page_text
 from tests.stages.audit.browser import Browser
 
 
@@ -47,15 +47,15 @@ def test_a_comparison_opens(browser: Browser, shapes: Callable[..., Any], tmp_pa
     recall = [s["gold"]["at_min_score"]["recall"] for s in stats]
     for name, values in (("phrases_grounded", grounded), ("whole_image", whole), ("gold_recall", recall)):
         assert result["shares"][name] == {"before": values[0], "after": values[1], "change": values[1] - values[0]}
-    assert set(result["shares"]) == set(prose.SHARE_NAMES)
+    assert set(result["shares"]) == set(page_text.SHARE_NAMES)
     assert result["same_labels"] is True  # the runs differ in their filter alone
     browser.open(tmp_path / "index.html")
-    assert browser.run("document.querySelectorAll('.twins').length") == result["pictures"]["compared"] == 24
+    assert browser.run("document.querySelectorAll('.matched').length") == result["pictures"]["compared"] == 24
     differ = browser.run(
-        "[...document.querySelectorAll('.twins')].map(t => new Set([...t.querySelectorAll('.card')].map(c =>"
+        "[...document.querySelectorAll('.matched')].map(t => new Set([...t.querySelectorAll('.card')].map(c =>"
         " c.querySelectorAll('rect.box').length)).size > 1)"
     )
     assert sum(differ) == result["pictures"]["changed"] > 0
     assert differ == sorted(differ, reverse=True)  # what changed comes first
-    assert f"{prose.share(recall[0])}{prose.share(recall[1])}" in browser.run("document.body.textContent")
+    assert f"{page_text.share(recall[0])}{page_text.share(recall[1])}" in browser.run("document.body.textContent")
     assert browser.complaints == []

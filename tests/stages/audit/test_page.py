@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from stages.audit import page, samples
 from stages.audit.checks import checks
 from stages.audit.page import embed
-from stages.audit.page import text as prose
+from stages.audit.page import text as page_text
 from tests.stages.audit.browser import Browser
 
 
@@ -32,7 +33,7 @@ def report(run: Any) -> Path:
 def embedded_keys(run: Any) -> set[str]:
     """Of all images that the page holds, shown or not."""
     data = report(run).read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
-    return {image["key"] for image in json.loads(data)["pictures"]}
+    return {image["key"] for image in json.loads(data)["images"]}
 
 
 def test_it_opens_without_a_complaint_and_asks_nobody_for_anything(browser: Browser, run: Any) -> None:
@@ -166,11 +167,11 @@ def test_warnings_say_their_limit_and_why(browser: Browser, run: Any) -> None:
     unusual = [check for check in checks(stats) if check.unusual]
     for text, warning, check in zip(shown, stats["warnings"], unusual, strict=True):
         assert warning["code"] in text and warning["reason"] in text
-        assert f"Usual: {prose.usual(check)}." in text
+        assert f"Usual: {page_text.usual(check)}." in text
     rows = browser.run(
         "[...document.querySelectorAll('#checks tbody tr')].map(e => [...e.cells].map(c => c.textContent))"
     )
-    expected = [[c.code, prose.measured(c), prose.usual(c), c.reason] for c in checks(stats)]
+    expected = [[c.code, page_text.measured(c), page_text.usual(c), c.reason] for c in checks(stats)]
     assert rows == expected and len(rows) > len(shown)
 
 
@@ -203,7 +204,7 @@ def test_a_long_table_opens(browser: Browser, run: Any) -> None:
     for _ in range(browser.run("document.querySelectorAll('button.rows').length")):
         browser.run("document.querySelector('button.rows').click()")
     tables = json.loads((run.root / "report" / "stats.json").read_text())["phrases_tables"]
-    names = [name for name, *_ in prose.TABLES[1:] if tables[name]]
+    names = [name for name, *_ in page_text.TABLES[1:] if tables[name]]
     assert folded[: len(names)] == [min(len(tables[name]), 12) for name in names]
     assert browser.run(visible)[: len(names)] == [len(tables[name]) for name in names] != folded[: len(names)]
     assert browser.complaints == []
@@ -290,12 +291,14 @@ def test_five_thousand_images_stay_lazy_and_bounded(
     browser: Browser, shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = shapes(part_size=100, audit={"pictures": 5000}).fill(100, size=(96, 72))
-    shown: list[dict[str, Any]] = []
+    shown: list[samples.SampleImage] = []
     load = samples.load
 
-    def many(*arguments: Any) -> list[dict[str, Any]]:
-        made = [image for image in load(*arguments) if "thumbnail" in image]
-        shown.extend({**made[i % len(made)], "key": f"{i:012d}", "galleries": {"sample": i}} for i in range(5000))
+    def many(*arguments: Any) -> list[samples.SampleImage]:
+        loaded = [image for image in load(*arguments) if image.thumbnail]
+        for i in range(5000):
+            image = loaded[i % len(loaded)]
+            shown.append(replace(image, pair=replace(image.pair, key=f"{i:012d}"), galleries={"sample": i}))
         return shown
 
     monkeypatch.setattr(samples, "load", many)
@@ -310,7 +313,7 @@ def test_five_thousand_images_stay_lazy_and_bounded(
     assert browser.run("document.querySelectorAll('.card').length") == 12 + 10 * 24
     assert browser.run("document.querySelectorAll('.shot img[loading=lazy]').length") == 12 + 10 * 24
     browser.set("f-phrase", "ball")  # among all of them
-    found = sum(any("ball" in phrase[2] for phrase in image["phrases"]) for image in shown)
+    found = sum(any("ball" in (phrase.norm or "") for phrase in image.phrases) for image in shown)
     assert browser.text("f-count") == f"{found:,} of 5,000 images"
 
 
@@ -322,7 +325,7 @@ def test_the_budget_of_bytes_holds(shapes: Callable[..., Any], monkeypatch: pyte
     assert text.count('"thumbnail":') >= 5
     assert "more would pass the page&#39;s limit" in text or "more would pass the page's limit" in text
     embedded = text.split('type="application/json">')[1].split("</script>")[0]
-    assert len(embedded.split('"pictures":')[1].encode()) <= 40_000 + 100
+    assert len(embedded.split('"images":')[1].encode()) <= 40_000 + 100
 
 
 def test_embedded_json_cannot_end_its_element() -> None:

@@ -16,7 +16,7 @@ def galleries(run: Path) -> dict[str, list[str]]:
     """What the page embeds: the keys of each gallery in its order."""
     data = (run / "report" / "index.html").read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
     places: dict[str, dict[int, str]] = {}
-    for image in json.loads(data)["pictures"]:
+    for image in json.loads(data)["images"]:
         for gallery, place in image["galleries"].items():
             places.setdefault(gallery, {})[place] = image["key"]
     return {gallery: [found[i] for i in range(len(found))] for gallery, found in places.items()}

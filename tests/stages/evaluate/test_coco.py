@@ -86,7 +86,43 @@ def test_100_boxes_of_a_image(measure: Callable[..., dict[str, Any]]) -> None:
 def test_nothing_found_and_a_failed_image(measure: Callable[..., dict[str, Any]]) -> None:
     result = measure(coco((1, CUP, 5, 0)), {}, failures={1: "non_finite_scores"})
     assert (result["AP"], result["failed"]) == (0, {"non_finite_scores": 1})
-    assert measure(coco(), {1: [(CUP, 0.9, 0)]})["AP"] is None
+
+
+def test_without_a_true_box_there_is_no_figure(measure: Callable[..., dict[str, Any]]) -> None:
+    for dataset in (coco(), coco((1, CUP, 5, 1))):
+        with pytest.raises(UserError, match=r"no true box in the 3 images that are measured, so there is no figure"):
+            measure(dataset, {1: [(CUP, 0.9, 0)]})
+
+
+def test_ids_of_any_kind_and_arrays_keyed_by_id(measure: Callable[..., dict[str, Any]]) -> None:
+    plain = coco((1, CUP, 5, 0), (2, CUP, 18, 0))
+    script = {1: [(CUP, 0.9, 0)], 2: [(CUP, 0.8, 2)]}
+    mixed = json.loads(json.dumps(plain))
+    for row in mixed["images"]:
+        row["id"] = "first" if row["id"] == 1 else row["id"]
+    for row in mixed["annotations"]:
+        row["image_id"] = "first" if row["image_id"] == 1 else str(row["image_id"])
+        row["category_id"] = "eighteen" if row["category_id"] == 18 else row["category_id"]
+    for row in mixed["categories"]:
+        row["id"] = "eighteen" if row["id"] == 18 else row["id"]
+    mixed["annotations"] = {str(100 + i): row for i, row in enumerate(mixed["annotations"])}
+    for dataset in (plain, mixed):
+        assert measure(dataset, script)["AP"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bbox": [1, 2, 3]}, r"bbox is \[1, 2, 3\], which is not four numbers \(annotations\[0\], id 41\)"),
+        ({"category_id": 77}, r"category_id is 77, and no category has this id \(annotations\[0\], id 41\)"),
+        ({"image_id": [1]}, r"image_id is '\[1\]', which is no id \(annotations\[0\], id 41\)"),
+    ],
+)
+def test_a_bad_annotation_is_named(measure: Callable[..., Any], change: dict[str, Any], words: str) -> None:
+    dataset = coco((1, CUP, 5, 0))
+    dataset["annotations"][0] |= {"id": 41, **change}
+    with pytest.raises(UserError, match=rf"^evaluate\.data: .*instances\.json is no COCO instances file: {words}$"):
+        measure(dataset, {})
 
 
 def test_pycocotools_says_the_same_of_the_file(measure: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

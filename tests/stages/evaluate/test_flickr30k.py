@@ -62,6 +62,16 @@ def test_an_iou_of_one_half_is_enough(io: Any, scripted: Any, paint: Callable[..
         assert result["recall"]["any_box"]["R@1"] == share
 
 
+def test_without_a_phrase_that_has_a_box_there_is_no_figure(
+    io: Any, scripted: Any, paint: Callable[..., str], entities: Path
+) -> None:
+    (entities / "Sentences" / "54.txt").write_text("[/EN#0/notvisual It] is [/EN#4/animals a dog] .\n")
+    with pytest.raises(
+        UserError, match=r"test\.txt: no true box in the 1 images that are measured, so there is no fig"
+    ):
+        evaluate_flickr30k(scripted({}), io, str(entities / "test.txt"), paint({"54.jpg": 54}), 1, lambda done: None)
+
+
 def test_mdetr_json(io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path) -> None:
     """Boxes are shared by phrases with the same span; one phrase has no box."""
     dataset = as_mdetr({(0, 9): [[0, 0, 20, 40], [40, 0, 20, 40]], (13, 21): [[40, 0, 20, 40]], (42, 46): []})

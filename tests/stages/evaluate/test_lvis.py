@@ -85,7 +85,6 @@ def test_a_failed_image_is_counted_and_finds_nothing(
         ({"file_name": "b.png"}, "b.png: missing_image"),
         ({"file_name": "../a.png"}, "image_read_refused"),
         ({"height": 160, "width": 200}, "a.png is 100 x 80, its annotations are for 200 x 160 pixels"),
-        ({"neg_category_ids": [5]}, "no LVIS annotation file"),
         ({"neg_category_ids": None}, "no LVIS annotation file"),
     ],
 )
@@ -95,6 +94,34 @@ def test_what_does_not_fit_is_named(
     (tmp_path / "lvis.json").write_text(json.dumps(one_image(**change)))
     with pytest.raises(UserError, match=words):
         evaluate_lvis(scripted({}), io, str(tmp_path / "lvis.json"), paint({"a.png": 7}), 5, lambda done: None)
+
+
+def test_lists_that_name_a_dropped_category_are_counted(
+    io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path
+) -> None:
+    """As in subsets of LVIS: the categories were dropped, and the images' lists were not."""
+    plain, subset = one_image(), one_image(neg_category_ids=[5, 1204], not_exhaustive_category_ids=[77])
+    found = []
+    for dataset in (plain, subset):
+        (tmp_path / "lvis.json").write_text(json.dumps(dataset))
+        found.append(evaluate_lvis(scripted({}), io, str(tmp_path / "lvis.json"), paint({"a.png": 7}), 5, print))
+    assert [result.pop("unknown_categories") for result in found] == [0, 3]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"category_id": 77}, r"category_id is 77, and no category has this id \(annotations\[0\]"),
+        ({"bbox": []}, r"bbox is \[\], which is not four numbers \(annotations\[0\]"),
+    ],
+)
+def test_a_bad_annotation_is_named(io: Any, scripted: Any, tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    dataset = one_image()
+    dataset["annotations"][0] |= change
+    (tmp_path / "lvis.json").write_text(json.dumps(dataset))
+    with pytest.raises(UserError, match=words):
+        evaluate_lvis(scripted({}), io, str(tmp_path / "lvis.json"), str(tmp_path), 5, lambda done: None)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"images": []}', "[" * 100_000, "\xff"])

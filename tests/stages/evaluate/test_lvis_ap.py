@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.evaluate.coco_ap import Detections
+from stages.evaluate.detections import Detections
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
 from tests.stages.evaluate import lvis_case
 from tests.stages.evaluate.lvis_case import HERE, THERE
@@ -79,7 +79,7 @@ def test_a_pool_that_is_settled_often_keeps_what_a_full_sort_keeps() -> None:
     for category in range(3):
         wanted = sorted((row for row in everything if row[2] == category), key=lambda row: -row[0])[:20]
         best = pool.best(category)
-        assert best["picture"].tolist() == [row[1] for row in wanted]
+        assert best["image"].tolist() == [row[1] for row in wanted]
         np.testing.assert_allclose(best["box"][:, 0], [row[3] for row in wanted], rtol=1e-6)
     assert len(pool.best(3)) == 0
 

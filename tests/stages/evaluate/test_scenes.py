@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,8 +15,12 @@ import stages.evaluate.stage
 from schemas.config import Config
 from schemas.rows import GoldBox
 from stages import synthetic as scenes
-from stages.evaluate.scenes import BEST, evaluate_scenes
+from stages.evaluate.coco_ap import precision_at_recalls
+from stages.evaluate.detections import Detections
+from stages.evaluate.lvis_ap import Pool
+from stages.evaluate.scenes import FLOOR, evaluate_scenes, fixed_ap, truths
 from stages.evaluate.stage import EvaluateStage
+from stages.geometry import to_xywh
 from stages.phrases import NounPhrase
 from stages.synthetic import NOUNS, Scene
 
@@ -127,14 +132,68 @@ def test_a_tier_without_an_object_has_no_ap(scripted: Any, measure: Any) -> None
     assert found["common"]["AP"] == pytest.approx(100)
 
 
-@pytest.mark.parametrize(("others", "wanted"), [(BEST - 1, 1.0), (BEST, 67 / 101)])  # three dogs, or two of three
-def test_the_best_boxes_of_a_image_count_over_all_nouns(
-    scripted: Any, measure: Any, others: int, wanted: float
-) -> None:
-    cats = [(NOWHERE, 0.95, NUMBER["cat"])] * others
-    script = {**COMMON_ONLY, 40: [*cats, (DOG, 0.2, NUMBER["dog"])]}
-    by_noun = measure(scripted(script))["detection"]["by_noun"]
-    assert by_noun["dog"]["AP"] == pytest.approx(wanted)
+def test_nouns_do_not_compete_for_room(scripted: Any, measure: Any) -> None:
+    """A cap of boxes an image over all nouns would leave no room for the dog, and a floor of 0.15 would cut it off."""
+    cats = [(NOWHERE, 0.95, NUMBER["cat"])] * 500
+    glip = scripted({**COMMON_ONLY, 40: [*cats, (DOG, 0.06, NUMBER["dog"])]})
+    assert measure(glip)["detection"]["by_noun"]["dog"]["AP"] == pytest.approx(1)
+    assert glip.calls[0]["score_floor"] == FLOOR <= 0.05
+
+
+def test_each_noun_has_a_pool_of_its_own_over_all_images() -> None:
+    """Two boxes of each noun: the second dog is lost to a better wrong one in another image, the cat stays."""
+    names, pool = ["dog", "cat"], Pool(most=2)
+    pool.add(0, detections((DOG, 0.9, 0), (CAT, 0.1, 1)))
+    pool.add(1, detections((NOWHERE, 0.8, 0), (DOG, 0.7, 0)))
+    found = fixed_ap(pool, truths([[("dog", DOG), ("cat", CAT)], [("dog", DOG)]], names), names)
+    assert found["cat"] == {"AP": pytest.approx(1), "AP50": pytest.approx(1), "gold": 1}
+    assert found["dog"]["AP50"] == pytest.approx(51 / 101) and found["dog"]["gold"] == 2
+
+
+def test_without_a_cut_fixed_ap_is_that_of_pycocotools() -> None:
+    """A drawn case in which no pool is full: 30 images, 4 nouns, at most 12 boxes of each noun in an image."""
+    rng = np.random.default_rng(11)
+
+    def draw(number: int) -> list[Any]:
+        corners = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in rng.integers(10, 40, (number, 4))]
+        return list(zip(corners, rng.permutation(number) / 100 + rng.random(number) / 200, rng.integers(0, 4, number)))
+
+    names = ["a", "b", "c", "d"]
+    objects, pool, results = list[list[Any]](), Pool(), list[dict[str, Any]]()
+    for image in range(30):
+        true = draw(int(rng.integers(0, 6)))
+        objects.append([(names[noun], corners) for corners, _, noun in true])
+        near = [(tuple(np.add(box, rng.integers(-3, 4, 4)).tolist()), score, noun) for box, score, noun in true]
+        rows = near + draw(6)
+        pool.add(image, detections(*rows))
+        results += [
+            {"image_id": image, "category_id": int(noun), "bbox": list(to_xywh(*box)), "score": float(score)}
+            for box, score, noun in rows
+        ]
+    annotations = [
+        {"id": number, "image_id": image, "category_id": names.index(name), "bbox": list(to_xywh(*box))}
+        for number, (image, name, box) in enumerate(
+            ((image, name, box) for image, own in enumerate(objects) for name, box in own), 1
+        )
+    ]
+    dataset = {
+        "info": {},
+        "images": [{"id": image, "height": 90, "width": 90} for image in range(30)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names)],
+        "annotations": [row | {"area": row["bbox"][2] * row["bbox"][3], "iscrowd": 0} for row in annotations],
+    }
+    expected = precision_at_recalls(dataset, results).mean(axis=(0, 1))  # (K,)
+    found = fixed_ap(pool, truths(objects, names), names)
+    assert [found[name]["AP"] for name in names] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert expected.min() > 0.05 and expected.max() < 0.9
+
+
+def detections(*rows: tuple[tuple[float, ...], float, int]) -> Detections:
+    return Detections(
+        np.array([box for box, _, _ in rows], np.float32).reshape(-1, 4),
+        np.array([score for _, score, _ in rows], np.float32),
+        np.array([noun for _, _, noun in rows], np.int64),
+    )
 
 
 def test_images_that_the_model_fails_on_are_counted_once_each(scripted: Any, measure: Any) -> None:

@@ -22,7 +22,7 @@ def test_what_cannot_be_exported(shapes: Callable[..., Any], exported: Callable[
         export(early.all_parts(), "coco", open, config=early.config)  # type: ignore[arg-type]
 
 
-def test_every_format_has_a_line_of_help() -> None:
+def test_the_formats_that_there_are() -> None:
     assert set(FORMATS) == {
         "coco",
         "coco-text",
@@ -65,10 +65,15 @@ def test_ingest_reads_it_back_as_true_boxes(
             pair = pairs[row["key"]]
             name = Path(pair["image"]["uri"]).stem
             assert pair["source_id"] == {"odvg": f"images/{name}.jpg", "grit": name}[format]
-            assert pair["caption"] == captions(run)[name]
+            # ODVG's readers strip captions, so that those of an export have no outer space.
+            whole = captions(run)[name]
+            assert pair["caption"] == (whole.strip() if format == "odvg" else whole)
+            shift = whole.index(pair["caption"])
             for box in row["boxes"]:
                 span = row["spans"][box["span"]]
-                found.append((name, span["start"], span["end"], box["x1"], box["y1"], box["x2"], box["y2"]))
+                found.append(
+                    (name, span["start"] + shift, span["end"] + shift, box["x1"], box["y1"], box["x2"], box["y2"])
+                )
     expected = [box[:7] for box in truth(run)]
     assert len(found) == len(expected)
     for a, b in zip(sorted(found), sorted(expected)):

@@ -25,5 +25,9 @@ def test_arrays_that_grow_side_by_side_become_one_object() -> None:
 
 def test_a_record_is_one_line_of_json_that_every_reader_takes() -> None:
     assert encode({"text": "größe\n", "x": 1.5}) == '{"text":"größe\\n","x":1.5}'.encode()
+    caption = {"caption": "one\u2028two\u2029three\u0085four\x0bfive\x1csix"}
+    assert (
+        encode(caption).decode().splitlines() == [encode(caption).decode()] and json.loads(encode(caption)) == caption
+    )
     with pytest.raises(ValueError, match="Out of range float"):
         encode({"x": float("nan")})

@@ -31,7 +31,8 @@ def lay_out(root: Path, *names: str) -> None:
         path = root / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.lower().endswith(".parquet"):
-            pq.write_table(pa.table({"key": ["1"], "status": ["success"], "caption": ["a"]}), path)
+            images = {content: [b"x"]} if content else {}
+            pq.write_table(pa.table({"key": ["1"], "status": ["success"], "caption": ["a"], **images}), path)
         else:
             path.write_text(content)
 
@@ -47,7 +48,7 @@ def kind(root: Path, source: str = "", **options: Any) -> str:
         (["00000.tar", "00000.parquet", "00000_stats.json"], "webdataset"),
         (["A.TAR"], "webdataset"),
         (["00000/000.jpg", "00000/000.txt", "00000/000.json", "00000.parquet", "00000_stats.json"], "folder"),
-        (["00000.parquet", "00000_stats.json"], "table"),
+        (["00000.parquet=jpg", "00000_stats.json"], "table"),
         (["A.CSV=" + TABLE], "table"),
         (["train/metadata.jsonl=" + LINE, "train/1.jpg", "train/notes.txt"], "table"),
         (["a.jsonl=" + ODVG, "1.jpg"], "odvg"),
@@ -137,7 +138,9 @@ def test_a_sidecar_alone_says_where_the_images_are(tmp_path: Path, shard: str) -
     (tmp_path / "in" / shard).unlink()
     if shard.endswith("jpg"):
         (tmp_path / "in/00000").rmdir()
-    assert kind(tmp_path, "00000.parquet") == "table"
+    for source in ("00000.parquet", ""):
+        with pytest.raises(Unclear, match=r"neither its tar nor an image is there; .* ingest\.format to table"):
+            kind(tmp_path, source)
 
 
 def test_the_real_inputs(shared: Path, tmp_path: Path) -> None:

@@ -187,5 +187,12 @@ def test_the_table_that_img2dataset_writes(run: Run, tmp_path: Path) -> None:
         ]
 
 
+def test_a_status_tells_of_a_download_without_its_message_too(run: Run, tmp_path: Path) -> None:
+    table = pa.table({"key": ["0", "1"], "caption": ["a", "b"], "status": ["success", "failed_to_download"]})
+    pq.write_table(table.append_column("jpg", pa.array([image_file(), None])), tmp_path / "a.parquet")
+    assert [pair["source_id"] for pair in run.ingest(source=str(tmp_path / "a.parquet"))] == ["0"]
+    assert run.rejects() == {"1": "download_failed"}
+
+
 def test_a_status_of_another_kind_is_no_download(run: Run, tmp_path: Path) -> None:
     assert len(run.ingest(source=write_rows(tmp_path, {"key": "1", "status": "draft", "caption": "a"}))) == 1

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from stages.ingest.stage import IngestStage
-from stages.stage import UserError
+from stages.stage import Slice, UserError
 from tests.stages.conftest import Run
 
 
@@ -15,7 +13,9 @@ def test_scene_pairs_are_those_of_the_drawing(run: Run) -> None:
     from stages.synthetic import draw_scene
 
     pairs = run.ingest(source="scenes", split="web", count=3, seed=1)
-    for index, (pair, gold) in enumerate(zip(pairs, run.rows("gold"))):
+    rows = run.rows("gold")
+    assert len(pairs) == len(rows) == 3
+    for index, (pair, gold) in enumerate(zip(pairs, rows, strict=True)):
         scene = draw_scene("web", 1, index)
         assert (pair["caption"], pair["width"], pair["height"]) == (scene.caption, scene.width, scene.height)
         assert run.image(pair) == scene.jpeg
@@ -30,8 +30,8 @@ def test_scenes_need_a_count(run: Run) -> None:
         IngestStage(run.config(ingest={"source": "scenes"})).plan(run.io(), 10)
 
 
-def test_a_larger_count_keeps_the_parts_that_were_there(run: Run) -> Any:
-    def plan(count: int) -> Any:
+def test_a_larger_count_keeps_the_parts_that_were_there(run: Run) -> None:
+    def plan(count: int) -> list[Slice]:
         return IngestStage(run.config(ingest={"source": "scenes", "count": count})).plan(run.io(), 10)
 
     assert plan(35)[:2] == plan(20)

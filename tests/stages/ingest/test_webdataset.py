@@ -106,7 +106,7 @@ def test_a_source_without_rows_or_tars_is_the_users_mistake(run: Run, tmp_path: 
         run.ingest(source=str(tmp_path / "nowhere.tar"))
 
 
-def test_files_added_later_leave_the_earlier_slices_as_they_were(run: Run, tmp_path: Path) -> Any:
+def test_files_added_later_leave_the_earlier_slices_as_they_were(run: Run, tmp_path: Path) -> None:
     def plan() -> Any:
         return IngestStage(run.config(ingest={"source": str(tmp_path / "in")})).plan(run.io(), 2)
 

@@ -103,11 +103,43 @@ in [the middle] of [a field]
 [Teapot] (red/black)
 """,
 }
+# What the chunker's weights still get wrong. They are older than the captions of these kinds that recipes/chunker now
+# trains on; a line that comes out right has to leave this list.
+NOT_YET = """
+[Elderly couple] dance in [the street]
+[the lanterns] sway above [the square]
+[A man] in [white] bowls to [the batsman]
+[Two men] rock climbing above [the sea]
+After [a battle] [casualties] are carried to [the camp]
+From [a young age] [children] learn to ski
+In [the afternoon] [farmers] load [their carts]
+During [the parade] [drummers] lead [the way]
+Before [the match] [supporters] fill [the square]
+[tropical fruit] , for [example] [bananas]
+[fruit] for [example] [bananas] and [apples]
+[vegetables] , for [instance] [carrots]
+[big cats] , for [example] [lions] and [tigers]
+[sofa] w/[throw pillows]
+[coffee] w/o [milk]
+[sneakers] and [kobe bryant shoes]
+[balloons] in [red] , [white] , and [black]
+[shirts] in [red], [white], [black]
+[A team] dressed in [red] , [white] and [blue]
+[Kettle], red , white , and black
+[grilled halloumi &amp;amp; watermelon salad] with [mint]
+[black/white cat]
+[brown/white puppy] in [the grass]
+""".strip().splitlines()
+
 LINES = [(kind, line) for kind, lines in KINDS.items() for line in lines.strip().splitlines()]
+
+
+def test_what_is_not_right_yet_is_among_the_kinds() -> None:
+    assert set(NOT_YET) < {line for _, line in LINES}
 
 
 @pytest.mark.parametrize(("kind", "line"), LINES)
 def test_phrases_of_a_kind(kind: str, line: str) -> None:
     caption, spans = parse(line)
     found = [phrase.text for phrase in EXTRACTOR.extract([caption])[0]]
-    assert found == [caption[start:end] for start, end, _ in spans], kind
+    assert (found == [caption[start:end] for start, end, _ in spans]) == (line not in NOT_YET), (kind, found)

@@ -15,6 +15,7 @@ from stages.stage import UserError
 from stages.train.annotated import CocoSet
 from stages.train.crops import BATCH, SIDE, CropStream, pretrain_backbone
 from stages.train.sets import SceneSet
+from stages.train.skips import Skips, TooManySkipped
 from stages.train.stage import start_model
 from tests.stages.conftest import DiskIO
 from tests.stages.train.conftest import small_training
@@ -37,11 +38,11 @@ def coco(root: Path, boxes: list[list[float]], size: tuple[int, int] = (100, 60)
 
 
 def one_step(gold: CocoSet) -> float:
-    return pretrain_backbone(start_model(small_training()), gold, 1, 1e-3, 0, 10**6, lambda step, share: None)
+    return pretrain_backbone(start_model(small_training()), gold, 1, 1e-3, 0, 10**6, lambda step, share: None, 1.0)
 
 
 def stream(gold: CocoSet, sides: tuple[int, int]) -> CropStream:
-    return CropStream(gold, {"cup": 0, "dog": 1}, sides, 0, 10**6)
+    return CropStream(gold, {"cup": 0, "dog": 1}, sides, 0, 10**6, Skips(1.0))
 
 
 def test_images_that_cannot_be_read_give_no_crops(tmp_path: Path) -> None:
@@ -52,6 +53,14 @@ def test_images_that_cannot_be_read_give_no_crops(tmp_path: Path) -> None:
     crops = stream(gold, (60, 100)).take(BATCH)
     middles = {(crop.category, *crop.pixels[SIDE // 2, SIDE // 2].tolist()) for crop in crops}
     assert middles == {(1, 0, 128, 0), (0, 0, 0, 255)}  # "green" and "blue"
+
+
+def test_too_many_images_that_cannot_be_read_end_the_naming_of_crops(tmp_path: Path) -> None:
+    gold = coco(tmp_path, [[10, 10, 40, 40]] * 4)
+    (tmp_path / "0.png").unlink()
+    crops = CropStream(gold, {"cup": 0, "dog": 1}, (60, 100), 0, 10**6, Skips(0.01))
+    with pytest.raises(TooManySkipped, match=r"^2 of \d samples .*: missing_image: sample 0, \./0\.png; "):
+        crops.take(BATCH)
 
 
 def test_boxes_that_reach_past_their_image_are_cut_and_those_outside_dropped(tmp_path: Path) -> None:
@@ -75,7 +84,10 @@ def test_a_image_thousands_of_times_wider_than_high_gives_crops_of_the_right_siz
 
 @pytest.mark.parametrize(
     ("box", "missing", "words"),
-    [([10, 10, 40, 40], True, r"; the last error was missing_image: \./\d\.png"), ([200, 10, 40, 40], False, "")],
+    [
+        ([10, 10, 40, 40], True, r"; the first error was missing_image: sample \d, \./\d\.png"),
+        ([200, 10, 40, 40], False, ""),
+    ],
 )
 def test_a_gold_set_that_gives_no_crop_is_one_clear_line(
     tmp_path: Path, box: list[float], missing: bool, words: str
@@ -101,9 +113,9 @@ def test_crops_train_the_backbone_and_nothing_else() -> None:
     before = {name: value.clone() for name, value in glip.state_dict().items()}
     seen: list[int] = []
     torch.manual_seed(123)  # whatever was drawn before
-    right = pretrain_backbone(glip, gold, 2, 1e-3, 0, 10**7, lambda step, share: seen.append(step))
+    right = pretrain_backbone(glip, gold, 2, 1e-3, 0, 10**7, lambda step, share: seen.append(step), 1.0)
     moved = {name.split(".")[0] for name, value in glip.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"backbone"} and 0 <= right <= 1 and seen == []
     again = start_model(small_training())
-    assert pretrain_backbone(again, gold, 2, 1e-3, 0, 10**7, lambda step, share: None) == right
+    assert pretrain_backbone(again, gold, 2, 1e-3, 0, 10**7, lambda step, share: None, 1.0) == right
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in glip.state_dict().items())

@@ -83,6 +83,13 @@ def test_what_is_no_relative_path_stays(gold: dict[str, Any]) -> None:
     assert resolve(config, [TrainStage], [TrainStage]) == config
 
 
+def test_each_root_of_the_images_becomes_absolute(here: Path) -> None:
+    gold = {"source": "coco.json", "format": "mdetr", "images": {"coco": "images", "vg": "/data/vg"}}
+    config = resolve(training(gold), [TrainStage], [TrainStage])
+    assert config.train.gold[0].images == {"coco": f"{here}/images", "vg": "/data/vg"}
+    assert resolve(config, [TrainStage], [TrainStage]) == config
+
+
 def test_a_home_folder_is_looked_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     config = resolve(training({"source": "~/shards"}), [TrainStage], [TrainStage])
@@ -97,10 +104,24 @@ def test_a_home_folder_is_looked_up(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         ("coco", b"\xff\xfe", "is not a JSON file"),
         ("coco", "[]", "holds no object with `images` and `annotations`"),
         ("coco", {"images": []}, "is no COCO instances file: it has no 'categories' where one belongs"),
-        ("coco", {**FILE, "annotations": [{**ROW, "category_id": 9}]}, "it has no 9 where one belongs"),
-        ("coco", {**FILE, "annotations": [{**ROW, "bbox": [1, 2, 3]}]}, "is no COCO instances file: not enough values"),
+        (
+            "coco",
+            {**FILE, "annotations": [{**ROW, "category_id": 9}]},
+            "category_id is 9, and no category has this id (annotations[0])",
+        ),
+        (
+            "coco",
+            {**FILE, "annotations": [{**ROW, "bbox": [1, 2, 3]}]},
+            "bbox is [1, 2, 3], which is not four numbers (annotations[0])",
+        ),
         ("coco", {**FILE, "images": [{"id": 7, "file_name": "a.png"}]}, "it has no 'height' where one belongs"),
-        ("coco", {**FILE, "images": {"7": IMAGE}}, "is no COCO instances file"),
+        ("coco", {**FILE, "annotations": [ROW, {**ROW, "id": 12, "bbox": []}]}, "(annotations[1], id 12)"),
+        ("coco", {**FILE, "annotations": [{**ROW, "bbox": [1, 2, float("nan"), 4]}]}, "which is not four numbers"),
+        ("coco", {**FILE, "annotations": [{**ROW, "image_id": None}]}, "image_id is 'None', which is no id"),
+        ("coco", {**FILE, "annotations": [[1]]}, "an entry is '[1]' and no object (annotations[0])"),
+        ("coco", {**FILE, "annotations": "none"}, "an entry is 'n' and no object"),
+        ("coco", {**FILE, "images": [{**IMAGE, "width": float("inf")}]}, "(images[0], id 7)"),
+        ("mdetr", {**FILE, "images": [{**IMAGE, "caption": 7}]}, "caption is 7 and no text (images[0], id 7)"),
         ("mdetr", None, "no such file"),
         ("mdetr", {"annotations": []}, "is no MDETR-style JSON: it has no 'images' where one belongs"),
         ("mdetr", {**FILE, "annotations": [{**ROW, "tokens_positive": [3]}]}, "is no MDETR-style JSON"),

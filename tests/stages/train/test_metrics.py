@@ -20,7 +20,17 @@ from stages.train.stage import train
 from tests.stages.train.conftest import RunDisk, scalars, small_training
 
 LOGGED = {
-    *("step", "samples_seen", "samples_per_second", "data_wait_share", "memory_bytes", "mfu", "lr", "text_lr"),
+    *(
+        "step",
+        "samples_seen",
+        "skipped_share",
+        "samples_per_second",
+        "data_wait_share",
+        "memory_bytes",
+        "mfu",
+        "lr",
+        "text_lr",
+    ),
     *("loss", "loss_dot_product_token", "loss_reg", "loss_centerness", "loss_contrastive", "gradient_norm"),
 }
 

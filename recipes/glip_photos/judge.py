@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.photos_gold import Photo, Phrase
 from model.outputs import Grounding
+from recipes.glip_photos.gold import Photo, Phrase
 from stages.agreement import MATCH_IOU
 from stages.geometry import iou
 from stages.train.wording import WORD, singular

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.photos_nouns import category_of, names_of
+from recipes.glip_photos.nouns import category_of, names_of
 from stages.agreement import Characters, named_spans
 from stages.geometry import box_array, from_xywh
 from stages.phrases import NounPhraseExtractor

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.photos_gold import Photo, Phrase, extracted
-from benchmarks.photos_judge import by_head, curve, figures, judge, judge_phrase
-from benchmarks.photos_nouns import category_of, names_of
 from model.outputs import Grounding
+from recipes.glip_photos.gold import Photo, Phrase, extracted
+from recipes.glip_photos.judge import by_head, curve, figures, judge, judge_phrase
+from recipes.glip_photos.nouns import category_of, names_of
 from stages.geometry import box_array
 
 LEFT, RIGHT = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 30.0, 10.0)
