@@ -1,6 +1,6 @@
-# make demo    set up, then run the main job on the embedded default
+# make demo    set up, then run the main job on the embedded default, and label the photographs in configs/photos
 # make test    set up, then lint (ruff, spelling), type-check and test
-# make clean   remove the demo run and the caches
+# make clean   remove the runs and the caches
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,6 +17,7 @@ $(SETUP): pyproject.toml setup.py constraints.txt
 
 demo: $(SETUP)
 	$(BIN)/phrasebox run configs/demo.yaml
+	$(BIN)/phrasebox run configs/photos.yaml --until audit
 
 test: lint types unit
 

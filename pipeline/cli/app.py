@@ -27,6 +27,7 @@ from pipeline.cli.options import (
     Run,
     RunFolder,
     Sets,
+    Source,
     Verbose,
     Workers,
 )
@@ -139,7 +140,8 @@ for _name in STAGES:
 
 @app.command("run", help="All stages in their order; goes on where it stopped.")
 def run_command(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="The config, a YAML file.")],
+    config: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A YAML file.")] = None,
+    source: Source = None,
     run: Run = None,
     first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Begin with this stage.")] = None,
     last: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="End with this stage.")] = None,
@@ -154,9 +156,17 @@ def run_command(
     verbose: Verbose = False,
 ) -> None:
     from pipeline.cli.commands import Options, run_rounds
+    from pipeline.cli.source import run_source
 
     options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
-    run_rounds(config, set_ or [], run, first, last, options)
+    if source is None and config is None:
+        raise UserError("run: name a config, or a folder of images and captions with --source")
+    if source is None:
+        run_rounds(config, set_ or [], run, first, last, options)
+    elif config is None:
+        run_source(source, set_ or [], run, first, last, options)
+    else:
+        raise UserError(f"run: give the config {config} or --source {source}; a config has its source in ingest.source")
 
 
 @app.command("status", help="What is done, under way, failed and rejected, stage by stage.")

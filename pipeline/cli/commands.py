@@ -59,7 +59,7 @@ def run_stage(file: str | None, settings: Sequence[str], run: str | None, name: 
 
 
 def run_rounds(
-    file: str, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
+    file: str | None, settings: Sequence[str], run: str | None, first: str | None, last: str | None, options: Options
 ) -> None:
     """Runs the enabled stages from `first` to `last` (None: all), and the later rounds that the config asks for, whole
     up to `last`, where this call trains a student."""

@@ -20,5 +20,13 @@ Deadline = Annotated[
     float, typer.Option("--deadline", min=1.0, help="Seconds that a part may stand still; jobs are exempt.")
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="PATH",
+        help="In place of a config: a folder, tar, table or COCO captions, up to the audit, in runs/NAME.",
+    ),
+]
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]

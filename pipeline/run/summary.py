@@ -42,7 +42,8 @@ def summary(state: RunState) -> list[str]:
     if samples := sum(record.counts.out for record in parts("shard")):
         lines.append(f"shards     {root}/shards ({samples:,} samples)")
     if audit:
-        lines.append(f"report     {root}/report/index.html")
+        warnings = f" (warnings: {audit['warnings']:,})" if audit.get("warnings") else ""
+        lines.append(f"report     {root}/report/index.html{warnings}")
     if not notes("train", JOB).get("event_files", True):
         lines.append(f"metrics    {root}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')")
     return lines

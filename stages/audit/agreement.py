@@ -28,11 +28,12 @@ from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, Floats, Ints
 @dataclass(frozen=True)
 class Judgement:
     """Per labelled box: whether it is judged at all, whether it is right, and whether the vocabulary decides that it is
-    judged; it is wrong then."""
+    judged; it is wrong then. Per true box: whether a phrase of its caption names it."""
 
     judged: Flags
     right: Flags
     waits: Flags
+    named: Flags
     gold: FlatGold
 
 
@@ -45,7 +46,7 @@ def judge(phrases: FlatPhrases, labels: FlatBoxes, gold: FlatGold) -> Judgement:
     judged = has_gold & ~np.isin(labels.row, rows_of_categories(gold))
     judged[label_i[same]] = True
     claims = claim(labels.xyxy, labels.score, gold.xyxy, (label_i[same], gold_i[same]))
-    return Judgement(judged, claims.right, has_gold & ~judged, gold)
+    return Judgement(judged, claims.right, has_gold & ~judged, _named(phrases, gold), gold)
 
 
 def rows_of_categories(gold: FlatGold) -> Ints:
@@ -57,9 +58,11 @@ def rows_of_categories(gold: FlatGold) -> Ints:
 def figures(labels: FlatBoxes, judgement: Judgement) -> dict[str, Any]:
     """Judged and right boxes by `grid.passed`, and how many true boxes there are in how many labelled images."""
     passed, gold = grid.passed(labels.score), judgement.gold
+    labelled = np.isin(gold.row, labels.rows)
     return {
         "pairs": len(np.intersect1d(gold.rows, labels.rows)),
-        "boxes": int(np.isin(gold.row, labels.rows).sum()),
+        "boxes": int(labelled.sum()),
+        "named": int((labelled & judgement.named).sum()),
         "unjudged": np.bincount(passed[judgement.waits], minlength=102).tolist(),
         "categories": _categories(gold),
         "judged": np.bincount(passed[judgement.judged], minlength=102).tolist(),
@@ -104,6 +107,15 @@ def best_errors(phrases: FlatPhrases, labels: FlatBoxes, judgement: Judgement) -
     best = np.zeros(len(labels.rows))
     np.maximum.at(best, np.searchsorted(labels.rows, labels.row[wrong]), labels.score[wrong])
     return best
+
+
+def _named(phrases: FlatPhrases, gold: FlatGold) -> Flags:
+    """Whether a phrase of its caption names each true box (M,)."""
+    phrase, box = same_row(phrases.row, gold.row)
+    by_category = (gold.span[box] < 0) & _is_category(phrases, phrase, gold, box)
+    named = (gold.span >= 0) & np.isin(gold.span, named_spans(phrases.characters, gold.spans))
+    named[box[by_category]] = True
+    return named
 
 
 def names_any(norm: pa.Array, head: pa.Array, vocabulary: pa.Array) -> Flags:

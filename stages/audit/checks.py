@@ -17,7 +17,17 @@ OTHER_LANGUAGE_SHARE = 0.05
 REPEATED_SHARE = 0.05
 UNGROUNDED_SHARE = 0.75
 GOLD_PRECISION = 0.80
+SURE = 0.5  # the score above which GLIP keeps a box
+TEACHER_RECALL = 0.20
+# glip-nano, which knows drawings, gives 0.12 on photographs and 0.8 on drawings.
+TEACHER_BOXES = 0.15
 FEWEST = 100  # pairs or boxes under which a share says little
+FEWEST_ASKED = 30  # phrases or true boxes under which finding hardly any may be chance
+
+UNKNOWN_IMAGES = (
+    "The images are probably outside of what this teacher knows, so that its labels mean little: take another "
+    "(`phrasebox teacher info` says what the packaged ones are for)."
+)
 
 REASONS = {
     "parts_missing": "The run is not finished: every figure is of a part of the corpus.",
@@ -33,6 +43,8 @@ REASONS = {
     "whole_image": "Such a box says that something is there, but not where.",
     "near_duplicates": "Phrases are ambiguous there, or the teacher does not tell them apart.",
     "score_pile_up": "A small change of the threshold, or of the teacher, changes the data a lot.",
+    "teacher_recall": UNKNOWN_IMAGES,
+    "teacher_boxes": UNKNOWN_IMAGES,
     "gold_precision": "Wrong boxes teach wrong names; a higher threshold or a better teacher makes fewer.",
 }
 
@@ -71,7 +83,7 @@ def checks(stats: Stats) -> list[Check]:
     found = [*_coverage(stats), *_rejects(stats), *_texts(stats)]
     if stats["boxes"] >= FEWEST:
         found += [*_boxes(stats), *_pile_up(stats)]
-    return found + list(_gold(stats))
+    return [*found, *_teacher(stats), *_gold(stats)]
 
 
 def _at_most(code: str, value: float, limit: float, text: str) -> Check:
@@ -156,6 +168,22 @@ def _pile_up(stats: Stats) -> Iterator[Check]:
     share = sum(bins[start : start + PILE_UP_WIDTH]) / stats["boxes"]
     text = f"{share:.1%} of the kept boxes score within 0.05 of the threshold {stats['min_score']:g}."
     yield _at_most("score_pile_up", share, PILE_UP_SHARE, text)
+
+
+def _teacher(stats: Stats) -> Iterator[Check]:
+    """Whether the teacher finds what it is asked for: by true boxes that captions name, else by how much it finds."""
+    sure = next((i for i, row in enumerate(stats["by_threshold"]) if row["threshold"] >= SURE), None)
+    if sure is None:
+        return
+    named, asked = (stats["gold"] or {}).get("named", 0), stats["phrases_asked"]
+    if named >= FEWEST_ASKED:
+        recall = stats["gold"]["by_threshold"][sure]["matched"] / named
+        text = f"Boxes above {SURE:g} find only {recall:.1%} of the true boxes that the captions name."
+        yield _at_least("teacher_recall", recall, TEACHER_RECALL, text)
+    elif asked >= FEWEST_ASKED:
+        share = stats["by_threshold"][sure]["boxes"] / asked
+        text = f"The teacher gives only {100 * share:.1f} boxes above {SURE:g} for every 100 phrases asked for."
+        yield _at_least("teacher_boxes", share, TEACHER_BOXES, text)
 
 
 def _gold(stats: Stats) -> Iterator[Check]:

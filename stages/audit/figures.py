@@ -271,6 +271,7 @@ def agreement(merged: Merged, score_floor: float, min_score: float) -> dict[str,
     return {
         "pairs": gold["pairs"],
         "boxes": gold["boxes"],
+        "named": gold["named"],
         "categories": len(gold["categories"]),
         "by_threshold": rows,
         "at_min_score": next((row for row in rows if row["threshold"] >= min_score), None),

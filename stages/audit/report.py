@@ -36,9 +36,7 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher
     stats["labelled_by"] = asdict(Description.of(config.label))
-    about = note(config.label.teacher, config.label.weights)
-    if about:
-        stats["teacher_note"] = about
+    stats["teacher_note"] = note(config.label.teacher, config.label.weights)
     stats["warnings"] = warnings(stats)
     chosen = samples.choose(merged, io, audit.pictures, audit.seed)
     shown = samples.load(io, chosen, config.ingest.max_pixels)

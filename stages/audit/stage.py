@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.cards import note
 from model.teacher import Description
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
 from stages.ingest.categories import SUMMARIES
@@ -22,7 +23,7 @@ class AuditStage(ReduceStage):
     """`run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     carries_rows: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
@@ -66,6 +67,7 @@ class AuditStage(ReduceStage):
         return {
             "categories": _sha256(config.audit.categories),
             "labelled_by": str(Description.of(config.label)),
+            "about": note(config.label.teacher, config.label.weights),
         }
 
     def run_part(self, io: PartIO) -> PartResult:

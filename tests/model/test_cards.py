@@ -15,6 +15,11 @@ def test_every_packaged_file_has_a_card() -> None:
     assert all(cards.card(name).startswith(f"# {name}\n") for name in cards.cards())
 
 
+def test_every_packaged_teacher_says_in_a_line_where_a_real_one_is() -> None:
+    notes = [cards.note(name) or "" for name in cards.cards()]
+    assert all("photos" in note and "`phrasebox teacher pull glip-t`" in note and len(note) < 300 for note in notes)
+
+
 def test_the_quoted_paragraph_is_a_line_for_whoever_uses_the_packaged_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ def test_nothing_heavy_is_imported_for_help() -> None:
          "Invalid value for '--workers': Input should be greater than or equal to 1"),
         (["run", "{config}", "--frobnicate"], "No such option: --frobnicate (Possible options: --force)"),
         (["rum"], "No such command 'rum'. Did you mean 'run'?"),
-        (["run"], "Missing argument 'CONFIG'."),
+        (["run"], "run: name a config, or a folder of images and captions with --source"),
         (["status", "no/such/run"],
          "no/such/run: no run here (neither config.yaml nor plan.json); give the run folder of an earlier run"),
         (["verify", "no/such/run"],

@@ -32,7 +32,17 @@ def test_terms_go_with_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     stats = json.loads((run / "report" / "stats.json").read_text())
     page, card = ((run / name).read_text() for name in ("report/index.html", "shards/README.md"))
     assert said.splitlines().count(f"glip-nano: {ABOUT}") == told
-    assert stats.get("teacher_note") == (ABOUT if told else None)
+    assert stats["teacher_note"] == (ABOUT if told else None)
     assert ("For research &amp; evaluation alone." in page) == told
     assert ("| about the teacher | For research & evaluation alone. |" in card) == told
     assert ABOUT not in phrasebox("run", str(config), "--run", str(run), "--until", "ingest", "--inline")
+
+
+def test_a_card_that_changes_changes_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
+    config, run, card = tmp_path / "config.yaml", tmp_path / "run", tmp_path / "glip-nano.md"
+    config.write_text(SCENES)
+    for about in ("For scenes.", "For drawings."):
+        card.write_text(f"# glip-nano\n\n> {about}\n")
+        phrasebox("run", str(config), "--run", str(run), "--until", "audit", "--inline")
+        assert json.loads((run / "report" / "stats.json").read_text())["teacher_note"] == about

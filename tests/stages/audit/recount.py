@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from py3langid import classify
 
+from model.cards import note
+
 Row = dict[str, Any]
 Phrase = tuple[str, int]  # key and number of a phrase
 STAGES = ("ingest", "phrases", "label", "filter", "shard")
@@ -50,6 +52,7 @@ class Recount:
             "version": 1,
             "corpus": self.config.corpus,
             "teacher": self.config.label.teacher,
+            "teacher_note": note(self.config.label.teacher, self.config.label.weights),
             "labelled_by": {
                 "name": self.config.label.teacher,
                 "variant": self.config.label.variant or self.config.label.teacher,
@@ -257,11 +260,18 @@ class Recount:
         return {
             "pairs": len(truths),
             "boxes": boxes,
+            "named": sum(map(self.named, truths)),
             "categories": 0,  # only truth without spans is named by them
             "by_threshold": by_threshold,
             "at_min_score": next((r for r in by_threshold if r["threshold"] >= self.config.filter.min_score), None),
             "calibration": calibration(judged),
         }
+
+    def named(self, truth: Row) -> int:
+        """How many true boxes of an image are of a span that a phrase names; they have spans."""
+        phrases = [phrase for (key, _), phrase in self.phrases.items() if key == truth["key"]]
+        spans = {named_span(phrase, truth["spans"]) for phrase in phrases}
+        return sum(box["span"] in spans for box in truth["boxes"])
 
     def judge(self, labels: Row, truth: Row) -> list[tuple[float, bool]]:
         """(score, right) of each box of an image whose truth has spans."""

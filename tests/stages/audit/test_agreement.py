@@ -42,6 +42,7 @@ def test_truth_without_spans_is_named_by_its_category(shapes: Any) -> None:
     named = sum(head in vocabulary for head in heads)
     assert 0 < named < len(heads)
     assert (stats["boxes"], stats["categories"]) == (sum(bool(row["boxes"]) for row in gold), len(vocabulary))
+    assert stats["named"] == stats["boxes"]
     lowest = stats["by_threshold"][0]
     assert (lowest["judged"], lowest["unjudged"], lowest["recall"]) == (named, len(heads) - named, 1.0)
 
@@ -76,6 +77,13 @@ def test_a_category_that_the_gold_knows_is_wrong_where_it_is_not(
     assert {t: rows[max(t, floor)] for t in expected} == expected
     assert (stats["pairs"], stats["boxes"], stats["categories"]) == (3, 2, len(listed) or 1)
     assert sum(bin["boxes"] for bin in stats["calibration"]) == expected[0.0][0]
+
+
+def test_true_boxes_that_the_caption_names_are_counted(run_of: Any) -> None:
+    run = run_of([("a dog", [("dog", 0.9)], ["dog", "cat", "Dog"]), ("a zebra", [("zebra", 0.9)], ["cat"])], [])
+    run.audit()
+    stats = stats_of(run)["gold"]
+    assert (stats["boxes"], stats["named"]) == (4, 2)
 
 
 def test_where_captions_have_spans_an_image_without_true_boxes_shows_nothing(run_of: Any) -> None:

@@ -26,7 +26,12 @@ QUIET: dict[str, Any] = {
     "phrases_tables": {"most_frequent": [{"phrase": "a ball", "boxes": 55}, {"phrase": "a kite", "boxes": 50}]},
     "box_shapes": {"whole_image_share": 0.09, "near_duplicate_share": 0.19},
     "histograms": {"score_kept": [0] * 50 + [60] * 50},
-    "gold": {"at_min_score": {"judged": 500, "precision": 0.9, "threshold": 0.5}},
+    "by_threshold": [{"threshold": 0.4, "boxes": 9000}, {"threshold": 0.5, "boxes": 3000}],
+    "gold": {
+        "named": 1000,
+        "by_threshold": [{"threshold": 0.4, "matched": 900}, {"threshold": 0.5, "matched": 700}],
+        "at_min_score": {"judged": 500, "precision": 0.9, "threshold": 0.5},
+    },
 }
 
 
@@ -64,6 +69,7 @@ def test_nothing_unusual_no_warning() -> None:
         ("box_shapes/near_duplicate_share", 0.21, "near_duplicates"),
         ("histograms/score_kept", [0] * 50 + [200] * 5 + [44] * 45, "score_pile_up"),
         ("gold/at_min_score/precision", 0.79, "gold_precision"),
+        ("gold/by_threshold/1/matched", 199, "teacher_recall"),
     ],
 )
 def test_past_its_limit(path: str, value: Any, code: str) -> None:
@@ -77,7 +83,7 @@ def test_every_check_of_a_quiet_run_is_listed_with_its_reason() -> None:
     assert [check.code for check in found] == [
         *("parts_missing", "stage_incomplete", "no_images", "no_boxes"),
         *("rejected_ingest", "rejected_label", "other_language", "duplicates", "ungrounded", "boxes_per_image"),
-        *("top_phrase", "whole_image", "near_duplicates", "score_pile_up", "gold_precision"),
+        *("top_phrase", "whole_image", "near_duplicates", "score_pile_up", "teacher_recall", "gold_precision"),
     ]
     assert all(check.reason.endswith(".") and not check.unusual for check in found)
 
@@ -90,8 +96,20 @@ def test_an_unfinished_stage_is_named() -> None:
     assert found["text"] == "There are labels for 3 and pseudo for 2 of 4 parts."
 
 
+def test_without_true_boxes_that_captions_name_a_teacher_that_finds_hardly_any_is_named() -> None:
+    stats = changed("gold/named", 29)
+    assert warnings(stats) == []
+    stats["by_threshold"][1]["boxes"] = 599  # of 4,000 phrases
+    (found,) = warnings(stats)
+    assert (found["code"], found["limit"]) == ("teacher_boxes", 0.15) and found["value"] == pytest.approx(0.14975)
+    assert "teacher info" in found["reason"]
+    assert warnings(stats | {"gold": None}) == [found]
+    assert warnings(stats | {"phrases_asked": 29, "phrases_grounded": 0}) == []
+    assert warnings(stats | {"by_threshold": stats["by_threshold"][:1]}) == []  # a floor above 0.5 tells nothing
+
+
 def test_few_rows_say_little() -> None:
-    stats = changed("boxes_per_image", 6.0) | {"boxes": 99, "pairs": 99, "phrases_asked": 50, "gold": None}
+    stats = changed("boxes_per_image", 6.0) | {"boxes": 99, "pairs": 99, "phrases_asked": 29, "gold": None}
     stats["rejected"] = {"ingest": {"not_an_image": 9}}
     stats["phrases_grounded"] = 0
     assert [warning["code"] for warning in warnings(stats)] == ["rejected_ingest"]
@@ -100,6 +118,6 @@ def test_few_rows_say_little() -> None:
 
 
 def test_a_run_without_gold_or_labels() -> None:
-    stats = changed("gold", None) | {"boxes": 0, "phrases_tables": {}, "boxes_per_image": None}
+    stats = changed("gold", None) | {"boxes": 0, "phrases_tables": {}, "boxes_per_image": None, "by_threshold": []}
     stats["parts"] = {"planned": 4, "counted": 4, "pairs": 4}
     assert warnings(stats) == []
