@@ -25,6 +25,7 @@ import torch
 from benchmarks.official_weights import PARITY, official_state
 from benchmarks.record import processor_name, publish
 from model.checkpoint import packaged_weights, sha256
+from model.device import forbid_tf32
 from model.geometry import pairwise_iou
 from model.glip import Glip
 from model.head import postprocess
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
+    forbid_tf32()  # fp32 is fp32
     result = {
         "what": "drift of bf16 and fp16 from fp32",
         "command": f"python -m benchmarks.teacher_drift --cases {' '.join(options.cases)} --scenes {options.scenes}"

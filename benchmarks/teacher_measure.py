@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmarks import grounding_dino, teacher_flops
 from benchmarks.official_weights import SHARED, official_state
 from model import grounding
-from model.device import PRECISIONS
+from model.device import PRECISIONS, forbid_tf32
 from model.dyhead import DyConv
 from model.glip import Glip, Request
 from model.images import padded_size, resized_size
@@ -88,7 +88,7 @@ def scenes(count: int) -> list[Pair]:
 def measure(case: Case) -> dict[str, Any]:
     """The row: the case and its figures."""
     torch.set_num_threads(case.threads)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, of every model
+    forbid_tf32()  # fp32 is fp32, of every model
     pairs = scenes(case.count) if case.model == "glip-nano" else photos(case.count)
     run, watched = prepare(case)
     cuda, glip = case.device.startswith("cuda"), case.model != "grounding-dino-t"

@@ -8,7 +8,7 @@ projections are not part of the model and are thrown away with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,26 +44,22 @@ class RegionWordContrast(nn.Module):
         """The loss of a batch, a scalar.
 
         maps: [P3 .. P7], (B, channels, h, w) each, and states (B, L, hidden), both before the fusion. boxes: per image
-        (N, 4), legacy corners in the padded image; the regions are their positive anchors. choices: per image the
-        tokens of its phrases and the phrase of each box. texts: per image and phrase, its words; phrases of equal words
-        are one class, whatever image they come from. weights: per image (N,), the share of each box. average: as for
-        `head_losses`.
+        (N, 4), legacy corners in the padded image; the regions are their positive anchors. phrase_targets: per image
+        the tokens of its phrases and the phrases of each box. texts: per image and phrase, its words; phrases of equal
+        words are one class, whatever image they come from. weights: per image (N,), the share of each box. average: as
+        for `head_losses`.
         """
         levels = pyramid_anchors([(x.shape[2], x.shape[3]) for x in maps], maps[0].device)
         image, anchor_index, box_index = match(boxes, levels)  # (R,) each
-        own_phrase = torch.cat([own_targets.phrase.to(anchor_index) for own_targets in phrase_targets])[
-            box_index
-        ]  # (R,), in its image
         visual = torch.cat([x.flatten(2) for x in maps], dim=2).float()  # (B, channels, A)
         with torch.autocast(states.device.type, enabled=False):
             words, row_of = self.phrases(states.float(), phrase_targets)  # (P, channels); {(image, phrase): row}
-            rows = [row_of.get(key, -1) for key in zip(image.tolist(), own_phrase.tolist(), strict=True)]
-            phrase = torch.tensor(rows, dtype=torch.long, device=anchor_index.device)  # (R,) row of its own phrase
-            kept = phrase >= 0  # a phrase past the token limit has no feature
+            own = own_rows(phrase_targets, row_of).to(words)[box_index]  # (R, P) in 0/1
+            kept = own.any(1)  # a phrase past the token limit has no feature
             regions = F.normalize(self.image(visual[image[kept], :, anchor_index[kept]]), dim=-1)  # (R, channels)
             scores = self.log_scale.exp() * regions @ words.t()  # (R, P)
         classes = class_numbers([texts[i][j] for i, j in row_of], scores.device)  # (P,)
-        same = classes[phrase[kept]][:, None] == classes[None]  # (R, P)
+        same = own[kept] @ (classes[:, None] == classes).to(own) > 0  # (R, P)
         weight = (
             scores.new_ones(len(box_index))
             if weights is None
@@ -84,6 +80,19 @@ class RegionWordContrast(nn.Module):
                 row_of[number, own] = len(row_of)
             features.append((tokens @ states[number])[count > 0] / count[count > 0][:, None])  # mean over its tokens
         return F.normalize(self.text(torch.cat(features)), dim=-1), row_of
+
+
+def own_rows(phrase_targets: Sequence[PhraseTargets], row_of: Mapping[tuple[int, int], int]) -> Tensor:
+    """(N, P) in 0/1: which of the phrases that have tokens are those of each box, boxes of all images joined."""
+    found = []
+    for number, own_targets in enumerate(phrase_targets):
+        named = own_targets.phrases  # (N, phrases) of the image
+        own = named.new_zeros(len(named), len(row_of))
+        for (image, phrase), row in row_of.items():
+            if image == number:
+                own[:, row] = named[:, phrase]
+        found.append(own)
+    return torch.cat(found)
 
 
 def class_numbers(texts: Sequence[str], device: torch.device) -> Tensor:

@@ -24,6 +24,15 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def forbid_tf32() -> None:
+    """What is computed at fp32 is computed in full. By default, torch lets convolutions on NVIDIA GPUs round to TF32.
+
+    Labelling, evaluation and training all call it, so that a student has the same scores wherever it computes.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which a network computes at a precision: fp32, bf16 or fp16."""
     dtype = PRECISIONS[precision]

@@ -139,10 +139,11 @@ class Glip(GlipNetwork):
 
         images, captions, spans, resize_to as for `ground`. targets: per image a mapping with `boxes` (N, 4), half-open
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
-        losses, and `regression` (N,), whether they train the box regression; and `unknown`, indices of phrases that may
-        or may not be in the image, whose tokens train nothing. A phrase past the 256th token leaves its box without
-        positive tokens. average: see `head_losses`. phrase_softmax adds `loss_phrase_softmax`, contrast
-        `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least, for a share of a batch.
+        losses, `regression` (N,), whether they train the box regression, and `shared` (N, phrases) in 0/1, all phrases
+        of each box; and `unknown`, indices of phrases that may or may not be in the image, whose tokens train nothing.
+        A phrase past the 256th token leaves its box without positive tokens. average: see `head_losses`. phrase_softmax
+        adds `loss_phrase_softmax`, contrast `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least,
+        for a share of a batch.
         """
         sides = self._sides(resize_to)
         sizes = [resized_size(image.shape, sides) for image in images]
@@ -162,7 +163,8 @@ class Glip(GlipNetwork):
         ]
         rows = [token_rows(own).to(self.device) for own in positions]  # (phrases, 256) each
         phrase_targets = [
-            PhraseTargets(own, target["phrase"].to(self.device)) for own, target in zip(rows, targets, strict=True)
+            PhraseTargets(own, target["phrase"].to(self.device), target["shared"])
+            for own, target in zip(rows, targets, strict=True)
         ]
         weights = [target["weight"].to(self.device) for target in targets]
         token_mask = torch.stack(
@@ -171,7 +173,7 @@ class Glip(GlipNetwork):
         losses = head_losses(
             outputs,
             boxes,
-            [own_targets.tokens[own_targets.phrase] for own_targets in phrase_targets],
+            [own_targets.labels for own_targets in phrase_targets],
             attention_mask * token_mask[:, : attention_mask.shape[1]],
             weights,
             [target["regression"].to(self.device) for target in targets],
@@ -203,8 +205,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         module.train(training)
 
 
-def as_target(target: Any) -> dict[str, Tensor]:
-    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,) and unknown."""
+def as_target(target: Any) -> dict[str, Any]:
+    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,), unknown and
+    shared (N, phrases), which may be None.
+    """
     if isinstance(target, Sequence):
         target = dict(zip(("boxes", "phrase"), target, strict=True))
 
@@ -218,7 +222,10 @@ def as_target(target: Any) -> dict[str, Tensor]:
     )
     phrase = torch.as_tensor(get("phrase")).long().reshape(-1)
     unknown = torch.as_tensor([] if get("unknown") is None else get("unknown")).long()
-    return {"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression, "unknown": unknown}
+    return {
+        **{"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression, "unknown": unknown},
+        "shared": None if get("shared") is None else torch.as_tensor(get("shared")),
+    }
 
 
 def known_tokens(rows: Tensor, unknown: Tensor) -> Tensor:

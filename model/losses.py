@@ -27,10 +27,22 @@ class Positives(NamedTuple):
 
 
 class PhraseTargets(NamedTuple):
-    """What an image's positive anchors choose from in `phrase_softmax`."""
+    """What the text says of an image's boxes."""
 
     tokens: Tensor  # (phrases, 256) in 0/1: the tokens of every phrase of the prompt
     phrase: Tensor  # (N,) the phrase of each box
+    shared: Tensor | None = None  # (N, phrases) in 0/1: all phrases of each box, where some have several
+
+    @property
+    def phrases(self) -> Tensor:
+        """(N, phrases) in 0/1: the phrases of each box."""
+        one = F.one_hot(self.phrase, len(self.tokens)) if self.shared is None else self.shared
+        return one.to(self.tokens)
+
+    @property
+    def labels(self) -> Tensor:
+        """(N, 256) in 0/1: the tokens of each box."""
+        return (self.phrases @ self.tokens).clamp(max=1)
 
 
 def assign(boxes: Tensor, padded_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -91,7 +103,7 @@ def head_losses(
 
     Options for pseudo boxes, per image: weights (N,) multiply what a box's anchors add to every loss; regression (N,)
     says which boxes train the box regression. average: applied to the (2,) normalisers, positive anchors and sum of
-    centerness targets; a mean over the processes of a distributed training. choices, per image, adds
+    centerness targets; a mean over the processes of a distributed training. phrase_targets, per image, adds
     `loss_phrase_softmax`, see `phrase_softmax`.
     """
     sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
@@ -123,9 +135,8 @@ def head_losses(
         "loss_centerness": (center_loss * weight).sum() / positives,
     }
     if phrase_targets is not None:
-        phrase = torch.cat([own_targets.phrase.to(anchor_index) for own_targets in phrase_targets])[box_index]  # (P,)
         losses["loss_phrase_softmax"] = (
-            phrase_softmax(logits, image, anchor_index, phrase, phrase_targets) * weight
+            phrase_softmax(logits, Positives(image, anchor_index, box_index), phrase_targets) * weight
         ).sum() / positives
     return losses
 
@@ -142,24 +153,27 @@ def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
     return Positives(torch.cat(images), torch.cat(anchor_indices), torch.cat(box_indices))
 
 
-def phrase_softmax(
-    logits: Tensor, image: Tensor, anchor_index: Tensor, phrase: Tensor, phrase_targets: Sequence[PhraseTargets]
-) -> Tensor:
+def phrase_softmax(logits: Tensor, positives: Positives, phrase_targets: Sequence[PhraseTargets]) -> Tensor:
     """Cross-entropy (P,) of each positive anchor's own phrase among all phrases of its prompt.
 
-    logits (B, A, L); image, place, phrase (P,) of the positive anchors. A phrase's logit is the mean over its tokens.
+    logits (B, A, L). A phrase's logit is the mean over its tokens. Several phrases of one box share the target evenly.
     Not in the paper: there, BERT and an ImageNet backbone know the nouns before training starts. From random weights,
     the focal loss first learns that anything may be any noun, and then hardly tells nouns apart, because it mutes the
     negatives that it is half sure of; what a softmax over the phrases sees is only which of them it is.
     """
-    loss = logits.new_zeros(len(anchor_index))
+    loss = logits.new_zeros(len(positives.image))
+    start = 0  # of the image's boxes among those of all images
     for number, own_targets in enumerate(phrase_targets):
         tokens = own_targets.tokens[:, : logits.shape[2]].to(logits)  # (phrases, L)
         count = tokens.sum(1)  # (phrases,); 0: past the token limit, cannot be chosen
-        (mine,) = torch.where((image == number) & (count > 0)[phrase.clamp(max=len(count) - 1)])
-        scores = logits[number, anchor_index[mine]] @ (tokens / count.clamp(min=1)[:, None]).t()  # (own P, phrases)
-        scores = scores.masked_fill(count == 0, float("-inf"))
-        loss[mine] = F.cross_entropy(scores, phrase[mine], reduction="none")
+        named = own_targets.phrases.to(logits) * (count > 0)  # (N, phrases)
+        (mine,) = torch.where(positives.image == number)
+        target = named[positives.box_index[mine] - start]  # (own P, phrases)
+        mine, target = mine[target.any(1)], target[target.any(1)]
+        scores = logits[number, positives.anchor_index[mine]] @ (tokens / count.clamp(min=1)[:, None]).t()
+        log = scores.masked_fill(count == 0, float("-inf")).log_softmax(1).masked_fill(count == 0, 0)
+        loss[mine] = -(log * target / target.sum(1, keepdim=True)).sum(1)
+        start += len(named)
     return loss
 
 

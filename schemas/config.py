@@ -225,6 +225,9 @@ class TrainConfig(Section):
     """Off: pseudo boxes train alignment and centerness, but not box regression."""
     score_weighting: bool = False
     """Weigh the loss of a pseudo box by its score."""
+    shared_regions: bool = True
+    """Where pseudo boxes of several phrases coincide, their anchors carry the tokens of all of them; off, as published:
+    those of one."""
     ungrounded: Literal["absent", "unknown"] = "absent"
     """What a phrase without a pseudo box is to the loss: absent, so that no region may match it, as in GLIP; or
     unknown: its tokens train nothing. The teacher may have seen it, but not surely enough."""

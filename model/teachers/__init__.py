@@ -83,11 +83,11 @@ def open_teacher(label: LabelConfig) -> Teacher:
     import torch
 
     from model.checkpoint import WeightsError
-    from model.device import resolve_device
+    from model.device import forbid_tf32, resolve_device
     from model.teacher import TeacherError
 
     torch.set_num_threads(label.threads)
-    torch.backends.cudnn.allow_tf32 = False  # on by default, for convolutions: fp32 would not be fp32
+    forbid_tf32()
     resolve_device(label.device)
     try:
         return teacher_class(label.teacher)(label)

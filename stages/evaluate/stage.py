@@ -131,9 +131,11 @@ class EvaluateStage(JobStage):
             return open_scheduler(label), Description.of(label)
         from safetensors.torch import load
 
+        from model.device import forbid_tf32
         from model.glip import Glip
         from model.grounding import GlipGrounder
 
+        forbid_tf32()
         variant = self.whole.train.variant
         with io.open(WEIGHTS) as stream:
             data = stream.read()

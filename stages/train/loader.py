@@ -49,14 +49,14 @@ class BatchMaker:
         self.sets, self.detection, self.order, self.config, self.max_pixels = sets, detection, order, config, max_pixels
         self.sides = sides  # (short, long) that the variant was made for
         self.vocabularies = [samples.vocabulary() for samples in sets]
-        self._reading = threading.Lock()  # sets and their order are read by one thread at a time; decoding is not
+        self._ordering = threading.Lock()  # the order keeps its epoch and its window; sets are read by many threads
 
     def make(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The share of worker `rank` of the batch of `step`."""
         sides = self._sides(step)
-        with self._reading:
+        with self._ordering:
             draws = self.order.batch(step)
-            shapes = [self.sets[draw.set].shape(draw.index) for draw in draws]
+        shapes = [self.sets[draw.set].shape(draw.index) for draw in draws]
         examples, skipped = [], []
         for draw in draws[rank::world]:
             try:
@@ -76,8 +76,7 @@ class BatchMaker:
 
     def _example(self, draw: Draw, sides: tuple[int, int]) -> Example:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])
-        with self._reading:
-            sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
+        sample = self._with_text(self.sets[draw.set].sample(draw.index), draw, rng)
         mirrored = rng.random() < self.config.flip
         try:
             return transforms.decode(sample, self.max_pixels, sides, mirrored)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from model.contrastive import RegionWordContrast
 from model.glip import Glip
 from stages.geometry import box_array
 from stages.stage import RunIO
+from stages.train.bad_batches import BadBatches
 from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, save_weights
 from stages.train.flops import FlopMeter, peak_flops
 from stages.train.loader import Batch, BatchMaker, prefetch
@@ -24,15 +26,12 @@ from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
 from stages.train.skips import Skips, TooManySkipped, word
+from stages.train.targets import loss_target
 
 if TYPE_CHECKING:
     from schemas.config import TrainConfig
 
 Report = Callable[[int, Entry], None]
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss or its gradient is not a number; the message names the step and the keys of its samples."""
 
 
 BLANK = Example(
@@ -117,6 +116,7 @@ class Trainer:
         self.metrics = Metrics(io, folder)
         self.step = 0
         self.skips = Skips(config.max_skipped)
+        self.bad = BadBatches(config.max_skipped)
         self.crops_named_right: float | None = None  # the share, at the end of the crop pre-training
         self.best: float | None = None  # lowest mean loss between two checkpoints
         self.recent: list[float] = []  # losses since the last checkpoint
@@ -134,11 +134,12 @@ class Trainer:
             with clock.waiting():
                 batch = next(batches)
             figures = self._train_step(batch)
-            self.recent.append(figures["loss"])
+            if figures is not None:
+                self.recent.append(figures["loss"])
             self.step += 1
             clock.steps += 1
             if self.step % config.log_every == 0 or self.step == config.steps:
-                self._log(figures, clock, progress)
+                self._log(figures or {"loss": math.nan}, clock, progress)
                 clock = Clock()
             if self.step % config.checkpoint_every == 0 and self.step < config.steps and ranks.first:
                 self._checkpoint()
@@ -149,19 +150,28 @@ class Trainer:
         self.glip.load_state_dict(self._weights())
         return self.glip.eval()
 
-    def _train_step(self, batch: Batch) -> dict[str, float]:
+    def _train_step(self, batch: Batch) -> dict[str, float] | None:
+        """The figures of the step; None for a batch that is left out, and that no weight has seen.
+
+        Raises NonFiniteLoss and TooManySkipped, on every rank.
+        """
         config = self.config
         torch.manual_seed((config.seed * 1_000_003 + batch.step) * 64 + self.ranks.rank)  # of the dropouts
         set_rates(self.optimizer, rate_factor(batch.step, config.steps, config.warmup, config.schedule))
         losses = self.parallel(batch, self.ranks.average)
         loss = torch.stack(list(losses.values())).sum()
         figures = self._figures(batch, loss, losses)
+        if not math.isfinite(figures["loss"]):
+            self._leave_out(batch, f"the loss is {figures['loss']}", not bool(torch.isfinite(loss)))
+            return None
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out
-            raise self._non_finite(batch, f"the norm of the gradient is {norm:g}", True)
+            self._leave_out(batch, f"the norm of the gradient is {norm:g}", True)
+            return None
+        self.bad.good()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema:
@@ -169,11 +179,9 @@ class Trainer:
         return {**figures, "gradient_norm": float(norm)}
 
     def _figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
-        """The losses of the whole batch, over all ranks. Raises NonFiniteLoss and TooManySkipped, on every rank."""
+        """The losses of the whole batch, over all ranks."""
         local = torch.stack([loss, *losses.values(), loss.new_tensor(float(len(batch.skipped)))]).detach()
         total, *parts, skipped = self.ranks.average(local).tolist()
-        if not np.isfinite(total):
-            raise self._non_finite(batch, f"the loss is {total}", not bool(torch.isfinite(loss)))
         self._count_skipped(batch, round(skipped * self.ranks.world))
         return {"loss": total, **dict(zip(losses, parts, strict=True))}
 
@@ -188,10 +196,10 @@ class Trainer:
             )
         self.skips.check((batch.step + 1) * self.config.batch_size)
 
-    def _non_finite(self, batch: Batch, what: str, mine: bool) -> NonFiniteLoss:
+    def _leave_out(self, batch: Batch, what: str, mine: bool) -> None:
         """Names the samples of all ranks whose share is to blame; every rank has to come here."""
         keys = self.ranks.gather([example.key for example in batch.examples] if mine else [])
-        return NonFiniteLoss(f"step {batch.step}: {what}; samples of the batch: {', '.join(keys)}")
+        self.bad.add(batch.step, f"{what}; samples of the batch: {', '.join(keys)}")
 
     def _log(self, figures: dict[str, float], clock: Clock, progress: Report) -> None:
         config, seconds = self.config, clock.seconds
@@ -200,6 +208,7 @@ class Trainer:
         entry: Entry = {
             "step": self.step,
             "samples_seen": self.step * config.batch_size,
+            "batches_left_out": self.bad.count,
             "skipped_share": self.skips.count / (self.step * config.batch_size),
             **{name: finite(value) for name, value in figures.items()},  # fp16 may overflow a gradient: none
             "lr": config.lr * factor,
@@ -224,6 +233,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "metrics": self.metrics.entries,
             "skips": self.skips.state_dict(),
+            "bad": self.bad.state_dict(),
             "crops_named_right": self.crops_named_right,
             "best": self.best,
         }
@@ -234,7 +244,7 @@ class Trainer:
 
         A stretch in which too many samples were skipped is none of them: its losses are of what was left.
         """
-        mean = float(np.mean(self.recent))
+        mean = float(np.mean(self.recent)) if self.recent else math.inf
         whole = self.skips.end_stretch(len(self.recent) * self.config.batch_size)
         if whole and (self.best is None or mean < self.best):
             self.best = mean
@@ -255,19 +265,7 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
             self.step, self.best = state["step"], state["best"]
             self.skips.load_state_dict(state["skips"])
+            self.bad.load_state_dict(state["bad"])
             self.crops_named_right = state["crops_named_right"]
         if self.ranks.first:
             self.metrics.resume(self.step, state["metrics"] if found else [])
-
-
-def loss_target(example: Any, config: TrainConfig) -> dict[str, Any]:
-    """What `Glip.losses` takes for one image: boxes and their phrases, and what the options say of pseudo boxes."""
-    boxes = torch.from_numpy(example.boxes)  # (N, 4)
-    target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)
-    if example.pseudo and config.score_weighting:
-        target["weight"] = torch.from_numpy(example.scores)  # (N,)
-    if example.pseudo and not config.pseudo_regression:
-        target["regression"] = torch.zeros(len(boxes), dtype=torch.bool)  # (N,)
-    if example.pseudo and not example.listed and config.ungrounded == "unknown":
-        target["unknown"] = torch.from_numpy(np.setdiff1d(np.arange(len(example.spans)), example.phrase))
-    return target

@@ -1,6 +1,7 @@
 """Where samples come from: scenes and the run's own gold; `shards.py` and `annotated.py` have the other sets.
 
-A set knows its size, gives sample i, and the shape (height, width) of sample i without decoding it.
+A set knows its size, gives sample i, and the shape (height, width) of sample i without decoding it; many threads may
+ask it at a time.
 """
 
 from __future__ import annotations

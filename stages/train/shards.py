@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -41,6 +42,7 @@ class ShardSet:
             raise UserError(f"{folder}: no shards here (there is no index.json)") from None
         self.starts = np.concatenate([[0], np.cumsum([samples for _, samples in self.shards])]).astype(np.int64)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
+        self._locating = threading.Lock()  # of `_open`; each shard has a lock of its own for its stream
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -74,22 +76,25 @@ class ShardSet:
 
     def _locate(self, index: int) -> tuple[OpenShard, int]:
         number = int(np.searchsorted(self.starts, index, side="right")) - 1
-        if number in self._open:
-            self._open.move_to_end(number)
-        else:
-            file, samples = self.shards[number]
-            self._open[number] = OpenShard(self.files, f"{self.folder}/{file}", samples)
-            if len(self._open) > OPEN_SHARDS:
-                self._open.popitem(last=False)[1].close()
-        return self._open[number], index - int(self.starts[number])
+        with self._locating:
+            if number in self._open:
+                self._open.move_to_end(number)
+            else:
+                file, samples = self.shards[number]
+                self._open[number] = OpenShard(self.files, f"{self.folder}/{file}", samples)
+                if len(self._open) > OPEN_SHARDS:
+                    self._open.popitem(last=False)[1].close()
+            return self._open[number], index - int(self.starts[number])
 
 
 class OpenShard:
     """One tar: its records in memory, its images by offset."""
 
     def __init__(self, files: Files, path: str, samples: int) -> None:
+        self._files, self._path = files, path
         self._stack = ExitStack()
-        self._stream: BinaryIO = self._stack.enter_context(files.open_source(path))
+        self._stream: BinaryIO | None = self._stack.enter_context(files.open_source(path))
+        self._reading = threading.Lock()
         self.records: list[dict[str, Any]] = []
         self._images: list[tuple[int, int]] = []  # offset, length
         for image, record in tar_samples(self._stream):
@@ -109,12 +114,10 @@ class OpenShard:
 
     def sample(self, row: int, min_score: float, pseudo: bool) -> TrainingSample:
         record = self.records[row]
-        offset, length = self._images[row]
-        self._stream.seek(offset)
         scores = np.asarray([box["score"] for box in record["boxes"]], dtype=np.float32)
         sample = TrainingSample(
             key=record["key"],
-            image=self._stream.read(length),
+            image=self._image(row),
             caption=record["caption"],
             spans=tuple(((phrase["start"], phrase["end"]),) for phrase in record["phrases"]),
             boxes=box_array([box["bbox"] for box in record["boxes"]]),
@@ -130,8 +133,20 @@ class OpenShard:
         phrases = [record["phrases"][phrase] for phrase in shown]
         return nouns(record["caption"], [((phrase["start"], phrase["end"]),) for phrase in phrases])
 
+    def _image(self, row: int) -> bytes:
+        offset, length = self._images[row]
+        with self._reading:
+            if self._stream is not None:
+                self._stream.seek(offset)
+                return self._stream.read(length)
+        with self._files.open_source(self._path) as stream:  # closed for another shard while this thread came to it
+            stream.seek(offset)
+            return stream.read(length)
+
     def close(self) -> None:
-        self._stack.close()
+        with self._reading:
+            self._stream = None
+            self._stack.close()
 
 
 def tar_samples(stream: BinaryIO) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:

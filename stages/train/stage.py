@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.marks import device_type
-from stages.ingest.sources import absolute
 from stages.label.teacher import describe, resolve_device
-from stages.stage import Input, Needs, Output, RankedJobStage, RowError, RunIO, UserError
+from stages.stage import Input, Needs, Output, RankedJobStage, RunIO, UserError
+from stages.train.gold import (
+    NothingToTrainOn,
+    check_readable,
+    gold_sha256,
+    open_gold,
+    unused_boxes,
+    with_absolute_paths,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from model.glip import Glip
-    from schemas.config import Config, GoldSet
+    from schemas.config import Config
     from stages.train.loader import BatchMaker
     from stages.train.metrics import Entry
     from stages.train.sets import SampleSet
 
 FOLDER = "student"
 WEIGHTS = f"{FOLDER}/weights.safetensors"
-PROBES = 10  # images of a set that are tried before the first step
-
-
-class NothingToTrainOn(RuntimeError):
-    """No samples: the stage fails with one line, and what came before stands."""
 
 
 class TrainStage(RankedJobStage):
@@ -76,25 +76,6 @@ class TrainStage(RankedJobStage):
         return train(io, self.whole, rank, world)
 
 
-def with_absolute_paths(gold: GoldSet) -> GoldSet:
-    """A `train.gold` entry, so that reading and hashing speak of the same file wherever they take place."""
-    if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run"):
-        return gold
-    images = gold.images
-    if isinstance(images, dict):
-        roots: dict[str, str] | str | None = {name: absolute(path) for name, path in images.items()}
-    else:
-        roots = images and absolute(images)
-    return gold.model_copy(update={"source": absolute(gold.source), "images": roots})
-
-
-def gold_sha256(source: str) -> str | None:
-    """Of an annotation file, or of the list of a folder of shards; None for what is not a local file."""
-    local = Path(source.removeprefix("file://"))
-    file = next((path for path in (local, local / "index.json") if path.is_file()), None)
-    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def initial_weights(config: Config) -> str | None:
     """sha256 of the weights that training starts from; null for random ones."""
     from model.checkpoint import sha256
@@ -116,10 +97,12 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     With more than one rank, torch's process group is there already. Returns the last loss, the number of samples seen
     and the sets that were trained on. Raises NothingToTrainOn, TooManySkipped and NonFiniteLoss.
     """
+    from model.device import forbid_tf32
     from stages.train.checkpoint import checkpoints
     from stages.train.loop import Trainer
     from stages.train.ranks import Ranks
 
+    forbid_tf32()
     sets, maker = make_batches(io, config)
     check_readable(sets, config.ingest.max_pixels)
     glip = start_model(config)
@@ -138,7 +121,9 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "steps": config.train.steps,
         "samples_seen": config.train.steps * config.train.batch_size,
         "samples_skipped": trainer.skips.count,
-        "unused": {**unused_boxes(sets), **trainer.skips.unused()},
+        "batches_left_out": trainer.bad.count,
+        "bad_batches": trainer.bad.named,
+        "unused": {**unused_boxes(sets), **trainer.skips.unused(), **trainer.bad.unused()},
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
         "crops_named_right": trainer.crops_named_right,
@@ -146,41 +131,11 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     }
 
 
-def unused_boxes(sets: dict[str, SampleSet]) -> dict[str, int]:
-    """For the stage's last words."""
-    return {
-        f"boxes of {name} ({reason})": number
-        for name, samples in sets.items()
-        for reason, number in sorted(samples.unused.items())
-        if number
-    }
-
-
 def progress_line(entry: Entry) -> str:
     skipped = entry["skipped_share"] or 0.0
     said = f", {skipped:.2%} of the samples skipped" if skipped else ""
-    return f"loss {entry['loss']:.3f}, {entry['samples_per_second']:.1f} samples/s{said}"
-
-
-def check_readable(sets: dict[str, SampleSet], max_pixels: int) -> None:
-    """Raises NothingToTrainOn for a set none of whose first PROBES images, spread over it, can be used."""
-    import numpy as np
-
-    from stages.images import open_rgb
-
-    for name, samples in sets.items():
-        probes = np.unique(np.linspace(0, len(samples) - 1, PROBES).astype(int)).tolist()
-        errors: list[str] = []
-        for index in probes:
-            try:
-                open_rgb(samples.sample(index).image, max_pixels)
-                break
-            except RowError as error:
-                errors.append(str(error))
-        if len(errors) == len(probes):
-            raise NothingToTrainOn(
-                f"train: no image of {name} can be used: of {len(probes)} that were tried, the first is {errors[0]}"
-            )
+    loss = "none, a batch left out" if entry["loss"] is None else f"{entry['loss']:.3f}"
+    return f"loss {loss}, {entry['samples_per_second']:.1f} samples/s{said}"
 
 
 def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config) -> float:
@@ -293,35 +248,3 @@ def open_sets(io: RunIO, config: Config) -> tuple[dict[str, SampleSet], list[flo
         weights.append(gold.weight)
         detection.append(gold.detection)
     return sets, weights, detection
-
-
-def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
-    """The set that a `train.gold` entry names. Raises UserError where something is missing."""
-    from stages.train.annotated import CocoSet, MdetrSet
-    from stages.train.sets import RunGoldSet, SceneSet
-    from stages.train.shards import ShardSet
-
-    kind = gold.format if gold.format != "auto" else guess_format(gold.source)
-    if kind == "scenes":
-        if gold.count is None:
-            raise UserError("train.gold: scenes have no end; say how many with `count`")
-        return SceneSet(gold.split, gold.seed, gold.count)
-    if kind == "run":
-        return RunGoldSet(io)
-    if kind == "shards":
-        return ShardSet(io, gold.source, pseudo=False)
-    if gold.images is None:
-        raise UserError(
-            f"train.gold: {gold.source} needs `images`, the folder of its images, or a folder for each data_source"
-        )
-    return CocoSet(io, gold.source, gold.images) if kind == "coco" else MdetrSet(io, gold.source, gold.images)
-
-
-def guess_format(source: str) -> str:
-    if source == "scenes":
-        return "scenes"
-    if source == "run":
-        return "run"
-    if source.endswith(".json"):
-        raise UserError(f"train.gold: say whether {source} is `format: coco` or `format: mdetr`")
-    return "shards"

@@ -1,12 +1,13 @@
-"""Tensors reach a GPU through pinned memory, without a wait."""
+"""Precision is what it is called, and tensors reach a GPU through pinned memory, without a wait."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
-from model.device import send
+from model.device import forbid_tf32, send
 
 
 class Recorded:
@@ -22,6 +23,13 @@ class Recorded:
     def to(self, device: torch.device, non_blocking: bool = False) -> Recorded:
         self.calls.append((f"to {device}", non_blocking))
         return self
+
+
+def test_neither_convolutions_nor_products_round_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cuda.matmul.allow_tf32 = True  # off by default, and after this test
+    forbid_tf32()
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_a_copy_to_a_gpu_is_pinned_and_not_waited_for() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model.glip import Glip
-from model.losses import PhraseTargets, phrase_softmax
+from model.losses import PhraseTargets, Positives, phrase_softmax
 
 
 def test_each_anchor_chooses_among_the_phrases_of_its_own_image() -> None:
@@ -17,8 +17,8 @@ def test_each_anchor_chooses_among_the_phrases_of_its_own_image() -> None:
     second = PhraseTargets(
         torch.tensor([[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]), torch.tensor([0, 2])
     )
-    image, anchor_index, phrase = torch.tensor([0, 0, 1, 1]), torch.tensor([3, 5, 2, 7]), torch.tensor([1, 0, 0, 2])
-    loss = phrase_softmax(logits, image, anchor_index, phrase, [first, second])
+    positives = Positives(torch.tensor([0, 0, 1, 1]), torch.tensor([3, 5, 2, 7]), torch.tensor([0, 1, 2, 3]))
+    loss = phrase_softmax(logits, positives, [first, second])
 
     def expected(scores: list[float], own: int) -> float:
         return math.log(sum(math.exp(score) for score in scores)) - scores[own]
@@ -33,6 +33,17 @@ def test_each_anchor_chooses_among_the_phrases_of_its_own_image() -> None:
     np.testing.assert_allclose(loss.detach().numpy(), wanted, rtol=1e-5, atol=1e-6)
     loss.sum().backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_phrases_that_share_a_box_share_its_target() -> None:
+    logits = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0))
+    tokens = torch.eye(4)[:, :3]  # the fourth phrase has no token
+    shared = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 0]])
+    targets = PhraseTargets(tokens, torch.tensor([2, 1]), shared)
+    positives = Positives(torch.zeros(3, dtype=torch.long), torch.tensor([0, 1, 3]), torch.tensor([0, 0, 1]))
+    log = logits[0].log_softmax(1)
+    wanted = [-(log[0, 0] + log[0, 2]) / 2, -(log[1, 0] + log[1, 2]) / 2, -log[3, 1]]
+    torch.testing.assert_close(phrase_softmax(logits, positives, [targets]), torch.stack(wanted))
 
 
 def test_it_joins_the_losses_only_when_asked_for() -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save
 
 import stages.evaluate.stage
+from model.glip import Glip
 from pipeline.run.config import resolve
 from schemas.config import Config
 from stages.evaluate.stage import EvaluateStage
 from stages.stage import UserError
+from stages.train.stage import WEIGHTS
 
 CUP = (10.0, 10.0, 50.0, 50.0)
 DETECTION = {
@@ -96,6 +100,16 @@ def test_relative_paths_are_those_of_the_working_directory(
     before = EvaluateStage.settings(config)
     (tmp_path / "data.json").write_text(json.dumps({**DETECTION, "annotations": []}))
     assert EvaluateStage.settings(config) != before
+
+
+def test_a_student_alone_is_measured_without_tf32(monkeypatch: pytest.MonkeyPatch, io: Any) -> None:
+    with io.create(WEIGHTS) as stream:
+        stream.write(save(Glip.from_variant("glip-nano").state_dict()))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    config = Config.model_validate({"label": {"device": "cpu", "precision": "bf16"}})
+    scheduler, description = EvaluateStage(config)._open_model(io, "student")
+    assert not torch.backends.cudnn.allow_tf32
+    assert description.name == "glip-nano" and scheduler.teacher.network.precision == "bf16"  # type: ignore[attr-defined]
 
 
 def test_data_in_a_store_stays_there() -> None:

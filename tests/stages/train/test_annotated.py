@@ -13,7 +13,7 @@ from PIL import Image
 from schemas.config import GoldSet
 from stages.stage import RowError
 from stages.train.annotated import CocoSet, MdetrSet
-from stages.train.stage import open_gold, unused_boxes
+from stages.train.gold import open_gold, unused_boxes
 from stages.train.transforms import decode, detection_prompt
 from tests.stages.conftest import DiskIO
 from tests.stages.train.conftest import RunDisk

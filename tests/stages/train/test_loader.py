@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stages.stage import ImageRef, RowError
 from stages.synthetic import draw_scene
 from stages.train import shards
-from stages.train.loader import Batch
+from stages.train.loader import Batch, prefetch
 from stages.train.samples import Example
 from stages.train.stage import make_batches
 from tests.stages.conftest import Run
@@ -209,3 +212,25 @@ def test_a_caption_with_substituted_words_is_not_packed_beside_itself(images_mad
     captions = [(CAPTIONS[int(example.key) - 10], example.caption) for batch in made for example in batch.examples]
     assert len(captions) == WINDOW * 4
     assert [own for own, packed in captions if own in packed] == []
+
+
+class MeetingFolder(RunFolder):
+    """A run whose images are given out only while two threads ask for one."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.both = threading.Barrier(2, timeout=120)
+
+    def image_bytes(self, refs: Sequence[ImageRef]) -> Iterator[bytes | RowError]:
+        self.both.wait()
+        return super().image_bytes(refs)
+
+
+def test_threads_read_at_the_same_time(images_made: Path) -> None:
+    """With a lock around reading, the first thread would wait for ever."""
+    gold = [mdetr(images_made)]
+    _, maker = make_batches(MeetingFolder(images_made), small_training(gold=gold, pseudo=False, scales=(32,)))
+    read = list(prefetch(maker.make, 0, 4, 2))
+    alone = batches(RunFolder(images_made), 4, gold=gold, pseudo=False, scales=(32,))
+    found, expected = ([[example.key for example in batch.examples] for batch in own] for own in (read, alone))
+    assert found == expected and len(found[0]) == 4

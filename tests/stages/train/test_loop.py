@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from model.glip import Glip
+from stages.train.bad_batches import NonFiniteLoss
 from stages.train.loader import Batch
-from stages.train.loop import NonFiniteLoss, Student, loss_target
+from stages.train.loop import Student
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
 from stages.train.stage import WEIGHTS, make_batches, start_model, train
+from stages.train.targets import loss_target
 from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
 
 
@@ -162,29 +163,72 @@ def test_it_learns(tmp_path: Path) -> None:
     assert np.mean([entry["loss"] for entry in metrics[-3:]]) < 0.8 * np.mean([entry["loss"] for entry in metrics[:3]])
 
 
-def test_a_loss_that_is_no_number_names_the_samples(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Glip, "losses", lambda *_, **__: {"loss_reg": torch.tensor(float("nan"))})
-    with pytest.raises(NonFiniteLoss, match=r"step 0: the loss is nan; samples of the batch: 0000000000\d\d"):
-        train(RunDisk(sharded), small_training())
+def spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], gradient: bool = False) -> list[int]:
+    """Makes the losses of these forward passes NaN, or their gradient alone; returns the passes as they come.
 
-
-def test_a_gradient_that_is_no_number_stops_before_any_weight_has_it(
-    sharded: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The square root's slope at 0 is infinite: a finite loss, and a gradient of inf times 0."""
-    whole, steps = Glip.losses, count()
+    The square root's slope at 0 is infinite: a finite loss, and a gradient of inf times 0.
+    """
+    whole, passes = Glip.losses, list[int]()
 
     def losses(self: Glip, *given: Any, **options: Any) -> dict[str, torch.Tensor]:
         found = whole(self, *given, **options)
-        if next(steps) == 2:
-            found["loss_reg"] = found["loss_reg"] + torch.sqrt(found["loss_reg"] * 0.0)
+        passes.append(len(passes))
+        if passes[-1] in steps:
+            factor = torch.sqrt(found["loss_reg"] * 0.0) if gradient else torch.tensor(float("nan"))
+            found["loss_reg"] = found["loss_reg"] + factor
         return found
 
     monkeypatch.setattr(Glip, "losses", losses)
-    keys = [example.key for example in make_batches(RunDisk(sharded), small_training())[1].make(2).examples]
-    with pytest.raises(NonFiniteLoss, match=f"step 2: the norm of the gradient is nan; .*{', '.join(keys)}"):
-        train(RunDisk(sharded), small_training(steps=4, checkpoint_every=1))
+    return passes
+
+
+def test_the_third_batch_in_a_row_without_a_loss_ends_the_training(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, {1, 2, 3})
+    keys = [
+        ", ".join(x.key for x in make_batches(RunDisk(sharded), small_training())[1].make(i).examples)
+        for i in (1, 2, 3)
+    ]
+    words = "; ".join(f"step {i + 1}: the loss is nan; samples of the batch: {own}" for i, own in enumerate(keys))
+    with pytest.raises(NonFiniteLoss, match=f"^{words}$"):
+        train(RunDisk(sharded), small_training(steps=6, scales=(32,)))
     assert not (sharded / WEIGHTS).exists()
-    for path in (sharded / "student").glob("checkpoint*"):
-        state = torch.load(path, weights_only=True)
-        assert state["step"] <= 2 and all(bool(torch.isfinite(value).all()) for value in state["student"].values())
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_batch_whose_loss_or_gradient_is_no_number_changes_nothing_and_is_recorded(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch, gradient: bool
+) -> None:
+    spoil(monkeypatch, {2}, gradient)
+    config = small_training(steps=4, checkpoint_every=1, keep_checkpoints=9, scales=(32,))
+    keys = [example.key for example in make_batches(RunDisk(sharded), config)[1].make(2).examples]
+    result = train(RunDisk(sharded), config)
+    what = "norm of the gradient" if gradient else "loss"
+    assert result["bad_batches"] == [f"step 2: the {what} is nan; samples of the batch: {', '.join(keys)}"]
+    assert result["batches_left_out"] == 1 and list(result["unused"].values()) == [1]
+    before, after = (
+        torch.load(sharded / "student" / f"checkpoint-0000000{step}.pt", weights_only=True) for step in (2, 3)
+    )
+    for part in ("student", "ema"):
+        assert all(torch.equal(before[part][name], after[part][name]) for name in before[part])
+    entries = [json.loads(line) for line in (sharded / "student" / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["loss"] is None for entry in entries] == [False, False, True, False]
+    assert [entry["batches_left_out"] for entry in entries] == [0, 0, 1, 1]
+    assert all(bool(torch.isfinite(value).all()) for value in load_file(sharded / WEIGHTS).values())
+
+
+def test_a_bad_batch_that_a_resumed_training_meets_again_is_left_out_again(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_training(steps=4, checkpoint_every=2, scales=(32,))
+    spoil(monkeypatch, {3})
+    undisturbed, whole = train(RunDisk(sharded), config), load_file(sharded / WEIGHTS)
+    for path in (sharded / "student").iterdir():
+        path.unlink()
+    monkeypatch.undo()
+    passes = spoil(monkeypatch, {3, 5})  # the last step, in the first attempt and after the resume
+    with pytest.raises(KeyboardInterrupt):
+        train(RunDisk(sharded, fail_before=WEIGHTS), config)
+    assert train(RunDisk(sharded), config) == undisturbed and len(passes) == 6
+    assert all(torch.equal(whole[name], value) for name, value in load_file(sharded / WEIGHTS).items())

@@ -24,6 +24,7 @@ LOGGED = {
         "step",
         "samples_seen",
         "skipped_share",
+        "batches_left_out",
         "samples_per_second",
         "data_wait_share",
         "memory_bytes",

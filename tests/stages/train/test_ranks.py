@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from model.glip import Glip
-from stages.train.loop import NonFiniteLoss
+from stages.train.bad_batches import NonFiniteLoss
 from stages.train.stage import WEIGHTS, make_batches, start_model, train
 from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
 
@@ -78,7 +78,7 @@ def worker_with_a_bad_loss(rank: int, root: Path, meeting: str) -> None:
         whole = Glip.losses
         Glip.losses = lambda *a, **k: {name: loss * float("nan") for name, loss in whole(*a, **k).items()}  # type: ignore
     try:
-        train(RunDisk(root), small_training(steps=2), rank, 2)
+        train(RunDisk(root), small_training(steps=4), rank, 2)
     except NonFiniteLoss as error:
         (root / f"said-{rank}").write_text(str(error))
     torch.distributed.destroy_process_group()
@@ -86,10 +86,10 @@ def worker_with_a_bad_loss(rank: int, root: Path, meeting: str) -> None:
 
 @pytest.mark.slow
 def test_every_rank_names_the_samples_of_the_one_whose_loss_is_no_number(sharded: Path) -> None:
-    _, maker = make_batches(RunDisk(sharded), small_training(steps=2))
-    keys = ", ".join(example.key for example in maker.make(0, rank=1, world=2).examples)
+    _, maker = make_batches(RunDisk(sharded), small_training(steps=4))
+    keys = [", ".join(example.key for example in maker.make(step, rank=1, world=2).examples) for step in range(3)]
     multiprocessing.spawn(worker_with_a_bad_loss, (sharded, meet(sharded)), nprocs=2)
-    said = f"step 0: the loss is nan; samples of the batch: {keys}"
+    said = "; ".join(f"step {step}: the loss is nan; samples of the batch: {keys[step]}" for step in range(3))
     assert [(sharded / f"said-{rank}").read_text() for rank in (0, 1)] == [said, said]
 
 

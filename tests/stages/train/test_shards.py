@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import webdataset
 
 from schemas.config import GoldSet
 from stages.stage import UserError
+from stages.train import shards
+from stages.train.gold import open_gold
 from stages.train.shards import ShardSet
-from stages.train.stage import open_gold
 from stages.train.wording import singular
 from tests.stages.train.conftest import RunDisk
 
@@ -62,3 +64,25 @@ def test_an_index_that_lists_no_shards_is_said_in_one_line(tmp_path: Path, index
     (tmp_path / "index.json").write_text(index)
     with pytest.raises(UserError, match=r"train: .*/index\.json is no list of phrasebox shards: "):
         open_gold(RunDisk(tmp_path), GoldSet(source=str(tmp_path)))
+
+
+def test_many_threads_read_shards_of_which_one_at_a_time_is_open(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [ShardSet(RunDisk(sharded)).sample(index) for index in range(16)]
+    monkeypatch.setattr(shards, "OPEN_SHARDS", 1)
+    ours = ShardSet(RunDisk(sharded))
+    order = np.random.default_rng(0).permutation(np.arange(320) % 16).tolist()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = list(pool.map(ours.sample, order))
+    assert len(found) == 320
+    for index, sample in zip(order, found, strict=True):
+        assert (sample.key, sample.image) == (wanted[index].key, wanted[index].image)
+
+
+def test_a_shard_that_was_closed_under_its_reader_is_read_all_the_same(sharded: Path) -> None:
+    ours = ShardSet(RunDisk(sharded))
+    shard, row = ours._locate(3)
+    wanted = shard.sample(row, 0.0, True).image
+    shard.close()
+    assert shard.sample(row, 0.0, True).image == wanted

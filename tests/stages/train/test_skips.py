@@ -14,8 +14,9 @@ from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import Config
 from stages.stage import RowError, UserError
+from stages.train.gold import NothingToTrainOn
 from stages.train.skips import Skips, TooManySkipped, word
-from stages.train.stage import NothingToTrainOn, open_sets, train
+from stages.train.stage import open_sets, train
 from tests.stages.train.conftest import small_training
 
 CAPTION = "a cup and a dog"

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from schemas.config import GoldSet
 from stages.stage import UserError
+from stages.train.gold import NothingToTrainOn, open_gold
 from stages.train.loader import prefetch
 from stages.train.shards import ShardSet
-from stages.train.stage import NothingToTrainOn, make_batches, open_gold, open_sets, train
+from stages.train.stage import make_batches, open_sets, train
 from stages.train.wording import singular
 from tests.stages.train.conftest import GOLD, RunDisk, small_training
 
@@ -94,6 +96,13 @@ def test_nothing_to_train_on_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "shards" / "index.json").write_text('{"shards": []}')
     with pytest.raises(NothingToTrainOn, match="nothing to train on"):
         train(RunDisk(tmp_path), small_training())
+
+
+def test_training_computes_without_tf32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with pytest.raises(NothingToTrainOn):  # the first thing that it does
+        train(RunDisk(tmp_path), small_training())
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_a_damaged_image_is_skipped_and_counted(sharded: Path) -> None:
