@@ -138,6 +138,9 @@ class FilterConfig(Section):
 
 class ShardConfig(Section):
     samples_per_shard: Annotated[int, Field(ge=1)] = 1000
+    upright: bool = False
+    """Encode images again that are turned by their EXIF orientation, for readers that do not know of it; all others
+    keep their bytes. Each sample then says how its source's image was turned (`source_orientation`)."""
 
 
 class AuditConfig(Section):

@@ -193,7 +193,7 @@ class ray_head:
         self.log = self.folder / "head.log"
         mine = {"PYTHONPATH": "", "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(self.folder)}
         with open(self.log, "wb") as out:
-            subprocess.Popen(
+            head = subprocess.Popen(
                 [self.environment / "bin/python", "-c", ray, "start", "--head", *options],
                 cwd=self.folder,
                 env={**os.environ, **mine},
@@ -202,7 +202,7 @@ class ray_head:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(lambda: "Ray runtime started" in self.log.read_text())
+        wait_for(lambda: "Ray runtime started" in self.log.read_text(), head)
         return f"127.0.0.1:{ports[0]}", self.folder
 
     def __exit__(self, *exc_info: object) -> None:

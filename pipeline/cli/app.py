@@ -169,7 +169,7 @@ def status_command(
     show_status(run, json_)
 
 
-@app.command("verify", help="Recount a run from its files; exit code 1 and the broken parts named where it fails.")
+@app.command("verify", help="Recount a run from its files and name the parts that are broken.")
 def verify_command(
     run: RunFolder,
     quick: Annotated[bool, typer.Option("--quick", help="Sizes and counts only.")] = False,
@@ -180,7 +180,7 @@ def verify_command(
     verify_run(run, quick, workers)
 
 
-@app.command("retry", help="Make the parts again in which rows were rejected for a reason, and what follows from it.")
+@app.command("retry", help="Recompute the parts in which rows were rejected for a reason.")
 def retry_command(
     run: RunFolder,
     reason: Annotated[str, typer.Option("--reason", metavar="CODE", help="A reason code, e.g. unsupported_format.")],
@@ -194,7 +194,7 @@ def retry_command(
     retry(run, reason, Options(workers, address, inline, verbose=verbose))
 
 
-@app.command("remove", help="Take pairs out of every stage, down to the shards and the report.")
+@app.command("remove", help="Take pairs out of every stage, shards and report included.")
 def remove_command(
     run: RunFolder,
     source_ids: Annotated[str, typer.Option("--source-ids", metavar="FILE", help="One source id a line.")],

@@ -11,14 +11,10 @@ from pipeline.cli.options import RunFolder
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    app.command("export", help="Write a run's boxes for other tools: COCO, ODVG, GRIT, MDETR, Label Studio, ...")(
-        export
-    )
+    app.command("export", help="Write a run's boxes in the formats of other tools.")(export)
     app.command("show", help="Images of single samples with their boxes, as PNG files.")(show)
-    app.command("query", help="SQL over a run: pairs, phrases, labels, pseudo, rejects and flat views.")(query)
-    teacher = typer.Typer(
-        help="Packaged teachers: info. Released GLIP checkpoints: convert, pull.", rich_markup_mode=None
-    )
+    app.command("query", help="SQL over a run's tables and flat views of them.")(query)
+    teacher = typer.Typer(help="Packaged and released teachers: info, pull, convert.", rich_markup_mode=None)
     teacher.command("info", help="The model card of a packaged teacher: data, terms, figures.")(info)
     teacher.command("convert", help="Turn an official .pth into .safetensors.")(convert)
     teacher.command("pull", help="Fetch a released checkpoint from the hub.")(pull)

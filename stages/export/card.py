@@ -98,7 +98,7 @@ labels for pre-training, not ground truth.
 {_agreement(stats)}
 ## Records
 
-WebDataset tars. A sample `{name}-KEY` is the image with its original bytes and a JSON: key, caption, width, height,
+WebDataset tars. A sample `{name}-KEY` is {_image(config)} and a JSON: key, caption, width, height,
 orientation, phrases (character spans `[start, end)` of the caption), boxes (phrase, bbox `[x1, y1, x2, y2]` in absolute
 pixels of the upright image, score), teacher, source_id and license. A phrase counts once by its normalised form.
 
@@ -111,6 +111,12 @@ row of the source it is.
 |---|---:|
 {_license_rows(found)}
 """
+
+
+def _image(config: Config) -> str:
+    if config.shard.upright:
+        return "the image (encoded again where its EXIF orientation turned it, else its original bytes)"
+    return "the image with its original bytes"
 
 
 def _note(label: Any) -> str:

@@ -47,8 +47,11 @@ def read_samples(io: PartIO) -> list[ShardSample]:
     ]
 
 
-def sample_json(sample: ShardSample, teacher: str) -> bytes:
-    """The JSON member of a sample. Numbers are those of pseudo, exactly: the float32 values, written as doubles."""
+def sample_json(sample: ShardSample, teacher: str, upright: bool = False) -> bytes:
+    """The JSON member of a sample. Numbers are those of pseudo, exactly: the float32 values, written as doubles.
+
+    `orientation` is that of the image beside it; in upright shards, `source_orientation` is that of the source's.
+    """
     pair = sample.pair
     return json_line(
         {
@@ -56,7 +59,8 @@ def sample_json(sample: ShardSample, teacher: str) -> bytes:
             "caption": pair.caption,
             "width": pair.width,
             "height": pair.height,
-            "orientation": pair.orientation,
+            "orientation": 1 if upright else pair.orientation,
+            **({"source_orientation": pair.orientation} if upright else {}),
             "phrases": sample.phrases,
             "boxes": sample.boxes,
             "teacher": teacher,

@@ -1,5 +1,7 @@
 """pairs + phrases + pseudo -> shards: WebDataset tars with the original image bytes and one JSON per sample.
 
+With `shard.upright`, images that are turned by their EXIF orientation are encoded again, upright.
+
 Shards are cut inside a part, so that a part can be recomputed on its own. Samples without boxes are set aside. The
 list of all shards, index.json, is put together from one small summary per part.
 """
@@ -12,7 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
-from stages.images import check_sha256, sniff
+from stages.images import check_sha256, sniff, upright_file
 from stages.shard.index import INDEX
 from stages.shard.samples import json_line, read_samples, sample_json
 from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RowError, RunIO, reject_rows
@@ -36,6 +38,7 @@ class ShardStage(ReduceStage):
     def __init__(self, config: Config) -> None:
         self.corpus: str = config.corpus
         self.samples_per_shard: int = config.shard.samples_per_shard
+        self.upright: bool = config.shard.upright
         self.teacher = str(Description.of(config.label))
 
     @classmethod
@@ -55,7 +58,9 @@ class ShardStage(ReduceStage):
                 pair = sample.pair
                 try:
                     image = check_sha256(data, pair.sha256)
-                    shards.add(f"{self.corpus}-{pair.key}", image, sample_json(sample, self.teacher))
+                    if self.upright:
+                        image = upright_file(image, (pair.width or 0) * (pair.height or 0))
+                    shards.add(f"{self.corpus}-{pair.key}", image, sample_json(sample, self.teacher, self.upright))
                 except RowError as error:
                     rejected.append((pair.key, pair.source_id, error))
                 io.progress(1)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.waiting import LIMIT
+
 
 class Moody:
     """An S3 server (moto's) that fails as told: `mood` holds what writes get at first.
@@ -45,7 +47,7 @@ class Moody:
     def _refuse(self, start_response: Callable[..., Any], status: int) -> list[bytes]:
         if status < 0:
             self.asked_again.clear()
-            self.asked_again.wait(120)
+            self.asked_again.wait(LIMIT)
         if status <= 0:
             raise ConnectionResetError("hung up by the test")
         start_response(f"{status} Injected", [("Content-Type", "application/xml")])

@@ -134,7 +134,10 @@ class ToyShard(Toy, ReduceStage):
 
 
 class ToyTrain(Toy, JobStage):
-    """A job of `train.steps` steps with a checkpoint after each; goes on from the last one that it finds."""
+    """A job of `train.steps` steps with a checkpoint after each; goes on from the last one that it finds.
+
+    It waits at its beginning while `marks` holds `hold-train`.
+    """
 
     name = "train"
     inputs = (Input("shards"),)
@@ -142,6 +145,8 @@ class ToyTrain(Toy, JobStage):
     depends_on = ("train.steps", "train.seed")
 
     def run_job(self, io: RunIO) -> dict[str, Any]:
+        while (Path(self.config.ingest.source).parent / "marks" / "hold-train").exists():
+            time.sleep(0.05)
         found = [path for path in io.files("student") if "/step-" in path]
         state = self.config.train.seed
         first = 0

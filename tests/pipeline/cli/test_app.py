@@ -34,6 +34,15 @@ def test_help_of_every_command_is_there(phrasebox: Command) -> None:
         assert "Usage: phrasebox" in phrasebox(command, "--help").stdout
 
 
+@pytest.mark.parametrize("of", [[], ["teacher"]])
+def test_what_a_command_does_fits_its_line(phrasebox: Command, monkeypatch: pytest.MonkeyPatch, of: list[str]) -> None:
+    """Where a line is too short for a description, its end is three dots."""
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = phrasebox(*of, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(listed) >= 3 and max(map(len, listed)) <= 80
+    assert [line for line in listed if line.endswith("...") or not line.endswith((".", "!"))] == []
+
+
 def test_nothing_heavy_is_imported_for_help() -> None:
     heavy = ("torch", "ray", "pyarrow", "pandas", "numpy")
     code = f"import sys, pipeline.cli.app; print([name for name in {heavy} if name in sys.modules])"

@@ -56,3 +56,16 @@ def test_an_export_lies_in_the_run_or_where_it_was_asked_for(run: str, phrasebox
     assert done.returncode == 0 and f"{out}: " in done.stdout
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["odvg.jsonl"]
     assert len((tmp_path / "elsewhere" / "odvg.jsonl").read_text("utf-8").splitlines()) >= len(lines)
+
+
+def test_images_of_an_export_are_upright_or_as_they_are_stored(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    for pictures in ("upright", "stored"):  # nothing is turned in scenes, so that both are the same
+        out = tmp_path / pictures
+        assert phrasebox("export", run, "--format", "coco", "--out", str(out), "--pictures", pictures).returncode == 0
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / one / "images").iterdir()}
+        for one in ("upright", "stored")
+    ]
+    assert files[0] == files[1] and files[0]
+    wrong = phrasebox("export", run, "--format", "coco", "--pictures", "sideways")
+    assert wrong.returncode == 2 and "upright" in wrong.stderr and "stored" in wrong.stderr

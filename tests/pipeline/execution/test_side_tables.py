@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,14 +55,16 @@ def test_two_workers_give_the_bytes_of_one_process(tmp_path: Path, wide_source: 
 def test_killed_on_ray_it_goes_on(tmp_path: Path, wide_source: Path, marks: Path) -> None:
     """The driver dies while phrases are under way, and again while the job is."""
     write_source(wide_source, 3, 8, first="@hold on")
+    (marks / "hold-train").touch()  # so that the job is not over before it is seen
     run = tmp_path / "run"
     command = [sys.executable, str(DRIVE), str(run), str(wide_source), "ray", "0", "side"]
     for awaited in ("commits/phrases/*.json", "state/jobs/train"):
         driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
         wait_for(lambda pattern=awaited: list(run.glob(pattern)), driver)
-        os.kill(driver.pid, signal.SIGKILL)
+        driver.kill()
         driver.communicate()
         (marks / "peace").touch()
+    (marks / "hold-train").unlink()
     kept = {path: path.read_bytes() for path in run.glob("commits/*/*.json")}
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()

@@ -52,7 +52,9 @@ def test_a_second_run_refuses_and_harms_nothing(tmp_path: Path, source: Path) ->
     assert data_files(tmp_path) == before
 
 
-def test_a_killed_owner_is_followed_at_once(tmp_path: Path) -> None:
+def test_a_killed_owner_is_followed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its process, which is gone: its heartbeat would count for long on another machine."""
+    monkeypatch.setattr(lock, "STALE", 1e9)
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(UserError, match=str(holder.pid)), RunLock(open_storage(str(tmp_path))):
@@ -60,7 +62,7 @@ def test_a_killed_owner_is_followed_at_once(tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     record = json.loads((tmp_path / LOCK).read_text())
-    assert record["pid"] == holder.pid and time.time() - record["heartbeat"] < lock.STALE  # it would count elsewhere
+    assert record["pid"] == holder.pid
     with RunLock(open_storage(str(tmp_path))) as taken:  # never waits: it takes the lock, or raises
         assert holds(open_storage(str(tmp_path)), taken.run_id)
 

@@ -28,6 +28,7 @@ def test_the_card(exported: Callable[..., Exported], run: Any) -> None:
     assert f"| boxes | {boxes:,} |" in body
     assert f"| `CC0` | {len(run.rows['pairs'])} |" in body
     assert "| filter | score > 0.5, NMS per phrase at IoU 0.6 |" in body
+    assert "is the image with its original bytes and a JSON" in body
 
 
 def test_the_card_of_a_run_lies_beside_its_shards_and_the_run_stays_in_order(tmp_path: Path) -> None:

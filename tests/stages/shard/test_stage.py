@@ -1,19 +1,26 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tarfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import webdataset as wds
+from PIL import Image
 
 from schemas.commit import Counts
 from schemas.records import PAIRS, PHRASES, PSEUDO
+from stages.images import decode_rgb, sniff
 from stages.shard.stage import ShardStage
 from tests.stages.conftest import DiskIO, Run
+from tests.stages.image_files import image_file
+from tests.stages.tars import write
 
 
 @pytest.fixture
@@ -26,12 +33,20 @@ def scenes(run: Run) -> list[dict[str, Any]]:
     return pairs
 
 
-def write_labels(io: DiskIO, pairs: list[dict[str, Any]], without_boxes: Collection[str] = ()) -> None:
+Corners = tuple[float, float, float, float]
+
+
+def write_labels(
+    io: DiskIO,
+    pairs: list[dict[str, Any]],
+    without_boxes: Collection[str] = (),
+    box_of: Callable[[dict[str, Any]], Corners] = lambda pair: (1.1, 2, 30.3, 40),
+) -> None:
     phrases, pseudo = [], []
     for pair in pairs:
         end = len(pair["caption"])
         phrase = {"start": 0, "end": end, "text": pair["caption"], "head": "x", "norm": "x"}
-        box = {"phrase": 0, "x1": 1.1, "y1": 2, "x2": 30.3, "y2": 40, "score": 0.7}
+        box = {"phrase": 0, **dict(zip(("x1", "y1", "x2", "y2"), box_of(pair))), "score": 0.7}
         phrases.append({"key": pair["key"], "caption": pair["caption"], "phrases": [phrase], "dropped": []})
         boxes = [] if pair["key"] in without_boxes else [box]
         pseudo.append({"key": pair["key"], "width": pair["width"], "height": pair["height"], "boxes": boxes})
@@ -120,3 +135,108 @@ def test_a_part_without_samples_has_no_shard(run: Run, scenes: list[dict[str, An
     shard(run, 1)
     assert ShardStage(run.config()).merge(run.io()) == {"shards": 1, "samples": 2}
     assert sorted(path.name for path in (run.root / "shards").glob("*.tar")) == ["0000001-000.tar"]
+
+
+@pytest.fixture
+def turned(run: Run, tmp_path: Path) -> list[dict[str, Any]]:
+    """Five images, the first and the fourth of them turned, with the quarter that is red as their box."""
+    files = {"0.jpg": image_file(orientation=6, quality=95), "1.jpg": image_file(quality=95)}
+    files |= {"2.png": image_file("PNG"), "3.webp": image_file("WEBP", orientation=3, lossless=True)}
+    files["4.jpg"] = image_file(orientation=1, quality=95)
+    for name, data in files.items():
+        write(tmp_path / "in" / name, data)
+        write(tmp_path / "in" / f"{name.partition('.')[0]}.txt", b"a red corner")
+    pairs = run.ingest(source=str(tmp_path / "in"), format="folder")
+    assert [pair["orientation"] for pair in pairs] == [6, 1, 1, 3, 1]
+    write_labels(run.io(0), pairs, box_of=red_box(run))
+    return pairs
+
+
+def red_box(run: Run) -> Callable[[dict[str, Any]], Corners]:
+    """The corner of a pair's upright image that is red."""
+
+    def find(pair: dict[str, Any]) -> Corners:
+        red = np.abs(decode_rgb(run.image(pair), 10_000) - [220.0, 30.0, 30.0]).sum(2) < 60
+        rows, columns = (np.flatnonzero(red.any(axis)) for axis in (1, 0))
+        return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+    return find
+
+
+def test_upright_shards_encode_turned_images_again_and_no_others(run: Run, turned: list[dict[str, Any]]) -> None:
+    shard(run, upright=True)
+    found = samples(run.root / "shards" / "0000000-000.tar")
+    assert [(record["orientation"], record["source_orientation"]) for _, _, record in found] == [
+        (1, 6), (1, 1), (1, 1), (1, 3), (1, 1),
+    ]  # fmt: skip
+    assert len({tuple(record) for _, _, record in found}) == 1  # readers take the keys of the first ones for all
+    for pair, (name, data, record) in zip(turned, found, strict=True):
+        assert (data == run.image(pair)) == (pair["orientation"] == 1)
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.size == (record["width"], record["height"]) and name.endswith(f".{sniff(data)}")
+
+
+def test_stored_shards_say_nothing_new(run: Run, turned: list[dict[str, Any]]) -> None:
+    shard(run)
+    for pair, (_, data, record) in zip(turned, samples(run.root / "shards" / "0000000-000.tar"), strict=True):
+        assert data == run.image(pair) and record["orientation"] == pair["orientation"]
+        assert "source_orientation" not in record
+
+
+def test_webdatasets_own_decoder_sees_what_the_boxes_are_of(run: Run, turned: list[dict[str, Any]]) -> None:
+    """`decode("pil")` does not turn images: boxes fit the pixels of upright shards alone."""
+    right = {}
+    for upright in (False, True):
+        shard(run, upright=upright)
+        reader = wds.WebDataset(str(run.root / "shards" / "0000000-000.tar"), shardshuffle=False)
+        right[upright] = []
+        for sample in reader.decode("pil"):
+            pixels = np.asarray(next(sample[name] for name in ("jpg", "png", "webp") if name in sample))
+            right[upright].append(on_red(pixels, sample["json"]["boxes"][0]["bbox"]))
+    assert right == {False: [False, True, True, False, True], True: [True] * 5}
+
+
+def test_datasets_reads_shards_of_one_image_format(run: Run, turned: list[dict[str, Any]], tmp_path: Path) -> None:
+    """`datasets.load_dataset("webdataset")`: columns are the suffixes, and the JSON's types those of five samples."""
+    datasets = pytest.importorskip("datasets")
+    keep = {pair["key"] for pair in turned if pair["source_id"][0] in "014"}
+    write_labels(run.io(0), turned, {pair["key"] for pair in turned} - keep, red_box(run))
+    shard(run, upright=True)
+    options = {"data_files": {"train": str(run.root / "shards" / "*.tar")}, "cache_dir": str(tmp_path / "cache")}
+    rows = datasets.load_dataset("webdataset", **options)["train"]
+    assert sorted(rows.column_names) == ["__key__", "__url__", "jpg", "json"]
+    assert [row["__key__"] for row in rows] == [f"demo-{key}" for key in sorted(keep)]
+    for row in rows:
+        assert row["json"]["caption"] == "a red corner" and row["json"]["source_orientation"] in (1, 6)
+        assert on_red(np.asarray(row["jpg"]), row["json"]["boxes"][0]["bbox"])
+
+
+def test_datasets_needs_to_be_told_of_several_image_formats(
+    run: Run, turned: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """As docs/exports.md says: by itself it takes the suffixes of the first samples for all, and refuses others."""
+    datasets = pytest.importorskip("datasets")
+    shard(run, upright=True)
+    options = {"data_files": {"train": str(run.root / "shards" / "*.tar")}, "cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(Exception, match="same prefix or the same types"):
+        datasets.load_dataset("webdataset", **options)
+    rows = datasets.load_dataset("webdataset", features=features(datasets), **options)["train"]
+    for row in rows:
+        (image,) = [row[name] for name in ("jpg", "png", "webp") if row[name] is not None]
+        assert on_red(np.asarray(image.convert("RGB")), row["json"]["boxes"][0]["bbox"])
+    assert len(rows) == 5 and rows[0]["json"]["license"] is None
+
+
+def features(datasets: Any) -> Any:
+    """The snippet of docs/exports.md, run from the page."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "exports.md").read_text("utf-8")
+    code = page.partition("```python\nfrom datasets")[2].partition("```")[0]
+    names: dict[str, Any] = {"load_dataset": lambda *_, **options: options["features"]}
+    exec("from datasets" + code.replace(", load_dataset", ""), names)
+    return names["rows"]
+
+
+def on_red(pixels: np.ndarray, bbox: list[float]) -> bool:
+    x1, y1, x2, y2 = (round(side) for side in bbox)
+    under = pixels[y1:y2, x1:x2].reshape(-1, 3)
+    return bool(len(under)) and bool(np.abs(np.median(under, axis=0) - [220, 30, 30]).sum() < 60)
