@@ -178,6 +178,7 @@ def test_upright_shards_encode_turned_images_again_and_no_others(run: Run, turne
 
 def test_stored_shards_say_nothing_new(run: Run, turned: list[dict[str, Any]]) -> None:
     shard(run)
+    assert len(turned) > 1
     for pair, (_, data, record) in zip(turned, samples(run.root / "shards" / "0000000-000.tar"), strict=True):
         assert data == run.image(pair) and record["orientation"] == pair["orientation"]
         assert "source_orientation" not in record
