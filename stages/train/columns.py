@@ -1,0 +1,303 @@
+"""Annotation files of gold sets in columns: built once beside the run, and memory-mapped by every rank.
+
+An annotation file as Python objects takes a kilobyte a box, in every process. As an Arrow file it takes 36 to 44 bytes
+a box and what the names and captions of the images take, in pages that all ranks of a machine share and that the
+system can drop at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO, UnsupportedOperation
+from typing import Any, BinaryIO, ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from stages.annotations import Entries, Id, box_of, category_of, declared_size, decoding, id_of, reading
+from stages.geometry import from_xywh
+from stages.ingest.json_stream import members
+from stages.stage import Files, RunIO, UserError
+from stages.train.samples import Spans
+
+GOLD = "train.gold"  # the key of the files
+FOLDER = "annotations"  # of the run, beside the student's: it follows from the files, and proves nothing
+VERSION = 1  # of the columns; raised when they mean something else
+
+SMALL = 1  # pixels: a box with such a side is none
+
+Images = str | Mapping[str, str]  # the folder of the images, or one for each `data_source`
+
+
+class Image(NamedTuple):
+    """What is needed of an image."""
+
+    id: str
+    folder: str
+    file_name: str
+    size: tuple[int, int] | None  # declared width and height
+    caption: str
+
+
+class Columns(ABC):
+    """Takes the entries of one file, whose arrays may come in any order, and makes a row of each image with boxes.
+
+    Columns of a row: id, file_name, caption (UTF-8, in which surrogates are kept), folder (number of its name in the
+    metadata), width, height (0: not declared), boxes (list of x1, y1, x2, y2) and labels (list, one for each box).
+    """
+
+    kind: ClassVar[str]  # in the words of errors
+    precision: ClassVar[str]  # of the corners
+
+    def __init__(self, images: Images, entries: Entries) -> None:
+        self.folders, self.entries = images, entries
+        self.unused = Counter[str]()
+        self._images: dict[Id, Image] = {}
+        self._numbers: dict[Id, int] = {}  # of the images that boxes name
+        self._owners = array("q")  # (N,) number of the image of each box
+        self._corners = array(self.precision)  # (4 N,)
+
+    def takers(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        """What takes an entry of each array that the file must have."""
+        return {"annotations": self.annotation, "images": self.image}
+
+    @abstractmethod
+    def annotation(self, entry: dict[str, Any]) -> None:
+        """One entry of `annotations`."""
+
+    def image(self, entry: dict[str, Any]) -> None:
+        """One entry of `images`."""
+        folder = self.folders if isinstance(self.folders, str) else self.folders.get(entry["data_source"])
+        if folder is None:
+            raise ValueError(f"no folder in `images` for the data_source {entry['data_source']!r}")
+        names = str(entry["id"]), folder, str(entry["file_name"])
+        self._images[id_of(entry)] = Image(*names, declared_size(entry), self.caption(entry))
+
+    def caption(self, entry: dict[str, Any]) -> str:
+        return ""
+
+    def add_box(self, entry: dict[str, Any], box: tuple[float, float, float, float]) -> None:
+        self._owners.append(self._numbers.setdefault(id_of(entry, "image_id"), len(self._numbers)))
+        self._corners.extend(from_xywh(*box))
+
+    @abstractmethod
+    def labels(self) -> pa.Array:
+        """(N,): what each box is of."""
+
+    def about(self) -> dict[str, Any]:
+        """What else belongs in the metadata."""
+        return {}
+
+    def batch(self) -> pa.RecordBatch:
+        """All rows, in the order of `images`; boxes of a row in the order of `annotations`."""
+        places = {id: place for place, id in enumerate(self._images)}
+        place_of_number = np.asarray([places.get(id, -1) for id in self._numbers], dtype=np.int64)
+        own = place_of_number[np.asarray(self._owners)]  # (N,) place of the image of each box; -1: it is not there
+        self.unused["unknown_image"] = int((own < 0).sum())
+        order = np.argsort(own, kind="stable")[self.unused["unknown_image"] :]
+        chosen, counts = np.unique(own[order], return_counts=True)
+        starts = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+        images = list(self._images.values())
+        chosen_images = [images[place] for place in chosen]
+        folders = list(dict.fromkeys(image.folder for image in chosen_images))
+        columns = image_columns(chosen_images, folders)
+        corners = pa.FixedSizeListArray.from_arrays(pa.array(np.asarray(self._corners)), 4)
+        for name, values in (("boxes", corners), ("labels", self.labels())):
+            columns[name] = pa.ListArray.from_arrays(starts, values.take(pa.array(order)))
+        about = {"folders": folders, "unused": dict(self.unused), **self.about()}
+        return pa.RecordBatch.from_pydict(columns, metadata={"about": json.dumps(about)})
+
+
+def image_columns(images: list[Image], folders: list[str]) -> dict[str, pa.Array]:
+    numbers = {folder: number for number, folder in enumerate(folders)}
+    sizes = [image.size or (0, 0) for image in images]
+    return {
+        "id": pa.array([to_bytes(image.id) for image in images], pa.binary()),
+        "file_name": pa.array([to_bytes(image.file_name) for image in images], pa.large_binary()),
+        "caption": pa.array([to_bytes(image.caption) for image in images], pa.large_binary()),
+        "folder": pa.array([numbers[image.folder] for image in images], pa.int32()),
+        "width": pa.array([width for width, _ in sizes], pa.int32()),
+        "height": pa.array([height for _, height in sizes], pa.int32()),
+    }
+
+
+def to_bytes(text: str) -> bytes:
+    """A file name may hold surrogates, which stand for bytes that are no UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def to_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+class CocoColumns(Columns):
+    """COCO instances; a label is the number of the category's name in the metadata."""
+
+    kind = "COCO instances file"
+    precision = "d"
+
+    def __init__(self, images: Images, entries: Entries) -> None:
+        super().__init__(images, entries)
+        self._names: dict[Id, str] = {}
+        self._used: dict[Id, tuple[int, str]] = {}  # by category: its number, and the first annotation that names it
+        self._labels = array("i")
+
+    def takers(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        return {"categories": self.category, **super().takers()}
+
+    def category(self, entry: dict[str, Any]) -> None:
+        self._names[id_of(entry)] = str(entry["name"])
+
+    def annotation(self, entry: dict[str, Any]) -> None:
+        box = box_of(entry)
+        if entry.get("iscrowd") or min(box[2:]) <= SMALL:
+            self.unused["crowd" if entry.get("iscrowd") else "empty_box"] += 1
+            return
+        number, _ = self._used.setdefault(id_of(entry, "category_id"), (len(self._used), self.entries.place))
+        self._labels.append(number)
+        self.add_box(entry, box)
+
+    def labels(self) -> pa.Array:
+        """The categories are known by now. Raises as `reading` expects, with the place of the annotation."""
+        numbers = {id: number for number, id in enumerate(self._names)}
+        found = []
+        for id, (_, place) in self._used.items():
+            self.entries.place = place
+            found.append(category_of({"category_id": id}, numbers))
+        return pa.array(np.asarray(found, dtype=np.int32)[np.asarray(self._labels)])
+
+    def about(self) -> dict[str, Any]:
+        return {"names": list(self._names.values())}
+
+
+class MdetrColumns(Columns):
+    """Grounding in MDETR's COCO-like JSON; a label is the starts and ends of the phrase's spans, in a row."""
+
+    kind = "MDETR-style JSON"
+    precision = "f"
+
+    def __init__(self, images: Images, entries: Entries) -> None:
+        super().__init__(images, entries)
+        self._spans, self._ends = array("i"), array("i", [0])
+
+    def annotation(self, entry: dict[str, Any]) -> None:
+        box, spans = box_of(entry), phrase_spans(entry)
+        if not spans or min(box[2:]) <= SMALL:
+            self.unused["empty_box" if spans else "phrase_not_found"] += 1
+            return
+        self.add_box(entry, box)
+        for span in spans:
+            self._spans.extend(span)
+        self._ends.append(len(self._spans))
+
+    def caption(self, entry: dict[str, Any]) -> str:
+        caption = entry["caption"]
+        if not isinstance(caption, str):
+            raise TypeError(f"caption is {str(caption)[:40]} and no text")
+        return caption
+
+    def labels(self) -> pa.Array:
+        return pa.ListArray.from_arrays(pa.array(np.asarray(self._ends)), pa.array(np.asarray(self._spans)))
+
+
+def phrase_spans(annotation: dict[str, Any]) -> Spans:
+    """The characters of the caption that an annotation of MDETR's names. Raises as `reading` expects."""
+    return tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
+
+
+# -- the file and its columns --------------------------------------------------------------------------------------
+
+
+def open_columns(files: Files, uri: str, images: Images, kind: type[Columns], run: RunIO | None) -> pa.RecordBatch:
+    """The columns of an annotation file, memory-mapped: those that the run has of the same file, else built now and
+    kept there. Without a run, they are kept in a temporary file. Raises UserError.
+    """
+    if run is None:
+        with tempfile.TemporaryFile() as temporary:
+            write(build(files, uri, images, kind), temporary)
+            temporary.flush()
+            return mapped(temporary)
+    entry = json.dumps([uri, images if isinstance(images, str) else dict(images), kind.__name__])
+    prefix = f"{FOLDER}/{hashlib.sha256(entry.encode()).hexdigest()[:16]}-"
+    path = f"{prefix}{VERSION}-{digest(files, uri)}.arrow"
+    there = run.files(FOLDER)
+    if path not in there:
+        with run.create(path) as stream:
+            write(build(files, uri, images, kind), stream)
+        for old in there:
+            if old.startswith(prefix):
+                run.delete(old)
+    with run.open(path) as stream:
+        return mapped(stream)
+
+
+def digest(files: Files, uri: str) -> str:
+    with decoding(uri, GOLD), files.open_source(uri) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def build(files: Files, uri: str, images: Images, kind: type[Columns]) -> pa.RecordBatch:
+    with reading(uri, kind.kind, GOLD) as entries:
+        columns = kind(images, entries)
+        takers, found = columns.takers(), set()
+        for name, values in arrays_of(files, uri):
+            if name not in takers:
+                continue
+            if name in found:
+                raise ValueError(f"`{name}` comes twice")
+            found.add(name)
+            for entry in entries.of({name: values}, name):
+                takers[name](entry)
+        for name in takers:
+            if name not in found:
+                raise KeyError(name)
+        return columns.batch()
+
+
+def arrays_of(files: Files, uri: str) -> Iterator[tuple[str, Iterable[Any]]]:
+    """What the file has by its top-level keys, the entries of arrays one at a time: they are to be used before the next
+    key is asked for. Raises UserError.
+    """
+    with decoding(uri, GOLD), files.open_source(uri) as stream:
+        for name, value in members(as_utf8(stream), keyed=None, strict=True):
+            if name == "":
+                raise UserError(f"{GOLD}: {uri} holds no object with `images` and `annotations`")
+            yield name, entries_of(value, uri) if isinstance(value, Iterator) else value
+
+
+def entries_of(elements: Iterator[Any], uri: str) -> Iterator[Any]:
+    with decoding(uri, GOLD):
+        for element in elements:
+            yield element.value
+
+
+def as_utf8(stream: BinaryIO) -> BinaryIO:
+    """JSON may be UTF-16 or UTF-32, as some editors of Windows save it."""
+    encoding = json.detect_encoding(stream.read(4))
+    stream.seek(0)
+    return stream if encoding.startswith("utf-8") else BytesIO(stream.read().decode(encoding).encode())
+
+
+def write(batch: pa.RecordBatch, stream: BinaryIO) -> None:
+    with pa.ipc.new_file(stream, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def mapped(stream: BinaryIO) -> pa.RecordBatch:
+    """The columns in a file, without reading them. Those of an object store are first copied to a temporary file."""
+    try:
+        pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except UnsupportedOperation:
+        with tempfile.TemporaryFile() as temporary:
+            shutil.copyfileobj(stream, temporary, 1 << 24)
+            temporary.flush()
+            pages = mmap.mmap(temporary.fileno(), 0, access=mmap.ACCESS_READ)
+    return pa.ipc.open_file(pa.py_buffer(pages)).get_batch(0)
