@@ -17,7 +17,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO, UnsupportedOperation
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,20 +37,29 @@ SMALL = 1  # pixels: a box with such a side is none
 Images = str | Mapping[str, str]  # the folder of the images, or one for each `data_source`
 
 
-class Image(NamedTuple):
-    """What is needed of an image."""
+class Texts:
+    """A growing column of texts, in UTF-8. Surrogates are kept: in a file name they stand for bytes that are none."""
 
-    id: str
-    folder: str
-    file_name: str
-    size: tuple[int, int] | None  # declared width and height
-    caption: str
+    def __init__(self) -> None:
+        self._data, self._ends = bytearray(), array("q", [0])
+
+    def append(self, text: str) -> None:
+        self._data += text.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._data))
+
+    def column(self) -> pa.Array:
+        buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._data)]
+        return pa.Array.from_buffers(pa.large_binary(), len(self._ends) - 1, buffers)
+
+
+def to_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 class Columns(ABC):
     """Takes the entries of one file, whose arrays may come in any order, and makes a row of each image with boxes.
 
-    Columns of a row: id, file_name, caption (UTF-8, in which surrogates are kept), folder (number of its name in the
+    Columns of a row: id, file_name, caption, folder (number of its name in the
     metadata), width, height (0: not declared), boxes (list of x1, y1, x2, y2) and labels (list, one for each box).
     """
 
@@ -58,12 +67,15 @@ class Columns(ABC):
     precision: ClassVar[str]  # of the corners
 
     def __init__(self, images: Images, entries: Entries) -> None:
-        self.folders, self.entries = images, entries
+        self.images, self.entries = images, entries
         self.unused = Counter[str]()
-        self._images: dict[Id, Image] = {}
         self._numbers: dict[Id, int] = {}  # of the images that boxes name
         self._owners = array("q")  # (N,) number of the image of each box
         self._corners = array(self.precision)  # (4 N,)
+        self._rows: dict[Id, int] = {}  # by image: its entry, the last one where there are several
+        self._texts = {"id": Texts(), "file_name": Texts(), "caption": Texts()}  # of each entry
+        self._folders: dict[str, int] = {}
+        self._places = array("i")  # (3 M,) number of the folder, width and height of each entry
 
     def takers(self) -> dict[str, Callable[[dict[str, Any]], None]]:
         """What takes an entry of each array that the file must have."""
@@ -75,11 +87,15 @@ class Columns(ABC):
 
     def image(self, entry: dict[str, Any]) -> None:
         """One entry of `images`."""
-        folder = self.folders if isinstance(self.folders, str) else self.folders.get(entry["data_source"])
+        folder = self.images if isinstance(self.images, str) else self.images.get(entry["data_source"])
         if folder is None:
             raise ValueError(f"no folder in `images` for the data_source {entry['data_source']!r}")
-        names = str(entry["id"]), folder, str(entry["file_name"])
-        self._images[id_of(entry)] = Image(*names, declared_size(entry), self.caption(entry))
+        self._rows[id_of(entry)] = len(self._places) // 3
+        self._texts["id"].append(str(entry["id"]))
+        self._texts["file_name"].append(str(entry["file_name"]))
+        self._texts["caption"].append(self.caption(entry))
+        number = self._folders.setdefault(folder, len(self._folders))
+        self._places.extend((number, *(declared_size(entry) or (0, 0))))
 
     def caption(self, entry: dict[str, Any]) -> str:
         return ""
@@ -98,44 +114,23 @@ class Columns(ABC):
 
     def batch(self) -> pa.RecordBatch:
         """All rows, in the order of `images`; boxes of a row in the order of `annotations`."""
-        places = {id: place for place, id in enumerate(self._images)}
-        place_of_number = np.asarray([places.get(id, -1) for id in self._numbers], dtype=np.int64)
-        own = place_of_number[np.asarray(self._owners)]  # (N,) place of the image of each box; -1: it is not there
+        rank = {id: place for place, id in enumerate(self._rows)}
+        rank_of_number = np.asarray([rank.get(id, -1) for id in self._numbers], dtype=np.int64)
+        own = rank_of_number[np.asarray(self._owners)]  # (N,) rank of the image of each box; -1: it is not there
         self.unused["unknown_image"] = int((own < 0).sum())
         order = np.argsort(own, kind="stable")[self.unused["unknown_image"] :]
-        chosen, counts = np.unique(own[order], return_counts=True)
+        ranks, counts = np.unique(own[order], return_counts=True)
+        entries = np.asarray(list(self._rows.values()), dtype=np.int64)[ranks]
+        columns = {name: texts.column().take(pa.array(entries)) for name, texts in self._texts.items()}
+        places = np.asarray(self._places).reshape(-1, 3)[entries]
+        for number, name in enumerate(("folder", "width", "height")):
+            columns[name] = pa.array(places[:, number])
         starts = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
-        images = list(self._images.values())
-        chosen_images = [images[place] for place in chosen]
-        folders = list(dict.fromkeys(image.folder for image in chosen_images))
-        columns = image_columns(chosen_images, folders)
         corners = pa.FixedSizeListArray.from_arrays(pa.array(np.asarray(self._corners)), 4)
         for name, values in (("boxes", corners), ("labels", self.labels())):
             columns[name] = pa.ListArray.from_arrays(starts, values.take(pa.array(order)))
-        about = {"folders": folders, "unused": dict(self.unused), **self.about()}
+        about = {"folders": list(self._folders), "unused": dict(self.unused), **self.about()}
         return pa.RecordBatch.from_pydict(columns, metadata={"about": json.dumps(about)})
-
-
-def image_columns(images: list[Image], folders: list[str]) -> dict[str, pa.Array]:
-    numbers = {folder: number for number, folder in enumerate(folders)}
-    sizes = [image.size or (0, 0) for image in images]
-    return {
-        "id": pa.array([to_bytes(image.id) for image in images], pa.binary()),
-        "file_name": pa.array([to_bytes(image.file_name) for image in images], pa.large_binary()),
-        "caption": pa.array([to_bytes(image.caption) for image in images], pa.large_binary()),
-        "folder": pa.array([numbers[image.folder] for image in images], pa.int32()),
-        "width": pa.array([width for width, _ in sizes], pa.int32()),
-        "height": pa.array([height for _, height in sizes], pa.int32()),
-    }
-
-
-def to_bytes(text: str) -> bytes:
-    """A file name may hold surrogates, which stand for bytes that are no UTF-8."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def to_text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
 
 
 class CocoColumns(Columns):
@@ -222,7 +217,7 @@ def open_columns(files: Files, uri: str, images: Images, kind: type[Columns], ru
     """
     if run is None:
         with tempfile.TemporaryFile() as temporary:
-            write(build(files, uri, images, kind), temporary)
+            write_columns(temporary, files, uri, images, kind)
             temporary.flush()
             return mapped(temporary)
     entry = json.dumps([uri, images if isinstance(images, str) else dict(images), kind.__name__])
@@ -231,7 +226,7 @@ def open_columns(files: Files, uri: str, images: Images, kind: type[Columns], ru
     there = run.files(FOLDER)
     if path not in there:
         with run.create(path) as stream:
-            write(build(files, uri, images, kind), stream)
+            write_columns(stream, files, uri, images, kind)
         for old in there:
             if old.startswith(prefix):
                 run.delete(old)
@@ -242,6 +237,16 @@ def open_columns(files: Files, uri: str, images: Images, kind: type[Columns], ru
 def digest(files: Files, uri: str) -> str:
     with decoding(uri, GOLD), files.open_source(uri) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_columns(stream: BinaryIO, files: Files, uri: str, images: Images, kind: type[Columns]) -> None:
+    write(build(files, uri, images, kind), stream)
+    pa.default_memory_pool().release_unused()  # Arrow keeps what building has used
+
+
+def write(batch: pa.RecordBatch, stream: BinaryIO) -> None:
+    with pa.ipc.new_file(stream, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
 def build(files: Files, uri: str, images: Images, kind: type[Columns]) -> pa.RecordBatch:
@@ -284,11 +289,6 @@ def as_utf8(stream: BinaryIO) -> BinaryIO:
     encoding = json.detect_encoding(stream.read(4))
     stream.seek(0)
     return stream if encoding.startswith("utf-8") else BytesIO(stream.read().decode(encoding).encode())
-
-
-def write(batch: pa.RecordBatch, stream: BinaryIO) -> None:
-    with pa.ipc.new_file(stream, batch.schema) as writer:
-        writer.write_batch(batch)
 
 
 def mapped(stream: BinaryIO) -> pa.RecordBatch:
