@@ -33,7 +33,7 @@ from pipeline.storage.local import LocalStorage
 from stages.train.annotated import CocoSet, MdetrSet
 
 SIZES = (300_000, 1_200_000)
-SETS = {"coco": CocoSet, "mdetr": MdetrSet}
+SETS: dict[str, type[CocoSet] | type[MdetrSet]] = {"coco": CocoSet, "mdetr": MdetrSet}
 LIMIT = 64  # bytes a box
 RANKS = ("first", "other")
 
@@ -45,7 +45,7 @@ def write_file(path: Path, boxes: int) -> None:
     with open(path, "w") as file:
         file.write('{"categories": [' + ", ".join(f'{{"id": {i}, "name": "thing {i}"}}' for i in range(365)))
         file.write('], "annotations": [')
-        file.writelines(f"{', ' if number else ''}{row}" for number, row in enumerate(annotations(rng, images, boxes)))
+        file.writelines(f"{', ' if number else ''}{row}" for number, row in enumerate(objects(rng, images, boxes)))
         file.write('], "images": [')
         for number in range(images):
             row = {
@@ -59,7 +59,7 @@ def write_file(path: Path, boxes: int) -> None:
         file.write("]}")
 
 
-def annotations(rng: np.random.Generator, images: int, boxes: int) -> Iterator[str]:
+def objects(rng: np.random.Generator, images: int, boxes: int) -> Iterator[str]:
     for number in range(boxes):
         x, y, width, height = rng.uniform(2, 300, 4).round(4).tolist()
         row = {

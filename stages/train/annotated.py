@@ -40,7 +40,8 @@ class AnnotatedSet:
         self._found: dict[int, tuple[int, int]] = {}  # shapes of images whose size is not declared
 
     def __len__(self) -> int:
-        return self.rows.num_rows
+        rows: int = self.rows.num_rows
+        return rows
 
     def value(self, column: str, index: int) -> Any:
         return self.rows.column(column)[index].as_py()
