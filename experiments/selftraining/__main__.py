@@ -1,7 +1,7 @@
 """Does a student pass its teacher? The grid of self-training on the scenes, cell by cell.
 
     python -m experiments.selftraining plan                       # the cells, what is done, and what is left in hours
-    python -m experiments.selftraining run --minutes 50           # goes on where it stopped, as far as the time allows
+    python -m experiments.selftraining run --minutes 50           # continues where it stopped, as long as time allows
     python -m experiments.selftraining run --only '*-s1*'         # some cells (and what they need); one shell a core
     python -m experiments.selftraining evaluate --images 1500     # the models that are there, on more images
     python -m experiments.selftraining collect                    # benchmarks/results/selftrain.json and the plots

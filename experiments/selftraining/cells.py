@@ -190,7 +190,6 @@ class CellsOfSeed:
         return {
             **{"train.seed": self.seed, "train.steps": grid.steps, "train.batch_size": grid.batch_size},
             **{"train.crop_steps": 0, "train.lr": grid.lr, "train.text_lr": grid.lr},
-            "train.shared_regions": False,  # as the committed results were made
             **{"train.word_substitution": grid.word_substitution, "train.repeat_below": grid.repeat_below},
             **{"train.gold": sets, "train.device": grid.device, "label.device": grid.device},
             **{IMAGES: grid.images, "evaluate.models": ["student"]},

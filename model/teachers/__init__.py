@@ -24,7 +24,7 @@ TEACHERS: dict[str, str] = {
 PLUGINS = "phrasebox.teachers"  # group of entry points
 AUTO = "auto"
 AUTO_FOR_SCENES = "glip-nano"
-AUTO_FOR_OTHERS = "glip-nano"  # glip-photos, once its weights are in the package
+AUTO_FOR_OTHERS = "glip-photos"
 
 
 def teacher_name(teacher: str, source: str) -> str:

@@ -138,7 +138,7 @@ for _name in STAGES:
     app.command(_name, help=_what_it_does(_name))(audit_command if _name == "audit" else _stage_command(_name))
 
 
-@app.command("run", help="All stages in their order; goes on where it stopped.")
+@app.command("run", help="All stages in their order; continues where it stopped.")
 def run_command(
     config: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A YAML file.")] = None,
     source: Source = None,

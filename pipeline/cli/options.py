@@ -14,10 +14,10 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Workers a
 Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster [a local Ray for this run].")]
 Inline = Annotated[bool, typer.Option("--inline", help="One process, no Ray.")]
 Parts = Annotated[str | None, typer.Option("--parts", help="Only these parts, e.g. 0-9,12.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and do nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Make again what is committed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be computed, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Recompute what is committed.")]
 Deadline = Annotated[
-    float, typer.Option("--deadline", min=1.0, help="Seconds that a part may stand still; jobs are exempt.")
+    float, typer.Option("--deadline", min=1.0, help="Seconds that a part may take without progress; jobs are exempt.")
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Ray's messages, and tracebacks of failed parts.")]
 Source = Annotated[

@@ -44,7 +44,7 @@ def convert(variant: str, source: str, target: str) -> None:
 
 
 def pull(variant: str, folder: str) -> None:
-    """Fetches a released checkpoint; a download that was broken off goes on where it stopped, also in a later run."""
+    """Fetches a released checkpoint; an interrupted download continues where it stopped, also in a later run."""
     if variant not in RELEASED:
         raise UserError(f"teacher pull: no released {variant!r}; there are {', '.join(RELEASED)}")
     name = RELEASED[variant]

@@ -39,7 +39,7 @@ def export(
     images: Annotated[bool, typer.Option("--images/--no-images", help="Copy the images, too.")] = True,
     pictures: Annotated[
         Literal["upright", "stored"],
-        typer.Option("--pictures", help="Images as they are seen, or all byte for byte, EXIF turns and all."),
+        typer.Option("--pictures", help="Turn images by their EXIF orientation, or copy their bytes."),
     ] = "upright",
 ) -> None:
     from pipeline.cli.views import export_run

@@ -43,7 +43,7 @@ def main() -> None:
     glip = Glip.from_file("glip-photos", options.weights)
     for number in range(ROUNDS):
         score, recall = border(judge_dev(glip, options.data, options.count), options.precision)
-        bias = float(glip.rpn.head.bias0)
+        bias = float(glip.rpn.head.bias0.detach())
         sys.stdout.write(f"bias {bias:.3f}: precision {options.precision} down to {score:.4f}, recall {recall:.4f}\n")
         sys.stdout.flush()
         if abs(score - 0.5) < NEAR or number == ROUNDS - 1:

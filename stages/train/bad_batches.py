@@ -45,7 +45,7 @@ class BadBatches:
         self._row = []
 
     def unused(self) -> dict[str, int]:
-        """For the stage's last words."""
+        """For the stage's closing lines."""
         return {"batches (loss or gradient not a number)": self.count} if self.count else {}
 
     def state_dict(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def check_readable(sets: dict[str, SampleSet], max_pixels: int) -> None:
 
 
 def unused_boxes(sets: dict[str, SampleSet]) -> dict[str, int]:
-    """For the stage's last words."""
+    """For the stage's closing lines."""
     return {
         f"boxes of {name} ({reason})": number
         for name, samples in sets.items()

@@ -54,7 +54,7 @@ class Skips:
         return skipped > self.limit * max(seen, GRACE)
 
     def unused(self) -> dict[str, int]:
-        """For the stage's last words."""
+        """For the stage's closing lines."""
         return {f"samples ({reason})": number for reason, number in sorted(self.reasons.items())}
 
     def state_dict(self) -> dict[str, Any]:

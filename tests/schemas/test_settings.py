@@ -38,7 +38,7 @@ def test_marks_decide_what_enters_and_how_also_below() -> None:
 def test_sections_fields_and_what_stands_outside_of_them() -> None:
     config = Config.model_validate({"corpus": "web", "filter": {"min_score": 0.7}})
     found = settings_of(config, ("corpus", "shard", "filter.min_score"))
-    assert found == {"corpus": "web", "samples_per_shard": 1000, "min_score": 0.7}
+    assert found == {"corpus": "web", "samples_per_shard": 1000, "upright": False, "min_score": 0.7}
     assert settings_of(config, ()) == {}
 
 

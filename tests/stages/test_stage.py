@@ -23,6 +23,7 @@ BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other s
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
+    *("tab", "csv", {"web": "folder"}),
 ]
 
 
@@ -36,7 +37,10 @@ def config(tmp_path: Path) -> Config:
     return Config.model_validate(
         {
             "phrases": {"backend": "distilled"},
-            "label": {"weights": str(file), "weights_sha256": sha256, "device": "cpu", "short": 32, "long": 128},
+            "label": {
+                **{"teacher": "glip-nano", "weights": str(file), "weights_sha256": sha256},
+                **{"device": "cpu", "short": 32, "long": 128},
+            },
             "audit": {"categories": str(tmp_path / "categories.json")},
             "train": {"init": str(file), "device": "cpu"},
         }

@@ -1,4 +1,4 @@
-"""`phrasebox train` on gold as it lies about: how it ends, and its last words."""
+"""`phrasebox train` on gold as it lies about: how it ends, and its closing lines."""
 
 from __future__ import annotations
 

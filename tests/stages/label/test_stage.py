@@ -153,13 +153,15 @@ def test_fp32_is_fp32(run: Run, weights: Path) -> None:
     assert not torch.backends.cudnn.allow_tf32
 
 
-@pytest.mark.parametrize("source", ["scenes", "photos.tsv"])
-def test_auto_comes_to_a_packaged_teacher(run: Run, source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "name", "sides"), [("scenes", "glip-nano", (192, 320)), ("photos.tsv", "glip-photos", (240, 320))]
+)
+def test_auto_comes_to_a_packaged_teacher(run: Run, source: str, name: str, sides: tuple[int, int]) -> None:
     found = LabelStage.resolve(run.config(ingest={"source": source}))
     assert run.config().label.teacher == "auto"
-    assert (found["teacher"], found["variant"], found["device"]) == ("glip-nano", "glip-nano", "cpu")
-    assert found["weights_sha256"] == sha256(packaged_weights("glip-nano"))
-    assert (found["short"], found["long"]) == (192, 320)
+    assert (found["teacher"], found["variant"], found["device"]) == (name, name, "cpu")
+    assert found["weights_sha256"] == sha256(packaged_weights(name))
+    assert (found["short"], found["long"]) == sides
 
 
 def test_what_is_wrong_with_the_teacher_is_one_line(run: Run, weights: Path, tmp_path: Path) -> None:
