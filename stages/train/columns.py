@@ -26,7 +26,6 @@ from stages.annotations import Entries, Id, box_of, category_of, declared_size, 
 from stages.geometry import from_xywh
 from stages.ingest.json_stream import members
 from stages.stage import Files, RunIO, UserError
-from stages.train.samples import Spans
 
 GOLD = "train.gold"  # the key of the files
 FOLDER = "annotations"  # of the run, beside the student's: it follows from the files, and proves nothing
@@ -184,7 +183,7 @@ class MdetrColumns(Columns):
         self._spans, self._ends = array("i"), array("i", [0])
 
     def annotation(self, entry: dict[str, Any]) -> None:
-        box, spans = box_of(entry), phrase_spans(entry)
+        box, spans = box_of(entry), [(int(start), int(end)) for start, end in entry["tokens_positive"]]
         if not spans or min(box[2:]) <= SMALL:
             self.unused["empty_box" if spans else "phrase_not_found"] += 1
             return
@@ -201,11 +200,6 @@ class MdetrColumns(Columns):
 
     def labels(self) -> pa.Array:
         return pa.ListArray.from_arrays(pa.array(np.asarray(self._ends)), pa.array(np.asarray(self._spans)))
-
-
-def phrase_spans(annotation: dict[str, Any]) -> Spans:
-    """The characters of the caption that an annotation of MDETR's names. Raises as `reading` expects."""
-    return tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
 
 
 # -- the file and its columns --------------------------------------------------------------------------------------
@@ -235,18 +229,14 @@ def open_columns(files: Files, uri: str, images: Images, kind: type[Columns], ru
 
 
 def digest(files: Files, uri: str) -> str:
-    found = hashlib.sha256()
     with decoding(uri, GOLD), files.open_source(uri) as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # all readers can readinto
 
 
 def write_columns(stream: BinaryIO, files: Files, uri: str, images: Images, kind: type[Columns]) -> None:
     write(build(files, uri, images, kind), stream)
     pa.default_memory_pool().release_unused()  # Arrow and the C library keep what is free again
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
-    if trim is not None:
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc alone
         trim(0)
 
 
