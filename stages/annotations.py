@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stages.stage import UserError
@@ -39,18 +40,24 @@ def same_id(value: Any) -> Id | None:
 
 def read_json(files: Files, uri: str, key: str) -> dict[str, Any]:
     """The file without its segmentations, which are most of its bytes; arrays that are keyed by id as lists."""
+    with decoding(uri, key), files.open_source(uri) as stream:
+        data = json.load(stream, object_hook=without_segmentation)
+    if not isinstance(data, dict):
+        raise UserError(f"{key}: {uri} holds no object with `images` and `annotations`")
+    return data | {array: unkeyed(data[array]) for array in ARRAYS if array in data}
+
+
+@contextmanager
+def decoding(uri: str, key: str) -> Iterator[None]:
+    """What goes wrong while a JSON file is opened and decoded, as a UserError."""
     try:
-        with files.open_source(uri) as stream:
-            data = json.load(stream, object_hook=without_segmentation)
+        yield
     except FileNotFoundError:
         raise UserError(f"{key}: {uri}: no such file") from None
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise UserError(f"{key}: {uri}: cannot be read as a file ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{key}: {uri} is not a JSON file ({error})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{key}: {uri} holds no object with `images` and `annotations`")
-    return data | {array: unkeyed(data[array]) for array in ARRAYS if array in data}
 
 
 def without_segmentation(row: dict[str, Any]) -> dict[str, Any]:
@@ -71,9 +78,9 @@ class Entries:
     def __init__(self) -> None:
         self.place = ""
 
-    def of(self, data: dict[str, Any], array: str, count: int | None = None) -> Iterator[dict[str, Any]]:
+    def of(self, data: Mapping[str, Iterable[Any]], array: str, count: int | None = None) -> Iterator[dict[str, Any]]:
         """The first `count`, or all. Raises as `reading` expects."""
-        for number, entry in enumerate(data[array][:count]):
+        for number, entry in enumerate(islice(data[array], count)):
             self.place = f" ({array}[{number}])"
             if not isinstance(entry, dict):
                 raise TypeError(f"an entry is {str(entry)[:40]!r} and no object")

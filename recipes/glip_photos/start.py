@@ -244,10 +244,10 @@ def named_captions(data: Path, fit: Fit) -> Callable[[np.random.Generator], Text
     gold = MdetrSet(LocalFiles(), str(data / "entities_train.json"), str(data / "flickr"))
 
     def draw(rng: np.random.Generator) -> Text:
-        row = gold.rows[int(rng.integers(len(gold)))]
-        spans = sorted({box["spans"] for box in gold.boxes[row["id"]]})
-        named = [(own, vector) for own in spans if (vector := fit.nouns.get(noun(row["caption"], own))) is not None]
-        return row["caption"], [list(own) for own, _ in named], [vector for _, vector in named]
+        index = int(rng.integers(len(gold)))
+        caption, spans = gold.text("caption", index), sorted(set(gold.spans(index)))
+        named = [(own, vector) for own in spans if (vector := fit.nouns.get(noun(caption, own))) is not None]
+        return caption, [list(own) for own, _ in named], [vector for _, vector in named]
 
     return draw
 

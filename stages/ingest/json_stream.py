@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -33,19 +34,33 @@ def stream(file: BinaryIO, keyed: Collection[str] = ()) -> Iterator[Element]:
     `keyed`: top-level objects that count as arrays of their values, each called by its key (`{"annotations": {"1":
     {...}}}`). Other top-level values are read over, and must not be larger than one element may be.
     """
-    text = _Text(file, 0)
+    for _, value in members(file, keyed):
+        if isinstance(value, Iterator):
+            yield from value
+
+
+def members(file: BinaryIO, keyed: Collection[str] | None = (), strict: bool = False) -> Iterator[tuple[str, Any]]:
+    """As `stream`, by top-level key: an iterator of the Elements of an array, to be used before the next key is asked
+    for, or the value of what is none.
+
+    `keyed`: None stands for every key. `strict`: bytes that are no UTF-8 are a ValueError; else they become surrogates.
+    """
+    text = _Text(file, 0, strict)
     if file.read(3) != b"\xef\xbb\xbf":
         file.seek(0)
     else:
-        text = _Text(file, 3)
-    yield from _top_level(text, keyed)
+        text = _Text(file, 3, strict)
+    for key, value in _top_level(text, keyed):
+        yield key, value
+        if isinstance(value, Iterator):
+            deque(value, maxlen=0)  # what of it was not used
     if text.peek():
         raise ValueError(f"the JSON ends before byte {text.offset}, where something else begins")
 
 
-def _top_level(text: _Text, keyed: Collection[str]) -> Iterator[Element]:
+def _top_level(text: _Text, keyed: Collection[str] | None) -> Iterator[tuple[str, Any]]:
     if text.peek() == "[":
-        yield from _elements(text, "")
+        yield "", _elements(text, "")
         return
     text.expect("{")
     if text.peek() == "}":
@@ -54,10 +69,10 @@ def _top_level(text: _Text, keyed: Collection[str]) -> Iterator[Element]:
     while True:
         key = str(text.value())
         text.expect(":")
-        if text.peek() == "[" or (text.peek() == "{" and key in keyed):
-            yield from _elements(text, key)
+        if text.peek() == "[" or (text.peek() == "{" and (keyed is None or key in keyed)):
+            yield key, _elements(text, key)
         else:
-            text.value()
+            yield key, text.value()
         if text.expect(",}") == "}":
             return
 
@@ -106,8 +121,9 @@ def _end_of_number(text: str, at: int) -> int:
 class _Text:
     """A window on the file, one character a byte (Latin-1), so that positions are offsets; values are read as UTF-8."""
 
-    def __init__(self, file: BinaryIO, offset: int) -> None:
+    def __init__(self, file: BinaryIO, offset: int, strict: bool = False) -> None:
         self._file = file
+        self._errors = "strict" if strict else "surrogateescape"
         self._start = offset  # of the window, in the file
         self._window = ""
         self._at = 0
@@ -149,7 +165,7 @@ class _Text:
                 raise ValueError(f"JSON nested too deeply at byte {self.offset}") from None
         source = self._window[self._at : end]
         self._at = end
-        return value if source.isascii() else json.loads(source.encode("latin-1").decode("utf-8", "surrogateescape"))
+        return value if source.isascii() else json.loads(source.encode("latin-1").decode("utf-8", self._errors))
 
     def _more(self) -> bool:
         """Drop what is read, append the next chunk: as much again as is waiting, so that long values stay linear."""

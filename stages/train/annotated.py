@@ -2,199 +2,167 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.rows import Corners, ImageRef
-from stages.annotations import Id, box_of, category_of, declared_size, id_of, read_json, reading
-from stages.geometry import box_array, from_xywh
+from schemas.rows import ImageRef
+from stages.geometry import box_array
 from stages.image_headers import read_header
-from stages.stage import Files, RowError
+from stages.stage import Files, RowError, RunIO
+from stages.train.columns import CocoColumns, Columns, Images, MdetrColumns, open_columns, to_text
 from stages.train.order import shuffled
 from stages.train.samples import Spans, TrainingSample
 from stages.train.sets import read_image
 from stages.train.wording import nouns
 
-GOLD = "train.gold"  # the key of the files
 
-SMALL = 1  # pixels: a box with such a side is none
+class AnnotatedSet:
+    """The images of an annotation file, in the order of the file, that have boxes to train on.
 
-Images = str | Mapping[str, str]  # the folder of the images, or one for each `data_source`
-
-
-class CocoSet:
-    """COCO instances: images with boxes of categories and no captions, for detection prompts.
-
-    Raises UserError for a file that is not there or holds something else.
+    `run`: where the file's columns are kept, beside the student; None: nowhere. Raises UserError for a file that is not
+    there or holds something else.
     """
 
     pseudo = False
+    columns: ClassVar[type[Columns]]
 
-    def __init__(self, files: Files, annotations: str, images: Images) -> None:
-        data = read_json(files, annotations, GOLD)
-        self.unused = Counter[str]()
-        with reading(annotations, "COCO instances file", GOLD) as entries:
-            names = {id_of(category): str(category["name"]) for category in entries.of(data, "categories")}
-            boxes: dict[Id, list[tuple[str, Corners]]] = {}
-            for annotation in entries.of(data, "annotations"):
-                box = box_of(annotation)
-                if annotation.get("iscrowd") or min(box[2:]) <= SMALL:
-                    self.unused["crowd" if annotation.get("iscrowd") else "empty_box"] += 1
-                else:
-                    named = category_of(annotation, names), from_xywh(*box)
-                    boxes.setdefault(id_of(annotation, "image_id"), []).append(named)
-            rows = {id_of(row): image_of(row, images) for row in entries.of(data, "images")}
-        self.rows = [(image, boxes[id]) for id, image in rows.items() if id in boxes]
-        self.unused.update({"unknown_image": sum(len(own) for id, own in boxes.items() if id not in rows)})
-        self.files, self.sizes = files, ImageSizes(files)
-        self._names = sorted(names.values())
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def sample(self, index: int) -> TrainingSample:
-        image, objects = self.rows[index]
-        return TrainingSample(
-            key=str(image["id"]),
-            image=read_image(self.files, reference(image)),
-            caption="",
-            spans=(),
-            boxes=box_array([]),
-            phrase=np.zeros(0, dtype=np.int64),
-            scores=np.zeros(0, dtype=np.float32),
-            pseudo=False,
-            objects=tuple(objects),
-            frame=image["size"],
-        )
-
-    def shape(self, index: int) -> tuple[int, int]:
-        return self.sizes.of(index, self.rows[index][0])
-
-    def names(self, index: int) -> frozenset[str]:
-        return frozenset(category for category, _ in self.rows[index][1])
-
-    def captions_near(self, index: int) -> list[str]:
-        return []
-
-    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled(counts, seed, number, epoch)
-
-    def vocabulary(self) -> list[str]:
-        return self._names
-
-
-class MdetrSet:
-    """Flickr30k Entities and GoldG in MDETR's COCO-like JSON: a caption per image row, spans per box.
-
-    Raises UserError for a file that is not there or holds something else.
-    """
-
-    pseudo = False
-
-    def __init__(self, files: Files, annotations: str, images: Images) -> None:
-        data = read_json(files, annotations, GOLD)
-        self.files, self.sizes = files, ImageSizes(files)
-        self.unused = Counter[str]()
-        with reading(annotations, "MDETR-style JSON", GOLD) as entries:
-            boxes: dict[Id, list[tuple[Spans, Corners]]] = {}
-            for annotation in entries.of(data, "annotations"):
-                box, spans = box_of(annotation), phrase_spans(annotation)
-                if not spans or min(box[2:]) <= SMALL:
-                    self.unused["empty_box" if spans else "phrase_not_found"] += 1
-                else:
-                    boxes.setdefault(id_of(annotation, "image_id"), []).append((spans, from_xywh(*box)))
-            rows = {
-                id_of(row): {**image_of(row, images), "caption": caption_of(row)} for row in entries.of(data, "images")
-            }
-        self.rows = [(image, boxes[id]) for id, image in rows.items() if id in boxes]
-        self.unused.update({"unknown_image": sum(len(own) for id, own in boxes.items() if id not in rows)})
-        self._captions: list[str] = [image["caption"] for image, _ in self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def sample(self, index: int) -> TrainingSample:
-        row, own = self.rows[index]
-        spans: dict[Spans, int] = {}
-        phrase = [spans.setdefault(each, len(spans)) for each, _ in own]
-        return TrainingSample(
-            key=str(row["id"]),
-            image=read_image(self.files, reference(row)),
-            caption=row["caption"],
-            spans=tuple(spans),
-            boxes=box_array([box for _, box in own]),
-            phrase=np.asarray(phrase, dtype=np.int64),
-            scores=np.ones(len(own), dtype=np.float32),
-            pseudo=False,
-            frame=row["size"],
-        )
-
-    def shape(self, index: int) -> tuple[int, int]:
-        return self.sizes.of(index, self.rows[index][0])
-
-    def names(self, index: int) -> frozenset[str]:
-        row, own = self.rows[index]
-        return nouns(row["caption"], [spans for spans, _ in own])
-
-    def captions_near(self, index: int) -> list[str]:
-        return self._captions
-
-    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
-        return shuffled(counts, seed, number, epoch)
-
-    def vocabulary(self) -> list[str]:
-        return []
-
-
-def image_of(row: dict[str, Any], images: Images) -> dict[str, Any]:
-    """What is needed of an image, with the folder of its file. Raises as `reading` expects."""
-    folder = images if isinstance(images, str) else images.get(row["data_source"])
-    if folder is None:
-        raise ValueError(f"no folder in `images` for the data_source {row['data_source']!r}")
-    return {"id": row["id"], "folder": folder, "file_name": str(row["file_name"]), "size": declared_size(row)}
-
-
-class ImageSizes:
-    """(height, width) of images: as declared, else from the header of the file, which is read once."""
-
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, annotations: str, images: Images, run: RunIO | None = None) -> None:
         self.files = files
-        self._found: dict[int, tuple[int, int]] = {}
+        self.rows = open_columns(files, annotations, images, self.columns, run)
+        self.about: dict[str, Any] = json.loads(self.rows.schema.metadata[b"about"])
+        self.unused = Counter[str](self.about["unused"])
+        self._found: dict[int, tuple[int, int]] = {}  # shapes of images whose size is not declared
 
-    def of(self, index: int, image: dict[str, Any]) -> tuple[int, int]:
-        """Of sample `index`, whose image it is; (1, 1) where the image cannot be read, so that it will be skipped."""
-        if image["size"] is not None:
-            width, height = image["size"]
-            return height, width
+    def __len__(self) -> int:
+        rows: int = self.rows.num_rows
+        return rows
+
+    def value(self, column: str, index: int) -> Any:
+        return self.rows.column(column)[index].as_py()
+
+    def text(self, column: str, index: int) -> str:
+        return to_text(self.value(column, index))
+
+    def boxes(self, index: int) -> NDArray[np.floating[Any]]:
+        """(N, 4) in the frame of the declared size, as precise as the set's samples need them."""
+        boxes: NDArray[np.floating[Any]] = self.rows.column("boxes")[index].values.flatten().to_numpy().reshape(-1, 4)
+        return boxes
+
+    def frame(self, index: int) -> tuple[int, int] | None:
+        """The declared width and height."""
+        width, height = self.value("width", index), self.value("height", index)
+        return (width, height) if width else None
+
+    def image(self, index: int) -> bytes:
+        """Raises RowError for an image that is not there, and for a name that must not be read."""
+        folder: str = self.about["folders"][self.value("folder", index)]
+        return read_image(self.files, ImageRef(f"{folder.rstrip('/')}/{safe_name(self.text('file_name', index))}"))
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """As declared, else from the header of the image, which is read once; (1, 1) where the image cannot be read, so
+        that it will be skipped.
+        """
+        if frame := self.frame(index):
+            return frame[1], frame[0]
         if index not in self._found:
             try:
-                header = read_header(read_image(self.files, reference(image)))
+                header = read_header(self.image(index))
                 turned = header.orientation >= 5
                 self._found[index] = (header.width, header.height) if turned else (header.height, header.width)
             except RowError:
                 self._found[index] = (1, 1)
         return self._found[index]
 
-
-def reference(image: dict[str, Any]) -> ImageRef:
-    """Raises RowError for a name that must not be read."""
-    return ImageRef(f"{image['folder'].rstrip('/')}/{safe_name(image['file_name'])}")
+    def order(self, counts: NDArray[np.int64], seed: int, number: int, epoch: int) -> NDArray[np.int64]:
+        return shuffled(counts, seed, number, epoch)
 
 
-def caption_of(row: dict[str, Any]) -> str:
-    caption = row["caption"]
-    if not isinstance(caption, str):
-        raise TypeError(f"caption is {str(caption)[:40]} and no text")
-    return caption
+class CocoSet(AnnotatedSet):
+    """COCO instances: images with boxes of categories and no captions, for detection prompts."""
+
+    columns = CocoColumns
+
+    def sample(self, index: int) -> TrainingSample:
+        corners = [(x1, y1, x2, y2) for x1, y1, x2, y2 in self.boxes(index).tolist()]
+        return TrainingSample(
+            key=self.text("id", index),
+            image=self.image(index),
+            caption="",
+            spans=(),
+            boxes=box_array([]),
+            phrase=np.zeros(0, dtype=np.int64),
+            scores=np.zeros(0, dtype=np.float32),
+            pseudo=False,
+            objects=tuple(zip(self.categories(index), corners, strict=True)),
+            frame=self.frame(index),
+        )
+
+    def categories(self, index: int) -> list[str]:
+        """Of each box."""
+        names: list[str] = self.about["names"]
+        return [names[label] for label in self.value("labels", index)]
+
+    def names(self, index: int) -> frozenset[str]:
+        return frozenset(self.categories(index))
+
+    def captions_near(self, index: int) -> list[str]:
+        return []
+
+    def vocabulary(self) -> list[str]:
+        return sorted(self.about["names"])
 
 
-def phrase_spans(annotation: dict[str, Any]) -> Spans:
-    """The characters of the caption that an annotation of MDETR's names."""
-    return tuple((int(start), int(end)) for start, end in annotation["tokens_positive"])
+class MdetrSet(AnnotatedSet):
+    """Flickr30k Entities and GoldG in MDETR's COCO-like JSON: a caption per image row, spans per box."""
+
+    columns = MdetrColumns
+
+    def sample(self, index: int) -> TrainingSample:
+        spans: dict[Spans, int] = {}
+        phrase = [spans.setdefault(each, len(spans)) for each in self.spans(index)]
+        return TrainingSample(
+            key=self.text("id", index),
+            image=self.image(index),
+            caption=self.text("caption", index),
+            spans=tuple(spans),
+            boxes=box_array(self.boxes(index).tolist()),
+            phrase=np.asarray(phrase, dtype=np.int64),
+            scores=np.ones(len(phrase), dtype=np.float32),
+            pseudo=False,
+            frame=self.frame(index),
+        )
+
+    def spans(self, index: int) -> list[Spans]:
+        """Of the phrase of each box."""
+        return [tuple(zip(ends[::2], ends[1::2], strict=True)) for ends in self.value("labels", index)]
+
+    def names(self, index: int) -> frozenset[str]:
+        return nouns(self.text("caption", index), self.spans(index))
+
+    def captions_near(self, index: int) -> Sequence[str]:
+        return Captions(self.rows.column("caption"))
+
+    def vocabulary(self) -> list[str]:
+        return []
+
+
+class Captions(Sequence[str]):
+    """The captions of a set, each read when it is asked for."""
+
+    def __init__(self, column: pa.Array) -> None:
+        self.column = column
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, index: Any) -> Any:
+        return to_text(self.column[index].as_py())
 
 
 def safe_name(name: str) -> str:

@@ -36,7 +36,10 @@ def gold_sha256(source: str) -> str | None:
     """Of an annotation file, or of the list of a folder of shards; None for what is not a local file."""
     local = Path(source.removeprefix("file://"))
     file = next((path for path in (local, local / "index.json") if path.is_file()), None)
-    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+    if file is None:
+        return None
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
@@ -58,7 +61,7 @@ def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
         raise UserError(
             f"train.gold: {gold.source} needs `images`, the folder of its images, or a folder for each data_source"
         )
-    return CocoSet(io, gold.source, gold.images) if kind == "coco" else MdetrSet(io, gold.source, gold.images)
+    return (CocoSet if kind == "coco" else MdetrSet)(io, gold.source, gold.images, run=io)
 
 
 def guess_format(source: str) -> str:

@@ -5,6 +5,8 @@ Whoever starts the ranks (pipeline/execution/ranks.py, or torchrun) sets up the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +39,15 @@ class Ranks:
         found: list[list[str]] = [[]] * self.world
         torch.distributed.all_gather_object(found, words)
         return [word for each in found for word in each]
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first rank runs the block, then all the others do, which find what it has made."""
+        if self.world > 1 and not self.first:
+            torch.distributed.barrier()
+        yield
+        if self.world > 1 and self.first:
+            torch.distributed.barrier()
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with its gradients averaged over the ranks, and the first rank's weights to begin with."""

@@ -7,6 +7,7 @@ ask it at a time.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,7 +40,7 @@ class SampleSet(Protocol):
         """What sample i shows: its categories, or the nouns of its phrases that have boxes; without its pixels."""
         ...
 
-    def captions_near(self, index: int) -> list[str]:
+    def captions_near(self, index: int) -> Sequence[str]:
         """Captions that are at hand without opening a file or an image: of all samples, or of some near sample i.
 
         Its own may be among them; none where samples have no captions.

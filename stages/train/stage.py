@@ -103,12 +103,14 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     from stages.train.ranks import Ranks
 
     forbid_tf32()
-    sets, maker = make_batches(io, config)
+    ranks = Ranks(rank, world)
+    with ranks.first_alone():  # which builds the columns of annotation files
+        sets, maker = make_batches(io, config)
     check_readable(sets, config.ingest.max_pixels)
     glip = start_model(config)
     begins = not checkpoints(io, FOLDER)
     crops = name_crops(io, glip, sets, config) if config.train.crop_steps and begins else None
-    trainer = Trainer(glip, maker, config.train, io, FOLDER, Ranks(rank, world))
+    trainer = Trainer(glip, maker, config.train, io, FOLDER, ranks)
     if begins:
         trainer.crops_named_right = crops
 

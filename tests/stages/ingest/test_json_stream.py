@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
 
 from stages.ingest import json_stream
-from stages.ingest.json_stream import Element, stream, stream_from
+from stages.ingest.json_stream import Element, members, stream, stream_from
 
 DATA: dict[str, Any] = {
     "info": {"nested": [[1, {"a": []}]], "text": 'a "quoted" \\ [bracket'},
@@ -36,6 +38,24 @@ def test_elements_are_those_of_the_whole(
     images = [entry for entry in found if entry.array == "images"]
     for number, (_, offset, _) in enumerate(images):
         assert list(stream_from(io.BytesIO(data), "images", offset)) == images[number:]
+
+
+@pytest.mark.parametrize("used", [0, 1, None])
+def test_members_are_all_top_level_keys_however_much_of_an_array_is_used(used: int | None) -> None:
+    found: dict[str, Any] = {}
+    for key, value in members(io.BytesIO(json.dumps(DATA).encode()), keyed=None):
+        found[key] = [element.value for element in islice(value, used)] if isinstance(value, Iterator) else value
+    info = [{"id": "nested", **value} if isinstance(value, dict) else value for value in DATA["info"].values()]
+    expected = {**DATA, "info": info}
+    assert found == {key: value[:used] if isinstance(value, list) else value for key, value in expected.items()}
+
+
+def test_bytes_that_are_no_utf8_are_an_error_where_members_are_strict() -> None:
+    data = b'{"images": [{"name": "\xff"}]}'
+    assert [value for _, _, value in stream(io.BytesIO(data))] == [{"name": "\udcff"}]
+    with pytest.raises(ValueError, match="can't decode"):
+        for _, values in members(io.BytesIO(data), strict=True):
+            list(values)
 
 
 def test_a_file_that_is_one_array_has_no_key() -> None:
