@@ -2,6 +2,7 @@
 
     python -m benchmarks.photos_teacher [--shared ../shared] [--data data/photos]
         [--out benchmarks/results/photos_teacher.json]
+    python -m benchmarks.photos_teacher --speed --out ...     # adds photos per second of all three; on a quiet machine
 
 Flickr photos of the published half of the test split, with people's phrases and with the extractor's; captions of
 coco-mini, which is the development set for both of COCO's figures; COCO AP with the 80 names in one prompt. Nothing is
@@ -15,6 +16,7 @@ import argparse
 import datetime
 import json
 import platform
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.photos_detector import Detector
+from benchmarks.record import processor_name, publish
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
 from model.outputs import Grounding
@@ -36,6 +39,7 @@ from stages.images import decode_rgb
 from stages.phrases import NounPhraseExtractor
 
 CHUNK = 64  # images in memory
+BATCH = 8  # of what is timed
 FLOOR = 0.05
 SAMPLE = 40  # photos at the beginning of each set whose figures stand on their own, for a quick second look
 NOUNS, LEAST = 50, 5  # best and worst head nouns listed, of those with so many phrases
@@ -96,6 +100,25 @@ def average_precision(detect: Callable[[np.ndarray, list[str]], Grounding], fold
     return {"AP": percent(precision), "AP50": percent(precision[0]), "boxes": len(results), "limit": LIMIT}
 
 
+def speeds(models: dict[str, Ground], photos: Sequence[Photo], turns: int = 5) -> dict[str, dict[str, Any]]:
+    """Photos per second from JPEG bytes to boxes, in batches of 8 on one thread; the models take turns, after a warm-up."""
+    rates: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(turns + 1):
+        for name, ground in models.items():
+            started = time.perf_counter()
+            for at in range(0, len(photos), BATCH):
+                part = photos[at : at + BATCH]
+                ground([decode_rgb(photo.path.read_bytes(), 10_000_000) for photo in part], part)
+            rates[name] += [round(len(photos) / (time.perf_counter() - started), 2)] * bool(turn)
+    return {name: {"photos_per_second": own, "median": statistics.median(own)} for name, own in rates.items()}
+
+
+def add_speeds(found: dict[str, dict[str, Any]], out: Path | None) -> None:
+    """Prints them, and puts them beside what a result holds."""
+    kept = json.loads(out.read_text()) if out and out.is_file() else {}
+    publish({**kept, "speed": {**found, "processor": processor_name(), "date": datetime.date.today().isoformat()}}, out)
+
+
 def read_sets(shared: Path, data: Path, flickr: str) -> dict[str, list[Photo]]:
     extractor = NounPhraseExtractor("auto")
     photos = gold.flickr(shared / "data" / "photos" / f"{flickr}.json", data / "flickr")
@@ -115,8 +138,7 @@ def measure_glip(name: str, weights: Path, sets: dict[str, list[Photo]], coco: P
 
 
 def measure_detector(folder: Path, sets: dict[str, list[Photo]], coco: Path) -> dict[str, Any]:
-    rows = json.loads((coco / "instances.json").read_text())["categories"]
-    detector = Detector(folder, [row["name"] for row in sorted(rows, key=lambda row: row["id"])])
+    detector = Detector(folder, category_names(coco))
     result = measure(detector.ground, sets)
     result["coco_ap"] = average_precision(lambda image, names: detector.detect(image), coco)
     return {
@@ -124,6 +146,12 @@ def measure_detector(folder: Path, sets: dict[str, list[Photo]], coco: Path) -> 
         "phrases of coco_captions; it was trained on COCO train2017, coco-mini's photos included",
         **result,
     }
+
+
+def category_names(coco: Path) -> list[str]:
+    """The 80 names, by id."""
+    rows = json.loads((coco / "instances.json").read_text())["categories"]
+    return [row["name"] for row in sorted(rows, key=lambda row: row["id"])]
 
 
 def main() -> None:
@@ -138,17 +166,24 @@ def main() -> None:
         default=None,
         help="measure this one; what --out has of the others stays",
     )
+    parser.add_argument("--speed", action="store_true", help="only time the models; what --out has else stays")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sets = read_sets(options.shared, options.data, options.flickr)
     coco = options.shared / "data" / "coco-mini"
+    detector = options.shared / "data" / "photos" / "detector"
+    if options.speed:
+        grounds = {name: grounder(Glip.pretrained(name)) for name in ("glip-photos", "glip-nano")}
+        grounds["detector"] = Detector(detector, category_names(coco)).ground
+        add_speeds(speeds(grounds, sets["flickr_gold"][:CHUNK]), options.out)
+        return
     models: dict[str, Callable[[], dict[str, Any]]] = {
         "glip-photos": lambda: measure_glip(
             "glip-photos", options.weights or packaged_weights("glip-photos"), sets, coco
         ),
         "glip-nano": lambda: measure_glip("glip-nano", packaged_weights("glip-nano"), sets, coco),
-        "detector": lambda: measure_detector(options.shared / "data" / "photos" / "detector", sets, coco),
+        "detector": lambda: measure_detector(detector, sets, coco),
     }
     result: dict[str, Any] = {
         "what": "phrases of captions of real photos, grounded",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.photos_teacher import SAMPLE, grounder, judged
+from benchmarks.photos_teacher import SAMPLE, add_speeds, grounder, judged, speeds
 from model.checkpoint import WEIGHTS, packaged_weights, sha256
 from model.glip import Glip
 from recipes.glip_photos.gold import Photo, flickr
@@ -47,6 +47,14 @@ def test_recorded_figures_are_those_of_the_packaged_weights(sample: list[Photo])
     assert found["photos"] == expected["photos"] and found["wanted"] == expected["wanted"]
     for count in ("grounded", "labels", "right"):  # another CPU rounds otherwise
         assert found[count] == pytest.approx(expected[count], abs=2)
+
+
+def test_speeds_stand_beside_what_a_result_holds(sample: list[Photo], tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    out.write_text('{"what": "kept"}')
+    add_speeds(speeds({"glip-photos": grounder(Glip.pretrained("glip-photos"))}, sample[:9], turns=1), out)
+    found = json.loads(out.read_text())
+    assert found["what"] == "kept" and found["speed"]["glip-photos"]["median"] > 0
 
 
 def test_shuffled_word_vectors_break_it(sample: list[Photo]) -> None:
