@@ -101,7 +101,7 @@ def average_precision(detect: Callable[[np.ndarray, list[str]], Grounding], fold
 
 
 def speeds(models: dict[str, Ground], photos: Sequence[Photo], turns: int = 5) -> dict[str, dict[str, Any]]:
-    """Photos per second from JPEG bytes to boxes, in batches of 8 on one thread; the models take turns, after a warm-up."""
+    """Photos per second from JPEG bytes to boxes, in batches of 8 on one thread; models take turns, after a warm-up."""
     rates: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(turns + 1):
         for name, ground in models.items():
