@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,55 +51,50 @@ def real_config(run: Path) -> Config:
     return resolve(Config.model_validate({"run": str(run), **SETTINGS}), project(), project())
 
 
-def in_a_child(act: Callable[[], None]) -> int:
-    """What the process ended with that did it: an exit code, or the signal's number below zero.
+CLEAN = multiprocessing.get_context("forkserver")  # its children inherit no thread and no garbage of earlier tests
+IMPORTED_ONCE = [
+    *("pyarrow.parquet", "pycocotools.mask", "torch", "model.glip"),
+    *("stages.audit.report", "stages.evaluate.scenes", "stages.train.loop"),
+]
 
-    What earlier tests left for the garbage collector is kept from the child: it may end threads (of Ray, of an S3
-    client) that a fork does not have.
+
+def make(run: Path, changes: Path, moment: tuple[str, str] | None = None) -> int:
+    """A run in a process of its own, whose changes are written down and which dies before one of them.
+
+    Returns what the process ended with: an exit code, or the signal's number below zero.
     """
-    gc.collect()
-    gc.freeze()
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    gc.unfreeze()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child = CLEAN.Process(target=whole_run, args=(run, changes, moment))
+    child.start()
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode
 
 
-def make(run: Path, before: Callable[[], None] = lambda: None) -> int:
-    def whole_run() -> None:
-        before()
-        report = run_toys(real_config(run), project=project())
-        assert not report.failed and not report.waiting
+def whole_run(run: Path, changes: Path, moment: tuple[str, str] | None) -> None:
+    import torch
 
-    return in_a_child(whole_run)
+    def note(kind: str, path: str) -> None:
+        with open(changes, "a") as file:
+            file.write(json.dumps([kind, path]) + "\n")
+
+    torch.set_num_threads(1)
+    if moment:
+        crash_at(moment)
+    on_change(note)
+    report = run_toys(real_config(run), project=project())
+    assert not report.failed and not report.waiting
+
+
+def read_changes(path: Path) -> list[tuple[str, str]]:
+    return [(kind, name) for kind, name in map(json.loads, path.read_text().splitlines())]
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run, and beside it the list of its changes. What takes long to import is imported once, here."""
-    import pyarrow.parquet  # noqa: F401
-    import pycocotools.mask  # noqa: F401
-    import torch
-
-    import model.glip  # noqa: F401
-    import stages.audit.report
-    import stages.evaluate.scenes
-    import stages.train.loop  # noqa: F401
-
-    torch.set_num_threads(1)
+    """An undisturbed run, and beside it the list of its changes."""
+    CLEAN.set_forkserver_preload(IMPORTED_ONCE)
     folder = tmp_path_factory.mktemp("calm")
-
-    def note(kind: str, path: str) -> None:
-        with open(folder / "changes", "a") as file:
-            file.write(json.dumps([kind, path]) + "\n")
-
-    assert make(folder / "run", lambda: on_change(note)) == 0
+    assert make(folder / "run", folder / "changes") == 0
     return folder
 
 
@@ -138,8 +132,8 @@ def moments(calm: Path) -> list[tuple[str, str]]:
     Of each stage one between the last rename and the commit record, and one before a file of it appears; all of the
     training, and some of what belongs to no stage.
     """
-    changes = [(kind, path) for kind, path in map(json.loads, (calm / "changes").read_text().splitlines())]
-    changes = [change for change in dict.fromkeys(changes) if not change[1].startswith("state/attempts")]
+    every = dict.fromkeys(read_changes(calm / "changes"))
+    changes = [change for change in every if not change[1].startswith("state/attempts")]
     chance = random.Random(7)
     chosen: set[tuple[str, str]] = {("write", "plan.json"), ("write", "config.yaml"), ("write", "state/jobs/train")}
     for stage in project():
@@ -159,21 +153,14 @@ def moments(calm: Path) -> list[tuple[str, str]]:
 @pytest.mark.slow
 def test_killed_at_many_moments_of_every_stage(quick_path: Path, calm: Path) -> None:
     """One run, killed again and again, each time a little later. It goes on, and never starts over."""
-    run, points = quick_path / "run", moments(calm)
-
-    def note(kind: str, path: str) -> None:
-        with open(quick_path / "begun", "a") as file:
-            file.write(f"{kind} {path}\n")
-
-    def watched(moment: tuple[str, str]) -> None:
-        crash_at(moment)
-        on_change(note)
-
+    run, begun, points = quick_path / "run", quick_path / "begun", moments(calm)
     for moment in points:
-        assert make(run, lambda moment=moment: watched(moment)) == -signal.SIGKILL, moment
-    assert make(run) == 0
-    begun = Counter((quick_path / "begun").read_text().splitlines())
-    checkpoints = [count for change, count in begun.items() if change.startswith("rename student/checkpoint-")]
+        assert make(run, begun, moment) == -signal.SIGKILL, moment
+    assert make(run, begun) == 0
+    counts = Counter(read_changes(begun))
+    checkpoints = [
+        count for (kind, path), count in counts.items() if kind == "rename" and path.startswith("student/checkpoint-")
+    ]
     in_training = [path for kind, path in points if path.startswith(("student/", "commits/train/"))]
     assert 0 < max(checkpoints) <= 3 < len(in_training)  # had it started over each time, there were one a kill
     assert len(points) >= 24 and {path.split("/")[1] for _, path in points if path.startswith("commits/")} == set(
