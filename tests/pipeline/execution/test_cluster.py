@@ -115,7 +115,8 @@ def test_a_part_that_eats_memory_fails_alone(
     assert [failure.where for failure in report.failed] == ["phrases, part 2"]
     assert "killed its worker 3 times; its last output: " in report.failed[0].error
     assert "running low on memory" in report.failed[0].error
-    assert len(list(marks.glob("eat-2-*"))) == 3  # Ray itself tried nothing again
+    # Ray itself tried nothing again. A worker may be ended before its mark, for memory of the one before it.
+    assert 1 <= len(list(marks.glob("eat-2-*"))) <= 3
     (marks / "peace").touch()
     assert run_toys(config).made == {"phrases": 1, "shard": 12, "train": 1}
     run_toys(make_config(tmp_path / "calm", source))
