@@ -25,11 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, default=Path("benchmarks/results/photos_teacher.json"))
     options = parser.parse_args()
-    models = json.loads(options.record.read_text())["models"]
+    record = json.loads(options.record.read_text())
+    models = record["models"]
     nouns = models["glip-photos"]["nouns"]
     text = TEXT.read_text(encoding="utf-8")
     for name, found in (
-        ("FIGURES", figures(models)),
+        ("FIGURES", f"{figures(models)}\n\n{speed(record['speed'])}"),
         ("BEST", noun_list(nouns["best"][:HEADS])),
         ("WORST", noun_list(nouns["worst"][:HEADS])),
     ):
@@ -47,6 +48,12 @@ def figures(models: dict[str, Any]) -> str:
             rows.append(f"| {NAMES[model]} | {words} | {' | '.join(cells)} |")
     ap = ", ".join(f"{NAMES[model]} {found['coco_ap']['AP']:.1f}" for model, found in models.items())
     return "\n".join([*rows, "", f"COCO AP with the 80 names in one prompt, on the 80 photos of coco-mini: {ap}."])
+
+
+def speed(found: dict[str, Any]) -> str:
+    """A sentence on the photos per second of each model."""
+    rates = ", ".join(f"{NAMES[model]} {found[model]['median']:.0f}" for model in NAMES)
+    return f"Photos per second from JPEG bytes, on one thread of an {found['processor']}, batches of 8: {rates}."
 
 
 def cell(found: dict[str, Any], figure: str) -> str:
