@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from model.checkpoint import WEIGHTS
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"  # that ship with the package, and their cards
 
 
 def cards() -> list[str]:

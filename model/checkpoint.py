@@ -16,11 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from model.cards import WEIGHTS
+
 # Official entries that hold no learned value: present or absent, they are ignored.
 COMPUTED = re.compile(
     r"\.(attn\.relative_position_index|embeddings\.position_ids|anchor_generator\.cell_anchors\.\d+)$"
 )
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 class WeightsError(ValueError):

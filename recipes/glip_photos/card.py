@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import WEIGHTS
+from model.cards import WEIGHTS
 
 TEXT = Path(__file__).with_name("card.md")
 NAMES = {

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from benchmarks.photos_teacher import SAMPLE, add_speeds, grounder, judged, speeds
-from model.checkpoint import WEIGHTS, packaged_weights, sha256
+from model.cards import WEIGHTS
+from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
 from recipes.glip_photos.gold import Photo, flickr
 from recipes.glip_photos.judge import figures

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model import cards
-from model.checkpoint import WEIGHTS
+from model.cards import WEIGHTS
 
 
 def test_every_packaged_file_has_a_card() -> None:

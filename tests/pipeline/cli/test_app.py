@@ -50,6 +50,15 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
+def test_only_what_computes_imports_torch() -> None:
+    """Not the commands that read a run, nor the stages around the networks."""
+    stages = ("ingest", "filter", "shard", "audit")
+    code = "import sys, pipeline.cli.commands, pipeline.cli.views, stages.export.card; from stages import load_stage\n"
+    code += f"for name in {stages}: load_stage(name)\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

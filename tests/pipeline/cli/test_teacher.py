@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import WEIGHTS, read_weights
+from model.cards import WEIGHTS
+from model.checkpoint import read_weights
 from model.glip import Glip
 from pipeline.cli import teacher
 from stages.stage import UserError
