@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from stages.ingest.json_stream import stream
+from stages.json_stream import stream
 from stages.stage import Files, UserError
 
 COCO = (

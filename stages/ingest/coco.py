@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from stages.annotations import same_id
 from stages.ingest.image_folders import ImageFolders, exists
 from stages.ingest.instances import KEYED, Id, Instances, boxes_elsewhere, read_instances
-from stages.ingest.json_stream import stream, stream_from
 from stages.ingest.listing import Unclear, Unused, cut, list_files
 from stages.ingest.locate import locate
 from stages.ingest.names import base_name, folder_of, is_image
 from stages.ingest.row import Row
 from stages.ingest.text import storable
+from stages.json_stream import stream, stream_from
 from stages.stage import Files, RowError, Slice, SourceFile, UserError
 
 if TYPE_CHECKING:

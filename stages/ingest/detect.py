@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from stages.ingest import json_lines, json_stream, odvg, table, webdataset
+from stages import json_stream
+from stages.ingest import json_lines, odvg, table, webdataset
 from stages.ingest.coco import is_captions
 from stages.ingest.instances import KEYED
 from stages.ingest.listing import Unclear, list_files
@@ -17,6 +18,8 @@ from stages.stage import Files, UserError
 
 if TYPE_CHECKING:
     from schemas.config import IngestConfig
+
+SIDECAR = {"key", "status"}  # columns of img2dataset's lists
 
 
 def detect(config: IngestConfig, files: Files) -> str:
@@ -31,8 +34,8 @@ def detect(config: IngestConfig, files: Files) -> str:
         raise Unclear(f"ingest.format: what kind of source is {config.source}? {what}; set ingest.format")
     (kind,) = kinds
     sidecars = [name for name in names if table.is_parquet(name)] if kind == "table" else []
-    if sidecars and config.format == "auto":
-        _refuse_sidecar_without_images(files, sidecars[0])
+    if sidecars:
+        _refuse_sidecar_without_images(sidecars[0], columns(files, sidecars[0]))
     lines = [name for name in names if json_lines.is_json_lines(name)]
     return "odvg" if kind == "table" and lines and odvg.holds_odvg(files, lines[0]) else kind
 
@@ -51,9 +54,10 @@ def _of_file(files: Files, uri: str) -> str:
     if uri.lower().endswith(".json"):
         return _of_json(files, uri)
     if table.is_parquet(uri):
-        if {"key", "status"} <= set(columns(files, uri)):
+        names = columns(files, uri)
+        if set(names) >= SIDECAR:
             _refuse_sidecar(files, uri)
-            _refuse_sidecar_without_images(files, uri)
+            _refuse_sidecar_without_images(uri, names)
         return "table"
     if is_image(uri) or not (by_name(uri) or _is_text(files, uri)):
         raise UserError(f"ingest.format: {uri} is a file of no known kind; set ingest.format if it is one all the same")
@@ -74,10 +78,9 @@ def _refuse_sidecar(files: Files, uri: str) -> None:
         )
 
 
-def _refuse_sidecar_without_images(files: Files, uri: str) -> None:
-    """Raises Unclear for a table of img2dataset that speaks of downloaded images, and has none."""
-    names = set(columns(files, uri))
-    if {"key", "status"} <= names and not names & set(IMAGE_COLUMNS):
+def _refuse_sidecar_without_images(uri: str, names: Collection[str]) -> None:
+    """Raises Unclear for a table of img2dataset, by its columns, that speaks of downloaded images and has none."""
+    if set(names) >= SIDECAR and not set(names) & set(IMAGE_COLUMNS):
         raise Unclear(
             f"ingest.format: {uri} lists what img2dataset downloaded, and neither its tar nor an image is there; bring"
             " the tar, or set ingest.format to table for the captions alone"

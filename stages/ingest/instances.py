@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from stages.annotations import same_id
-from stages.ingest.json_stream import stream
 from stages.ingest.names import stem
 from stages.ingest.row import Gold, GoldBox
 from stages.ingest.text import number, storable
+from stages.json_stream import stream
 from stages.stage import Files, UserError
 
 KEYED = ("images", "annotations", "categories", "licenses")  # which some converters write as objects, keyed by id

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
 
-from stages.ingest.json_stream import stream, stream_from
 from stages.ingest.samples import BYTE_ORDER_MARK
+from stages.json_stream import stream, stream_from
 from stages.stage import RowError, UserError
 
 Kind = Literal["lines", "whole", ""]

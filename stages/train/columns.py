@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from stages.annotations import Entries, Id, box_of, category_of, declared_size, decoding, id_of, reading
 from stages.geometry import from_xywh
-from stages.ingest.json_stream import members
+from stages.json_stream import members
 from stages.stage import Files, RunIO, UserError
 
 GOLD = "train.gold"  # the key of the files

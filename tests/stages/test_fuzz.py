@@ -16,10 +16,10 @@ from schemas.config import IngestConfig
 from schemas.reasons import REJECTED
 from stages.images import decode_rgb, inspect
 from stages.ingest import delimited, json_lines, sniff
-from stages.ingest.json_stream import stream
 from stages.ingest.samples import index_tar
 from stages.ingest.tar import Damage, scan
 from stages.ingest.text import check_caption, storable
+from stages.json_stream import stream
 from stages.stage import RowError, UserError
 from tests.stages import image_files
 from tests.stages.image_files import image_file

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stages.ingest import json_stream
-from stages.ingest.json_stream import Element, members, stream, stream_from
+from stages import json_stream
+from stages.json_stream import Element, members, stream, stream_from
 
 DATA: dict[str, Any] = {
     "info": {"nested": [[1, {"a": []}]], "text": 'a "quoted" \\ [bracket'},
