@@ -119,9 +119,13 @@ def add_speeds(found: dict[str, dict[str, Any]], out: Path | None) -> None:
     publish({**kept, "speed": {**found, "processor": processor_name(), "date": datetime.date.today().isoformat()}}, out)
 
 
+def read_flickr(shared: Path, data: Path, flickr: str) -> list[Photo]:
+    return gold.flickr(shared / "data" / "photos" / f"{flickr}.json", data / "flickr")
+
+
 def read_sets(shared: Path, data: Path, flickr: str) -> dict[str, list[Photo]]:
     extractor = NounPhraseExtractor("auto")
-    photos = gold.flickr(shared / "data" / "photos" / f"{flickr}.json", data / "flickr")
+    photos = read_flickr(shared, data, flickr)
     return {
         "flickr_gold": photos,
         "flickr_extracted": gold.extracted(photos, extractor),
@@ -170,14 +174,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sets = read_sets(options.shared, options.data, options.flickr)
     coco = options.shared / "data" / "coco-mini"
     detector = options.shared / "data" / "photos" / "detector"
     if options.speed:
+        photos = read_flickr(options.shared, options.data, options.flickr)[:CHUNK]
         grounds = {name: grounder(Glip.pretrained(name)) for name in ("glip-photos", "glip-nano")}
         grounds["detector"] = Detector(detector, category_names(coco)).ground
-        add_speeds(speeds(grounds, sets["flickr_gold"][:CHUNK]), options.out)
+        add_speeds(speeds(grounds, photos), options.out)
         return
+    sets = read_sets(options.shared, options.data, options.flickr)
     models: dict[str, Callable[[], dict[str, Any]]] = {
         "glip-photos": lambda: measure_glip(
             "glip-photos", options.weights or packaged_weights("glip-photos"), sets, coco
