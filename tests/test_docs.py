@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,11 @@ def test_a_script_says_how_it_is_started() -> None:
         assert named == {module} or path in CHILDREN, path
     paths = [path for path, source in sources.items() if re.search(r"python [\w/]+\.py|sys\.path", source)]
     assert paths == [], "run as a module of the repository's root, never by path"
+
+
+def test_every_package_of_an_installation_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[>\[ ]", name)[0] for name in project["dependencies"]} | {"spacy", "transformers"}
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    part = text.partition("## What it is built on")[2].partition("\n## ")[0]
+    assert len(needed) > 15 and needed <= set(re.findall(r"`([\w-]+)`", part))
