@@ -123,6 +123,30 @@ class LabelConfig(Section):
     long: Annotated[int, Field(ge=32)] | None = None
 
 
+class RescoreConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """CLIP, SigLIP, SigLIP 2 or MetaCLIP 2, as a folder or an id of the Hugging Face hub; null: the stage is off."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    crop: Literal["tight", "square"] = "tight"
+    """What is cut out for a box: its own pixels, or a square around it."""
+    pad: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Margin on each side of the crop, as a share of the box's width and height."""
+    min_candidate: Probability = 0.1
+    """Boxes of labels with a score from here up are scored."""
+    relabel: bool = False
+    """Compare each crop with all phrases of its caption, and keep the best of them."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Crops, or texts, that the model reads at a time."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
+
+
 class FilterConfig(Section):
     min_score: Probability = 0.5
     """Boxes are kept when score > min_score."""
@@ -281,6 +305,7 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()
+    rescore: RescoreConfig = RescoreConfig()
     filter: FilterConfig = FilterConfig()
     shard: ShardConfig = ShardConfig()
     audit: AuditConfig = AuditConfig()

@@ -15,6 +15,7 @@ STAGES: dict[str, str] = {
     "ingest": "stages.ingest.stage:IngestStage",
     "phrases": "stages.phrases.stage:PhrasesStage",
     "label": "stages.label.stage:LabelStage",
+    "rescore": "stages.rescore.stage:RescoreStage",
     "filter": "stages.filter.stage:FilterStage",
     "shard": "stages.shard.stage:ShardStage",
     "audit": "stages.audit.stage:AuditStage",
