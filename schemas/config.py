@@ -14,6 +14,7 @@ from schemas.dividers import DIVIDERS
 from schemas.marks import Enters, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Device = Annotated[str, Enters(device_type)]
 Unordered = Enters(sorted)  # a list whose order means nothing
 
@@ -150,6 +151,16 @@ class RescoreConfig(Section):
 class FilterConfig(Section):
     min_score: Probability = 0.5
     """Boxes are kept when score > min_score."""
+    relabel: bool = False
+    """Give each box to the phrase of its caption that fits its crop best, as rescore has found."""
+    combine: Literal["none", "geometric"] = "none"
+    """What `min_score` and the other rules take for a box's score: the teacher's; or the geometric mean of that and the
+    cosine of the box's crop with its phrase. The same for images: see `min_image_score`."""
+    min_region_score: Cosine | None = None
+    """Boxes are kept when the cosine of their crop with their phrase is above it; null: whatever it is."""
+    min_image_score: Cosine | None = None
+    """The boxes of an image are kept when its cosine with its caption is above it; with `combine`, when the geometric
+    mean of that and of the mean cosine of its kept boxes is. null: whatever it is."""
     nms_iou: Probability = 0.6
     """Per phrase; 1.0 turns it off."""
     phrase_nms_iou: Probability = 1.0
