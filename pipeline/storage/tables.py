@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.storage.base import Storage
-from schemas.records import DATASETS, schema_of
+from schemas.records import has_schema, schema_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ def as_declared(dataset: str, table: pa.Table) -> pa.Table:
     Raises ValueError, with the column's name, for one that is missing, that the schema does not have, or that would
     lose something on the way to the schema's type.
     """
-    if dataset not in DATASETS and not dataset.startswith("rejects/"):
+    if not has_schema(dataset):
         return table
     schema = schema_of(dataset)
     for name in [*table.column_names, *schema.names]:
