@@ -11,10 +11,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from schemas.dividers import DIVIDERS
-from schemas.marks import Enters, Only, device_type
+from schemas.marks import Enters, EntersUnless, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Device = Annotated[str, Enters(device_type)]
+Deform = Annotated[Literal["auto", "plain", "triton"], EntersUnless("auto")]
 Unordered = Enters(sorted)  # a list whose order means nothing
 
 
@@ -118,6 +119,10 @@ class LabelConfig(Section):
     short: Annotated[int, Field(ge=32)] | None = None
     """Short side in pixels before the network; null: what the teacher was trained with."""
     long: Annotated[int, Field(ge=32)] | None = None
+    deform: Deform = "auto"
+    """Code of GLIP's deformable convolutions: torch's operators, a kernel, or on a GPU what is measured as faster."""
+    compile: Annotated[bool, EntersUnless(False)] = False
+    """Compile GLIP's dynamic head: fewer launches, minutes at the start of a worker."""
 
 
 class FilterConfig(Section):
@@ -242,6 +247,7 @@ class TrainConfig(Section):
     """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
     checkpointing: bool = False
     """Recompute activations in the backward pass, to save memory."""
+    deform: Deform = "auto"
     checkpoint_every: Annotated[int, Field(ge=1), Only.SPEED] = 100
     keep_checkpoints: Annotated[int, Field(ge=1), Only.PLACE] = 2
     log_every: Annotated[int, Field(ge=1), Only.SPEED] = 10
