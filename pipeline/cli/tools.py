@@ -27,8 +27,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, "
-            "fiftyone, or card (README.md of the shards).",
+            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, fiftyone, qwen2.5-vl, qwen3-vl, "
+            "paligemma, florence-2, kosmos-2, shikra, ferret, or card (README.md of the shards).",
         ),
     ],
     out: Annotated[str | None, typer.Option("--out", help="The folder to write to [RUN/export-FORMAT].")] = None,
@@ -41,10 +41,17 @@ def export(
         Literal["upright", "stored"],
         typer.Option("--pictures", help="Turn images by their EXIF orientation, or copy their bytes."),
     ] = "upright",
+    seed: Annotated[int | None, typer.Option("--seed", help="Draws the prompts of conversations [0].")] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option("--max-pixels", min=28 * 28, help="qwen2.5-vl: to which the trainer resizes images [12845056]."),
+    ] = None,
 ) -> None:
     from pipeline.cli.views import export_run
 
-    export_run(run, format_, out, min_score, images, pictures)
+    own = {"seed": seed, "max_pixels": max_pixels}
+    given = {name: value for name, value in own.items() if value is not None}
+    export_run(run, format_, out, min_score, images, pictures, **given)
 
 
 def show(

@@ -28,14 +28,15 @@ def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
 
 
 def export_run(
-    run: str, format: str, out: str | None, min_score: float | None, images: bool, pictures: Pictures
+    run: str, format: str, out: str | None, min_score: float | None, images: bool, pictures: Pictures, **own: Any
 ) -> None:
+    """`own`: options that only some formats take."""
     from stages.export.formats import export
 
     target = out or ("shards" if format == "card" else f"export-{format}")
     folder = out or f"{run.rstrip('/')}/{target}"
     config = load_config(None, (), run)
-    options: dict[str, Any] = {"min_score": min_score, "images": images, "pictures": pictures}
+    options: dict[str, Any] = {"min_score": min_score, "images": images, "pictures": pictures, **own}
     made = export(read_run(run), format, into(folder), config=config, **options)
     say(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
 

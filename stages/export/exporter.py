@@ -22,6 +22,16 @@ Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True)
+class Options:
+    """What only some formats take; `Exporter.takes` names which."""
+
+    seed: int = 0
+    """Draws the prompts of conversations."""
+    max_pixels: int = 28 * 28 * 16384
+    """To which a model's processor resizes images; the default is that of Qwen2.5-VL's checkpoints."""
+
+
+@dataclass(frozen=True)
 class LabelledImage:
     """A pair with at least one box, and its image.
 
@@ -102,6 +112,8 @@ class Exporter:
 
     shares_images: ClassVar[bool] = True  # pairs with the same image name one file; else each has its own
     images_inside: ClassVar[bool] = False  # in the written files, so that none are copied beside them
+    takes: ClassVar[frozenset[str]] = frozenset()  # fields of Options that the format knows
+    unreadable: ClassVar[str] = "at the edge"  # what boxes that cannot be read have in common
 
     def __init__(
         self,
@@ -111,12 +123,14 @@ class Exporter:
         min_score: float | None,
         images: bool,
         pictures: Pictures = "upright",
+        options: Options = Options(),
     ) -> None:
         self.io = io
         self.config = config
         self.min_score = min_score
         self.images = images
         self.pictures = pictures
+        self.options = options
         self.done: Counter[str] = Counter(images=0, boxes=0, files=0)
         self.pairs = 0  # written so far
         self._create = create
@@ -186,7 +200,7 @@ class Exporter:
     def _without_unreadable(self, image: LabelledImage) -> LabelledImage:
         kept = tuple(box for box in image.boxes if self.can_be_read(box, image))
         if len(kept) < len(image.boxes):
-            self.done["boxes left out (at the edge)"] += len(image.boxes) - len(kept)
+            self.done[f"boxes left out ({self.unreadable})"] += len(image.boxes) - len(kept)
         return replace(image, boxes=kept)
 
     def begin(self) -> None:
