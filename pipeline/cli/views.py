@@ -41,6 +41,18 @@ def export_run(
     say(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
 
 
+def read_names(path: str) -> tuple[str, ...]:
+    """The distinct lines of a text file, in lower case as heads are. Raises UserError for a file without any."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = tuple(dict.fromkeys(line.strip().lower() for line in file if line.strip()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--categories {path}: cannot be read ({error})") from None
+    if not names:
+        raise UserError(f"--categories {path}: no line has a name in it")
+    return names
+
+
 def show_samples(
     run: str, keys: Sequence[str], phrase: str | None, limit: int, threshold: float | None, out: str
 ) -> None:

@@ -29,6 +29,10 @@ class Options:
     """Draws the prompts of conversations."""
     max_pixels: int = 28 * 28 * 16384
     """To which a model's processor resizes images; the default is that of Qwen2.5-VL's checkpoints."""
+    categories: tuple[str, ...] = ()
+    """The names of a closed detector's categories, in the order of their numbers; empty: whatever is found."""
+    weights: str | None = None
+    """A folder with a CLIP, for embeddings."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +203,12 @@ class Exporter:
 
     def _without_unreadable(self, image: LabelledImage) -> LabelledImage:
         kept = tuple(box for box in image.boxes if self.can_be_read(box, image))
-        if len(kept) < len(image.boxes):
-            self.done[f"boxes left out ({self.unreadable})"] += len(image.boxes) - len(kept)
+        self._leave_out(len(image.boxes) - len(kept), self.unreadable)
         return replace(image, boxes=kept)
+
+    def _leave_out(self, boxes: int, why: str) -> None:
+        if boxes:
+            self.done[f"boxes left out ({why})"] += boxes
 
     def begin(self) -> None:
         """Open what is written to all the time."""

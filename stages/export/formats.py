@@ -30,6 +30,9 @@ FORMATS = {
     "kosmos-2": "stages.export.kosmos:KosmosExport",  # conversations; tokens of 32 x 32 patches
     "shikra": "stages.export.shikra:ShikraExport",  # conversations; shares with three decimals
     "ferret": "stages.export.ferret:FerretExport",  # conversations; thousandths
+    "gligen": "stages.export.gligen:GligenExport",  # GLIGEN's TSV, with CLIP embeddings where weights are given
+    "yolo": "stages.export.yolo:YoloExport",  # ultralytics' labels; heads of phrases are the categories
+    "hf": "stages.export.hf:HuggingFaceExport",  # Parquet with images, for `datasets`
     "card": "stages.export.card:CardExport",  # README.md of the shards: a dataset card
 }
 

@@ -39,6 +39,9 @@ def test_the_formats_that_there_are() -> None:
         "kosmos-2",
         "shikra",
         "ferret",
+        "gligen",
+        "yolo",
+        "hf",
         "card",
     }
 
