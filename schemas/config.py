@@ -97,6 +97,8 @@ class PhrasesConfig(Section):
     ] = ()
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """Drop phrases of a sentence beyond so many of the teacher's tokens."""
+    expressions: bool = False
+    """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
 
 
 class LabelConfig(Section):

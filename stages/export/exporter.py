@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
-from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow
+from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow, Span
 from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
 from stages.export.shared_images import SharedImages
 from stages.images import sniff, upright_file
@@ -47,6 +47,7 @@ class LabelledImage:
     width: int
     height: int
     phrases: tuple[Phrase, ...]
+    expressions: tuple[Span, ...]  # of each phrase; empty where the run has none
     boxes: tuple[Box, ...]
     data: bytes
     file_name: str  # images/KEY.jpg, .png or .webp, KEY being the first pair's
@@ -98,7 +99,9 @@ def _of_part(
 ) -> Iterator[LabelledImage]:
     labels = {row.key: row for row in rows}
     boxes = {row.key: tuple(box for box in row.boxes if min_score is None or box.score > min_score) for row in rows}
-    phrases = {row.key: row.phrases for row in PhraseTable.read_part(io, part).records()}
+    table = PhraseTable.read_part(io, part)
+    phrases = {row.key: row.phrases for row in table.records()}
+    expressions = dict(zip(phrases, table.expression_rows(), strict=True))
     pairs = [
         (pair, pair.image) for pair in PairTable.read_part(io, part).records() if pair.image and boxes.get(pair.key)
     ]
@@ -108,7 +111,7 @@ def _of_part(
             continue
         key, row = pair.key, labels[pair.key]
         name = f"images/{key}.{sniff(data)}"
-        yield LabelledImage(pair, row.width, row.height, phrases[key], boxes[key], data, name)
+        yield LabelledImage(pair, row.width, row.height, phrases[key], expressions[key], boxes[key], data, name)
 
 
 class Exporter:
