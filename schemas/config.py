@@ -105,7 +105,10 @@ class LabelConfig(Section):
     variant: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the teacher's architecture."""
     weights: Annotated[str | None, Only.DIGEST] = None
-    """A file or folder; null: the weights in the package, which not every teacher has."""
+    """A file, a folder, or for some teachers an id of the Hugging Face hub; null: the weights in the package, which not
+    every teacher has."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
     weights_sha256: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved; given by hand, it is what the file or folder must have."""
     score_floor: Probability = 0.1
