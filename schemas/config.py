@@ -144,6 +144,27 @@ class FilterConfig(Section):
     max_aspect: Annotated[float, Field(ge=1.0)] = 10.0
     min_caption_chars: Annotated[int, Field(ge=0)] = 1
     max_caption_chars: Annotated[int, Field(ge=1)] = 20_000
+    max_mask_box_gap: Probability = 1.0
+    """How far a box may be from the tight box around its mask, as 1 - IoU; 1.0 keeps all. Masks are made of the boxes
+    that passed the rules above, so this one acts on what leaves the run: shards and exports (docs/masks.md)."""
+
+
+class MaskConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """A folder, or an id of the Hugging Face hub, of SAM, SAM-HQ, SAM 2 or EdgeTAM; null: no masks."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Images that are encoded together."""
+    boxes_per_pass: Annotated[int, Field(ge=1)] = 32
+    """Boxes of an image that are decoded together."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
 
 
 class ShardConfig(Section):
@@ -290,6 +311,7 @@ class Config(Section):
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()
     filter: FilterConfig = FilterConfig()
+    mask: MaskConfig = MaskConfig()
     shard: ShardConfig = ShardConfig()
     audit: AuditConfig = AuditConfig()
     train: TrainConfig = TrainConfig()

@@ -16,6 +16,7 @@ STAGES: dict[str, str] = {
     "phrases": "stages.phrases.stage:PhrasesStage",
     "label": "stages.label.stage:LabelStage",
     "filter": "stages.filter.stage:FilterStage",
+    "mask": "stages.mask.stage:MaskStage",
     "shard": "stages.shard.stage:ShardStage",
     "audit": "stages.audit.stage:AuditStage",
     "train": "stages.train.stage:TrainStage",

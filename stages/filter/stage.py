@@ -11,19 +11,20 @@ The rules act in this order, and a box is recorded under the first one that take
    that claims it most. Off by default, as in GLIP;
 6. too_many_boxes: beyond the filter.max_boxes best of the image.
 
-Kept boxes stay in the order of labels.
+Kept boxes stay in the order of labels. One rule of the section, `max_mask_box_gap`, asks for masks, which are made of
+the boxes that are kept here: it acts where boxes leave the run, in shards and exports (stages/masks.py).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow.compute as pc
 
 from schemas.items import Ints
 from schemas.tables import LabelTable, PairTable, PseudoTable
 from stages.filter.rules import filter_labels
-from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, reject_rows
+from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, UserError, reject_rows
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -38,6 +39,13 @@ class FilterStage(MapStage):
 
     def __init__(self, config: Config) -> None:
         self.config = config.filter
+
+    @classmethod
+    def resolve(cls, config: Config) -> dict[str, Any]:
+        """Raises UserError for a rule about masks that are not made."""
+        if config.filter.max_mask_box_gap < 1.0 and config.mask.model is None:
+            raise UserError("filter.max_mask_box_gap needs masks: name a mask.model, or leave the rule at 1.0")
+        return {}
 
     def run_part(self, io: PartIO) -> PartResult:
         labels = LabelTable.read(io, LabelTable.key, LabelTable.width, LabelTable.height, LabelTable.boxes)

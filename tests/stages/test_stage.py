@@ -19,6 +19,7 @@ from stages import load_stage
 from stages.stage import Input, ReduceStage, Stage, UserError
 
 RESOLVED = {("label", "variant"), ("label", "revision"), ("phrases", "backend_version")}  # name no file
+CHECKPOINTS = {("mask", name) for name in ("model", "revision", "model_sha256")}  # see tests/stages/mask/test_stage.py
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
 CANDIDATES: list[Any] = [
@@ -129,7 +130,7 @@ def test_a_file_enters_by_what_it_holds_and_not_by_its_name(
     config: Config, tmp_path: Path, section: str, name: str, readers: set[str]
 ) -> None:
     digests = {(part, field) for part, field in fields() if Only.DIGEST in marks(part, field)}
-    assert (section, name) in digests and digests == {*FILES, *RESOLVED}
+    assert (section, name) in digests and digests == {*FILES, *RESOLVED, *CHECKPOINTS}
     tree = config.model_dump()
     if name != "weights_sha256":
         copy = tmp_path / "copy"

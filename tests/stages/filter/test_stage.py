@@ -7,6 +7,7 @@ import pytest
 from schemas.rows import Box, DroppedBox, LabelRow, Pair, PseudoRow
 from schemas.tables import LabelTable, PairTable, PseudoTable
 from stages.filter.stage import FilterStage
+from stages.stage import UserError
 from tests.stages.conftest import Run
 
 KEYS = [f"{row:012d}" for row in range(3)]
@@ -41,3 +42,10 @@ def test_labels_without_their_pair_fail_the_part(run: Run) -> None:
     run.io().write("labels", labels(*KEYS).table)
     with pytest.raises(ValueError, match=r"pairs lacks 2 keys that it should have, e\.g\. 000000000001"):
         FilterStage(run.config()).run_part(run.io())
+
+
+def test_a_rule_about_masks_needs_masks(run: Run) -> None:
+    rule = {"max_mask_box_gap": 0.5}
+    with pytest.raises(UserError, match=r"filter\.max_mask_box_gap needs masks: name a mask\.model"):
+        FilterStage.resolve(run.config(filter=rule))
+    assert FilterStage.resolve(run.config(filter=rule, mask={"model": "a/model"})) == {}
