@@ -11,11 +11,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from schemas.dividers import DIVIDERS
-from schemas.marks import Enters, Only, device_type
+from schemas.marks import Enters, EntersUnless, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Device = Annotated[str, Enters(device_type)]
+Deform = Annotated[Literal["auto", "plain", "triton"], EntersUnless("auto")]
 Unordered = Enters(sorted)  # a list whose order means nothing
 
 
@@ -98,6 +99,8 @@ class PhrasesConfig(Section):
     ] = ()
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """Drop phrases of a sentence beyond so many of the teacher's tokens."""
+    expressions: bool = False
+    """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
 
 
 def _named(value: object) -> object:
@@ -145,6 +148,10 @@ class LabelConfig(Section):
     short: Annotated[int, Field(ge=32)] | None = None
     """Short side in pixels before the network; null: what the teacher was trained with."""
     long: Annotated[int, Field(ge=32)] | None = None
+    deform: Deform = "auto"
+    """Code of GLIP's deformable convolutions: torch's operators, a kernel, or on a GPU what is measured as faster."""
+    compile: Annotated[bool, EntersUnless(False)] = False
+    """Compile GLIP's dynamic head: fewer launches, minutes at the start of a worker."""
 
     @field_validator("teachers")
     @classmethod
@@ -208,6 +215,27 @@ class FilterConfig(Section):
     max_aspect: Annotated[float, Field(ge=1.0)] = 10.0
     min_caption_chars: Annotated[int, Field(ge=0)] = 1
     max_caption_chars: Annotated[int, Field(ge=1)] = 20_000
+    max_mask_box_gap: Probability = 1.0
+    """How far a box may be from the tight box around its mask, as 1 - IoU; 1.0 keeps all. Masks are made of the boxes
+    that passed the rules above, so this one acts on what leaves the run: shards and exports (docs/masks.md)."""
+
+
+class MaskConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """A folder, or an id of the Hugging Face hub, of SAM, SAM-HQ, SAM 2 or EdgeTAM; null: no masks."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Images that are encoded together."""
+    boxes_per_pass: Annotated[int, Field(ge=1)] = 32
+    """Boxes of an image that are decoded together."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
 
 
 class ShardConfig(Section):
@@ -316,6 +344,7 @@ class TrainConfig(Section):
     """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
     checkpointing: bool = False
     """Recompute activations in the backward pass, to save memory."""
+    deform: Deform = "auto"
     checkpoint_every: Annotated[int, Field(ge=1), Only.SPEED] = 100
     keep_checkpoints: Annotated[int, Field(ge=1), Only.PLACE] = 2
     log_every: Annotated[int, Field(ge=1), Only.SPEED] = 10
@@ -354,6 +383,7 @@ class Config(Section):
     label: LabelConfig = LabelConfig()
     rescore: RescoreConfig = RescoreConfig()
     filter: FilterConfig = FilterConfig()
+    mask: MaskConfig = MaskConfig()
     shard: ShardConfig = ShardConfig()
     audit: AuditConfig = AuditConfig()
     train: TrainConfig = TrainConfig()

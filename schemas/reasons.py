@@ -24,7 +24,7 @@ REJECTED: dict[str, str] = {
     "truncated_source": "the source file ends in the middle of this sample",
     "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
-    "non_finite_scores": "the teacher gave NaN or infinite numbers for this sample",
+    "non_finite_scores": "the teacher, or the network of the masks, gave NaN or infinite numbers for this sample",
     "removed": "taken out on request (phrasebox remove)",
 }
 
@@ -79,6 +79,8 @@ DROPPED_BOX: dict[str, str] = {
     "image_too_small": "the image's short side is under filter.min_image_side pixels",
     "image_aspect": "the image's long side is more than filter.max_aspect times its short side",
     "caption_length": "the caption is shorter or longer than filter.min_caption_chars .. filter.max_caption_chars",
+    "mask_box_gap": "left out of shards and exports: the tight box around its mask is further from the box than"
+    " filter.max_mask_box_gap",
 }
 
 ALL: dict[str, str] = {**REJECTED, **SET_ASIDE, **REJECTED_GOLD, **DROPPED_PHRASE, **DROPPED_BOX}

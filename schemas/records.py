@@ -5,12 +5,13 @@ Each schema is that of a record class of `schemas/rows.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
 from schemas.arrow import schema_of_record, struct_of
-from schemas.rows import Box, ImageRef, Phrase
+from schemas.rows import Box, ExpressionColumns, ImageRef, Phrase
 from schemas.tables import (
     CurationTable,
     GoldTable,
@@ -34,6 +35,7 @@ TABLES: dict[str, type[TableView[Any]]] = {
     )
 }  # fmt: skip
 DATASETS: dict[str, pa.Schema] = {name: schema_of_record(view.record) for name, view in TABLES.items()}
+OPTIONAL: dict[str, pa.Schema] = {"phrases": schema_of_record(ExpressionColumns)}  # columns that a run may add
 REJECTS = schema_of_record(RejectTable.record)
 
 PAIRS, GOLD, PHRASES = DATASETS["pairs"], DATASETS["gold"], DATASETS["phrases"]
@@ -52,6 +54,14 @@ def schema_of(dataset: str) -> pa.Schema:
 
 def has_schema(dataset: str) -> bool:
     return dataset in DATASETS or dataset.startswith(("rejects/", OTHER_LABELS))
+
+
+def written_schema(dataset: str, columns: Iterable[str]) -> pa.Schema:
+    """The schema of a dataset with those of its optional columns that are among these, behind the others."""
+    schema, given = schema_of(dataset), set(columns)
+    for field in OPTIONAL.get(dataset, ()):
+        schema = schema.append(field) if field.name in given else schema
+    return schema
 
 
 def make_key(part: int, row: int) -> str:

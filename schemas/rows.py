@@ -115,6 +115,14 @@ class PhraseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpressionColumns:
+    """Columns of phrases beside those of `PhraseRow`, where `phrases.expressions` is on: for each phrase the characters
+    of its referring expression, those of the phrase itself where it does not grow."""
+
+    expressions: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """A box that the teacher has found; `phrase` is an index into the row's phrases."""
 

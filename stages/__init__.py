@@ -18,6 +18,7 @@ STAGES: dict[str, str] = {
     "label": "stages.label.stage:LabelStage",
     "rescore": "stages.rescore.stage:RescoreStage",
     "filter": "stages.filter.stage:FilterStage",
+    "mask": "stages.mask.stage:MaskStage",
     "shard": "stages.shard.stage:ShardStage",
     "audit": "stages.audit.stage:AuditStage",
     "train": "stages.train.stage:TrainStage",

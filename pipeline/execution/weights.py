@@ -17,7 +17,7 @@ from pipeline.storage.open import open_storage
 from schemas.config import Config, Section
 
 # Of the config; where the section has a `revision`, the key may also name an id of the hub.
-KEYS = (("label", "weights"), ("rescore", "model"), ("train", "init"))
+KEYS = (("label", "weights"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
 TEACHER = "teacher"  # a value of `train.init` that names no file
 FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
 AnySection = TypeVar("AnySection", bound=Section)

@@ -18,7 +18,8 @@ under the first one that takes it out:
 10. low_image_score: all that is left of an image whose cosine with its caption is not above filter.min_image_score;
    with `combine`, whose geometric mean of that and of the mean cosine of what is left.
 
-Kept boxes stay in the order of labels.
+Kept boxes stay in the order of labels. One rule of the section, `max_mask_box_gap`, asks for masks, which are made of
+the boxes that are kept here: it acts where boxes leave the run, in shards and exports (stages/masks.py).
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class FilterStage(MapStage):
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
         """Raises UserError for a rule that needs what no stage of this run makes."""
+        if config.filter.max_mask_box_gap < 1.0 and config.mask.model is None:
+            raise UserError("filter.max_mask_box_gap needs masks: name a mask.model, or leave the rule at 1.0")
         rule, rescore = needs_scores(config.filter), config.rescore
         if rule and rescore.model is None:
             raise UserError(f"filter.{rule}: {NO_SCORES}")

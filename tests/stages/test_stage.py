@@ -19,13 +19,15 @@ from stages import load_stage
 from stages.stage import Input, ReduceStage, Stage, UserError
 
 RESOLVED = {("label", "variant"), ("label", "revision"), ("phrases", "backend_version")}  # name no file
+CHECKPOINTS = {
+    (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
+}  # their stages have tests of their own
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
-CHECKPOINT = {("rescore", "model"), ("rescore", "revision"), ("rescore", "model_sha256")}
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
-    *("tab", "csv", {"web": "folder"}, "square", "geometric", ("glip-nano", "glip-photos")),
+    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", ("glip-nano", "glip-photos")),
 ]
 
 
@@ -130,7 +132,7 @@ def test_a_file_enters_by_what_it_holds_and_not_by_its_name(
     config: Config, tmp_path: Path, section: str, name: str, readers: set[str]
 ) -> None:
     digests = {(part, field) for part, field in fields() if Only.DIGEST in marks(part, field)}
-    assert (section, name) in digests and digests == {*FILES, *RESOLVED, *CHECKPOINT}
+    assert (section, name) in digests and digests == {*FILES, *RESOLVED, *CHECKPOINTS}
     tree = config.model_dump()
     if name != "weights_sha256":
         copy = tmp_path / "copy"

@@ -46,6 +46,13 @@ def test_labels_without_their_pair_fail_the_part(run: Run) -> None:
         FilterStage(run.config()).run_part(run.io())
 
 
+def test_a_rule_about_masks_needs_masks(run: Run) -> None:
+    rule = {"max_mask_box_gap": 0.5}
+    with pytest.raises(UserError, match=r"filter\.max_mask_box_gap needs masks: name a mask\.model"):
+        FilterStage.resolve(run.config(filter=rule))
+    assert FilterStage.resolve(run.config(filter=rule, mask={"model": "a/model"})) == {}
+
+
 def test_scores_are_read_where_they_are_there(run: Run) -> None:
     run.io().write("pairs", pairs("a dog", "a dog").table)
     run.io().write("labels", labels(*KEYS[:2]).table)
