@@ -14,8 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.records import ROWS_PER_PART_LIMIT, make_key
-from schemas.rows import Box, Corners, DroppedSpan, GoldBox, GoldRow, LabelRow, Pair, Phrase, PhraseRow, PseudoRow
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, TableView
+from schemas.rows import (
+    Box,
+    BoxScore,
+    Corners,
+    DroppedSpan,
+    GoldBox,
+    GoldRow,
+    LabelRow,
+    Pair,
+    Phrase,
+    PhraseRow,
+    PseudoRow,
+    ScoreRow,
+)
+from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, ScoreTable, TableView
 from stages.audit.merge import Merged
 from stages.audit.summary import WORST
 from stages.images import open_rgb
@@ -34,6 +47,7 @@ GALLERIES = {
     "nothing_found": "asked most, nothing found",
     "rarest_phrases": "rarest phrases",
     "confident_errors": "confident, but not in the truth",
+    "teachers_disagree": "sure, and unseen by another teacher",
 }
 
 Row = TypeVar("Row")
@@ -47,6 +61,8 @@ class ShownBox(NamedTuple):
     corners: Corners
     score: float
     reason: str  # why the filter took it out; "": it did not
+    crop: float | None = None  # cosine of its crop with its phrase, where rescore has one
+    better: tuple[int, float] | None = None  # another phrase that fits its crop better, and that one's cosine
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,7 @@ class SampleImage:
     dropped: tuple[DroppedSpan, ...] = ()  # by the phrases stage
     boxes: tuple[ShownBox, ...] = ()  # kept ones first, then by score
     gold: tuple[GoldBox, ...] = ()
+    fit: float | None = None  # cosine of image and caption, where rescore has one
     galleries: Mapping[str, int] | None = None
     thumbnail: str | None = None  # base64
     missing: str | None = None  # why there is no thumbnail
@@ -123,9 +140,10 @@ def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]
     """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
     pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
     labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
-    gold = _rows(io, GoldTable, part, keys)
+    gold, scores = _rows(io, GoldTable, part, keys), _rows(io, ScoreTable, part, keys)
     return [
-        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key)) for key, pair in pairs.items()
+        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key), scores.get(key))
+        for key, pair in pairs.items()
     ]
 
 
@@ -138,10 +156,14 @@ def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str])
 
 
 def _sample(
-    pair: Pair, phrases: PhraseRow | None, labels: LabelRow | None, pseudo: PseudoRow | None, gold: GoldRow | None
+    pair: Pair,
+    phrases: PhraseRow | None,
+    labels: LabelRow | None,
+    pseudo: PseudoRow | None,
+    gold: GoldRow | None,
+    scores: ScoreRow | None,
 ) -> SampleImage:
-    out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
-    boxes = [shown(box, out.get(i, "")) for i, box in enumerate(labels.boxes)] if labels else []
+    boxes = _boxes(labels, pseudo, scores) if labels else []
     return SampleImage(
         pair=pair,
         phrases=phrases.phrases if phrases else (),
@@ -149,11 +171,30 @@ def _sample(
         dropped=phrases.dropped if phrases else (),
         boxes=tuple(sorted(boxes, key=lambda box: (box.reason != "", -box.score, box.phrase))),
         gold=gold.boxes if gold else (),
+        fit=scores.image if scores else None,
     )
 
 
-def shown(box: Box, reason: str) -> ShownBox:
-    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason)
+def _boxes(labels: LabelRow, pseudo: PseudoRow | None, scores: ScoreRow | None) -> list[ShownBox]:
+    """Those of labels; kept ones with the phrase and the score that the filter has given them."""
+    out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
+    kept = iter(pseudo.boxes if pseudo else ())
+    seen = scores.boxes if scores else (None,) * len(labels.boxes)
+    return [
+        shown(box if i in out else next(kept, box), out.get(i, ""), score)
+        for i, (box, score) in enumerate(zip(labels.boxes, seen, strict=True))
+    ]
+
+
+def shown(box: Box, reason: str, score: BoxScore | None = None) -> ShownBox:
+    crop = score.score if score else None
+    better = None
+    if score and score.best_phrase is not None and score.best_score is not None:
+        if score.best_phrase == box.phrase:
+            crop = score.best_score
+        else:
+            better = score.best_phrase, score.best_score
+    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason, crop, better)
 
 
 def rounded(corners: Corners) -> Corners:

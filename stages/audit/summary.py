@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, RejectTable
-from stages.audit import agreement, boxes, terms
+from schemas.records import OTHER_LABELS
+from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, RejectTable, ScoreTable
+from stages.audit import agreement, boxes, second_opinion, teachers, terms
 from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
 from stages.ingest.categories import read_categories
@@ -41,7 +42,7 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         asked = asked_phrases(phrases, part.labels)
         counters |= {"languages": languages(part.phrases), **phrase_figures(phrases, asked)}
         if labels is not None:
-            counters |= boxes.label_figures(labels)
+            counters |= {**boxes.label_figures(labels), **opinions(tables, part, phrases, labels, asked, worst)}
             if part.gold is not None:
                 judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold, read_categories(tables)))
                 counters["gold"] = agreement.figures(labels, judgement)
@@ -58,6 +59,29 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         counts = {kind: terms.count_terms(texts[kind], phrases, asked, labels, kept) for kind in texts}
         counted["terms"] = terms.joined(counts)
     return counters | {"worst": worst}, counted
+
+
+def opinions(
+    tables: Tables,
+    part: Part,
+    phrases: FlatPhrases,
+    labels: FlatBoxes,
+    asked: Flags,
+    worst: dict[str, list[list[float]]],
+) -> dict[str, Any]:
+    """What rescore and further teachers say of the same; in `worst`, the rows in which a teacher contradicts most."""
+    found: dict[str, Any] = {}
+    if part.labels is not None and tables.has(ScoreTable.dataset):
+        found["scores"] = second_opinion.count_scores(part.labels, ScoreTable.read(tables))
+    against = np.zeros(len(labels.rows), np.int64)
+    for name in (name for name in tables.datasets if name.startswith(OTHER_LABELS)):
+        other = FlatBoxes.of(LabelTable(tables.read(name)), phrases)
+        counted = teachers.count_agreement(phrases, asked, labels, other)
+        found.setdefault("teachers", {})[name.removeprefix(OTHER_LABELS)] = counted
+        against += teachers.disagreements(phrases, asked, labels, other)
+    if "teachers" in found:
+        worst["teachers_disagree"] = _top(against, labels.rows, against > 0)
+    return found
 
 
 class Part:

@@ -96,7 +96,8 @@ def image_json(image: SampleImage) -> dict[str, Any]:
     """What the scripts need of an image: the best MOST_BOXES boxes, a very long caption cut; what is empty is left out.
 
     A phrase is [start, end, norm], and why the label stage left it out where it did; a box is [phrase, x1, y1, x2, y2,
-    score, why the filter took it out], a true box [x1, y1, x2, y2, category].
+    score, why the filter took it out, and where there is one the cosine of its crop], a true box [x1, y1, x2, y2,
+    category].
     """
     pair, rest = image.pair, image.boxes[MOST_BOXES:]
     cut = len(pair.caption) > MOST_CHARS
@@ -110,13 +111,17 @@ def image_json(image: SampleImage) -> dict[str, Any]:
             for i, phrase in enumerate(image.phrases)
         ],
         "left": [[span.start, span.end, span.reason] for span in image.dropped],
-        "boxes": [[box.phrase, *box.corners, box.score, box.reason] for box in image.boxes[:MOST_BOXES]],
+        "boxes": [
+            [box.phrase, *box.corners, box.score, box.reason, *([] if box.crop is None else [round(box.crop, 3)])]
+            for box in image.boxes[:MOST_BOXES]
+        ],
         "gold": [[*rounded(box.corners), box.category or ""] for box in image.gold[:MOST_BOXES]],
     }
     more = {
         "galleries": image.galleries,
         "thumbnail": image.thumbnail,
         "missing": image.missing,
+        "fit": None if image.fit is None else round(image.fit, 3),
         "undrawn": {"all": len(rest), "kept": sum(not box.reason for box in rest)} if rest else None,
     }
     listed = {name: value for name, value in listed.items() if value not in ([], "", 0)}
