@@ -67,6 +67,10 @@ DROPPED_PHRASE: dict[str, str] = {
 # A box that the filter took out (pseudo.dropped).
 DROPPED_BOX: dict[str, str] = {
     "low_score": "score not above filter.min_score",
+    "low_combined_score": "with filter.combine, the combined score is not above filter.min_score",
+    "low_region_score": "the crop's similarity with its phrase is not above filter.min_region_score",
+    "low_image_score": "the image's similarity with its caption is not above filter.min_image_score",
+    "not_scored": "a rule needs the box's similarity, and rescore has none: under rescore.min_candidate, or rejected",
     "nms": "overlaps a better box of the same phrase by more than filter.nms_iou",
     "other_phrase": "overlaps a better box of another phrase by more than filter.phrase_nms_iou",
     "box_too_small": "a side shorter than filter.min_box_side pixels",

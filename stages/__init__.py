@@ -15,6 +15,7 @@ STAGES: dict[str, str] = {
     "ingest": "stages.ingest.stage:IngestStage",
     "phrases": "stages.phrases.stage:PhrasesStage",
     "label": "stages.label.stage:LabelStage",
+    "rescore": "stages.rescore.stage:RescoreStage",
     "filter": "stages.filter.stage:FilterStage",
     "mask": "stages.mask.stage:MaskStage",
     "shard": "stages.shard.stage:ShardStage",

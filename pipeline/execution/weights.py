@@ -14,11 +14,8 @@ from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
 from schemas.config import Config, Section
 
-KEYS = (
-    ("label", "weights"),
-    ("mask", "model"),
-    ("train", "init"),
-)  # of the config; where the section has a `revision`, a hub's id too
+# Of the config; where the section has a `revision`, the key may also name an id of the hub.
+KEYS = (("label", "weights"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
 TEACHER = "teacher"  # a value of `train.init` that names no file
 FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
 SHIPPED = "run:"  # begins the name of such a file or folder in the config that travels

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from schemas.rows import Box, Mask, Pair, Phrase
+from schemas.rows import Box, Mask, Pair, Phrase, Span
 from schemas.tables import LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable
 from stages.export.shared_images import SharedImages
 from stages.images import sniff, upright_file
@@ -23,6 +23,20 @@ Create = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True)
+class Options:
+    """What only some formats take; `Exporter.takes` names which."""
+
+    seed: int = 0
+    """Draws the prompts of conversations."""
+    max_pixels: int = 28 * 28 * 16384
+    """To which a model's processor resizes images; the default is that of Qwen2.5-VL's checkpoints."""
+    categories: tuple[str, ...] = ()
+    """The names of a closed detector's categories, in the order of their numbers; empty: whatever is found."""
+    weights: str | None = None
+    """A folder with a CLIP, for embeddings."""
+
+
+@dataclass(frozen=True)
 class LabelledImage:
     """A pair with at least one box, and its image.
 
@@ -34,6 +48,7 @@ class LabelledImage:
     width: int
     height: int
     phrases: tuple[Phrase, ...]
+    expressions: tuple[Span, ...]  # of each phrase; empty where the run has none
     boxes: tuple[Box, ...]
     data: bytes
     file_name: str  # images/KEY.jpg, .png or .webp, KEY being the first pair's
@@ -128,7 +143,9 @@ def kept_rows(io: RunIO, part: int, max_mask_box_gap: float, loose: Counter[str]
 
 
 def _of_part(io: RunIO, part: int, rows: Mapping[str, Row], left_out: Counter[str]) -> Iterator[LabelledImage]:
-    phrases = {row.key: row.phrases for row in PhraseTable.read_part(io, part).records()}
+    table = PhraseTable.read_part(io, part)
+    phrases = {row.key: row.phrases for row in table.records()}
+    expressions = dict(zip(phrases, table.expression_rows(), strict=True))
     pairs = [
         (pair, pair.image)
         for pair in PairTable.read_part(io, part).records()
@@ -140,7 +157,9 @@ def _of_part(io: RunIO, part: int, rows: Mapping[str, Row], left_out: Counter[st
             continue
         key, row = pair.key, rows[pair.key]
         name = f"images/{key}.{sniff(data)}"
-        yield LabelledImage(pair, row.width, row.height, phrases[key], row.boxes, data, name, masks=row.masks)
+        yield LabelledImage(
+            pair, row.width, row.height, phrases[key], expressions[key], row.boxes, data, name, masks=row.masks
+        )
 
 
 class Exporter:
@@ -148,6 +167,8 @@ class Exporter:
 
     shares_images: ClassVar[bool] = True  # pairs with the same image name one file; else each has its own
     images_inside: ClassVar[bool] = False  # in the written files, so that none are copied beside them
+    takes: ClassVar[frozenset[str]] = frozenset()  # fields of Options that the format knows
+    unreadable: ClassVar[str] = "at the edge"  # what boxes that cannot be read have in common
 
     def __init__(
         self,
@@ -157,12 +178,14 @@ class Exporter:
         min_score: float | None,
         images: bool,
         pictures: Pictures = "upright",
+        options: Options = Options(),
     ) -> None:
         self.io = io
         self.config = config
         self.min_score = min_score
         self.images = images
         self.pictures = pictures
+        self.options = options
         self.done: Counter[str] = Counter(images=0, boxes=0, files=0)
         self.pairs = 0  # written so far
         self._create = create
@@ -233,9 +256,12 @@ class Exporter:
 
     def _without_unreadable(self, image: LabelledImage) -> LabelledImage:
         kept = tuple(box for box in image.boxes if self.can_be_read(box, image))
-        if len(kept) < len(image.boxes):
-            self.done["boxes left out (at the edge)"] += len(image.boxes) - len(kept)
+        self._leave_out(len(image.boxes) - len(kept), self.unreadable)
         return replace(image, boxes=kept)
+
+    def _leave_out(self, boxes: int, why: str) -> None:
+        if boxes:
+            self.done[f"boxes left out ({why})"] += boxes
 
     def begin(self) -> None:
         """Open what is written to all the time."""

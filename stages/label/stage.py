@@ -85,7 +85,8 @@ class LabelStage(MapStage):
         without_image = len(rows) - len(with_image)
         set_aside = {"no_image": without_image} if without_image else {}
         counts = Counts(len(rows), len(found), len(rejected), set_aside)
-        notes = {**machine_notes(scheduler.teacher.device), **scheduler.notes([row.key for row in with_image])}
+        teacher = scheduler.teacher
+        notes = {**machine_notes(teacher.device), **teacher.notes, **scheduler.notes([row.key for row in with_image])}
         return PartResult(counts, {"teacher": asdict(Description.of(self.config)), **notes})
 
     def _requests(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Request]:

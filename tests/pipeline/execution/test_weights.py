@@ -73,8 +73,10 @@ def test_a_checkpoint_of_the_hub_travels_as_a_folder(tmp_path: Path, monkeypatch
         asked = len(hub.asked)
         sent = ship(context(run, label={"weights": "owner/name", "revision": COMMIT}))
         assert len(hub.asked) == asked
+        second = ship(context(run, rescore={"model": "owner/name", "revision": COMMIT}))
     there = local_config(sent).label
     assert there.revision is None and there.weights is not None
+    assert (local_config(second).rescore.model, local_config(second).rescore.revision) == (there.weights, None)
     assert fetch(there.weights, there.revision).folder == run / "weights" / sha256(mine)
     assert files_below(Path(there.weights)) == files_below(mine)
 
