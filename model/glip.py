@@ -18,7 +18,7 @@ from model.geometry import to_legacy
 from model.grounding import GlipGrounder
 from model.images import Sides, normalise, preprocess, resize, resized_size, stack
 from model.initial import initialise
-from model.losses import PhraseTargets, head_losses
+from model.losses import Known, PhraseTargets, head_losses
 from model.network import GlipNetwork
 from model.outputs import Grounding
 from model.prompt import MAX_TOKENS, pad, truncated
@@ -141,6 +141,7 @@ class Glip(GlipNetwork):
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
         losses, `regression` (N,), whether they train the box regression, and `shared` (N, phrases) in 0/1, all phrases
         of each box; and `unknown`, indices of phrases that may or may not be in the image, whose tokens train nothing.
+        `known`, with `boxes` (M, 4) and `phrase` (M,): a phrase trains inside of these alone, all other text nowhere.
         A phrase past the 256th token leaves its box without positive tokens. average: see `head_losses`. phrase_softmax
         adds `loss_phrase_softmax`, contrast `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least,
         for a share of a batch.
@@ -179,6 +180,12 @@ class Glip(GlipNetwork):
             [target["regression"].to(self.device) for target in targets],
             average,
             phrase_targets if phrase_softmax else None,
+            [
+                None
+                if (known := target["known"]) is None
+                else Known(to_legacy(known["boxes"], image.shape[:2], size).to(self.device), own[known["phrase"]])
+                for target, image, size, own in zip(targets, images, sizes, rows, strict=True)
+            ],
         )
         if contrast is not None:
             texts = [
@@ -206,8 +213,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def as_target(target: Any) -> dict[str, Any]:
-    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,), unknown and
-    shared (N, phrases), which may be None.
+    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,), unknown,
+    shared (N, phrases) and known, of which the last two may be None.
     """
     if isinstance(target, Sequence):
         target = dict(zip(("boxes", "phrase"), target, strict=True))
@@ -225,6 +232,11 @@ def as_target(target: Any) -> dict[str, Any]:
     return {
         **{"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression, "unknown": unknown},
         "shared": None if get("shared") is None else torch.as_tensor(get("shared")),
+        "known": get("known")
+        and {
+            "boxes": torch.as_tensor(get("known")["boxes"]).float().reshape(-1, 4),
+            "phrase": torch.as_tensor(get("known")["phrase"]).long().reshape(-1),
+        },
     }
 
 
