@@ -50,9 +50,7 @@ def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
     x (B, C, H, W), offset (B, 18, h, w), mask (B, 9, h, w) -> (B * h * w, 9 * C).
     """
     channels, height, width = x.shape[1:]
-    rows = x.permute(0, 2, 3, 1)  # (B, H, W, C)
-    if torch.is_autocast_enabled(x.device.type):
-        rows = rows.to(torch.get_autocast_dtype(x.device.type))
+    rows = at_least_fp32(x).permute(0, 2, 3, 1)  # (B, H, W, C)
     rows = F.pad(rows, (0, 0, BEFORE, AFTER, BEFORE, AFTER)).reshape(-1, channels)
     index, weight = bilinear_corners(offset, mask, stride, height, width)  # (B, h, w, 9, 4) each
     bags = F.embedding_bag(
@@ -61,13 +59,17 @@ def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
     return bags.view(-1, TAPS * channels)
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The four pixels around each sampling point, in a (height, width) map with its border, and their weights.
 
     offset (B, 18, h, w), mask (B, 9, h, w) -> index (int32) into the rows of all maps and weight, both (B, h, w, 9, 4).
     Points further out than the border are drawn onto it.
     """
-    offset, mask = (x if x.dtype == torch.float64 else x.float() for x in (offset, mask))  # places need the digits
+    offset, mask = at_least_fp32(offset), at_least_fp32(mask)  # places need the digits
     batch, _, out_height, out_width = mask.shape
     device = offset.device
     mask = mask.permute(0, 2, 3, 1).contiguous()  # (B, h, w, 9)

@@ -115,7 +115,7 @@ class Teacher(Grounder, Protocol):
 
         This default is for a teacher without weights. Raises TeacherError, or OSError for a file that is not there.
         """
-        reject_settings(label, {"weights": None})
+        reject_settings(label, {"weights": None, "revision": None})
         return None
 
     @classmethod

@@ -14,6 +14,7 @@ from schemas.dividers import DIVIDERS
 from schemas.marks import Enters, EntersUnless, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Device = Annotated[str, Enters(device_type)]
 Deform = Annotated[Literal["auto", "plain", "triton"], EntersUnless("auto")]
 Unordered = Enters(sorted)  # a list whose order means nothing
@@ -98,6 +99,8 @@ class PhrasesConfig(Section):
     ] = ()
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """Drop phrases of a sentence beyond so many of the teacher's tokens."""
+    expressions: bool = False
+    """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
 
 
 class LabelConfig(Section):
@@ -106,7 +109,10 @@ class LabelConfig(Section):
     variant: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the teacher's architecture."""
     weights: Annotated[str | None, Only.DIGEST] = None
-    """A file or folder; null: the weights in the package, which not every teacher has."""
+    """A file, a folder, or for some teachers an id of the Hugging Face hub; null: the weights in the package, which not
+    every teacher has."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
     weights_sha256: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved; given by hand, it is what the file or folder must have."""
     score_floor: Probability = 0.1
@@ -125,9 +131,43 @@ class LabelConfig(Section):
     """Compile GLIP's dynamic head: fewer launches, minutes at the start of a worker."""
 
 
+class RescoreConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """CLIP, SigLIP, SigLIP 2 or MetaCLIP 2, as a folder or an id of the Hugging Face hub; null: the stage is off."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    crop: Literal["tight", "square"] = "tight"
+    """What is cut out for a box: its own pixels, or a square around it."""
+    pad: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Margin on each side of the crop, as a share of the box's width and height."""
+    min_candidate: Probability = 0.1
+    """Boxes of labels with a score from here up are scored."""
+    relabel: bool = False
+    """Compare each crop with all phrases of its caption, and keep the best of them."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Crops, or texts, that the model reads at a time."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
+
+
 class FilterConfig(Section):
     min_score: Probability = 0.5
     """Boxes are kept when score > min_score."""
+    relabel: bool = False
+    """Give each box to the phrase of its caption that fits its crop best, as rescore has found."""
+    combine: Literal["none", "geometric"] = "none"
+    """What `min_score` and the other rules take for a box's score: the teacher's; or the geometric mean of that and the
+    cosine of the box's crop with its phrase. The same for images: see `min_image_score`."""
+    min_region_score: Cosine | None = None
+    """Boxes are kept when the cosine of their crop with their phrase is above it; null: whatever it is."""
+    min_image_score: Cosine | None = None
+    """The boxes of an image are kept when its cosine with its caption is above it; with `combine`, when the geometric
+    mean of that and of the mean cosine of its kept boxes is. null: whatever it is."""
     nms_iou: Probability = 0.6
     """Per phrase; 1.0 turns it off."""
     phrase_nms_iou: Probability = 1.0
@@ -139,6 +179,27 @@ class FilterConfig(Section):
     max_aspect: Annotated[float, Field(ge=1.0)] = 10.0
     min_caption_chars: Annotated[int, Field(ge=0)] = 1
     max_caption_chars: Annotated[int, Field(ge=1)] = 20_000
+    max_mask_box_gap: Probability = 1.0
+    """How far a box may be from the tight box around its mask, as 1 - IoU; 1.0 keeps all. Masks are made of the boxes
+    that passed the rules above, so this one acts on what leaves the run: shards and exports (docs/masks.md)."""
+
+
+class MaskConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """A folder, or an id of the Hugging Face hub, of SAM, SAM-HQ, SAM 2 or EdgeTAM; null: no masks."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Images that are encoded together."""
+    boxes_per_pass: Annotated[int, Field(ge=1)] = 32
+    """Boxes of an image that are decoded together."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
 
 
 class ShardConfig(Section):
@@ -284,7 +345,9 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()
+    rescore: RescoreConfig = RescoreConfig()
     filter: FilterConfig = FilterConfig()
+    mask: MaskConfig = MaskConfig()
     shard: ShardConfig = ShardConfig()
     audit: AuditConfig = AuditConfig()
     train: TrainConfig = TrainConfig()

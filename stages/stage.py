@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from schemas.commit import Counts
+from schemas.commit import CommitRecord, Counts
 from schemas.rows import ImageRef, Reject
 from schemas.settings import settings_of
 from stages.io import Files, PartIO, RowError, RunIO, Slice, SourceFile, UserError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from schemas.config import Config
+    from schemas.tables import PartReader
 
     Options = TypeVar("Options", bound=DataclassInstance)
 
@@ -171,6 +172,11 @@ class MapStage(Stage):
     @abstractmethod
     def run_part(self, io: PartIO) -> PartResult:
         """Process one part. Rows that fail go to rejects; an exception fails the part, not the run."""
+
+    @classmethod
+    def contradictions(cls, tables: PartReader, record: CommitRecord) -> Iterator[str]:
+        """For `verify`: what of a part's tables is not as the stage writes them, beyond their counts and keys."""
+        return iter(())
 
 
 class PlannerStage(MapStage):

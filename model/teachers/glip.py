@@ -10,7 +10,7 @@ from model.deform_choice import settle
 from model.device import resolve_device
 from model.glip import Glip
 from model.grounding import GlipGrounder
-from model.teacher import Teacher, TeacherError
+from model.teacher import Teacher, TeacherError, reject_settings
 from model.variants import get_variant
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class GlipTeacher(GlipGrounder, Teacher):
 
     @classmethod
     def weights(cls, label: LabelConfig) -> Path:
+        reject_settings(label, {"revision": None})
         path = Path(label.weights) if label.weights else packaged_weights(label.teacher)
         if path.is_dir():
             raise TeacherError(f"label.weights: {label.teacher} is opened from a file, and {path} is a folder")

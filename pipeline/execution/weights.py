@@ -12,9 +12,10 @@ from pipeline.run.task import Context
 from pipeline.storage.base import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
-from schemas.config import Config
+from schemas.config import Config, Section
 
-KEYS = (("label", "weights"), ("train", "init"))  # of the config
+# Of the config; where the section has a `revision`, the key may also name an id of the hub.
+KEYS = (("label", "weights"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
 TEACHER = "teacher"  # a value of `train.init` that names no file
 FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
 SHIPPED = "run:"  # begins the name of such a file or folder in the config that travels
@@ -25,10 +26,21 @@ def ship(context: Context) -> Context:
     config = context.read_config()
     storage = open_storage(context.root)
     for section, key in KEYS:
-        path = getattr(getattr(config, section), key)
-        if path not in (None, TEACHER) and Path(path).exists():
-            config = _with(config, section, key, SHIPPED + _upload(storage, Path(path)))
+        path = _named(getattr(config, section), key)
+        if path is not None:
+            config = _with(config, section, key, SHIPPED + _upload(storage, path))
     return replace(context, config=config.model_dump_json())
+
+
+def _named(section: Section, key: str) -> Path | None:
+    """The file or folder of this machine that a key names, by its path or, with a revision, by an id of the hub."""
+    from model.hub import fetch
+
+    name, revision = getattr(section, key), getattr(section, "revision", None)
+    if name in (None, TEACHER):
+        return None
+    path = Path(name) if revision is None else fetch(name, revision).folder
+    return path if path.exists() else None
 
 
 def local_config(context: Context) -> Config:
@@ -93,6 +105,8 @@ def _download(storage: Storage, path: str, target: Path) -> None:
         shutil.copyfileobj(source, file, 4 << 20)
 
 
-def _with(config: Config, section: str, key: str, value: str) -> Config:
-    changed = getattr(config, section).model_copy(update={key: value})
+def _with(config: Config, section: str, key: str, path: str) -> Config:
+    """With a path under the key, which has no revision."""
+    old = getattr(config, section)
+    changed = old.model_copy(update={key: path, **({"revision": None} if hasattr(old, "revision") else {})})
     return config.model_copy(update={section: changed})

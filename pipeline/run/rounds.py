@@ -40,6 +40,7 @@ def config_of(config: Config, number: int) -> Config:
         "variant": None,
         "weights": f"{open_storage(before).root}/{WEIGHTS}",
         "weights_sha256": None,
+        "revision": None,
     }
     if config.train.variant != teacher_name(config.label.teacher, config.ingest.source):
         student |= {"short": None, "long": None}  # sizes of the first teacher's images

@@ -1,0 +1,1 @@
+"""Pairs + pseudo -> masks: a mask for each box that passed the filter."""
