@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.anchors import decode, encode, level_sizes, pyramid_anchors
+from model.device import send
 from model.geometry import giou_loss, pairwise_iou
 from model.outputs import HeadOutput
 
@@ -24,6 +25,19 @@ class Positives(NamedTuple):
     image: Tensor  # (P,)
     anchor_index: Tensor  # (P,) index of the anchor over P3..P7 joined
     box_index: Tensor  # (P,) index of the box among the boxes of all images joined
+
+
+class Known(NamedTuple):
+    """Where an image's text is known at all: each token inside of its boxes, and nothing elsewhere."""
+
+    boxes: Tensor  # (M, 4) legacy corners in the padded image
+    tokens: Tensor  # (M, 256) in 0/1
+
+    def mask(self, anchors: Tensor, length: int) -> Tensor:
+        """(A, length) in 0/1: whether the centre of each anchor (A, 4) lies in a box that has the token."""
+        centres = ((anchors[:, :2] + anchors[:, 2:]) / 2)[:, None]  # (A, 1, 2)
+        inside = ((centres >= self.boxes[:, :2]) & (centres <= self.boxes[:, 2:])).all(-1)  # (A, M)
+        return (inside.to(anchors) @ self.tokens[:, :length].to(anchors)).clamp(max=1)
 
 
 class PhraseTargets(NamedTuple):
@@ -52,14 +66,16 @@ def assign(boxes: Tensor, padded_size: tuple[int, int]) -> tuple[Tensor, Tensor]
     over P3..P7 joined and rising, and (P,) the index of the box that each belongs to. A box may end without an anchor.
     """
     height, width = padded_size
-    return _assign(boxes, pyramid_anchors(level_sizes(int(height), int(width)), boxes.device))
+    levels = pyramid_anchors(level_sizes(int(height), int(width)), boxes.device)
+    _, anchor_index, box_index = match([boxes], levels)
+    return anchor_index, box_index
 
 
-def _assign(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def claims(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of each anchor: its IoU with the box that it is positive for (A,), -1 where there is none, and the box (A,)."""
     anchors = torch.cat(list(levels))  # (A, 4)
     if len(boxes) == 0:
-        none = torch.zeros(0, dtype=torch.long, device=boxes.device)
-        return none, none
+        return anchors.new_full((len(anchors),), -1.0), torch.zeros_like(anchors[:, 0], dtype=torch.long)
     boxes = boxes.to(anchors)
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2  # (A, 2)
     candidates = nearest_anchors(centres, (boxes[:, :2] + boxes[:, 2:]) / 2, [len(level) for level in levels])  # (K, N)
@@ -67,12 +83,9 @@ def _assign(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     threshold = iou.mean(0) + iou.std(0)  # (N,)
     centre = centres[candidates]  # (K, N, 2)
     margin = torch.cat((centre - boxes[:, :2], boxes[:, 2:] - centre), dim=-1).amin(-1)  # (K, N), to the nearest side
-    rows, columns = ((iou >= threshold) & (margin > 0.01)).nonzero(as_tuple=True)
-    claims = iou.new_full((len(anchors), len(boxes)), -1.0)
-    claims[candidates[rows, columns], columns] = iou[rows, columns]
-    best, box_index = claims.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
-    anchor_index = (best >= 0).nonzero()[:, 0]
-    return anchor_index, box_index[anchor_index]
+    claimed = torch.where((iou >= threshold) & (margin > 0.01), iou, -1.0)  # (K, N)
+    by_anchor = iou.new_full((len(anchors), len(boxes)), -1.0).scatter(0, candidates, claimed)  # (A, N)
+    return by_anchor.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
 
 
 def nearest_anchors(centres: Tensor, box_centres: Tensor, counts: Sequence[int]) -> Tensor:
@@ -95,6 +108,8 @@ def head_losses(
     regression: Sequence[Tensor] | None = None,
     average: Callable[[Tensor], Tensor] | None = None,
     phrase_targets: Sequence[PhraseTargets] | None = None,
+    matched: Positives | None = None,
+    known: Sequence[Known | None] = (),
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch: `loss_dot_product_token`, `loss_reg` and `loss_centerness`.
 
@@ -104,7 +119,8 @@ def head_losses(
     Options for pseudo boxes, per image: weights (N,) multiply what a box's anchors add to every loss; regression (N,)
     says which boxes train the box regression. average: applied to the (2,) normalisers, positive anchors and sum of
     centerness targets; a mean over the processes of a distributed training. phrase_targets, per image, adds
-    `loss_phrase_softmax`, see `phrase_softmax`.
+    `loss_phrase_softmax`, see `phrase_softmax`. matched: what `match` gives for the boxes, where it is there already.
+    known, per image, None for one of which everything is known.
     """
     sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
     levels = pyramid_anchors(sizes, outputs[0].centerness.device)
@@ -113,7 +129,7 @@ def head_losses(
     deltas = torch.cat([x.box_regression.flatten(2) for x in outputs], dim=2).float()  # (B, 4, A)
     centerness = torch.cat([x.centerness.flatten(1) for x in outputs], dim=1).float()  # (B, A)
 
-    image, anchor_index, box_index = match(boxes, levels)
+    image, anchor_index, box_index = matched or match(boxes, levels)
     anchor = anchors[anchor_index]  # (P, 4)
     target = torch.cat([own.to(anchors) for own in boxes])[box_index]
     target = decode(encode(target, anchor), anchor)  # (P, 4); through the coder and back, as published
@@ -123,14 +139,16 @@ def head_losses(
         torch.ones_like(quality) if regression is None else torch.cat([x.to(quality) for x in regression])[box_index]
     )
 
-    normalisers = torch.stack((quality.new_tensor(float(len(anchor_index))), (quality * trained).sum()))
+    normalisers = torch.stack((quality.new_full((), float(len(anchor_index))), (quality * trained).sum()))
     positives, total = (normalisers if average is None else average(normalisers)).unbind()
     positives = positives.clamp(min=1)
     overlap_loss = giou_loss(decode(deltas[image, :, anchor_index], anchor), target)  # (P,)
     center_loss = F.binary_cross_entropy_with_logits(centerness[image, anchor_index], quality, reduction="none")  # (P,)
     labels = torch.cat([own.to(logits) for own in token_labels])[box_index, : logits.shape[2]]  # (P, L)
+    masks = [None if own is None else own.mask(anchors, logits.shape[2]) for own in known]
     losses = {  # eq. 1: alignment, which replaces classification, and localisation
-        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, anchor_index, weight) / positives,
+        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, anchor_index, weight, masks)
+        / positives,
         "loss_reg": REGRESSION_WEIGHT * (overlap_loss * quality * trained * weight).sum() / total.clamp(min=1e-6),
         "loss_centerness": (center_loss * weight).sum() / positives,
     }
@@ -142,15 +160,16 @@ def head_losses(
 
 
 def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
-    """Assigns the anchors of every level to the boxes of every image, each (N, 4) legacy corners."""
-    images, anchor_indices, box_indices, start = [], [], [], 0
-    for number, own in enumerate(boxes):
-        anchor_index, box_index = _assign(own.to(levels[0].device), levels)
-        images.append(torch.full_like(anchor_index, number))
-        anchor_indices.append(anchor_index)
-        box_indices.append(box_index + start)
-        start += len(own)
-    return Positives(torch.cat(images), torch.cat(anchor_indices), torch.cat(box_indices))
+    """Assigns the anchors of every level to the boxes of every image, each (N, 4) legacy corners.
+
+    How many are positive has to be known, for which a GPU is waited for, once.
+    """
+    found = [claims(own, levels) for own in boxes]
+    best, box_index = (torch.stack(part) for part in zip(*found, strict=True))  # (B, A) each
+    starts = torch.tensor([0, *(len(own) for own in boxes[:-1])]).cumsum(0)
+    box_index = box_index + send(starts, box_index.device)[:, None]
+    image, anchor_index = (best >= 0).nonzero(as_tuple=True)
+    return Positives(image, anchor_index, box_index[image, anchor_index])
 
 
 def phrase_softmax(logits: Tensor, positives: Positives, phrase_targets: Sequence[PhraseTargets]) -> Tensor:
@@ -178,17 +197,27 @@ def phrase_softmax(logits: Tensor, positives: Positives, phrase_targets: Sequenc
 
 
 def token_loss(
-    logits: Tensor, positive: Tensor, attention_mask: Tensor, image: Tensor, anchor_index: Tensor, weight: Tensor
+    logits: Tensor,
+    positive: Tensor,
+    attention_mask: Tensor,
+    image: Tensor,
+    anchor_index: Tensor,
+    weight: Tensor,
+    known: Sequence[Tensor | None] = (),
 ) -> Tensor:
     """Word-region alignment loss, summed: focal loss of all anchors against all real tokens.
 
     logits (B, A, L); of the positive anchors (image, place): their labels (P, L) and weights (P,). All other anchors
-    have label 0 for every token. attention_mask (B, >= L).
+    have label 0 for every token. attention_mask (B, >= L). known: per image, (A, L) in 0/1, what takes part; None: all.
     """
     labels = torch.zeros_like(logits)  # (B, A, L)
     labels[image, anchor_index] = positive
     padding = ~attention_mask[:, None, : logits.shape[2]].bool()  # (B, 1, L)
-    per_anchor = focal_loss(logits, labels).masked_fill(padding, 0).sum(2)  # (B, A)
+    per_token = focal_loss(logits, labels).masked_fill(padding, 0)  # (B, A, L)
+    if any(mask is not None for mask in known):
+        everything = torch.ones_like(per_token[0])
+        per_token = per_token * torch.stack([everything if mask is None else mask for mask in known])
+    per_anchor = per_token.sum(2)  # (B, A)
     weights = torch.ones_like(per_anchor)
     weights[image, anchor_index] = weight
     return (per_anchor * weights).sum()

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 
 from model.checkpoint import WeightsError
 from model.hub import read_json
 from model.images import Size
+from model.pretrained import library, open_network
 from model.prompt import clean_category, encodable
 from model.teacher import NO_TOKENS, OVER_LIMIT, Span, Work
 from model.teachers.pixels import Pixels, image_settings, sides
 
 BOX_HEADS = re.compile(r"(.*[._])?(bbox_embed|bbox_head|box_head)(\.\d+)?")  # modules, by their names
 KEPT = 20_000  # texts whose embeddings are remembered
+NETWORK = "AutoModelForZeroShotObjectDetection"  # the class in transformers
 FIRST_STRIDE = 8  # of the finest of a network's maps, pixels; each further one has twice that
 
 
@@ -48,7 +49,7 @@ class Detector(ABC):
         self.config = read_json(folder / "config.json")
         self.device = device
         self.tokenizer = open_tokenizer(folder)
-        self.model = open_model(folder).to(device)
+        self.model = open_network(folder, NETWORK).to(device)
         compute_boxes_exactly(self.model)
 
     @classmethod
@@ -142,10 +143,8 @@ def open_tokenizer(folder: Path) -> Callable[[str], Encoding]:
 
     Raises WeightsError.
     """
-    from transformers import AutoTokenizer
-
     try:
-        opened = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        opened = library(folder).AutoTokenizer.from_pretrained(folder, local_files_only=True)
         tokenizer: Tokenizer = opened.backend_tokenizer
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder}: the tokenizer cannot be opened ({error})") from error
@@ -153,29 +152,6 @@ def open_tokenizer(folder: Path) -> Callable[[str], Encoding]:
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
     return lambda text: tokenizer.encode(encodable(text))
-
-
-def open_model(folder: Path) -> Any:
-    """The network, in fp32 and in eval mode; every weight comes from the checkpoint. Raises WeightsError."""
-    from transformers import AutoModelForZeroShotObjectDetection
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        model, report = AutoModelForZeroShotObjectDetection.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
-    except ImportError as error:
-        raise WeightsError(f"{folder}: {str(error).strip().splitlines()[0]}") from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"{folder}: the checkpoint cannot be opened ({error})") from error
-    for what in ("missing_keys", "mismatched_keys"):
-        if report[what]:
-            names = sorted(map(str, report[what]))
-            raise WeightsError(
-                f"{folder}: {len(names)} {what.replace('_', ' ')}, e.g. {names[0]}; they would be random"
-            )
-    return model.eval().requires_grad_(False)
 
 
 def compute_boxes_exactly(model: nn.Module) -> None:

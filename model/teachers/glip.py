@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.checkpoint import packaged_weights
+from model.deform_choice import settle
 from model.device import resolve_device
 from model.glip import Glip
 from model.grounding import GlipGrounder
@@ -24,6 +25,11 @@ class GlipTeacher(GlipGrounder, Teacher):
         glip.precision = label.precision
         size = self.defaults(label)
         super().__init__(glip.to(resolve_device(label.device)), (size["short"], size["long"]))
+        choice = settle(glip, label.deform)
+        if glip.device.type == "cuda":
+            self.notes = {"deform": f"{choice.name}: {choice.why}"}
+        if label.compile:
+            glip.compile_blocks()
 
     @classmethod
     def weights(cls, label: LabelConfig) -> Path:

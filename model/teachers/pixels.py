@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
+from model import pretrained
 from model.checkpoint import WeightsError
 from model.device import send
-from model.hub import read_json
 from model.images import Size
 from model.teacher import Image
 
@@ -177,15 +177,8 @@ def statistics(mean: tuple[float, ...], std: tuple[float, ...], device: torch.de
 
 
 def image_settings(folder: Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What the checkpoint says of its images, over the defaults of its family. Raises WeightsError.
-
-    It stands in preprocessor_config.json or, as newer versions write it, within processor_config.json.
-    """
-    found: dict[str, Any] = {}
-    if (folder / "preprocessor_config.json").is_file():
-        found = read_json(folder / "preprocessor_config.json")
-    elif (folder / "processor_config.json").is_file():
-        found = read_json(folder / "processor_config.json").get("image_processor", {})
+    """What the checkpoint says of its images, over the defaults of its family. Raises WeightsError."""
+    found = pretrained.image_settings(folder) or {}
     settings = {**defaults, **{name: value for name, value in found.items() if value is not None}}
     other = [name for name, usual in STEPS.items() if settings.get(name, usual) != usual]
     if other:

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from model.checkpoint import WeightsError
 from model.device import autocast, resolve_device, to_host
-from model.geometry import nms
 from model.hub import Checkpoint, HubError, fetch, read_json
 from model.images import Size
 from model.outputs import Grounding
-from model.postprocess import OFFICIAL
+from model.selection import Settings, suppress_by_group
 from model.teacher import NON_FINITE, Image, Query, Span, Teacher, TeacherError, Turn, Work
 from model.teachers.detector import Detector
 
@@ -37,6 +36,7 @@ FAMILIES: dict[str, str] = {
     "owlvit": "model.teachers.owl:OwlVit",
     "omdet-turbo": "model.teachers.omdet_turbo:OmDetTurbo",
 }
+EACH_PHRASE = Settings(limits_per_phrase=True)  # NMS and the limits of GLIP, for each phrase on its own
 TOO_SMALL = "image_too_small_for_teacher"
 
 
@@ -167,10 +167,6 @@ def best(boxes: Tensor, scores: Tensor, score_floor: float) -> Grounding:
     found = scores[place, phrase]
     order = found.argsort(descending=True, stable=True)
     place, phrase, found = place[order], phrase[order], found[order]
-    legacy = boxes[place] - boxes.new_tensor([0, 0, 1, 1])  # nms counts the last pixel in
-    kept = [torch.zeros(0, dtype=torch.long)]
-    for one in phrase.unique():
-        own = (phrase == one).nonzero().flatten()
-        kept.append(own[nms(legacy[own], OFFICIAL.nms_iou, OFFICIAL.limit)])
-    keep = torch.cat(kept).sort().values
+    legacy = boxes[place] - boxes.new_tensor([0, 0, 1, 1])  # NMS counts the last pixel in
+    keep = torch.from_numpy(suppress_by_group(legacy.numpy(), phrase.numpy(), EACH_PHRASE))
     return Grounding(boxes[place[keep]], found[keep], phrase[keep])

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from stages.audit import grid
+from stages import grid
 from stages.audit.merge import Merged
-from stages.audit.terms import SUMS, Totals, hash_texts
+from stages.audit.terms import SUMS, Totals
 from stages.audit.vocabulary import Category
 from stages.flat import Flags, Ints
+from stages.hashes import hash_texts
 
 LISTED = 40  # rows of each table of phrases
 HEAD = 100  # ranks whose counts are those of known phrases, at any size
@@ -45,6 +46,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         },
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
+        "judged": None,  # by people; the report fills it in where they have
     }
 
 
@@ -114,7 +116,7 @@ def by_threshold(merged: Merged, score_floor: float) -> list[dict[str, Any]]:
 
 
 def histograms(merged: Merged) -> dict[str, Any]:
-    """Counts; the edges of each are in docs/audit.md and in `stages/audit/grid.py`."""
+    """Counts; the edges of each are in docs/audit.md and in `stages/grid.py`."""
     names = ("boxes_per_image", "boxes_per_phrase", "phrases_per_pair", "side_share", "aspect")
     found = {name: merged.histogram(name) for name in names}
     return {

@@ -15,7 +15,8 @@ from typing import Any
 from stages.audit.checks import checks
 from stages.audit.page import charts, series
 from stages.audit.page import text as page_text
-from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS, SampleImage, rounded
+from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS
+from stages.sample_images import SampleImage, rounded
 
 HERE = Path(__file__).parent
 BUDGET = 24_000_000  # bytes of the page that images may take

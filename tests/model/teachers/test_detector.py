@@ -14,12 +14,13 @@ from torch import nn
 
 from model import teachers
 from model.checkpoint import WeightsError
+from model.pretrained import open_network
 from model.teacher import NO_TOKENS, OVER_LIMIT, TeacherError
 from model.teachers.detector import (
+    NETWORK,
     category_texts,
     compute_boxes_exactly,
     enough_positions,
-    open_model,
     open_tokenizer,
     phrase_texts,
     read_phrases,
@@ -91,10 +92,10 @@ def test_a_weight_that_is_missing_is_not_made_up(copied: Callable[[str], Path]) 
     weights = load_file(folder / "model.safetensors")
     del weights["box_head.dense0.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(WeightsError, match=r"1 missing keys, e\.g\. box_head\.dense0\.weight; they would be random"):
-        open_model(folder)
+    with pytest.raises(WeightsError, match=r"lack 1 tensors of a .*, e\.g\. box_head\.dense0\.weight"):
+        open_network(folder, NETWORK)
     label = LabelConfig(teacher="transformers", weights=str(folder), device="cpu")
-    with pytest.raises(TeacherError, match=r"weights of transformers: .*1 missing keys"):
+    with pytest.raises(TeacherError, match=r"weights of transformers: .*lack 1 tensors"):
         teachers.open_teacher(label)
 
 
@@ -103,8 +104,8 @@ def test_a_weight_of_another_shape_is_an_error(copied: Callable[[str], Path]) ->
     weights = load_file(folder / "model.safetensors")
     weights["box_head.dense0.bias"] = torch.zeros(3)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(WeightsError, match=r"checkpoint cannot be opened|mismatched keys"):
-        open_model(folder)
+    with pytest.raises(WeightsError, match=r"weights (lack|cannot be opened)"):
+        open_network(folder, NETWORK)
 
 
 def test_damaged_files_are_named(copied: Callable[[str], Path]) -> None:
@@ -113,8 +114,8 @@ def test_damaged_files_are_named(copied: Callable[[str], Path]) -> None:
     with pytest.raises(WeightsError, match="the tokenizer cannot be opened"):
         open_tokenizer(folder)
     (folder / "model.safetensors").write_bytes(b"\x08" * 40)
-    with pytest.raises(WeightsError, match="the checkpoint cannot be opened"):
-        open_model(folder)
+    with pytest.raises(WeightsError, match="the weights cannot be opened"):
+        open_network(folder, NETWORK)
 
 
 def test_weights_of_half_precision_are_opened_in_full(copied: Callable[[str], Path]) -> None:
@@ -123,4 +124,4 @@ def test_weights_of_half_precision_are_opened_in_full(copied: Callable[[str], Pa
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
-    assert {weight.dtype for weight in open_model(folder).parameters()} == {torch.float32}
+    assert {weight.dtype for weight in open_network(folder, NETWORK).parameters()} == {torch.float32}

@@ -58,6 +58,20 @@ def test_an_export_lies_in_the_run_or_where_it_was_asked_for(run: str, phrasebox
     assert len((tmp_path / "elsewhere" / "odvg.jsonl").read_text("utf-8").splitlines()) >= len(lines)
 
 
+def test_an_option_reaches_the_formats_that_take_it(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    asked = {}
+    for seed in ("0", "1"):
+        out = tmp_path / seed
+        options = ("--format", "shikra", "--seed", seed, "--no-images", "--out", str(out), "--min-score", "0.1")
+        assert phrasebox("export", run, *options).returncode == 0
+        rows = [json.loads(line) for line in (out / "conversations.jsonl").read_text("utf-8").splitlines()]
+        asked[seed] = [row["conversations"][0]["value"] for row in rows]
+    assert len(asked["0"]) == len(asked["1"]) > 5 and asked["0"] != asked["1"]
+    wrong = phrasebox("export", run, "--format", "shikra", "--max-pixels", "50176")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert "--max-pixels means nothing to the format shikra" in wrong.stderr
+
+
 def test_images_of_an_export_are_upright_or_as_they_are_stored(run: str, phrasebox: Command, tmp_path: Path) -> None:
     for pictures in ("upright", "stored"):  # nothing is turned in scenes, so that both are the same
         out = tmp_path / pictures
