@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages.audit import grid
+from stages.audit.masks import by_limit
 from stages.audit.merge import Merged
 from stages.audit.terms import SUMS, Totals, hash_texts
 from stages.audit.vocabulary import Category
@@ -35,6 +36,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "rejected": {s: dict(sorted(r.items())) for s, r in sorted(merged.counters.get("rejected", {}).items()) if r},
         "dropped": {d: dict(sorted(r.items())) for d, r in sorted(merged.counters.get("dropped", {}).items()) if r},
         **{name: merged.counters[name] for name in ("side_tables",) if name in merged.counters},
+        **({"masks": mask_figures(merged.counters["masks"])} if "masks" in merged.counters else {}),
         "by_threshold": by_threshold(merged, score_floor),
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),
@@ -46,6 +48,12 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
     }
+
+
+def mask_figures(counted: dict[str, Any]) -> dict[str, Any]:
+    """Of runs with masks."""
+    names = ("masks", "empty", "half_empty", "full", "side_share", "fill", "gap")
+    return {**{name: counted[name] for name in names}, "by_limit": by_limit(counted)}
 
 
 def _funnel(merged: Merged) -> dict[str, Any]:

@@ -14,8 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.records import ROWS_PER_PART_LIMIT, make_key
-from schemas.rows import Box, Corners, DroppedSpan, GoldBox, GoldRow, LabelRow, Pair, Phrase, PhraseRow, PseudoRow
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, TableView
+from schemas.rows import (
+    Box,
+    Corners,
+    DroppedSpan,
+    GoldBox,
+    GoldRow,
+    LabelRow,
+    Mask,
+    MaskRow,
+    Pair,
+    Phrase,
+    PhraseRow,
+    PseudoRow,
+)
+from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, TableView
 from stages.audit.merge import Merged
 from stages.audit.summary import WORST
 from stages.images import open_rgb
@@ -34,6 +47,7 @@ GALLERIES = {
     "nothing_found": "asked most, nothing found",
     "rarest_phrases": "rarest phrases",
     "confident_errors": "confident, but not in the truth",
+    "mask_gap": "mask furthest from its box",
 }
 
 Row = TypeVar("Row")
@@ -47,6 +61,7 @@ class ShownBox(NamedTuple):
     corners: Corners
     score: float
     reason: str  # why the filter took it out; "": it did not
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -123,9 +138,10 @@ def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]
     """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
     pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
     labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
-    gold = _rows(io, GoldTable, part, keys)
+    gold, masks = _rows(io, GoldTable, part, keys), _rows(io, MaskTable, part, keys)
     return [
-        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key)) for key, pair in pairs.items()
+        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key), masks.get(key))
+        for key, pair in pairs.items()
     ]
 
 
@@ -138,10 +154,17 @@ def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str])
 
 
 def _sample(
-    pair: Pair, phrases: PhraseRow | None, labels: LabelRow | None, pseudo: PseudoRow | None, gold: GoldRow | None
+    pair: Pair,
+    phrases: PhraseRow | None,
+    labels: LabelRow | None,
+    pseudo: PseudoRow | None,
+    gold: GoldRow | None,
+    masks: MaskRow | None,
 ) -> SampleImage:
     out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
-    boxes = [shown(box, out.get(i, "")) for i, box in enumerate(labels.boxes)] if labels else []
+    kept = [i for i in range(len(labels.boxes)) if i not in out] if labels else []
+    mask_of = dict(zip(kept, masks.masks, strict=True)) if masks and len(masks.masks) == len(kept) else {}
+    boxes = [shown(box, out.get(i, ""), mask_of.get(i)) for i, box in enumerate(labels.boxes)] if labels else []
     return SampleImage(
         pair=pair,
         phrases=phrases.phrases if phrases else (),
@@ -152,8 +175,8 @@ def _sample(
     )
 
 
-def shown(box: Box, reason: str) -> ShownBox:
-    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason)
+def shown(box: Box, reason: str, mask: Mask | None = None) -> ShownBox:
+    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason, mask)
 
 
 def rounded(corners: Corners) -> Corners:
