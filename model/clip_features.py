@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
 
 from model.device import forbid_tf32, resolve_device
 from model.hub import HubError, fetch, read_json
+from model.pretrained import library, open_network
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training images
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -41,26 +41,14 @@ class ClipFeatures:
         checkpoint = fetch(folder).folder
         if read_json(checkpoint / "config.json").get("model_type") != "clip":
             raise HubError(f"{folder}: a checkpoint of another model than CLIP")
-        try:
-            from transformers import AutoTokenizer, CLIPModel
-            from transformers.utils import logging
-        except ModuleNotFoundError:
-            raise HubError(
-                f"{folder}: CLIP needs the package transformers: pip install phrasebox[transformers]"
-            ) from None
-        logging.disable_progress_bar()
         forbid_tf32()
         self.device = torch.device(resolve_device("auto"))
-        options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+        self.model: Any = open_network(checkpoint, "CLIPModel").to(self.device)
         try:
-            model, loaded = CLIPModel.from_pretrained(checkpoint, **options)
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise HubError(f"{folder}: transformers cannot open it ({error})".replace("\n", " ")) from error
-        if loaded["missing_keys"]:  # which transformers would draw at random
-            raise HubError(f"{folder}: {len(loaded['missing_keys'])} tensors of CLIP are missing in the weights")
-        self.model: Any = model.to(self.device, torch.float32).eval()
-        self.side: int = model.config.vision_config.image_size
+            self.tokenizer: Any = library(checkpoint).AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise HubError(f"{folder}: the tokenizer cannot be opened ({error})".replace("\n", " ")) from error
+        self.side: int = self.model.config.vision_config.image_size
 
     @torch.no_grad()
     def of_texts(self, texts: Sequence[str]) -> Features:

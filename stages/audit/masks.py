@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from schemas.tables import MaskTable, PseudoTable
-from stages.audit import grid
+from stages import grid
 from stages.flat import Floats, Ints
 from stages.masks import Measures, masks_beside, measure
 
@@ -46,6 +46,11 @@ def by_limit(counted: dict[str, Any]) -> list[dict[str, Any]]:
         {"limit": limit, "boxes": boxes, "share": boxes / counted["masks"] if counted["masks"] else None}
         for limit, boxes in zip(LIMITS, counted["within"], strict=True)
     ]
+
+
+def with_limits(counted: dict[str, Any]) -> dict[str, Any]:
+    """The figures of all parts as stats.json has them."""
+    return {name: value for name, value in counted.items() if name != "within"} | {"by_limit": by_limit(counted)}
 
 
 def worst_gaps(found: Measures, row: Ints, rows: Ints) -> Floats:

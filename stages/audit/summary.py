@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, RejectTable
 from stages.audit import agreement, boxes, masks, terms
 from stages.audit.side_tables import Tables, side_tables
-from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
+from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, asked_phrases
+from stages.hashes import hash_texts
 from stages.ingest.categories import read_categories
 from stages.phrases.identify import count_languages
 
@@ -99,7 +100,7 @@ def pair_figures(pairs: PairTable) -> dict[str, Any]:
 
 def copies(pairs: PairTable) -> dict[str, pa.Table]:
     """The distinct captions, images (by the sha256 of their bytes) and pairs of both, hashed."""
-    captions = terms.hash_texts(pairs.caption.to_pylist())
+    captions = hash_texts(pairs.caption.to_pylist())
     has_image = pairs.image.given
     shas = pairs.sha256.filter(pa.array(has_image)).to_pylist()
     images = np.array([int((sha or "0")[:16], 16) for sha in shas], np.uint64)
@@ -133,15 +134,6 @@ def languages(table: PhraseTable) -> dict[str, dict[str, int]]:
 
 def _value_counts(column: pa.Array) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
-
-
-def asked_phrases(phrases: FlatPhrases, labels: LabelTable | None) -> Flags:
-    """Which phrases (P,) the teacher was asked for: those of labelled rows, less what the label stage dropped."""
-    if labels is None:
-        return np.zeros(len(phrases.row), np.bool_)
-    asked = np.isin(phrases.row, labels.numbers)
-    asked[phrases.index(labels, labels.dropped.row, labels.dropped.phrase)] = False
-    return asked
 
 
 def phrase_figures(phrases: FlatPhrases, asked: Flags) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from schemas.items import flags
 from schemas.records import part_of
 from schemas.rows import Corners, Mask
 from schemas.tables import LabelTable, PhraseTable
-from stages.audit.grid import NEAR_DUPLICATE_IOU
-from stages.audit.samples import SampleImage, ShownBox, read_samples
 from stages.geometry import iou
+from stages.grid import NEAR_DUPLICATE_IOU
 from stages.images import open_rgb
 from stages.rle import decode
+from stages.sample_images import SampleImage, ShownBox, read_samples
 from stages.stage import RowError, RunIO, UserError
 
 # The page's colours for light paper, by the phrase's number.

@@ -16,7 +16,8 @@ from stages.audit.checks import checks
 from stages.audit.page import charts, series
 from stages.audit.page import text as page_text
 from stages.audit.page.overlay import small_counts, small_size
-from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS, SampleImage, ShownBox, rounded
+from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS
+from stages.sample_images import SampleImage, ShownBox, rounded
 
 HERE = Path(__file__).parent
 BUDGET = 24_000_000  # bytes of the page that images may take

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stages.audit.terms import hash_texts
+from stages.hashes import hash_texts
 from tests.stages.audit.audited import asked_phrases, norms, stats_of, stored
 
 np = pytest.importorskip("numpy")

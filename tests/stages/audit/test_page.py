@@ -16,6 +16,7 @@ from stages.audit import page, samples
 from stages.audit.checks import checks
 from stages.audit.page import embed
 from stages.audit.page import text as page_text
+from stages.sample_images import SampleImage
 from tests.stages.audit.browser import Browser
 
 
@@ -320,10 +321,10 @@ def test_five_thousand_images_stay_lazy_and_bounded(
     browser: Browser, shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = shapes(part_size=100, audit={"pictures": 5000}).fill(100, size=(96, 72))
-    shown: list[samples.SampleImage] = []
+    shown: list[SampleImage] = []
     load = samples.load
 
-    def many(*arguments: Any) -> list[samples.SampleImage]:
+    def many(*arguments: Any) -> list[SampleImage]:
         loaded = [image for image in load(*arguments) if image.thumbnail]
         for i in range(5000):
             image = loaded[i % len(loaded)]
