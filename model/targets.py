@@ -92,9 +92,8 @@ def as_target(target: Any) -> dict[str, Any]:
 
 def known_tokens(rows: Tensor, unknown: Tensor) -> Tensor:
     """(256,) in 0/1: all tokens but those that only unknown phrases have. rows (phrases, 256), unknown (indices,)."""
-    known = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    known[unknown.to(rows.device)] = False
-    return ((rows[~known].sum(0) == 0) | (rows[known].sum(0) > 0)).to(rows)
+    known = torch.ones(len(rows), 1).index_fill(0, unknown, 0)  # (phrases, 1) in 0/1
+    return (((rows * (1 - known)).sum(0) == 0) | ((rows * known).sum(0) > 0)).to(rows)
 
 
 def token_rows(positions: Sequence[Sequence[int]]) -> Tensor:
