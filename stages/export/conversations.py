@@ -103,9 +103,9 @@ class ConversationsExport(Exporter):
         for task, question, answer in self._turns(image):
             turns = [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": answer}]
             row = {"id": image.key, "image": image.file_name, "task": task, "conversations": turns}
-            about = {"width": image.width, "height": image.height}
-            about |= {"source_id": image.pair.source_id, "license": image.pair.license}
-            self._file.write(encode(row | about) + b"\n")
+            size = {"width": image.width, "height": image.height}
+            about = {"source_id": image.pair.source_id, "license": image.pair.license}
+            self._file.write(encode(row | size | about) + b"\n")
 
     def _turns(self, image: LabelledImage) -> Iterator[tuple[Task, str, str]]:
         caption, mentions = spoken(image)
