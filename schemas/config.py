@@ -259,8 +259,9 @@ class GoldSet(Section):
     """True boxes to train on beside the pseudo labels."""
 
     source: str
-    """`scenes`, `run` (this run's own gold/), a COCO instances JSON, an MDETR-style JSON, or a folder of our shards."""
-    format: Literal["auto", "scenes", "run", "coco", "mdetr", "shards"] = "auto"
+    """`scenes`, `run` (this run's own gold/), `reviews` (what people judged in this run), a COCO instances JSON, an
+    MDETR-style JSON, or a folder of our shards."""
+    format: Literal["auto", "scenes", "run", "reviews", "coco", "mdetr", "shards"] = "auto"
     images: Text | dict[str, Text] | None = None
     """The folder of the images; or a folder for each `data_source` that the file's images name, as in GoldG's JSON."""
     split: Literal["gold", "web", "eval"] = "gold"
@@ -353,12 +354,14 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     benchmark: str = "scenes"
     """What to measure on (docs/evaluation.md): scenes (AP by how often a noun was in gold, and agreement with gold),
-    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent) or
-    flickr30k (recall of annotated phrases)."""
+    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent), flickr30k
+    (recall of annotated phrases) or refcoco (referring segmentation)."""
     data: str | None = None
-    """The annotation file of coco, lvis or flickr30k; for flickr30k also its list of ids, or its folder."""
+    """The annotation file of coco, lvis, flickr30k or refcoco; for flickr30k also its list of ids, or its folder."""
     images: str | None = None
     """The folder of the benchmark's images, in their original size."""
+    split: str | None = None
+    """Of refcoco: val, testA, testB, test or train; null: val."""
     models: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
     count: Annotated[int, Field(ge=1)] = 300
     """Images: the first of the benchmark, in its own order."""

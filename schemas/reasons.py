@@ -25,6 +25,7 @@ REJECTED: dict[str, str] = {
     "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
     "non_finite_scores": "the teacher, or the network of the masks, gave NaN or infinite numbers for this sample",
+    "image_too_small_for_teacher": "as the teacher sees the image, it has fewer positions than the teacher has queries",
     "removed": "taken out on request (phrasebox remove)",
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schemas.tables import LabelTable, ScoreTable
-from stages.audit import grid
+from stages import grid
 from stages.filter.second_opinion import aligned, geometric
 from stages.flat import Ints
 

@@ -12,6 +12,7 @@ from model.teacher import Description
 from schemas.records import OTHER_LABELS
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
 from stages.ingest.categories import SUMMARIES
+from stages.review.journal import FOLDER as REVIEWS
 from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, ReduceStage, RunIO, Stage, UserError
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class AuditStage(ReduceStage):
             "labelled_by": str(Description.of(config.label)),
             "about": note(config.label.teacher, config.label.weights),
         }
+
+    @classmethod
+    def written_by_people(cls, config: Config) -> tuple[str, ...]:
+        return (REVIEWS,)
 
     def run_part(self, io: PartIO) -> PartResult:
         counters, tables = summarise(io)
