@@ -10,8 +10,7 @@ import numpy as np
 from stages import grid
 from stages.audit.masks import with_limits
 from stages.audit.merge import Merged
-from stages.audit.second_opinion import score_figures
-from stages.audit.teachers import agreement_figures
+from stages.audit.second_opinion import opinion_figures
 from stages.audit.terms import SUMS, Totals
 from stages.audit.vocabulary import Category
 from stages.flat import Flags, Ints
@@ -51,20 +50,8 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
         "judged": None,  # by people; the report fills it in where they have
-        **opinions(merged, min_score),
+        **opinion_figures(merged.counters, min_score),
     }
-
-
-def opinions(merged: Merged, min_score: float) -> dict[str, Any]:
-    """What rescore and further teachers say, where there are any."""
-    found: dict[str, Any] = {}
-    if "scores" in merged.counters:
-        found["scores"] = score_figures(merged.counters["scores"], min_score)
-    if "teachers" in merged.counters:
-        found["teachers"] = {
-            name: agreement_figures(counts) for name, counts in sorted(merged.counters["teachers"].items())
-        }
-    return found
 
 
 def _funnel(merged: Merged) -> dict[str, Any]:

@@ -1,20 +1,52 @@
-"""What rescore says beside what the teacher says: counted in a part, and as figures of the report."""
+"""What rescore and further teachers say beside the teacher: counted in a part, and as figures of the report."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from schemas.tables import LabelTable, ScoreTable
 from stages import grid
+from stages.audit.teachers import agreement_figures, count_agreement
 from stages.filter.second_opinion import aligned, geometric
-from stages.flat import Ints
+from stages.flat import Flags, FlatBoxes, FlatPhrases, Ints
 
 Counts = dict[str, Any]
 BIN = 2  # steps of the cosines' grid, and
 SCORE_BIN = 4  # of the scores' grid, in a cell of the scatter
+
+
+def count_opinions(
+    phrases: FlatPhrases,
+    asked: Flags,
+    labels: LabelTable,
+    scores: ScoreTable | None,
+    others: Mapping[str, LabelTable],
+) -> Counts:
+    """`scores`, where rescore has any, and `teachers`, where there are others; `asked`: which phrases (P,) the first
+    teacher was asked for."""
+    found: Counts = {}
+    if scores is not None:
+        found["scores"] = count_scores(labels, scores)
+    if others:
+        mine = FlatBoxes.of(labels, phrases)
+        boxes = {name: FlatBoxes.of(table, phrases) for name, table in others.items()}
+        found["teachers"] = {name: count_agreement(phrases, asked, mine, other) for name, other in boxes.items()}
+    return found
+
+
+def opinion_figures(counters: Mapping[str, Any], min_score: float) -> dict[str, Any]:
+    """The same of all parts, as stats.json has it."""
+    found: dict[str, Any] = {}
+    if "scores" in counters:
+        found["scores"] = score_figures(counters["scores"], min_score)
+    if "teachers" in counters:
+        compared = sorted(counters["teachers"].items())
+        found["teachers"] = {name: agreement_figures(counts) for name, counts in compared}
+    return found
 
 
 def count_scores(labels: LabelTable, scores: ScoreTable) -> Counts:

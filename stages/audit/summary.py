@@ -51,8 +51,13 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         kept = None if part.pseudo is None else FlatBoxes.of(part.pseudo, phrases)
         asked = asked_phrases(phrases, part.labels)
         counters |= {"languages": languages(part.phrases), **phrase_figures(phrases, asked)}
-        if labels is not None:
-            counters |= {**boxes.label_figures(labels), **opinions(tables, part, phrases, labels, asked, worst)}
+        if labels is not None and part.labels is not None:
+            counters |= boxes.label_figures(labels)
+            scores, others = part.scores, other_labels(tables)
+            counters |= second_opinion.count_opinions(phrases, asked, part.labels, scores, others)
+            if others:
+                against = teachers.disagreements(phrases, asked, labels, others.values())
+                worst["teachers_disagree"] = _top(against, labels.rows, against > 0)
             if part.gold is not None:
                 judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold, read_categories(tables)))
                 counters["gold"] = agreement.figures(labels, judgement)
@@ -76,29 +81,6 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     return counters | {"worst": worst}, counted
 
 
-def opinions(
-    tables: Tables,
-    part: Part,
-    phrases: FlatPhrases,
-    labels: FlatBoxes,
-    asked: Flags,
-    worst: dict[str, list[list[float]]],
-) -> dict[str, Any]:
-    """What rescore and further teachers say of the same; in `worst`, the rows in which a teacher contradicts most."""
-    found: dict[str, Any] = {}
-    if part.labels is not None and tables.has(ScoreTable.dataset):
-        found["scores"] = second_opinion.count_scores(part.labels, ScoreTable.read(tables))
-    against = np.zeros(len(labels.rows), np.int64)
-    for name in (name for name in tables.datasets if name.startswith(OTHER_LABELS)):
-        other = FlatBoxes.of(LabelTable(tables.read(name)), phrases)
-        counted = teachers.count_agreement(phrases, asked, labels, other)
-        found.setdefault("teachers", {})[name.removeprefix(OTHER_LABELS)] = counted
-        against += teachers.disagreements(phrases, asked, labels, other)
-    if "teachers" in found:
-        worst["teachers_disagree"] = _top(against, labels.rows, against > 0)
-    return found
-
-
 class Part:
     """The datasets of a part, each read once; None where the run does not have it."""
 
@@ -108,6 +90,7 @@ class Part:
         of_phrases = (PhraseTable.key, PhraseTable.caption, PhraseTable.phrases, PhraseTable.dropped)
         self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
         self.labels = LabelTable.read(tables) if tables.has(LabelTable.dataset) else None
+        self.scores = ScoreTable.read(tables) if tables.has(ScoreTable.dataset) else None
         self.pseudo = PseudoTable.read(tables) if tables.has(PseudoTable.dataset) else None
         self.masks = MaskTable.read(tables) if tables.has(MaskTable.dataset) else None
 
@@ -119,6 +102,12 @@ class Part:
             LabelTable.dataset: int(self.labels is not None),
             PseudoTable.dataset: int(self.pseudo is not None),
         }
+
+
+def other_labels(tables: Tables) -> dict[str, LabelTable]:
+    """The labels of further teachers, by name."""
+    folders = [name for name in tables.datasets if name.startswith(OTHER_LABELS)]
+    return {name.removeprefix(OTHER_LABELS): LabelTable(tables.read(name)) for name in folders}
 
 
 def pair_figures(pairs: PairTable) -> dict[str, Any]:

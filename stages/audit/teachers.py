@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from schemas.tables import LabelTable
 from stages.flat import Flags, FlatBoxes, FlatPhrases, Floats, Ints
 from stages.geometry import iou
 
@@ -44,12 +46,15 @@ def count_agreement(phrases: FlatPhrases, asked: Flags, labels: FlatBoxes, other
     }
 
 
-def disagreements(phrases: FlatPhrases, asked: Flags, labels: FlatBoxes, other: FlatBoxes) -> Ints:
-    """Phrases of each labelled row (R,) that one teacher is sure of, and the other has nothing for at all."""
-    both = asked & np.isin(phrases.row, other.rows)
-    mine, theirs = (best_boxes(boxes, len(phrases.row))[0] for boxes in (labels, other))
-    odd = both & (((mine > SURE) & (theirs == 0)) | ((theirs > SURE) & (mine == 0)))
-    found: Ints = np.bincount(np.searchsorted(labels.rows, phrases.row[odd]), minlength=len(labels.rows))
+def disagreements(phrases: FlatPhrases, asked: Flags, labels: FlatBoxes, others: Iterable[LabelTable]) -> Ints:
+    """Phrases of each labelled row (R,) that one teacher is sure of, and another has nothing for at all."""
+    found = np.zeros(len(labels.rows), np.int64)
+    mine, _ = best_boxes(labels, len(phrases.row))
+    for other in (FlatBoxes.of(table, phrases) for table in others):
+        theirs, _ = best_boxes(other, len(phrases.row))
+        odd = ((mine > SURE) & (theirs == 0)) | ((theirs > SURE) & (mine == 0))
+        odd &= asked & np.isin(phrases.row, other.rows)
+        found += np.bincount(np.searchsorted(labels.rows, phrases.row[odd]), minlength=len(found))
     return found
 
 
