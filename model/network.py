@@ -53,11 +53,11 @@ class GlipNetwork(nn.Module):
             if isinstance(module, Head | SwinStage):
                 module.checkpointing = on
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, backend: str = "inductor") -> None:
         """Compile the dynamic head, once for images of all sizes: most operators of a batch are in its blocks."""
         for module in self.modules():
             if isinstance(module, DyConv):
-                module.compile(dynamic=True)
+                module.compile(dynamic=True, backend=backend)
 
     def autocast(self) -> torch.autocast:
         """The context of the chosen precision."""

@@ -119,7 +119,7 @@ def begin_select(
     candidates: Candidates, image_sizes: Sequence[Size], settings: Settings, phrases: int
 ) -> Callable[[], list[Grounding]]:
     """`select`, under way: the function waits for the device and gives the boxes. `phrases`: of an image, at most."""
-    if candidates.scores.device.type != "cuda":
+    if candidates.scores.device.type == "cpu":
         return lambda: select(candidates, image_sizes, settings)
     arrived = to_host(select_on_device(candidates, image_sizes, settings, phrases))
 

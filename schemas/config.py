@@ -259,8 +259,9 @@ class GoldSet(Section):
     """True boxes to train on beside the pseudo labels."""
 
     source: str
-    """`scenes`, `run` (this run's own gold/), a COCO instances JSON, an MDETR-style JSON, or a folder of our shards."""
-    format: Literal["auto", "scenes", "run", "coco", "mdetr", "shards"] = "auto"
+    """`scenes`, `run` (this run's own gold/), `reviews` (what people judged in this run), a COCO instances JSON, an
+    MDETR-style JSON, or a folder of our shards."""
+    format: Literal["auto", "scenes", "run", "reviews", "coco", "mdetr", "shards"] = "auto"
     images: Text | dict[str, Text] | None = None
     """The folder of the images; or a folder for each `data_source` that the file's images name, as in GoldG's JSON."""
     split: Literal["gold", "web", "eval"] = "gold"

@@ -170,6 +170,11 @@ class Stage(ABC):
         return cls.inputs
 
     @classmethod
+    def written_by_people(cls, config: Config) -> tuple[str, ...]:
+        """Folders of the run that no stage writes, and that the stage's result for the whole run depends on."""
+        return ()
+
+    @classmethod
     def all_outputs(cls) -> tuple[Output, ...]:
         """Every folder that the stage writes."""
         return cls.outputs

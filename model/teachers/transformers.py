@@ -139,9 +139,15 @@ def checkpoint(label: LabelConfig) -> Checkpoint:
 
 def family_of(folder: Path) -> type[Detector]:
     """Raises WeightsError for a checkpoint of no family that is listed."""
-    name = read_json(folder / "config.json").get("model_type")
+    config = read_json(folder / "config.json")
+    name = config.get("model_type")
     if name not in FAMILIES:
         raise WeightsError(f"{folder}: a checkpoint of {name!r}; there are {', '.join(FAMILIES)}")
+    if config.get("backbone") is not None:  # the library would ask the hub what this is
+        raise WeightsError(
+            f"{folder}: its backbone is only named ({config['backbone']}); where the package timm is installed, open"
+            " the checkpoint with from_pretrained and save it again with save_pretrained, which describes it"
+        )
     module, _, attribute = FAMILIES[name].partition(":")
     family: type[Detector] = getattr(importlib.import_module(module), attribute)
     return family

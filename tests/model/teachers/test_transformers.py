@@ -208,6 +208,7 @@ def test_a_checkpoint_of_the_hub_is_pinned_to_its_commit(
             {"model_type": "owlv3"},
             "checkpoint of 'owlv3'; there are grounding-dino, mm-grounding-dino, owlv2, owlvit, omdet",
         ),
+        ({"backbone": "swin_tiny"}, r"its backbone is only named \(swin_tiny\); .* save it again with save_pretrained"),
         ({"auto_map": {"AutoModel": "x.Y"}}, r"code of its own \(config\.json\), which is never run"),
     ],
 )
