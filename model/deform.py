@@ -1,7 +1,8 @@
-"""Modulated deformable convolution (DCNv2, Zhu et al. 2019) in plain torch."""
+"""Modulated deformable convolution (DCNv2, Zhu et al. 2019) in plain torch; deform_kernel.py has it as one kernel."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -12,6 +13,8 @@ KERNEL = 3
 TAPS = KERNEL * KERNEL
 BEFORE, AFTER = 1, 2  # width of the border of zeros, left and above, right and below
 
+Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int], Tensor]
+
 
 class ModulatedDeformConv(nn.Module):
     """A 3x3 convolution that samples each tap at a learned offset and weights it by a learned mask."""
@@ -19,6 +22,7 @@ class ModulatedDeformConv(nn.Module):
     def __init__(self, before: int, width: int, stride: int = 1) -> None:
         super().__init__()
         self.stride = stride
+        self.operator: Operator = deform_conv  # or one that computes the same in another way
         self.weight = nn.Parameter(torch.empty(width, before, KERNEL, KERNEL))
         self.bias = nn.Parameter(torch.zeros(width))
 
@@ -27,12 +31,15 @@ class ModulatedDeformConv(nn.Module):
 
         h, w is the size that stride and padding 1 give. Offsets are (dy, dx) per tap, in pixels of x, taps row by row.
         """
-        batch, channels = x.shape[:2]
-        height, width = mask.shape[-2:]
-        columns = sample(x, offset, mask, self.stride)  # (B * h * w, 9 * C)
-        kernel = self.weight.permute(0, 2, 3, 1).reshape(-1, TAPS * channels)  # (width, 9 * C)
-        out = F.linear(columns, kernel, self.bias)  # (B * h * w, width)
-        return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        kernel = self.weight.permute(0, 2, 3, 1).flatten(1)  # (width, 9 * C)
+        return self.operator(x, offset, mask, kernel, self.bias, self.stride)
+
+
+def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, kernel: Tensor, bias: Tensor, stride: int) -> Tensor:
+    """x, offset, mask as above, kernel (width, 9 * C), taps first, bias (width,) -> (B, width, h, w)."""
+    columns = sample(x, offset, mask, stride)  # (B * h * w, 9 * C)
+    out = F.linear(columns, kernel, bias)  # (B * h * w, width)
+    return out.view(len(x), *mask.shape[-2:], -1).permute(0, 3, 1, 2)
 
 
 def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:

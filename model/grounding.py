@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,7 @@ class GlipGrounder:
     def __init__(self, network: GlipNetwork, sides: Sides) -> None:
         self.network = network
         self.sides = sides  # images are resized to: short and long side
+        self.notes: Mapping[str, str] = {}
 
     @property
     def device(self) -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
     app.command("export", help="Write a run's boxes in the formats of other tools.")(export)
     app.command("show", help="Images of single samples with their boxes, as PNG files.")(show)
+    app.command("review", help="A page on which people judge drawn boxes; precision with its interval.")(review)
     app.command("query", help="SQL over a run's tables and flat views of them.")(query)
     teacher = typer.Typer(help="Packaged and released teachers: info, pull, convert.", rich_markup_mode=None)
     teacher.command("info", help="The model card of a packaged teacher: data, terms, figures.")(info)
@@ -27,8 +28,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, "
-            "fiftyone, or card (README.md of the shards).",
+            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, fiftyone, qwen2.5-vl, qwen3-vl, "
+            "paligemma, florence-2, kosmos-2, shikra, ferret, gligen, yolo, hf, or card (README.md of the shards).",
         ),
     ],
     out: Annotated[str | None, typer.Option("--out", help="The folder to write to [RUN/export-FORMAT].")] = None,
@@ -41,10 +42,24 @@ def export(
         Literal["upright", "stored"],
         typer.Option("--pictures", help="Turn images by their EXIF orientation, or copy their bytes."),
     ] = "upright",
+    seed: Annotated[int | None, typer.Option("--seed", help="Draws the prompts of conversations [0].")] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option("--max-pixels", min=28 * 28, help="qwen2.5-vl: to which the trainer resizes images [12845056]."),
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option("--categories", help="yolo: a file with a category in each line [every head].")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="gligen: a folder with a CLIP, for embeddings [none].")
+    ] = None,
 ) -> None:
-    from pipeline.cli.views import export_run
+    from pipeline.cli.views import export_run, read_names
 
-    export_run(run, format_, out, min_score, images, pictures)
+    own: dict[str, Any] = {"seed": seed, "max_pixels": max_pixels, "weights": weights}
+    own |= {"categories": read_names(categories) if categories else None}
+    given = {name: value for name, value in own.items() if value is not None}
+    export_run(run, format_, out, min_score, images, pictures, **given)
 
 
 def show(
@@ -61,6 +76,44 @@ def show(
     from pipeline.cli.views import show_samples
 
     show_samples(run, keys or [], phrase, limit, threshold, out)
+
+
+def review(
+    run: RunFolder,
+    boxes: Annotated[int, typer.Option("--boxes", min=0, help="Boxes to draw.")] = 400,
+    phrases: Annotated[int, typer.Option("--phrases", min=0, help="Phrases to draw, for recall.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draw.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the page [a free one].")] = 0,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Print what the judgements say, and serve nothing.")
+    ] = False,
+    suggest: Annotated[
+        float | None,
+        typer.Option("--suggest", min=0.0, max=1.0, help="Name the lowest threshold that is surely this precise."),
+    ] = None,
+    export_: Annotated[
+        str | None,
+        typer.Option("--export", metavar="FORMAT", help="Write the drawn boxes for another tool, e.g. label-studio."),
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", help="The folder to write to [RUN/review-FORMAT].")] = None,
+    import_: Annotated[
+        str | None,
+        typer.Option("--import", metavar="FILE", help="Read what people corrected in Label Studio or FiftyOne."),
+    ] = None,
+    reviewer: Annotated[str | None, typer.Option("--reviewer", help="Who corrected what --import reads.")] = None,
+) -> None:
+    from pipeline.cli.review import command
+
+    if suggest is not None:
+        command.show_threshold(run, suggest)
+    elif figures:
+        command.show_figures(run)
+    elif export_ is not None:
+        command.export_drawn(run, boxes, seed, export_, out)
+    elif import_ is not None:
+        command.import_corrected(run, boxes, seed, import_, reviewer)
+    else:
+        command.serve(run, boxes, phrases, seed, port)
 
 
 def query(

@@ -34,6 +34,13 @@ class Storage:
         """Writes a small file where there is none. Raises FileExistsError where there is one, if the store can tell."""
         raise NotImplementedError
 
+    def append(self, path: str, data: bytes) -> None:
+        """Adds to the end of a file, which may be absent, durably; for small files that one process writes.
+
+        A store that knows no appending has the file written again, whole and atomically.
+        """
+        self.write(path, (self.read_or_none(path) or b"") + data)
+
     def staged(self, path: str, attempt: str) -> StagedFile:
         raise NotImplementedError
 

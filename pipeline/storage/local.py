@@ -52,6 +52,17 @@ class LocalStorage(Storage):
             raise FileExistsError(path)
         self.write(path, data, durable=False)
 
+    def append(self, path: str, data: bytes) -> None:
+        final = self._root / path
+        with translate_os_errors(path):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not final.exists()
+            with open(final, "ab", buffering=0) as file:
+                file.write(data)
+                os.fsync(file.fileno())
+        if is_new:
+            sync_folder(final.parent)
+
     def staged(self, path: str, attempt: str) -> StagedFile:
         name = f"{attempt}--{path.replace('/', '--')}"
         with translate_os_errors(path):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model.contrastive import RegionWordContrast
+from model.deform_choice import settle
 from model.device import to_host
 from model.glip import Glip
 from stages.geometry import box_array
@@ -106,6 +107,7 @@ class Trainer:
         self.device = torch.device(config.device)
         self.student = Student(glip, config).to(self.device).train()
         glip.precision = config.precision
+        settle(glip, config.deform)
         if config.checkpointing:
             glip.use_checkpointing()
         freeze(glip, config.frozen)

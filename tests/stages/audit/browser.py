@@ -50,7 +50,8 @@ class Browser:
         os.close(self._read)
         os.close(self._write)
 
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
+    def open(self, page: Path | str, width: int = 1280, height: int = 900) -> None:
+        """A file, or an address."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Runtime", "Log", "Page", "Network"):
@@ -59,7 +60,7 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.complaints = []
         self.requests: list[str] = []
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self.wait("document.readyState === 'complete'")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -114,3 +115,10 @@ class Browser:
 
     def text(self, element: str) -> str:
         return str(self.run(f"document.getElementById({element!r}).textContent"))
+
+    def press(self, key: str, shift: bool = False) -> None:
+        """A key of the keyboard, down and up, in the page."""
+        held = {"key": key, "modifiers": 8 if shift else 0}
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **held, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **held)

@@ -1,0 +1,1 @@
+"""`phrasebox review`: the command, and the server of its page."""

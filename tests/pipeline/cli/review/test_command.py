@@ -1,0 +1,111 @@
+"""`phrasebox review` as a person types it: figures, the threshold, a server that is killed, and object stores."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from pipeline.cli.review.command import appender
+from pipeline.storage.local import LocalStorage
+from pipeline.storage.open import open_storage
+from tests.pipeline.cli.conftest import Command
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Six scenes, labelled by the packaged teacher."""
+    from pipeline.cli.commands import Options, run_rounds
+
+    folder = tmp_path_factory.mktemp("reviewed")
+    (folder / "config.yaml").write_text("{}")
+    settings = ["ingest.source=scenes", "ingest.count=6", "part_size=4"]
+    run_rounds(str(folder / "config.yaml"), settings, str(folder / "run"), None, "filter", Options(inline=True))
+    return str(folder / "run")
+
+
+def served(run: str) -> tuple[subprocess.Popen[str], str]:
+    """The command, and the address that it prints."""
+    line = [sys.executable, "-m", "pipeline.cli.app", "review", run, "--boxes", "12", "--phrases", "2"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    assert process.stdout is not None
+    for text in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\S+/", text):
+            return process, found[0]
+    raise AssertionError(process.communicate())
+
+
+def judge(address: str, task: int, verdict: str) -> int:
+    url = urlsplit(address)
+    connection = http.client.HTTPConnection(url.netloc)
+    body = json.dumps({"reviewer": "ann", "task": task, "verdict": verdict})
+    headers = {"Origin": f"http://{url.netloc}", "Content-Type": "application/json"}
+    connection.request("POST", f"{url.path}judge", body, headers)
+    return connection.getresponse().status
+
+
+def test_a_kill_loses_no_judgement_and_ctrl_c_prints_the_figures(labelled: str, phrasebox: Command) -> None:
+    process, address = served(labelled)
+    for task in range(5):
+        assert judge(address, task, "right") == 200
+    process.kill()
+    process.wait()
+    journal = Path(labelled) / "reviews/ann.jsonl"
+    assert len(journal.read_text("utf-8").splitlines()) == 5
+    with open(journal, "ab") as file:
+        file.write(b'{"reviewer": "an')  # as a power cut might leave it
+    process, address = served(labelled)
+    for task in range(5, 12):
+        assert judge(address, task, "wrong_box") == 200
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 0 and "judged     12 boxes, 0 phrases (ann 12)" in out and "precision" in out, (
+        out,
+        err,
+    )
+    assert [json.loads(line)["verdict"] for line in journal.read_text("utf-8").splitlines()] == (
+        ["right"] * 5 + ["wrong_box"] * 7
+    )
+    done = phrasebox("review", labelled, "--figures")
+    assert done.returncode == 0 and "precision" in done.stdout and "more judgements" in done.stdout
+    low = phrasebox("review", labelled, "--suggest", "0.01")
+    assert low.returncode == 0 and re.fullmatch(r"0\.\d+", low.stdout.splitlines()[0])
+    assert f"filter.min_score={low.stdout.splitlines()[0]}" in low.stdout
+    high = phrasebox("review", labelled, "--suggest", "0.99")
+    assert high.returncode == 2 and "no threshold is that sure" in high.stderr and "Traceback" not in high.stderr
+
+
+def test_what_cannot_be_reviewed_is_one_line(phrasebox: Command, tmp_path: Path, labelled: str) -> None:
+    nowhere = phrasebox("review", str(tmp_path))
+    assert nowhere.returncode == 2 and "no run here" in nowhere.stderr
+    wrong = phrasebox("review", labelled, "--import", str(tmp_path / "none.json"))
+    assert wrong.returncode == 2 and "--reviewer" in wrong.stderr
+    wrong = phrasebox("review", labelled, "--import", str(tmp_path / "none.json"), "--reviewer", "ann")
+    assert wrong.returncode == 2 and "cannot be read" in wrong.stderr
+
+
+def test_lines_are_added_on_a_disk(tmp_path: Path) -> None:
+    append = appender(LocalStorage(str(tmp_path)))
+    for text in (b"one\n", b"two\n"):
+        append("reviews/ann.jsonl", text)
+    assert (tmp_path / "reviews/ann.jsonl").read_bytes() == b"one\ntwo\n"
+
+
+def test_lines_are_added_in_an_object_store(bucket: str) -> None:
+    storage = open_storage(f"{bucket}/run")
+    append = appender(storage)
+    for text in (b"one\n", b"two\n"):
+        append("reviews/ann.jsonl", text)
+    assert storage.read("reviews/ann.jsonl") == b"one\ntwo\n"
+    storage.write("reviews/ann.jsonl", b"one\ntor")
+    append("reviews/ann.jsonl", b"three\n")
+    assert storage.read("reviews/ann.jsonl") == b"one\nthree\n"
+    assert list(storage.list("reviews")) == ["reviews/ann.jsonl"]
