@@ -143,6 +143,7 @@ class Glip(GlipNetwork):
         in the pixels of the given image, and `phrase` (N,); for pseudo boxes perhaps `weight` (N,), their share in the
         losses, `regression` (N,), whether they train the box regression, and `shared` (N, phrases) in 0/1, all phrases
         of each box; and `unknown`, indices of phrases that may or may not be in the image, whose tokens train nothing.
+        `known`, with `boxes` (M, 4) and `phrase` (M,): a phrase trains inside of these alone, all other text nowhere.
         A phrase past the 256th token leaves its box without positive tokens. average: see `head_losses`. phrase_softmax
         adds `loss_phrase_softmax`, contrast `loss_contrastive`. pad_to: (h, w) that the padded pixels have at least,
         for a share of a batch.
@@ -172,6 +173,7 @@ class Glip(GlipNetwork):
             average,
             wanted.phrases if phrase_softmax else None,
             positives,
+            wanted.known,
         )
         if contrast is not None:
             texts = [

@@ -27,6 +27,19 @@ class Positives(NamedTuple):
     box_index: Tensor  # (P,) index of the box among the boxes of all images joined
 
 
+class Known(NamedTuple):
+    """Where an image's text is known at all: each token inside of its boxes, and nothing elsewhere."""
+
+    boxes: Tensor  # (M, 4) legacy corners in the padded image
+    tokens: Tensor  # (M, 256) in 0/1
+
+    def mask(self, anchors: Tensor, length: int) -> Tensor:
+        """(A, length) in 0/1: whether the centre of each anchor (A, 4) lies in a box that has the token."""
+        centres = ((anchors[:, :2] + anchors[:, 2:]) / 2)[:, None]  # (A, 1, 2)
+        inside = ((centres >= self.boxes[:, :2]) & (centres <= self.boxes[:, 2:])).all(-1)  # (A, M)
+        return (inside.to(anchors) @ self.tokens[:, :length].to(anchors)).clamp(max=1)
+
+
 class PhraseTargets(NamedTuple):
     """What the text says of an image's boxes."""
 
@@ -96,6 +109,7 @@ def head_losses(
     average: Callable[[Tensor], Tensor] | None = None,
     phrase_targets: Sequence[PhraseTargets] | None = None,
     matched: Positives | None = None,
+    known: Sequence[Known | None] = (),
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch: `loss_dot_product_token`, `loss_reg` and `loss_centerness`.
 
@@ -106,6 +120,7 @@ def head_losses(
     says which boxes train the box regression. average: applied to the (2,) normalisers, positive anchors and sum of
     centerness targets; a mean over the processes of a distributed training. phrase_targets, per image, adds
     `loss_phrase_softmax`, see `phrase_softmax`. matched: what `match` gives for the boxes, where it is there already.
+    known, per image, None for one of which everything is known.
     """
     sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
     levels = pyramid_anchors(sizes, outputs[0].centerness.device)
@@ -130,8 +145,10 @@ def head_losses(
     overlap_loss = giou_loss(decode(deltas[image, :, anchor_index], anchor), target)  # (P,)
     center_loss = F.binary_cross_entropy_with_logits(centerness[image, anchor_index], quality, reduction="none")  # (P,)
     labels = torch.cat([own.to(logits) for own in token_labels])[box_index, : logits.shape[2]]  # (P, L)
+    masks = [None if own is None else own.mask(anchors, logits.shape[2]) for own in known]
     losses = {  # eq. 1: alignment, which replaces classification, and localisation
-        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, anchor_index, weight) / positives,
+        "loss_dot_product_token": token_loss(logits, labels, attention_mask, image, anchor_index, weight, masks)
+        / positives,
         "loss_reg": REGRESSION_WEIGHT * (overlap_loss * quality * trained * weight).sum() / total.clamp(min=1e-6),
         "loss_centerness": (center_loss * weight).sum() / positives,
     }
@@ -180,17 +197,27 @@ def phrase_softmax(logits: Tensor, positives: Positives, phrase_targets: Sequenc
 
 
 def token_loss(
-    logits: Tensor, positive: Tensor, attention_mask: Tensor, image: Tensor, anchor_index: Tensor, weight: Tensor
+    logits: Tensor,
+    positive: Tensor,
+    attention_mask: Tensor,
+    image: Tensor,
+    anchor_index: Tensor,
+    weight: Tensor,
+    known: Sequence[Tensor | None] = (),
 ) -> Tensor:
     """Word-region alignment loss, summed: focal loss of all anchors against all real tokens.
 
     logits (B, A, L); of the positive anchors (image, place): their labels (P, L) and weights (P,). All other anchors
-    have label 0 for every token. attention_mask (B, >= L).
+    have label 0 for every token. attention_mask (B, >= L). known: per image, (A, L) in 0/1, what takes part; None: all.
     """
     labels = torch.zeros_like(logits)  # (B, A, L)
     labels[image, anchor_index] = positive
     padding = ~attention_mask[:, None, : logits.shape[2]].bool()  # (B, 1, L)
-    per_anchor = focal_loss(logits, labels).masked_fill(padding, 0).sum(2)  # (B, A)
+    per_token = focal_loss(logits, labels).masked_fill(padding, 0)  # (B, A, L)
+    if any(mask is not None for mask in known):
+        everything = torch.ones_like(per_token[0])
+        per_token = per_token * torch.stack([everything if mask is None else mask for mask in known])
+    per_anchor = per_token.sum(2)  # (B, A)
     weights = torch.ones_like(per_anchor)
     weights[image, anchor_index] = weight
     return (per_anchor * weights).sum()

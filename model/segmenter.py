@@ -15,7 +15,6 @@ it gives the same numbers as the library's.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
 from model.device import autocast, forbid_tf32, resolve_device, send
 from model.hub import CONFIG, HubError, read_json
 from model.images import Size, resize
+from model.pretrained import image_settings, open_network
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Boxes = NDArray[np.floating[Any]]  # (N, 4) x1, y1, x2, y2, pixels of the image
@@ -84,7 +83,7 @@ class Segmenter:
         """Of a checkpoint's folder, which model.hub has checked. Raises HubError, DeviceError."""
         family = family_of(Path(folder))
         forbid_tf32()
-        network = open_network(family, Path(folder)).to(resolve_device(device))
+        network = open_network(Path(folder), family.model).to(resolve_device(device))
         return cls(family, network, normalisation(Path(folder)), precision, boxes_per_pass)
 
     def segment(self, image: Image, boxes: Boxes) -> Iterator[Segment]:
@@ -190,36 +189,8 @@ def family_of(folder: Path) -> Family:
     return FAMILIES[kind]
 
 
-def open_network(family: Family, folder: Path) -> Any:
-    """The network with the weights of the folder, all of them. Raises HubError."""
-    try:
-        transformers: Any = importlib.import_module("transformers")
-        transformers.logging.set_verbosity_error()  # what it would report of the weights is checked below
-        transformers.logging.disable_progress_bar()
-        kind = getattr(transformers, family.model)
-        network, report = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
-        )
-    except ImportError as error:  # transformers itself, or what a network of it is built on, as EdgeTAM's is on timm
-        raise HubError(f"{folder}: {family.model} cannot be opened here: {_first_line(error)}") from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise HubError(f"{folder}: {family.model} cannot be opened: {_first_line(error)}") from error
-    wanting = sorted({*report["missing_keys"], *(str(entry[0]) for entry in report["mismatched_keys"])})
-    if wanting:
-        raise HubError(f"{folder}: the weights lack {len(wanting)} of {family.model}, e.g. {wanting[0]}")
-    return network.eval()
-
-
 def normalisation(folder: Path) -> tuple[Tensor, Tensor]:
     """Mean and deviation of a pixel of 0..1, (3, 1, 1) each: the checkpoint's own, else ImageNet's."""
-    settings: dict[str, Any] = {}
-    for name in ("preprocessor_config.json", "processor_config.json"):  # the older layout, and the newer one
-        if not settings and (folder / name).is_file():
-            content = read_json(folder / name)
-            settings = content.get("image_processor") or content
+    settings = image_settings(folder) or {}
     mean, std = settings.get("image_mean") or MEAN, settings.get("image_std") or STD
     return torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -56,7 +56,7 @@ def select(candidates: Candidates, image_sizes: Sequence[Size], settings: Settin
     chosen = chosen[falling(scores[chosen])]  # (N,), of all images, as what follows
     scores, phrase, image = scores[chosen], phrase[chosen], chosen // max(slots, 1)
     boxes = np.minimum(np.maximum(boxes[chosen], 0), last_pixels(image_sizes)[image])
-    keep = _suppress(boxes, image * (phrase.max(initial=0) + 1) + phrase, settings)
+    keep = suppress_by_group(boxes, image * (phrase.max(initial=0) + 1) + phrase, settings)
     kept = np.flatnonzero(keep)
     kept = kept[rising(image[kept])]
     ends = np.searchsorted(image[kept], np.arange(images + 1))
@@ -64,8 +64,8 @@ def select(candidates: Candidates, image_sizes: Sequence[Size], settings: Settin
     return [limited(boxes[mine], scores[mine], phrase[mine], settings) for mine in own]
 
 
-def _suppress(boxes: Floats, group: Indices, settings: Settings) -> Flags:
-    """NMS inside each group (N,), an image and a phrase; boxes (N, 4) come best first. Which ones stay."""
+def suppress_by_group(boxes: Floats, group: Indices, settings: Settings) -> Flags:
+    """NMS inside each group (N,), an image and a phrase; boxes (N, 4) come best first. (N,) which ones stay."""
     order = rising(group)
     group = group[order]
     keep = suppress(boxes[order], group, settings.nms_iou)
@@ -119,7 +119,7 @@ def begin_select(
     candidates: Candidates, image_sizes: Sequence[Size], settings: Settings, phrases: int
 ) -> Callable[[], list[Grounding]]:
     """`select`, under way: the function waits for the device and gives the boxes. `phrases`: of an image, at most."""
-    if candidates.scores.device.type != "cuda":
+    if candidates.scores.device.type == "cpu":
         return lambda: select(candidates, image_sizes, settings)
     arrived = to_host(select_on_device(candidates, image_sizes, settings, phrases))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from model.device import send
 from model.geometry import to_legacy
 from model.images import Size
-from model.losses import PhraseTargets
+from model.losses import Known, PhraseTargets
 from model.prompt import MAX_TOKENS
 
 
@@ -23,6 +23,7 @@ class BatchTargets(NamedTuple):
     weights: list[Tensor]  # (N,)
     regression: list[Tensor]  # (N,) whether the box trains the box regression
     token_mask: Tensor  # (B, 256) in 0/1: tokens that train something
+    known: list[Known | None]  # None: everything is
 
 
 def batch_targets(
@@ -48,12 +49,22 @@ def batch_targets(
         weights=[send(one["weight"], device) for one in checked],
         regression=[send(one["regression"], device) for one in checked],
         token_mask=send(torch.stack(known), device),
+        known=[
+            None if one["known"] is None else sent_known(one["known"], tokens, size, now, device)
+            for one, tokens, size, now in zip(checked, rows, sizes, resized, strict=True)
+        ],
     )
 
 
+def sent_known(known: Mapping[str, Tensor], tokens: Tensor, size: Size, resized: Size, device: torch.device) -> Known:
+    """On the device, of an image's `known` and the tokens (phrases, 256) of its phrases."""
+    boxes = to_legacy(known["boxes"], size, resized)
+    return Known(send(boxes, device), send(tokens[known["phrase"]], device))
+
+
 def as_target(target: Any) -> dict[str, Any]:
-    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,), unknown and
-    shared (N, phrases), which may be None.
+    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,), unknown,
+    shared (N, phrases) and known, of which the last two may be None.
     """
     if isinstance(target, Sequence):
         target = dict(zip(("boxes", "phrase"), target, strict=True))
@@ -71,14 +82,18 @@ def as_target(target: Any) -> dict[str, Any]:
     return {
         **{"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression, "unknown": unknown},
         "shared": None if get("shared") is None else torch.as_tensor(get("shared")),
+        "known": get("known")
+        and {
+            "boxes": torch.as_tensor(get("known")["boxes"]).float().reshape(-1, 4),
+            "phrase": torch.as_tensor(get("known")["phrase"]).long().reshape(-1),
+        },
     }
 
 
 def known_tokens(rows: Tensor, unknown: Tensor) -> Tensor:
     """(256,) in 0/1: all tokens but those that only unknown phrases have. rows (phrases, 256), unknown (indices,)."""
-    known = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    known[unknown.to(rows.device)] = False
-    return ((rows[~known].sum(0) == 0) | (rows[known].sum(0) > 0)).to(rows)
+    known = torch.ones(len(rows), 1).index_fill(0, unknown, 0)  # (phrases, 1) in 0/1
+    return (((rows * (1 - known)).sum(0) == 0) | ((rows * known).sum(0) > 0)).to(rows)
 
 
 def token_rows(positions: Sequence[Sequence[int]]) -> Tensor:

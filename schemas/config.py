@@ -103,9 +103,32 @@ class PhrasesConfig(Section):
     """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
 
 
+def _named(value: object) -> object:
+    """A teacher that is only named."""
+    return {"teacher": value} if isinstance(value, str) else value
+
+
+class TeacherConfig(Section):
+    """One of several teachers; what they share (batches, precision, device, threads) is in the label section."""
+
+    name: str | None = None
+    """Of its folder, labels-NAME; null: the teacher's."""
+    teacher: str
+    variant: Annotated[str | None, Only.DIGEST] = None
+    weights: Annotated[str | None, Only.DIGEST] = None
+    revision: Annotated[str | None, Only.DIGEST] = None
+    weights_sha256: Annotated[str | None, Only.DIGEST] = None
+    score_floor: Probability | None = None
+    """null: that of the label section."""
+    short: Annotated[int, Field(ge=32)] | None = None
+    long: Annotated[int, Field(ge=32)] | None = None
+
+
 class LabelConfig(Section):
     teacher: str = "auto"
     """A name that docs/teacher.md lists; auto: one whose weights are in the package, chosen by the source."""
+    teachers: Annotated[tuple[Annotated[TeacherConfig, BeforeValidator(_named)], ...], Only.PLAN] = ()
+    """Two or more teachers, by name or with their own keys. The first is the run's; `filter.agree` hears the others."""
     variant: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the teacher's architecture."""
     weights: Annotated[str | None, Only.DIGEST] = None
@@ -129,6 +152,13 @@ class LabelConfig(Section):
     """Code of GLIP's deformable convolutions: torch's operators, a kernel, or on a GPU what is measured as faster."""
     compile: Annotated[bool, EntersUnless(False)] = False
     """Compile GLIP's dynamic head: fewer launches, minutes at the start of a worker."""
+
+    @field_validator("teachers")
+    @classmethod
+    def _not_one_alone(cls, teachers: tuple[TeacherConfig, ...]) -> tuple[TeacherConfig, ...]:
+        if len(teachers) == 1:
+            raise ValueError("several teachers are two or more; one alone is label.teacher")
+        return teachers
 
 
 class RescoreConfig(Section):
@@ -168,6 +198,12 @@ class FilterConfig(Section):
     min_image_score: Cosine | None = None
     """The boxes of an image are kept when its cosine with its caption is above it; with `combine`, when the geometric
     mean of that and of the mean cosine of its kept boxes is. null: whatever it is."""
+    agree: Annotated[int, Field(ge=1)] = 1
+    """Boxes are kept when so many of `label.teachers` have a box of the same phrase there; 1: the first is enough."""
+    agree_iou: Probability = 0.5
+    """Boxes of two teachers agree from this overlap up."""
+    agree_min_score: Probability = 0.0
+    """Boxes of the other teachers count when their score is above it; 0.0: all that are in their labels."""
     nms_iou: Probability = 0.6
     """Per phrase; 1.0 turns it off."""
     phrase_nms_iou: Probability = 1.0
@@ -223,8 +259,9 @@ class GoldSet(Section):
     """True boxes to train on beside the pseudo labels."""
 
     source: str
-    """`scenes`, `run` (this run's own gold/), a COCO instances JSON, an MDETR-style JSON, or a folder of our shards."""
-    format: Literal["auto", "scenes", "run", "coco", "mdetr", "shards"] = "auto"
+    """`scenes`, `run` (this run's own gold/), `reviews` (what people judged in this run), a COCO instances JSON, an
+    MDETR-style JSON, or a folder of our shards."""
+    format: Literal["auto", "scenes", "run", "reviews", "coco", "mdetr", "shards"] = "auto"
     images: Text | dict[str, Text] | None = None
     """The folder of the images; or a folder for each `data_source` that the file's images name, as in GoldG's JSON."""
     split: Literal["gold", "web", "eval"] = "gold"
@@ -317,12 +354,14 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     benchmark: str = "scenes"
     """What to measure on (docs/evaluation.md): scenes (AP by how often a noun was in gold, and agreement with gold),
-    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent) or
-    flickr30k (recall of annotated phrases)."""
+    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent), flickr30k
+    (recall of annotated phrases) or refcoco (referring segmentation)."""
     data: str | None = None
-    """The annotation file of coco, lvis or flickr30k; for flickr30k also its list of ids, or its folder."""
+    """The annotation file of coco, lvis, flickr30k or refcoco; for flickr30k also its list of ids, or its folder."""
     images: str | None = None
     """The folder of the benchmark's images, in their original size."""
+    split: str | None = None
+    """Of refcoco: val, testA, testB, test or train; null: val."""
     models: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
     count: Annotated[int, Field(ge=1)] = 300
     """Images: the first of the benchmark, in its own order."""

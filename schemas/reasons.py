@@ -25,6 +25,7 @@ REJECTED: dict[str, str] = {
     "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
     "non_finite_scores": "the teacher, or the network of the masks, gave NaN or infinite numbers for this sample",
+    "image_too_small_for_teacher": "as the teacher sees the image, it has fewer positions than the teacher has queries",
     "removed": "taken out on request (phrasebox remove)",
 }
 
@@ -71,6 +72,7 @@ DROPPED_BOX: dict[str, str] = {
     "low_region_score": "the crop's similarity with its phrase is not above filter.min_region_score",
     "low_image_score": "the image's similarity with its caption is not above filter.min_image_score",
     "not_scored": "a rule needs the box's similarity, and rescore has none: under rescore.min_candidate, or rejected",
+    "not_agreed": "fewer than filter.agree teachers have a box of this phrase here",
     "nms": "overlaps a better box of the same phrase by more than filter.nms_iou",
     "other_phrase": "overlaps a better box of another phrase by more than filter.phrase_nms_iou",
     "box_too_small": "a side shorter than filter.min_box_side pixels",

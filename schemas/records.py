@@ -25,6 +25,7 @@ from schemas.tables import (
     TableView,
 )
 
+OTHER_LABELS = "labels-"  # begins the names of the labels of further teachers
 ROWS_PER_PART_LIMIT = 100_000  # five digits of the key
 
 TABLES: dict[str, type[TableView[Any]]] = {
@@ -44,8 +45,15 @@ IMAGE, PHRASE, BOX = struct_of(ImageRef), struct_of(Phrase), struct_of(Box)
 
 
 def schema_of(dataset: str) -> pa.Schema:
-    """The schema of a dataset folder; every `rejects/<stage>` has the same one. Raises KeyError for an unknown name."""
-    return REJECTS if dataset.startswith("rejects/") else DATASETS[dataset]
+    """The schema of a dataset folder; every `rejects/<stage>` has the same one, and every `labels-<teacher>` that of
+    labels. Raises KeyError for an unknown name."""
+    if dataset.startswith("rejects/"):
+        return REJECTS
+    return LABELS if dataset.startswith(OTHER_LABELS) else DATASETS[dataset]
+
+
+def has_schema(dataset: str) -> bool:
+    return dataset in DATASETS or dataset.startswith(("rejects/", OTHER_LABELS))
 
 
 def written_schema(dataset: str, columns: Iterable[str]) -> pa.Schema:

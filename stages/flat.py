@@ -63,6 +63,15 @@ class FlatPhrases:
         return self.first[number] + phrase
 
 
+def asked_phrases(phrases: FlatPhrases, labels: LabelTable | None) -> Flags:
+    """Which phrases (P,) the teacher was asked for: those of labelled rows, less what the label stage dropped."""
+    if labels is None:
+        return np.zeros(len(phrases.row), np.bool_)
+    asked = np.isin(phrases.row, labels.numbers)
+    asked[phrases.index(labels, labels.dropped.row, labels.dropped.phrase)] = False
+    return asked
+
+
 @dataclass(frozen=True)
 class FlatBoxes:
     """Every box of a part, in the order of its rows."""

@@ -125,6 +125,24 @@ class Stage(ABC):
         return True
 
     @classmethod
+    def siblings(cls, config: Config) -> tuple[type[Stage], ...]:
+        """Further stages that the config makes of this one, e.g. one for each further teacher; they run right after it.
+
+        `sibling` gives each by what stands behind the @ of its qualified name, so that workers find it.
+        """
+        return ()
+
+    @classmethod
+    def sibling(cls, member: str) -> type[Stage]:
+        """One of them. Always the same class for the same member."""
+        raise NotImplementedError(f"{cls.__qualname__} has no siblings")
+
+    @classmethod
+    def reads(cls, config: Config, item: Input) -> bool:
+        """Whether the config makes use of an optional input. What is not read counts as absent."""
+        return True
+
+    @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
         """What "auto" and defaults come to here: {field of the stage's section: value}. May raise UserError."""
         return {}
@@ -150,6 +168,11 @@ class Stage(ABC):
     def all_inputs(cls, earlier: Sequence[type[Stage]]) -> tuple[Input, ...]:
         """`inputs`, and those that follow from the stages before this one, e.g. the rejects of each."""
         return cls.inputs
+
+    @classmethod
+    def written_by_people(cls, config: Config) -> tuple[str, ...]:
+        """Folders of the run that no stage writes, and that the stage's result for the whole run depends on."""
+        return ()
 
     @classmethod
     def all_outputs(cls) -> tuple[Output, ...]:

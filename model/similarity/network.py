@@ -22,6 +22,7 @@ from torch import Tensor
 
 from model.device import autocast, forbid_tf32, resolve_device, send
 from model.hub import CONFIG, HubError, read_json
+from model.pretrained import library, open_network
 from model.similarity.pixels import Patched, Preparation, Stretched, read_settings
 
 
@@ -65,7 +66,7 @@ class Similarity:
         self.batch_size = batch_size
         self.pixels: Preparation = self.family.pixels(read_settings(folder))
         forbid_tf32()
-        self.network = open_network(folder, self.family).to(self.device)
+        self.network = open_network(folder, self.family.network).to(self.device)
         self.tokenizer, self.canonical = open_tokenizer(folder)
         self.longest = int(self.network.config.text_config.max_position_embeddings)  # tokens of a text
 
@@ -144,26 +145,10 @@ class Similarity:
         return {name: send(found[name], self.device) for name in ("input_ids", "attention_mask") if name in found}
 
 
-def open_network(folder: Path, family: Family) -> Any:
-    """Raises HubError for weights that do not fit."""
-    from safetensors import SafetensorError
-
-    transformers = _transformers(folder)
-    kind = getattr(transformers, family.network)
-    options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
-    try:
-        network, notes = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise HubError(f"{folder}: the weights cannot be opened ({' '.join(str(error).split())[:300]})") from error
-    if missing := sorted(notes["missing_keys"]):
-        raise HubError(f"{folder}: the weights lack {len(missing)} tensors of a {family.network}, e.g. {missing[0]}")
-    return network.eval()
-
-
 def open_tokenizer(folder: Path) -> tuple[Any, bool]:
     """The checkpoint's own tokenizer, and whether its texts have to be `canonical`: SigLIP's, which is opened from its
     tokenizer.json, because transformers' own class needs sentencepiece. Raises HubError."""
-    transformers = _transformers(folder)
+    transformers = library(folder)
     path = folder / "tokenizer_config.json"
     named = read_json(path).get("tokenizer_class") if path.is_file() else None
     is_siglip = named == SENTENCEPIECE
@@ -177,13 +162,3 @@ def open_tokenizer(folder: Path) -> tuple[Any, bool]:
 def canonical(text: str) -> str:
     """SigLIP's form of a text: lower case, no punctuation, single spaces."""
     return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation)).split())
-
-
-def _transformers(folder: Path) -> Any:
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise HubError(f"{folder}: needs the package transformers: pip install 'phrasebox[transformers]'") from error
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    return transformers

@@ -21,11 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from model.device import send
-from model.hub import HubError, read_json
+from model.hub import HubError
+from model.pretrained import SETTINGS, image_settings
 
 Pixels = NDArray[np.uint8]
-SETTINGS = "preprocessor_config.json"
-PROCESSOR = "processor_config.json"  # where newer checkpoints keep the same, under `image_processor`
 LONGEST = 64  # times the short side; of a longer image, the middle is taken before it is resized
 BYTES = 256
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -127,11 +126,8 @@ class Patched:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a checkpoint's image processor. Raises HubError."""
-    if (folder / SETTINGS).is_file():
-        settings = read_json(folder / SETTINGS)
-    elif (folder / PROCESSOR).is_file():
-        settings = read_json(folder / PROCESSOR).get("image_processor", {})
-    else:
+    settings = image_settings(folder)
+    if settings is None:
         raise HubError(f"{folder}: no {SETTINGS} in it, so that nobody knows how its images are prepared")
     for step in ("do_resize", "do_rescale", "do_normalize"):
         if not settings.get(step, True):

@@ -14,6 +14,7 @@ from pipeline.run.record_index import Records, read_stage
 from pipeline.run.target import RESULT, Target, part_of_path, part_target, result_of
 from pipeline.run.task import Task, reference_of
 from pipeline.storage.base import Storage
+from pipeline.storage.files import sha256_of
 from schemas.commit import CommitRecord
 from schemas.config import Config
 from stages.stage import Input, JobStage, PlannerStage, ReduceStage, Stage
@@ -118,7 +119,17 @@ class RunState:
         return inputs
 
     def result_inputs(self, stage: type[Stage]) -> Inputs | None:
-        return self._job_inputs(stage) if issubclass(stage, JobStage) else self._merge_inputs(stage)
+        inputs = self._job_inputs(stage) if issubclass(stage, JobStage) else self._merge_inputs(stage)
+        return None if inputs is None else inputs | self._written_by_people(stage)
+
+    def _written_by_people(self, stage: type[Stage]) -> Inputs:
+        """The digest of each such folder that has files; they are small."""
+        paths = {folder: self.storage.list(folder) for folder in stage.written_by_people(self.config)}
+        return {
+            folder: joined_digest(sha256_of(self.storage, path) for path in listed)
+            for folder, listed in paths.items()
+            if listed
+        }
 
     def _job_inputs(self, stage: type[Stage]) -> Inputs | None:
         found: dict[Input, Found] = {item: self.digests.of_run(item) for item in self.inputs(stage)}
@@ -153,7 +164,11 @@ class RunState:
         """What a stage reads. An optional input whose stage is turned off is absent, whatever lies in its folder."""
         if stage.name not in self._inputs:
             declared = stage.all_inputs(self.stages[: self.stages.index(stage)])
-            self._inputs[stage.name] = tuple(item for item in declared if not item.optional or self.is_on(item.dataset))
+            self._inputs[stage.name] = tuple(
+                item
+                for item in declared
+                if not item.optional or (self.is_on(item.dataset) and stage.reads(self.config, item))
+            )
         return self._inputs[stage.name]
 
     def is_on(self, dataset: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.storage.base import Storage
-from schemas.records import DATASETS, written_schema
+from schemas.records import has_schema, written_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ def as_declared(dataset: str, table: pa.Table) -> pa.Table:
     Raises ValueError, with the column's name, for one that is missing, that the schema does not have, or that would
     lose something on the way to the schema's type.
     """
-    if dataset not in DATASETS and not dataset.startswith("rejects/"):
+    if not has_schema(dataset):
         return table
     schema = written_schema(dataset, table.column_names)
     for name in [*table.column_names, *schema.names]:

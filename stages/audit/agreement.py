@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages import grid
 from stages.agreement import claim, named_spans, same_row
-from stages.audit import grid
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, Floats, Ints
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.audit import grid
+from stages import grid
 from stages.flat import Flags, FlatBoxes, Floats, Ints
 from stages.geometry import area, iou, pairs_within
 

@@ -16,8 +16,8 @@ from schemas.records import ROWS_PER_PART_LIMIT, make_key, part_of
 from schemas.tables import PairTable
 from stages.audit import samples
 from stages.audit.merge import Merged
-from stages.audit.samples import SampleImage
 from stages.flat import Flags
+from stages.sample_images import SampleImage, read_samples
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _images(io: RunIO, keys: list[str]) -> list[SampleImage]:
     by_part: dict[int, list[str]] = {}
     for key in keys:
         by_part.setdefault(part_of(key), []).append(key)
-    return [image for part, names in sorted(by_part.items()) for image in samples.read_samples(io, part, names)]
+    return [image for part, names in sorted(by_part.items()) for image in read_samples(io, part, names)]
 
 
 def match_pairs(io: RunIO, wanted: list[SampleImage]) -> dict[str, str]:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from stages.audit import grid
+from stages import grid
+from stages.audit.masks import with_limits
 from stages.audit.merge import Merged
-from stages.audit.terms import SUMS, Totals, hash_texts
+from stages.audit.terms import SUMS, Totals
 from stages.audit.vocabulary import Category
 from stages.flat import Flags, Ints
+from stages.hashes import hash_texts
 
 LISTED = 40  # rows of each table of phrases
 HEAD = 100  # ranks whose counts are those of known phrases, at any size
@@ -35,6 +37,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "rejected": {s: dict(sorted(r.items())) for s, r in sorted(merged.counters.get("rejected", {}).items()) if r},
         "dropped": {d: dict(sorted(r.items())) for d, r in sorted(merged.counters.get("dropped", {}).items()) if r},
         **{name: merged.counters[name] for name in ("side_tables",) if name in merged.counters},
+        **({"masks": with_limits(merged.counters["masks"])} if "masks" in merged.counters else {}),
         "by_threshold": by_threshold(merged, score_floor),
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),
@@ -45,6 +48,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         },
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
+        "judged": None,  # by people; the report fills it in where they have
     }
 
 
@@ -114,7 +118,7 @@ def by_threshold(merged: Merged, score_floor: float) -> list[dict[str, Any]]:
 
 
 def histograms(merged: Merged) -> dict[str, Any]:
-    """Counts; the edges of each are in docs/audit.md and in `stages/audit/grid.py`."""
+    """Counts; the edges of each are in docs/audit.md and in `stages/grid.py`."""
     names = ("boxes_per_image", "boxes_per_phrase", "phrases_per_pair", "side_share", "aspect")
     found = {name: merged.histogram(name) for name in names}
     return {

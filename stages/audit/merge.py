@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from schemas.records import ROWS_PER_PART_LIMIT
 from stages.audit.agreement import settle
 from stages.audit.summary import WORST
-from stages.audit.terms import DistinctMerger, Hashes, Merger, Totals, hash_texts, of_kind
+from stages.audit.terms import DistinctMerger, Merger, Totals, of_kind
 from stages.audit.vocabulary import Vocabularies, vocabularies
+from stages.hashes import Hashes, hash_texts
 from stages.stage import RunIO
 
 TABLES = {"terms": ("phrases", "heads"), "copies": ("captions", "images", "image_captions")}

@@ -18,6 +18,7 @@ from stages.audit.checks import warnings
 from stages.audit.figures import figures
 from stages.audit.merge import merge_summaries
 from stages.audit.terms import SUMS, Totals
+from stages.review.figures import review_figures
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     stats["teacher"] = config.label.teacher
     stats["labelled_by"] = asdict(Description.of(config.label))
     stats["teacher_note"] = note(config.label.teacher, config.label.weights)
+    if merged.has("labels"):
+        stats["judged"] = review_figures(io, config)
     stats["warnings"] = warnings(stats)
     chosen = samples.choose(merged, io, audit.pictures, audit.seed)
     shown = samples.load(io, chosen, config.ingest.max_pixels)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import io as bytesio
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.records import ROWS_PER_PART_LIMIT, make_key
-from schemas.rows import Box, Corners, DroppedSpan, GoldBox, GoldRow, LabelRow, Pair, Phrase, PhraseRow, PseudoRow
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, TableView
+from schemas.tables import PairTable
 from stages.audit.merge import Merged
 from stages.audit.summary import WORST
 from stages.images import open_rgb
+from stages.sample_images import SampleImage, read_samples
 from stages.stage import RowError, RunIO
 
 MOST_BOXES = 40  # of one image in the page: kept ones first, then by score
@@ -34,38 +33,11 @@ GALLERIES = {
     "nothing_found": "asked most, nothing found",
     "rarest_phrases": "rarest phrases",
     "confident_errors": "confident, but not in the truth",
+    "mask_gap": "mask furthest from its box",
 }
 
 Row = TypeVar("Row")
 Chosen = dict[int, dict[str, int]]  # key (as a number) -> the galleries that it is in, and its place in each
-
-
-class ShownBox(NamedTuple):
-    """A box as the page and drawings show it: corners to a tenth of a pixel, the score to four digits."""
-
-    phrase: int
-    corners: Corners
-    score: float
-    reason: str  # why the filter took it out; "": it did not
-
-
-@dataclass(frozen=True)
-class SampleImage:
-    """All that is shown of a pair."""
-
-    pair: Pair
-    phrases: tuple[Phrase, ...] = ()
-    ungrounded: Mapping[int, str] = field(default_factory=dict)  # phrases that the label stage left out, and why
-    dropped: tuple[DroppedSpan, ...] = ()  # by the phrases stage
-    boxes: tuple[ShownBox, ...] = ()  # kept ones first, then by score
-    gold: tuple[GoldBox, ...] = ()
-    galleries: Mapping[str, int] | None = None
-    thumbnail: str | None = None  # base64
-    missing: str | None = None  # why there is no thumbnail
-
-    @property
-    def key(self) -> str:
-        return self.pair.key
 
 
 def choose(merged: Merged, io: RunIO, samples: int, seed: int) -> Chosen:
@@ -117,48 +89,6 @@ def load(io: RunIO, chosen: Chosen, max_pixels: int) -> list[SampleImage]:
             found[int(sample.key)] = sample
     samples = [replace(found[key], galleries=galleries) for key, galleries in chosen.items() if key in found]
     return with_thumbnails(io, samples, max_pixels)
-
-
-def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]:
-    """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
-    pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
-    labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
-    gold = _rows(io, GoldTable, part, keys)
-    return [
-        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key)) for key, pair in pairs.items()
-    ]
-
-
-def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str]) -> dict[str, Row]:
-    if not io.has_part(view.dataset, part):
-        return {}
-    table = view.read_part(io, part)
-    wanted = view(table.table.filter(pc.is_in(table.key, pa.array(keys, pa.string()))))
-    return dict(zip(wanted.key.to_pylist(), wanted.records(), strict=True))
-
-
-def _sample(
-    pair: Pair, phrases: PhraseRow | None, labels: LabelRow | None, pseudo: PseudoRow | None, gold: GoldRow | None
-) -> SampleImage:
-    out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
-    boxes = [shown(box, out.get(i, "")) for i, box in enumerate(labels.boxes)] if labels else []
-    return SampleImage(
-        pair=pair,
-        phrases=phrases.phrases if phrases else (),
-        ungrounded={entry.phrase: entry.reason for entry in labels.dropped} if labels else {},
-        dropped=phrases.dropped if phrases else (),
-        boxes=tuple(sorted(boxes, key=lambda box: (box.reason != "", -box.score, box.phrase))),
-        gold=gold.boxes if gold else (),
-    )
-
-
-def shown(box: Box, reason: str) -> ShownBox:
-    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason)
-
-
-def rounded(corners: Corners) -> Corners:
-    x1, y1, x2, y2 = (round(side, 1) for side in corners)
-    return x1, y1, x2, y2
 
 
 def with_thumbnails(io: RunIO, samples: Sequence[SampleImage], max_pixels: int) -> list[SampleImage]:

@@ -11,6 +11,7 @@ from model.cards import note
 from model.teacher import Description
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
 from stages.ingest.categories import SUMMARIES
+from stages.review.journal import FOLDER as REVIEWS
 from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, ReduceStage, RunIO, Stage, UserError
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class AuditStage(ReduceStage):
             "labelled_by": str(Description.of(config.label)),
             "about": note(config.label.teacher, config.label.weights),
         }
+
+    @classmethod
+    def written_by_people(cls, config: Config) -> tuple[str, ...]:
+        return (REVIEWS,)
 
     def run_part(self, io: PartIO) -> PartResult:
         counters, tables = summarise(io)

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, RejectTable
-from stages.audit import agreement, boxes, terms
+from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, RejectTable
+from stages.audit import agreement, boxes, masks, terms
 from stages.audit.side_tables import Tables, side_tables
-from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases
+from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, asked_phrases
+from stages.hashes import hash_texts
 from stages.ingest.categories import read_categories
 from stages.phrases.identify import count_languages
 
@@ -54,6 +55,11 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
             near, crowded = boxes.overlaps(kept)
             counters["near_duplicate_boxes"] = int(near.sum())
             worst |= worst_rows(phrases, asked, kept, crowded)
+            if part.masks is not None and part.pseudo is not None:
+                measures, row, size = masks.measured(part.pseudo, part.masks)
+                counters["masks"] = masks.mask_figures(measures, size)
+                gaps = masks.worst_gaps(measures, row, kept.rows)
+                worst["mask_gap"] = _top(gaps, kept.rows, gaps > 0)
         texts = {"phrases": phrases.norm, "heads": phrases.head}
         counts = {kind: terms.count_terms(texts[kind], phrases, asked, labels, kept) for kind in texts}
         counted["terms"] = terms.joined(counts)
@@ -70,6 +76,7 @@ class Part:
         self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
         self.labels = LabelTable.read(tables) if tables.has(LabelTable.dataset) else None
         self.pseudo = PseudoTable.read(tables) if tables.has(PseudoTable.dataset) else None
+        self.masks = MaskTable.read(tables) if tables.has(MaskTable.dataset) else None
 
     def present(self) -> dict[str, int]:
         return {
@@ -93,7 +100,7 @@ def pair_figures(pairs: PairTable) -> dict[str, Any]:
 
 def copies(pairs: PairTable) -> dict[str, pa.Table]:
     """The distinct captions, images (by the sha256 of their bytes) and pairs of both, hashed."""
-    captions = terms.hash_texts(pairs.caption.to_pylist())
+    captions = hash_texts(pairs.caption.to_pylist())
     has_image = pairs.image.given
     shas = pairs.sha256.filter(pa.array(has_image)).to_pylist()
     images = np.array([int((sha or "0")[:16], 16) for sha in shas], np.uint64)
@@ -127,15 +134,6 @@ def languages(table: PhraseTable) -> dict[str, dict[str, int]]:
 
 def _value_counts(column: pa.Array) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
-
-
-def asked_phrases(phrases: FlatPhrases, labels: LabelTable | None) -> Flags:
-    """Which phrases (P,) the teacher was asked for: those of labelled rows, less what the label stage dropped."""
-    if labels is None:
-        return np.zeros(len(phrases.row), np.bool_)
-    asked = np.isin(phrases.row, labels.numbers)
-    asked[phrases.index(labels, labels.dropped.row, labels.dropped.phrase)] = False
-    return asked
 
 
 def phrase_figures(phrases: FlatPhrases, asked: Flags) -> dict[str, Any]:

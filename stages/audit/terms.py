@@ -9,8 +9,6 @@ most `undercount`.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,22 +18,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.records import ROWS_PER_PART_LIMIT
-from stages.audit import grid
+from stages import grid
 from stages.flat import Flags, FlatBoxes, FlatPhrases, Ints
+from stages.hashes import Hashes, hash_texts
 
 SUMS = ("seen", "asked", "grounded", "several", "boxes")
 HEAVY = 100_000  # texts outside of the sample that are kept for the frequency table
 PATIENCE = 1_000_000  # rows that may wait however few distinct texts they have
 NEVER = np.iinfo(np.int64).max  # as a key: no such row
 SPACE = 2.0**64
-
-Hashes = NDArray[np.uint64]
-
-
-def hash_texts(texts: Iterable[str]) -> Hashes:
-    """64-bit hashes of texts (N,). Stable for ever: summaries of different days are merged by them."""
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
-    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def count_terms(

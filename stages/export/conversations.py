@@ -11,7 +11,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from schemas.rows import Corners
 from stages.export.exporter import Exporter, LabelledImage
@@ -103,7 +103,7 @@ class ConversationsExport(Exporter):
         for task, question, answer in self._turns(image):
             turns = [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": answer}]
             row = {"id": image.key, "image": image.file_name, "task": task, "conversations": turns}
-            about = {"width": image.width, "height": image.height}
+            about: dict[str, Any] = {"width": image.width, "height": image.height}
             about |= {"source_id": image.pair.source_id, "license": image.pair.license}
             self._file.write(encode(row | about) + b"\n")
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.checkpoint import WeightsError
 from stages.export.exporter import Exporter, LabelledImage
 from stages.export.glip_tsv import TsvFile
 from stages.export.json_file import encode
 from stages.geometry import to_xywh
-from stages.images import open_rgb
+from stages.images import decode_rgb
 from stages.stage import UserError
 
 if TYPE_CHECKING:
@@ -35,11 +34,12 @@ class GligenExport(Exporter):
     def begin(self) -> None:
         self._clip = None
         if self.options.weights is not None:
-            from model.clip_features import ClipFeatures
+            from model.hub import HubError
+            from model.similarity.towers import Towers
 
             try:
-                self._clip = ClipFeatures(self.options.weights)
-            except WeightsError as error:
+                self._clip = Towers(self.options.weights)
+            except HubError as error:
                 raise UserError(f"--weights {error}") from None
         self._rows = TsvFile(self.open("train.tsv"), self.open("train.lineidx"))
 
@@ -73,7 +73,7 @@ class GligenExport(Exporter):
         if self._clip is None:
             return []
         texts = self._clip.of_texts([image.text(box) for box in image.boxes])
-        pixels = open_rgb(image.data, image.width * image.height)
+        pixels = decode_rgb(image.data, image.width * image.height)
         crops = self._clip.of_crops(pixels, [box.corners for box in image.boxes])
         return [
             {

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from schemas.rows import Box, Corners
+from schemas.rows import Box, Corners, Phrase
 from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import encode
 from stages.export.quantise import scaled
@@ -31,21 +31,21 @@ class YoloExport(Exporter):
     """data.yaml, images/train/KEY.jpg, labels/train/KEY.txt, and the same for val: every tenth image.
 
     A line of labels is the category's number, the box's centre, its width and height, as shares of the image's sides.
-    `categories` fixes the list; without it, a head becomes a category with its first box. sources.jsonl has caption,
-    source_id and license of each pair.
+    `categories` fixes the list (`Listed`); without it, a head becomes a category with its first box. sources.jsonl has
+    caption, source_id and license of each pair.
     """
 
     takes = frozenset({"categories"})
     unreadable = "of other categories"
 
     def begin(self) -> None:
-        self._fixed = bool(self.options.categories)
-        self._categories = {name: number for number, name in enumerate(self.options.categories)}
+        self._listed = Listed(self.options.categories) if self.options.categories else None
+        self._names: dict[str, int] = {name: number for number, name in enumerate(self.options.categories)}
         self._sources = self.open("sources.jsonl")
         self._waiting: dict[str, list[Target]] = {}  # labels of images with several captions, by the file's name
 
     def can_be_read(self, box: Box, image: LabelledImage) -> bool:
-        return not self._fixed or image.phrases[box.phrase].head in self._categories
+        return self._listed is None or self._listed.category(image.phrases[box.phrase]) is not None
 
     def write(self, image: LabelledImage) -> None:
         name = f"{split(image)}/{PurePath(image.file_name).stem}"
@@ -70,13 +70,15 @@ class YoloExport(Exporter):
             self._write_labels(name, kept)
             self._leave_out(len(targets) - len(kept), "another caption has a better one")
             self.done["boxes"] -= len(targets) - len(kept)
-        names = {number: name for name, number in self._categories.items()}
+        names = {number: name for name, number in self._names.items()}
         data = {"train": "images/train", "val": "images/val", "names": names}
         with self.create("data.yaml") as file:
             file.write(yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode())
 
     def _category(self, image: LabelledImage, box: Box) -> int:
-        return self._categories.setdefault(image.phrases[box.phrase].head, len(self._categories))
+        phrase = image.phrases[box.phrase]
+        name = phrase.head if self._listed is None else self._listed.category(phrase)
+        return self._names.setdefault(name or "", len(self._names))
 
     def _write_labels(self, name: str, targets: Sequence[Target]) -> None:
         with self.create(f"labels/{name}.txt") as file:
@@ -84,6 +86,25 @@ class YoloExport(Exporter):
 
     def _copy_image(self, image: LabelledImage) -> None:
         super()._copy_image(replace(image, file_name=placed(image)))
+
+
+class Listed:
+    """A fixed list of categories: a phrase is of the longest name that its norm ends with ("fire hydrant" goes before
+    "hydrant"), or of its head's; the last word counts in the singular, too ("cats" are of "cat")."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = frozenset(names)
+
+    def category(self, phrase: Phrase) -> str | None:
+        from stages.train.wording import singular
+
+        words = phrase.norm.split()
+        endings = [words[start:] for start in range(len(words))] + [[phrase.head]]
+        for *before, last in endings:
+            for name in (" ".join([*before, last]), " ".join([*before, singular(last)])):
+                if name in self._names:
+                    return name
+        return None
 
 
 def split(image: LabelledImage) -> str:

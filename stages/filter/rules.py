@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.items import Boxes, DroppedBoxes, Flags, Ints, offsets_of
 from schemas.tables import LabelTable, PseudoTable, ScoreTable
+from stages.filter.agreement import agreeing, beside
 from stages.filter.second_opinion import Opinion, image_scores, with_opinion
 from stages.geometry import clip, suppressed
 
@@ -24,6 +26,7 @@ RULES = (
     "low_combined_score",
     "low_region_score",
     "box_too_small",
+    "not_agreed",
     "nms",
     "other_phrase",
     "too_many_boxes",
@@ -32,13 +35,24 @@ RULES = (
 CODE = {reason: code for code, reason in enumerate(RULES)}
 
 
-def filter_labels(labels: LabelTable, caption_chars: Ints, rules: Any, scores: ScoreTable | None = None) -> PseudoTable:
-    """caption_chars: length of each row's caption (R,); `rules`: the filter section of the config; `scores`: those of
-    rescore, for the rules that need them."""
+def filter_labels(
+    labels: LabelTable,
+    caption_chars: Ints,
+    rules: Any,
+    scores: ScoreTable | None = None,
+    others: Sequence[LabelTable] = (),
+) -> PseudoTable:
+    """caption_chars: length of each row's caption (R,); `rules`: the filter section of the config. For the rules that
+    need them, `scores` are those of rescore, and `others` the labels of further teachers."""
     boxes, opinion = with_opinion(labels, clipped(labels), scores, rules)
     code = image_rules(labels, caption_chars, rules)[boxes.row]  # (N,)
     code = np.where(code == 0, score_rules(boxes, opinion, rules), code)
     code[(code == 0) & too_small(boxes, rules.min_box_side)] = CODE["box_too_small"]
+    if rules.agree > 1:
+        by_others = [beside(labels, other) for other in others]
+        code[code == 0] = np.where(
+            agreeing(boxes.keep(code == 0), by_others, rules) < rules.agree, CODE["not_agreed"], 0
+        )
     code[code == 0] = np.where(overlapping(boxes.keep(code == 0), rules.nms_iou), CODE["nms"], 0)
     code[code == 0] = np.where(claimed(boxes.keep(code == 0), rules.phrase_nms_iou), CODE["other_phrase"], 0)
     code[code == 0] = np.where(beyond_best(boxes.keep(code == 0), rules.max_boxes), CODE["too_many_boxes"], 0)

@@ -9,13 +9,14 @@ under the first one that takes it out:
 3. not_scored: a rule needs the cosine of the box's crop, and scores has none;
 4. low_region_score: that cosine is not above filter.min_region_score;
 5. box_too_small: after clipping to the image, a side under filter.min_box_side, or none left at all;
-6. nms: within a phrase, by falling score (the lower index first among equals), a box that overlaps a kept one by IoU
+6. not_agreed: fewer than filter.agree teachers have a box of its phrase with an IoU of filter.agree_iou or more;
+7. nms: within a phrase, by falling score (the lower index first among equals), a box that overlaps a kept one by IoU
    above filter.nms_iou;
-7. other_phrase: the same among the boxes of different phrases, above filter.phrase_nms_iou: a region goes to the phrase
+8. other_phrase: the same among the boxes of different phrases, above filter.phrase_nms_iou: a region goes to the phrase
    that claims it most. Off by default, as in GLIP;
-8. too_many_boxes: beyond the filter.max_boxes best of the image;
-9. low_image_score: all that is left of an image whose cosine with its caption is not above filter.min_image_score; with
-   `combine`, whose geometric mean of that and of the mean cosine of what is left.
+9. too_many_boxes: beyond the filter.max_boxes best of the image;
+10. low_image_score: all that is left of an image whose cosine with its caption is not above filter.min_image_score;
+   with `combine`, whose geometric mean of that and of the mean cosine of what is left.
 
 Kept boxes stay in the order of labels. One rule of the section, `max_mask_box_gap`, asks for masks, which are made of
 the boxes that are kept here: it acts where boxes leave the run, in shards and exports (stages/masks.py).
@@ -23,15 +24,18 @@ the boxes that are kept here: it acts where boxes leave the run, in shards and e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow.compute as pc
 
 from schemas.items import Ints
+from schemas.records import OTHER_LABELS
 from schemas.tables import LabelTable, PairTable, PseudoTable, ScoreTable
 from stages.filter.rules import filter_labels
 from stages.filter.second_opinion import needs_scores
-from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, UserError, reject_rows
+from stages.label.several import folder_of, other_names
+from stages.stage import Counts, Input, MapStage, Output, PartIO, PartResult, Stage, UserError, reject_rows
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -53,6 +57,21 @@ class FilterStage(MapStage):
 
     def __init__(self, config: Config) -> None:
         self.config = config.filter
+        self.others = [folder_of(name) for name in other_names(config.label)]
+
+    @classmethod
+    def all_inputs(cls, earlier: Sequence[type[Stage]]) -> tuple[Input, ...]:
+        """With the labels of all further teachers."""
+        folders = [output.folder for stage in earlier for output in stage.outputs]
+        others = [folder for folder in folders if folder.startswith(OTHER_LABELS)]
+        return (*cls.inputs, *(Input(folder, ("key", "boxes"), need="if_enabled") for folder in others))
+
+    @classmethod
+    def reads(cls, config: Config, item: Input) -> bool:
+        """Scores and the labels of further teachers count for some rules alone."""
+        if item.dataset.startswith(OTHER_LABELS):
+            return config.filter.agree > 1
+        return item.dataset != ScoreTable.dataset or bool(needs_scores(config.filter))
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
@@ -64,6 +83,9 @@ class FilterStage(MapStage):
             raise UserError(f"filter.{rule}: {NO_SCORES}")
         if config.filter.relabel and not rescore.relabel:
             raise UserError("filter.relabel: rescore.relabel is off, so that scores/ names no better phrase")
+        teachers = max(len(config.label.teachers), 1)
+        if config.filter.agree > teachers:
+            raise UserError(f"filter.agree: {config.filter.agree} teachers cannot agree, label.teachers has {teachers}")
         return {}
 
     def run_part(self, io: PartIO) -> PartResult:
@@ -72,7 +94,8 @@ class FilterStage(MapStage):
         scores = ScoreTable.read(io) if io.has(ScoreTable.dataset) else None
         if scores is None and (rule := needs_scores(self.config)):
             raise UserError(f"filter.{rule}: {NO_SCORES}")
-        io.write(PseudoTable.dataset, filter_labels(labels, lengths, self.config, scores).table)
+        others = [LabelTable(io.read(name, ["key", "boxes"])) for name in self.others if io.has(name)]
+        io.write(PseudoTable.dataset, filter_labels(labels, lengths, self.config, scores, others).table)
         io.write("rejects/filter", reject_rows("filter", []))
         io.progress(len(labels))
         return PartResult(Counts(len(labels), len(labels)))

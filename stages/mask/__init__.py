@@ -1,1 +1,1 @@
-"""Pairs + pseudo -> masks: a mask for each box that passed the filter."""
+"""Pairs + pseudo -> masks: SAM cuts out what each box shows."""

@@ -23,14 +23,14 @@ from typing import NamedTuple
 from stages.phrases.lexicon import words
 from stages.phrases.spans import NounPhrase
 
-_ITEM = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
+_ITEM = re.compile(r"[^\W_]+(?:['’-][^\W_]+|[.,]\d+)*|[^\w\s]")
 
 PREPOSITIONS = frozenset(
     words(
         """of in on at with by from for into onto to through throught over under near behind beside besides between
         among against along across around above below beneath inside outside off toward towards about without within
         during after before past up down next like as via per upon amid amongst atop beyond despite until since
-        whit w/ than"""
+        whit vs"""
     )
 )
 RELATIVES = frozenset(words("who that which whose whom where"))
@@ -40,14 +40,18 @@ ADVERBS = frozenset(
     words(
         """just only even still very together alone away back out off up down below above outside inside indoors
         outdoors ahead nearby here there slowly quickly happily right left straight not also front top close far along
-        around free high low so too either both while"""
+        around free high low so too either both"""
     )
 )
-TRAILING = frozenset(words("below above outside inside out up down away back alone together nearby off on"))
-ADJECTIVES = frozenset(words("available full alone ready free close similar adjacent perfect suitable worth due"))
-FINITE = frozenset(
+TRAILING = frozenset(words("below underneath above outside inside out up down away back alone together nearby off on"))
+SUBORDINATORS = frozenset(words("as while when until because but although though if than"))  # begin a clause
+ADJECTIVES = frozenset(
+    words("available native full alone ready free close similar adjacent perfect suitable worth due")
+)
+TO_BE = frozenset(words("is are was were be been being"))
+FINITE = TO_BE | frozenset(
     words(
-        """is are was were be been has have had do does did will would can could should may might must 's 're isn't
+        """has have had do does did will would can could should may might must 's 're isn't
         aren't wasn't"""
     )
 )
@@ -63,7 +67,20 @@ PARTICIPLES = frozenset(
         suspended trapped viewed woven being"""
     )
 )
-HOLDING = frozenset(words("wearing holding carrying containing featuring overlooking showing depicting including"))
+PLACES = frozenset(words("in on inside through along across under over onto into around"))
+HOLDING = frozenset(
+    words(
+        """wearing holding carrying containing featuring overlooking showing depicting including advertising displaying
+        saying"""
+    )
+)
+# Past tenses that people's captions have: "a boy jumped over a fence".
+PAST = frozenset(
+    words(
+        """jumped walked looked played stopped arrived returned moved talked smiled stayed lived worked appeared
+        continued danced climbed crossed wanted tried used needed seemed ended started happened turned raced kicked"""
+    )
+)
 WORN = frozenset(
     words(
         """shirt t-shirt tshirt jacket coat hat cap dress suit uniform uniforms shorts pants jeans skirt vest sweater
@@ -73,7 +90,8 @@ WORN = frozenset(
 )
 # Prepositions that belong to the noun before them even where that noun is a verb's object.
 OF_OBJECTS = frozenset(words("of for against between"))
-_NO_VERB = PREPOSITIONS | CONJUNCTIONS | PRONOUNS | ADVERBS | ADJECTIVES | RELATIVES | {"to"}
+WITHIN = frozenset("'’&$£€%#")  # marks at which no clause ends
+_NO_VERB = PREPOSITIONS | CONJUNCTIONS | PRONOUNS | ADVERBS | ADJECTIVES | RELATIVES | SUBORDINATORS
 
 LONGEST = 60  # words and phrases that an expression may have behind its phrase
 
@@ -121,7 +139,7 @@ class Grammar:
     def __init__(self, items: Sequence[Item], heads: Sequence[str]) -> None:
         self._items = items
         self._heads = heads
-        self._governed = self._behind_verbs()
+        self._governed, self._passive = self._behind_verbs()
 
     def last(self, at: int) -> int:
         """The place of the last item of the expression whose phrase stands at a place."""
@@ -149,17 +167,21 @@ class Grammar:
         """The head of a phrase; empty for a word and beyond the ends."""
         return self._heads[self._items[at].phrase] if self._is_phrase(at) else ""
 
-    def _behind_verbs(self) -> list[bool]:
-        """Of each place, whether a finite verb stands before it in the same clause."""
-        found, governed = [], False
+    def _behind_verbs(self) -> tuple[list[bool], list[bool]]:
+        """Of each place, whether a finite verb stands before it in the same clause, and whether that is in the passive
+        ("is hit by")."""
+        governing, passives = [], []
+        governed = passive = False
         for at in range(len(self._items)):
-            found.append(governed)
+            governing.append(governed)
+            passives.append(passive)
             form = self._form(at)
-            if form and not form[0].isalnum() and form not in ("'", "’", "&"):
-                governed = False
+            if form in SUBORDINATORS or (form and not form[0].isalnum() and form not in WITHIN):
+                governed = passive = False
             elif self._is_verb(at):
                 governed = True
-        return found
+                passive |= self._form(at - 1) in TO_BE and not form.endswith("ing")
+        return governing, passives
 
     def _is_verb(self, at: int) -> bool:
         """Any other word between phrases, for want of a tagger; a participle behind a form of "to be" or "to have"."""
@@ -172,7 +194,8 @@ class Grammar:
         form = self._form(at)
         if form.endswith("ing") and len(form) > 4:
             return True
-        return form in PARTICIPLES or (form.endswith("ed") and self._form(at + 1) == "by")
+        behind_noun = form.endswith("ed") and form not in PAST and self._is_phrase(at - 1)
+        return form in PARTICIPLES or (behind_noun and self._form(at + 1) in PREPOSITIONS)
 
     def _has_conjunct(self, at: int) -> bool:
         after = self._form(at + 1) in CONJUNCTIONS and self._is_phrase(at + 2)
@@ -181,13 +204,16 @@ class Grammar:
 
     def _follower(self, at: int, *, inside: bool, governed: bool) -> int:
         """`inside`: the expression has grown already; `governed`: its phrase stands behind a verb."""
+        begin = at
         while self._form(at) in ADVERBS - PREPOSITIONS and self._begins(at + 1):
             at += 1
         form = self._form(at)
-        if governed and not self._follows_an_object(at):
+        if governed and not self._follows_an_object(at, self._form(begin - 2), inside):
             return -1
-        if form in CONJUNCTIONS:
-            return self._conjunct(at + 1) if inside else -1
+        if inside and form in CONJUNCTIONS:
+            return self._conjunct(at + 1)
+        if inside and form == "," and (end := self._list(at)) >= 0:
+            return end
         if form == "to" and self._form(at + 1) and self._form(at + 1) not in PREPOSITIONS:
             return self._clause(at + 1)
         if form in RELATIVES:
@@ -197,23 +223,32 @@ class Grammar:
         if self._is_participle(at):
             return self._clause(at)
         if form in ADJECTIVES and self._form(at + 1) in PREPOSITIONS:
-            return self._prepositional(at + 1)
+            return self._follower(at + 1, inside=True, governed=False)
         end = self._prepositional(at) if form in PREPOSITIONS else -1
         return at if end < 0 and inside and form in TRAILING else end
 
     def _begins(self, at: int) -> bool:
         return self._form(at) in PREPOSITIONS | RELATIVES or self._is_participle(at)
 
-    def _follows_an_object(self, at: int) -> bool:
+    def _follows_an_object(self, at: int, before: str, inside: bool) -> bool:
         """Whether a follower belongs to a noun behind a verb and not to the verb: "an expanse of snow", "a girl wearing
-        a hat", "a man in an orange t-shirt", "on the pier by the sea"."""
+        a hat", "a man in an orange t-shirt", "on the pier by the sea", "a wall with drawings on it". `before`: the word
+        before the noun."""
         form = self._form(at)
-        if form in RELATIVES or form in OF_OBJECTS or form in CONJUNCTIONS or form in HOLDING or form == ",":
+        if form in RELATIVES or form in OF_OBJECTS or form in CONJUNCTIONS or form == ",":
             return True
+        if form in HOLDING:  # "sits on a bench holding a cup"
+            return before not in PLACES
         if self._is_participle(at):
             return not form.endswith("ing")
+        if form in ADJECTIVES:
+            return self._form(at + 1) in PREPOSITIONS
         if form == "by":
-            return self._form(at - 2) in PREPOSITIONS
+            return before in PREPOSITIONS and not self._passive[at]
+        if form == "with":
+            return inside or (self._form(at + 2) in PREPOSITIONS and self._form(at + 3) in PRONOUNS)
+        if inside and form in PREPOSITIONS and self._form(at + 1) in PRONOUNS:
+            return True
         return form == "in" and self._head(at + 1) in WORN
 
     def _prepositional(self, at: int) -> int:
@@ -229,11 +264,19 @@ class Grammar:
     def _conjunct(self, at: int) -> int:
         return at if self._is_phrase(at) else self._follower(at, inside=True, governed=False)
 
+    def _list(self, comma: int) -> int:
+        """The rest of a list within an expression, which ends with "and" and a phrase."""
+        at = comma
+        while self._form(at) == "," and self._is_phrase(at + 1):
+            at += 2
+        at += self._form(at) == ","
+        return at + 1 if at > comma + 1 and self._form(at) in CONJUNCTIONS and self._is_phrase(at + 1) else -1
+
     def _clause(self, begin: int, *, finite: bool = False) -> int:
         """Words up to the next phrase, that included; without one, to a mark or the end. Only a clause of a relative
         pronoun has finite verbs; its subject may come first ("that a man holds")."""
         at = begin + 1 if finite and self._is_phrase(begin) else begin
-        while (form := self._form(at)) and form[0].isalnum():
+        while (form := self._form(at)) and (form[0].isalnum() or form in WITHIN):
             if form in FINITE and not finite and at > begin:
                 break
             at += 1

@@ -19,11 +19,11 @@ import numpy as np
 from schemas.records import part_of
 from schemas.rows import Box, Corners, PseudoRow
 from schemas.tables import PseudoTable
-from stages.audit.samples import SampleImage
 from stages.geometry import iou
 from stages.review.draw import Unit
 from stages.review.journal import RIGHT, WRONG_BOX, WRONG_PHRASE, Judgement, corners_of, path_of
 from stages.review.session import judgement_on, labels_digest, samples_of
+from stages.sample_images import SampleImage
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages import grid
 from stages.agreement import claim
-from stages.audit import grid
 from stages.geometry import box_array
 from stages.review.draw import Population, Unit, population
 from stages.review.estimate import Estimate, Stratum, kappa, ratio, share

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from schemas.records import make_key
 from schemas.rows import Corners
 from schemas.tables import LabelTable, PhraseTable
-from stages.audit import grid
-from stages.audit.summary import asked_phrases
-from stages.audit.terms import hash_texts
+from stages import grid
 from stages.filter.rules import filter_labels
-from stages.flat import FlatBoxes, FlatPhrases
+from stages.flat import FlatBoxes, FlatPhrases, asked_phrases
+from stages.hashes import hash_texts
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:

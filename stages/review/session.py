@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from schemas.records import part_name, part_of
 from schemas.rows import Corners
 from schemas.tables import LabelTable
-from stages.audit.samples import SampleImage, read_samples
 from stages.images import check_sha256, open_rgb
 from stages.review.draw import Unit
 from stages.review.journal import VERDICTS, Judgement, corners_of, path_of, read_journal
+from stages.sample_images import SampleImage, read_samples
 from stages.stage import RowError, RunIO, UserError
 
 if TYPE_CHECKING:

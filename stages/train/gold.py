@@ -22,7 +22,7 @@ class NothingToTrainOn(RuntimeError):
 
 def with_absolute_paths(gold: GoldSet) -> GoldSet:
     """A `train.gold` entry, so that reading and hashing speak of the same file wherever they take place."""
-    if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run"):
+    if (gold.source if gold.format == "auto" else gold.format) in ("scenes", "run", "reviews"):
         return gold
     images = gold.images
     if isinstance(images, dict):
@@ -45,6 +45,7 @@ def gold_sha256(source: str) -> str | None:
 def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
     """The set that a `train.gold` entry names. Raises UserError where something is missing."""
     from stages.train.annotated import CocoSet, MdetrSet
+    from stages.train.reviewed import ReviewSet
     from stages.train.sets import RunGoldSet, SceneSet
     from stages.train.shards import ShardSet
 
@@ -55,6 +56,8 @@ def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
         return SceneSet(gold.split, gold.seed, gold.count)
     if kind == "run":
         return RunGoldSet(io)
+    if kind == "reviews":
+        return ReviewSet(io)
     if kind == "shards":
         return ShardSet(io, gold.source, pseudo=False)
     if gold.images is None:
@@ -67,8 +70,8 @@ def open_gold(io: RunIO, gold: GoldSet) -> SampleSet:
 def guess_format(source: str) -> str:
     if source == "scenes":
         return "scenes"
-    if source == "run":
-        return "run"
+    if source in ("run", "reviews"):
+        return source
     if source.endswith(".json"):
         raise UserError(f"train.gold: say whether {source} is `format: coco` or `format: mdetr`")
     return "shards"

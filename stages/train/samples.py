@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from schemas.rows import Corners
 from stages.frames import Frame
 
+WRONG = 0.0  # score of a box that is known not to show its phrase
+
 Spans = tuple[tuple[int, int], ...]  # the character spans of one phrase
 
 
@@ -27,6 +29,7 @@ class TrainingSample:
     pseudo: bool
     objects: tuple[tuple[str, Corners], ...] = ()  # every object of the image, if known
     listed: bool = False  # the text is a list of names: one without a box is a negative, nothing that was not found
+    partial: bool = False  # a phrase is known inside of its boxes alone, those that are WRONG among them
     frame: Frame | None = None  # width, height that boxes and objects are given in; None: the upright image's own
 
     def keep(self, mask: NDArray[np.bool_]) -> TrainingSample:
@@ -47,3 +50,4 @@ class Example:
     scores: NDArray[np.float32]  # (N,)
     pseudo: bool
     listed: bool = False
+    partial: bool = False

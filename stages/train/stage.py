@@ -64,6 +64,11 @@ class TrainStage(RankedJobStage):
         return {"init": initial_weights(config), "gold_sha256": gold}
 
     @classmethod
+    def written_by_people(cls, config: Config) -> tuple[str, ...]:
+        judged = any("reviews" in (gold.source, gold.format) for gold in config.train.gold)
+        return ("reviews",) if judged else ()
+
+    @classmethod
     def needs(cls, config: Config) -> Needs:
         return Needs(gpu=device_type(config.train.device) == "cuda", ranks=config.train.workers)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from stages.geometry import iou
-from stages.train.samples import Example
+from stages.train.samples import WRONG, Example
 
 if TYPE_CHECKING:
     from schemas.config import TrainConfig
@@ -19,8 +19,11 @@ SAME_REGION = 0.9  # IoU
 
 def loss_target(example: Example, config: TrainConfig) -> dict[str, Any]:
     """What `Glip.losses` takes for one image."""
-    boxes = torch.from_numpy(example.boxes)  # (N, 4)
-    target = {"boxes": boxes, "phrase": torch.from_numpy(example.phrase)}  # (N,)
+    boxes, phrase = torch.from_numpy(example.boxes), torch.from_numpy(example.phrase)  # (N, 4), (N,)
+    target: dict[str, Any] = {"boxes": boxes, "phrase": phrase}
+    if example.partial:
+        right = torch.from_numpy(example.scores != WRONG)
+        return {"boxes": boxes[right], "phrase": phrase[right], "known": {"boxes": boxes, "phrase": phrase}}
     if example.pseudo and config.shared_regions:
         shared = shared_phrases(example.boxes, example.phrase, len(example.spans))
         target["shared"] = torch.from_numpy(shared)  # (N, phrases)

@@ -53,6 +53,7 @@ def decode(sample: TrainingSample, max_pixels: int, sides: Sides = (None, None),
         scores=sample.scores,
         pseudo=sample.pseudo,
         listed=sample.listed,
+        partial=sample.partial,
     )
 
 

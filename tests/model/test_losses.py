@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.glip import Glip
 from model.head import HeadOutput
-from model.losses import assign, head_losses
+from model.losses import Known, assign, focal_loss, head_losses, token_loss
 from tests.model.boxes import Box, iou
 
 PADDED = (96, 128)
@@ -261,3 +261,27 @@ def test_checkpointing_changes_no_gradient(images_made: Callable[..., list[np.nd
     expected = gradients()
     glip.use_checkpointing()
     torch.testing.assert_close(gradients(), expected)
+
+
+def test_text_is_known_inside_of_its_boxes_alone() -> None:
+    """Anchors of 8 pixels at (4, 4), (12, 4) ...: the first token is known in the left box, the second in both."""
+    x = torch.arange(4.0) * 8
+    anchors = torch.stack([x, torch.zeros(4), x + 8, torch.full((4,), 8.0)], dim=1)
+    tokens = torch.zeros(2, 256)
+    tokens[0, 0] = tokens[0, 1] = tokens[1, 1] = 1
+    known = Known(torch.tensor([[0.0, 0, 13, 8], [20.0, 0, 27, 8]]), tokens)
+    assert known.mask(anchors, 3).tolist() == [[1, 1, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_what_is_not_known_trains_nothing() -> None:
+    logits = torch.randn(2, 5, 4, requires_grad=True)
+    mask = torch.zeros(5, 4)
+    mask[1, 2] = mask[3, 0] = 1
+    nothing = torch.zeros(0, dtype=torch.long)
+    arguments = torch.zeros(0, 4), torch.ones(2, 4), nothing, nothing, torch.zeros(0)
+    loss = token_loss(logits, *arguments, known=[mask, None])
+    expected = focal_loss(logits, torch.zeros_like(logits))
+    assert torch.isclose(loss, (expected[0] * mask).sum() + expected[1].sum())
+    loss.backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad[0] != 0, mask != 0) and (logits.grad[1] != 0).all()

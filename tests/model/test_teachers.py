@@ -74,7 +74,7 @@ def test_a_packages_own_teacher(stone: LabelConfig) -> None:
     assert isinstance(opened, Stone) and opened.label is stone
     with pytest.raises(TeacherError, match=r"label\.weights: the teacher stone takes none"):
         teachers.resolve(stone.model_copy(update={"weights": "x.pth"}), "scenes")
-    with pytest.raises(TeacherError, match=r"no teacher 'stine'; there are .*stone; did you mean stone\?"):
+    with pytest.raises(TeacherError, match=r"no teacher 'stine'; there are .*stone, .*; did you mean stone\?"):
         teachers.resolve(LabelConfig(teacher="stine"), "scenes")
 
 

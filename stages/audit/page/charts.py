@@ -74,10 +74,11 @@ def lines(
     dots: bool = False,
     diagonal: bool = False,
     marks: Sequence[tuple[str, float]] = (),
+    band: Sequence[tuple[float, float, float]] = (),
 ) -> Markup:
     """Lines of the classes s0, s1 ...; `log`: both axes; `cursor`: a vertical line that the page's script moves.
 
-    `marks`: (class, x) of further vertical lines.
+    `marks`: (class, x) of further vertical lines; `band`: (x, low, high) of an area behind the lines.
     """
     points = [point for _, line in series for point in line]
     if not points:
@@ -86,6 +87,9 @@ def lines(
     peak = max(top or max(y for _, y in points) or 1, 10 if log else 0)
     x_at, y_at = _scales(min(xs), max(xs), peak, log)
     inside = NOTHING
+    if band:
+        edge = [(x, low) for x, low, _ in band] + [(x, high) for x, _, high in reversed(band)]
+        inside += element("polygon", class_="band", points=" ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in edge))
     if diagonal:
         ends: dict[str, Any] = {"x1": x_at(min(xs)), "y1": y_at(min(xs)), "x2": x_at(max(xs)), "y2": y_at(max(xs))}
         inside += element("line", class_="grid", **ends)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from stages.audit import grid
+from stages import grid
 from stages.audit.page.text import compact
 
 Stats = dict[str, Any]
@@ -29,6 +29,16 @@ def agreement_lines(stats: Stats) -> list[tuple[str, list[tuple[float, float]]]]
         (name, [(row["threshold"], row[name]) for row in rows if row[name] is not None])
         for name in ("precision", "recall")
     ]
+
+
+def judged_lines(stats: Stats) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Precision by what people judged, and against gold where there is some."""
+    judged = [(row["threshold"], row["precision"]) for row in stats["judged"]["by_threshold"]]
+    return [("judged", judged), *(agreement_lines(stats)[:1] if stats["gold"] else [])]
+
+
+def judged_band(stats: Stats) -> list[tuple[float, float, float]]:
+    return [(row["threshold"], row["low"], row["high"]) for row in stats["judged"]["by_threshold"]]
 
 
 def calibration(stats: Stats) -> list[tuple[float, float]]:
@@ -77,13 +87,18 @@ def _score_start(stats: Stats) -> int:
 
 
 def size_bars(stats: Stats) -> Bars:
-    counts = stats["histograms"]["side_share"]
-    n = grid.SIDE_BINS
-    return (
-        counts,
-        [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)],
-        [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)],
-    )
+    return share_bars(stats["histograms"]["side_share"])
+
+
+def share_bars(counts: list[int]) -> Bars:
+    """Even bins of 0..1."""
+    n = len(counts)
+    ticks = [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)]
+    return counts, ticks, [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)]
+
+
+def kept_by_gap(stats: Stats) -> list[tuple[float, float]]:
+    return [(row["limit"], row["boxes"]) for row in stats["masks"]["by_limit"]]
 
 
 def aspect_bars(stats: Stats) -> Bars:

@@ -219,3 +219,14 @@ def change_standfirst(result: dict[str, Any]) -> str:
         f"{number(boxes['after'])} boxes, {number(density['after'])} per image. {number(phrases['gained'])} phrases "
         f"were gained, {number(phrases['lost'])} lost."
     )
+
+
+def judged(figures: dict[str, Any]) -> list[tuple[str, float, dict[str, Any]]]:
+    """(name, share, its row) of what people's judgements say at the filter's threshold, as far as they reach."""
+    rows = {
+        "precision": (figures["at_min_score"], "precision"),
+        **{f"of {name} phrases": (row, "precision") for name, row in figures["by_frequency_at_min_score"].items()},
+        "recall": (figures["recall_at_min_score"], "recall"),
+        "phrases whose thing is in the image": (figures["visible"], "share"),
+    }
+    return [(name, row[key], row) for name, (row, key) in rows.items() if row is not None]

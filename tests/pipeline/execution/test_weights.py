@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from schemas.config import Config
 from tests.hub import COMMIT, serving
 
 
-def context(run: Path, **sections: dict[str, str]) -> Context:
+def context(run: Path, **sections: dict[str, Any]) -> Context:
     return Context(str(run), Config.model_validate({"run": str(run), **sections}).model_dump_json(), "id")
 
 
@@ -40,6 +41,15 @@ def test_what_the_driver_has_is_what_the_workers_get(tmp_path: Path) -> None:
     again = ship(context(run, label={"weights": str(mine)}))
     assert Path(local_config(again).label.weights or "").read_bytes().startswith(b"another")
     assert len(list((run / "weights").iterdir())) == 2
+
+
+def test_the_weights_of_every_teacher_travel(tmp_path: Path) -> None:
+    run, mine = tmp_path / "run", tmp_path / "mine.safetensors"
+    mine.write_bytes(b"these weights")
+    teachers: Any = ["glip-nano", {"name": "other", "teacher": "glip-t", "weights": str(mine)}]
+    first, second = local_config(ship(context(run, label={"teachers": teachers}))).label.teachers
+    assert first.weights is None and Path(second.weights or "").read_bytes() == b"these weights"
+    assert Path(second.weights or "").parent == run / "weights" and second.name == "other"
 
 
 def test_nothing_is_sent_where_nothing_is_named(tmp_path: Path) -> None:

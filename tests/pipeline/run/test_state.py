@@ -115,3 +115,22 @@ def test_what_is_turned_off_is_read_by_nobody(tmp_path: Path, pairs: Path) -> No
     assert merged is not None
     assert set(merged.turned_off) >= {"curation", "counts", "lengths", "scores"}
     assert Input("scores") not in off.inputs(shard)
+
+
+def test_what_people_write_makes_a_result_due_where_it_counts(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(tmp_path / "run", source)
+    run_toys(config)
+    before = state_of(config).result_task(ToyTrain)
+    monkeypatch.setattr(ToyTrain, "written_by_people", classmethod(lambda cls, config: ("reviews",)))
+    assert state_of(config).result_task(ToyTrain) == before  # nothing is written: what was made stands
+    seen = {before.fingerprint} if before is not None else set()
+    for text in ("one line\n", "one line\ntwo\n"):
+        (tmp_path / "run/reviews").mkdir(exist_ok=True)
+        (tmp_path / "run/reviews/ann.jsonl").write_text(text)
+        task = state_of(config).result_task(ToyTrain)
+        assert task is not None and task.fingerprint not in seen and "reviews" in task.inputs
+        seen.add(task.fingerprint)
+    monkeypatch.undo()
+    assert state_of(config).result_task(ToyTrain) == before

@@ -72,6 +72,7 @@ class Recount:
             "vocabularies": {"COCO": self.coco()},
             "duplicates": self.duplicates(),
             "gold": self.gold(),
+            "judged": None,
         }
 
     def parts(self) -> dict[str, int]:

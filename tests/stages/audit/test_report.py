@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from stages.review.figures import review_figures
 from tests.stages.audit.audited import norms, stats_of, stored
+from tests.stages.review.sitting import session_of, truth
 
 
 def test_nothing_at_all(shapes: Any) -> None:
@@ -47,3 +50,21 @@ def test_every_counted_phrase_is_in_the_parquet_file(run: Any) -> None:
         else:
             assert row["best"] < best[row["phrase"]] <= row["best"] + 0.0101
         assert row["sampled"]
+
+
+def test_what_people_judged_stands_beside_gold(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40).fill(130)
+    run.audit()
+    assert stats_of(run)["judged"] is None and 'id="judged"' not in (run.root / "report/index.html").read_text("utf-8")
+    session = session_of(run, 120, 10)
+    for task, unit in enumerate(session.units[:120]):
+        session.judge({"reviewer": "ann", "task": task, "verdict": "right" if truth(run, unit) else "wrong_box"})
+    session.judge({"reviewer": "ann", "task": 121, "verdict": "there", "boxes": [[1, 1, 60, 60]]})
+    run.audit()
+    stats, figures = stats_of(run), review_figures(run.all_parts(), run.config)
+    assert stats["judged"] == figures and figures is not None
+    page = (run.root / "report/index.html").read_text("utf-8")
+    row = figures["at_min_score"]
+    assert f"<b>{row['precision']:.1%}</b> of {row['boxes']:,} boxes are right" in page
+    assert f"{row['low']:.1%} to {row['high']:.1%}" in page and 'class="band"' in page
+    assert f"Against the true boxes it is {stats['gold']['at_min_score']['precision']:.1%}" in page

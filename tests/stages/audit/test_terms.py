@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from stages.audit import terms
-from stages.audit.terms import Merger, hash_texts
+from stages.audit.terms import Merger
+from stages.hashes import hash_texts
 
 
 def part_table(texts: list[str], boxes: Counter[str]) -> pa.Table:
@@ -115,11 +116,3 @@ def test_estimates_are_unbiased_over_many_corpora() -> None:
         errors.append(totals.distinct() / 3000 - 1)
     assert abs(np.mean(errors)) < 3 * (1 / 300**0.5) / 40**0.5
     assert np.std(errors) < 1.5 / 300**0.5
-
-
-def test_hashes_never_change() -> None:
-    """Summaries of different days are merged by them."""
-    assert hash_texts(["red ball", "", "снег"]).tolist() == [
-        int.from_bytes(digest, "little")
-        for digest in (bytes.fromhex(h) for h in ("3ee61f094df384c1", "e4a6a0577479b2b4", "ea9adca53b23bd20"))
-    ]

@@ -122,7 +122,7 @@ def test_rows_say_what_they_are_of(exported: Callable[..., Exported], format: st
 
 
 def test_prompts_are_drawn_by_key_and_seed(run: Any, exported: Callable[..., Exported], tmp_path: Path) -> None:
-    def questions(folder: str, **options: int) -> list[str]:
+    def questions(folder: str, **options: Any) -> list[str]:
         write(run.all_parts(), "qwen3-vl", creates(tmp_path / folder), config=run.config, **options)
         return [row["conversations"][0]["value"] for row in read_rows(tmp_path / folder)]
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from stages.stage import UserError
-from tests.model.tiny_clip import save_tiny_clip
+from tests.similarity_models import save_checkpoint
 from tests.stages.export.exported import Exported
 from tests.stages.export.odd_run import CAPTIONS, odd_run, store_images
 from tests.stages.export.readers import Reading
@@ -58,11 +58,11 @@ def test_boxes_and_phrases_are_there_without_a_clip(exported: Callable[..., Expo
 
 
 def test_embeddings_are_clips(exported: Callable[..., Exported], tmp_path: Path) -> None:
-    from model.clip_features import ClipFeatures
+    from model.similarity.towers import Towers
 
-    folder = save_tiny_clip(tmp_path / "clip")
+    folder = save_checkpoint("clip", tmp_path / "clip")
     items = gligen(exported("gligen", weights=str(folder)).folder)
-    clip, item = ClipFeatures(str(folder)), items[2]
+    clip, item = Towers(str(folder)), items[2]
     decoded = [
         {
             name: np.frombuffer(base64.b64decode(value), dtype="float32")
@@ -75,7 +75,7 @@ def test_embeddings_are_clips(exported: Callable[..., Exported], tmp_path: Path)
     for anno, found in zip(item["annos"], decoded):
         x, y, width, height = anno["bbox"]
         text = clip.of_texts([anno["category_name"]])
-        crop = clip.of_crops(item["image"], [(x, y, x + width, y + height)])
+        crop = clip.of_crops(np.asarray(item["image"]), [(x, y, x + width, y + height)])
         np.testing.assert_allclose(found["text_embedding_before"], text.before[0], atol=1e-4)
         np.testing.assert_allclose(found["text_embedding_after"], text.after[0], atol=1e-5)
         np.testing.assert_allclose(found["image_embedding_before"], crop.before[0], atol=1e-4)

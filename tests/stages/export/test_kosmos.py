@@ -34,6 +34,6 @@ def test_every_phrase_keeps_its_place(exported: Callable[..., Exported]) -> None
 
     rows = read_rows(exported("kosmos-2").folder)
     [(_, answer)] = turns(rows, "000000000001", "caption")
-    plain, entities = clean_text_and_extract_entities_with_bboxes(answer)
+    plain, entities = clean_text_and_extract_entities_with_bboxes(answer)  # type: ignore[no-untyped-call]
     assert [(plain[start:end], len(boxes)) for _, (start, end), boxes in entities] == [("a dog", 1), ("a cat", 1)]
     assert plain.startswith("(loc0001)(loc0002)") and '{"bbox_2d": (1, 2, 3, 4), "label": "x"}' in plain

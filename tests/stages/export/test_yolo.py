@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from schemas.rows import Phrase
 from stages.export.formats import export as write
-from stages.export.yolo import Target, best_of_captions
+from stages.export.yolo import Listed, Target, best_of_captions
 from tests.stages.export.creating import creates
 from tests.stages.export.exported import Exported
 from tests.stages.export.hostile_run import hostile_run, truths
@@ -72,8 +73,26 @@ def test_a_list_of_categories_fixes_their_numbers(exported: Callable[..., Export
     export = exported("yolo", categories=("zebra", "cat", "rope"))
     assert names(export.folder) == ["zebra", "cat", "rope"]
     found = {key: sorted({int(row[0]) for row in labels}) for key, (_, labels) in ultralytics(export.folder).items()}
-    assert found == {"000000000001": [1], "000000000002": [1], "000000000007": [2]}  # "cats" is another word
-    assert export.result["boxes left out (of other categories)"] == 12
+    assert found == {"000000000000": [1], "000000000001": [1], "000000000002": [1], "000000000007": [2]}
+    assert export.result["boxes left out (of other categories)"] == 10
+
+
+@pytest.mark.parametrize(
+    ("norm", "head", "expected"),
+    [
+        ("red fire hydrant", "hydrant", "fire hydrant"),
+        ("old hydrant", "hydrant", "hydrant"),
+        ("two hot dogs", "dogs", "hot dog"),
+        ("two dogs", "dogs", "dog"),
+        ("firemen", "firemen", None),
+        ("size 8", "size", "size"),
+        ("glasses", "glasses", "glasses"),
+        ("", "", None),
+    ],
+)
+def test_what_a_phrase_is_in_a_list(norm: str, head: str, expected: str | None) -> None:
+    listed = Listed(["dog", "hot dog", "hydrant", "fire hydrant", "size", "glasses", "glass"])
+    assert listed.category(Phrase(0, 1, norm, head, norm)) == expected
 
 
 def test_names_that_yaml_takes_for_something_else(run: Any, tmp_path: Path) -> None:

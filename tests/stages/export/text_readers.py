@@ -97,7 +97,7 @@ def florence(text: str, size: Size) -> list[tuple[str, Corners]]:
 def kosmos(text: str, size: Size) -> list[tuple[str, Corners]]:
     from transformers.models.kosmos2.processing_kosmos2 import clean_text_and_extract_entities_with_bboxes
 
-    plain, entities = clean_text_and_extract_entities_with_bboxes(text)
+    plain, entities = clean_text_and_extract_entities_with_bboxes(text)  # type: ignore[no-untyped-call]
     found = []
     for phrase, (start, end), boxes in entities:
         assert phrase.startswith("<patch") or plain[start:end] == phrase

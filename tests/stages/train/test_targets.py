@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from model.glip import Glip
 from stages.geometry import box_array
-from stages.train.samples import Example
+from stages.train.samples import WRONG, Example
 from stages.train.targets import loss_target, shared_phrases
 from tests.stages.train.conftest import small_training
 
@@ -88,3 +89,15 @@ def test_the_contrast_knows_both_phrases_of_a_region(glip: Glip) -> None:
             batch = ([own.image], [own.caption], [own.spans], [target])
             found.append(glip.losses(*batch, resize_to=None, contrast=contrast)["loss_contrastive"].item())
     assert found[0] == pytest.approx(found[1]) and found[2] != pytest.approx(found[3])
+
+
+def test_a_wrong_box_of_a_person_trains_against_its_phrase_there(glip: Glip) -> None:
+    """The same image: a right box alone, and with a wrong one of another phrase, which adds to the alignment only."""
+    right = replace(example([REGION], [0], pseudo=False), scores=np.ones(1, np.float32), partial=True)
+    both = example([REGION, OTHER], [0, 2], pseudo=False)
+    both = replace(both, scores=np.array([1, WRONG], np.float32), partial=True)
+    one, two = losses(glip, right), losses(glip, both)
+    assert two["loss_dot_product_token"] > one["loss_dot_product_token"]
+    assert two["loss_reg"] == pytest.approx(one["loss_reg"])
+    whole = losses(glip, replace(right, partial=False))
+    assert one["loss_dot_product_token"] < whole["loss_dot_product_token"]  # elsewhere, nothing is known

@@ -5,6 +5,13 @@ from __future__ import annotations
 from stages.audit.page import charts
 
 
+def test_a_band_is_an_area_between_its_edges() -> None:
+    chart = charts.lines([("p", [(0.0, 0.5), (1.0, 1.0)])], [], "x", top=1.0, band=[(0.0, 0.0, 1.0), (1.0, 1.0, 1.0)])
+    left, right, floor, top = charts.LEFT, charts.LEFT + charts.ACROSS, charts.FLOOR, charts.TOP
+    assert f'points="{left:.1f},{floor:.1f} {right:.1f},{top:.1f} {right:.1f},{top:.1f} {left:.1f},{top:.1f}"' in chart
+    assert "polygon" not in charts.lines([("p", [(0.0, 0.5)])], [], "x")
+
+
 def test_axes_have_round_levels_up_to_the_top() -> None:
     assert charts._levels(88) == [0, 25, 50, 75]
     assert charts._levels(1.0) == [0, 0.25, 0.5, 0.75, 1.0]

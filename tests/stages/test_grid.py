@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from stages.audit import grid
+from stages import grid
 from tests.stages.audit.audited import norms, stats_of, stored
 
 
-def test_thresholds_are_counted_on_labels(run: Any) -> None:
+def test_thresholds_are_counted_on_labels(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40).fill(130)
+    run.audit()
     stats, labels, text = stats_of(run), stored(run, "labels"), norms(run)
     assert [row["threshold"] for row in stats["by_threshold"]] == [i / 100 for i in range(10, 101)]
     for row in stats["by_threshold"]:
