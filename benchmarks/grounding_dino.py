@@ -17,8 +17,10 @@ from model.scheduler import AHEAD, LOADERS
 THRESHOLD = 0.25  # of boxes and of their words, as its documentation uses
 
 
-def make() -> tuple[Any, Any]:
+def make(small: bool = False) -> tuple[Any, Any]:
     """Model, in eval mode, and its own processor with the published sizes; nothing comes from the hub.
+
+    small: a network of the same kind, to rehearse with.
 
     The processor is the one that transformers takes by itself: torchvision's where that is installed, else Pillow's.
     """
@@ -37,9 +39,22 @@ def make() -> tuple[Any, Any]:
     words = VOCABULARY.read_text(encoding="utf-8").rstrip("\n").split("\n")
     tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(words)}, model_max_length=MAX_TOKENS)
     torch.manual_seed(0)
-    return GroundingDinoForObjectDetection(GroundingDinoConfig()).eval(), GroundingDinoProcessor(
-        ImageProcessor(), tokenizer
-    )
+    config = GroundingDinoConfig(**(small_sizes() if small else {}))
+    return GroundingDinoForObjectDetection(config).eval(), GroundingDinoProcessor(ImageProcessor(), tokenizer)
+
+
+def small_sizes() -> dict[str, Any]:
+    """Of the smallest network of its kind."""
+    from transformers import BertConfig, SwinConfig
+
+    swin = {"embed_dim": 12, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 3, 4], "window_size": 4, "image_size": 64}
+    bert = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    return {
+        **{"d_model": 64, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 8},
+        **{"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32},
+        "backbone_config": SwinConfig(**swin, out_features=["stage2", "stage3", "stage4"]),
+        "text_config": BertConfig(**bert),
+    }
 
 
 @torch.inference_mode()

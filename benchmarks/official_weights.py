@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+BROUGHT = ROOT / ".gpu" / "shared"  # what benchmarks/gpu_wheels.py takes along to a machine without ../shared
+SHARED = BROUGHT if BROUGHT.is_dir() else ROOT.parent / "shared"
 PARITY = SHARED / "parity"
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from model.glip import Glip
 from model.images import preprocess
 from model.outputs import Grounding
-from model.postprocess import Candidates, Settings, select
+from model.selection import Candidates, Settings, select
 from recipes.glip_photos.detector import CLASSES, load_detector
 from recipes.glip_photos.gold import Photo
 from recipes.glip_photos.nouns import category_of, names_of

@@ -19,11 +19,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.record import publish
+from model.anchors import level_anchors
 from model.backbone import relative_position_index, shift_mask
 from model.deform import row_offsets, tap_places
 from model.dyhead import DyConv
 from model.fusion import BiMultiHeadAttention, Fusion
 from model.glip import Glip
+from model.images import statistics
 from model.language import BertLayer
 from model.variants import get_variant
 
@@ -94,7 +96,7 @@ def estimate(variant: str, height: int, width: int, tokens: int, plain: bool = F
 
 def forget() -> None:
     """What the model keeps between calls must not pass from real tensors to those without data, nor back."""
-    for kept in (shift_mask, relative_position_index, tap_places, row_offsets):
+    for kept in (shift_mask, relative_position_index, tap_places, row_offsets, level_anchors, statistics):
         kept.cache_clear()
 
 

@@ -48,12 +48,15 @@ from stages.train.ranks import Ranks
 from stages.train.shards import ShardSet
 from stages.train.stage import make_batches
 
+Members = Callable[[int], list[tuple[str, bytes]]]
+
 PER_SHARD = 250
 MAX_PIXELS = 100_000_000
 
 
-def write_shards(folder: Path, count: int) -> None:
-    """Scenes with their true boxes, in shards as the shard stage writes them."""
+def write_shards(folder: Path, count: int, members: Members | None = None) -> None:
+    """Samples in shards as the shard stage writes them: `members` of each number, or scenes with their true boxes."""
+    members = members or scene_members
     (folder / "shards").mkdir(parents=True)
     index = []
     for number, start in enumerate(range(0, count, PER_SHARD)):
@@ -71,7 +74,7 @@ def write_shards(folder: Path, count: int) -> None:
     (folder / "shards" / "index.json").write_text(json.dumps({"shards": index}))
 
 
-def members(at: int) -> list[tuple[str, bytes]]:
+def scene_members(at: int) -> list[tuple[str, bytes]]:
     scene = draw_scene("web", 0, at)
     boxes = [{"phrase": b.span, "bbox": [b.x1, b.y1, b.x2, b.y2], "score": 1.0} for b in scene.boxes]
     record = {

@@ -13,7 +13,8 @@ To read GLIP, follow an image and its caption:
     prompt.py       caption or category names to tokens, character spans to token positions
     language.py     BERT
     fusion.py       deep fusion: image positions and tokens attend to each other
-    dyhead.py       the dynamic head's block (deform.py: its deformable convolution)
+    dyhead.py       the dynamic head's block (deform.py: its deformable convolution; deform_kernel.py: as a kernel for
+                    GPUs, made of deform_programs.py; deform_choice.py: which of both)
     head.py         tower of fusion, BERT layer and DyConv; boxes, centerness and word-region alignment
     postprocess.py  scores of phrases, NMS, limits (anchors.py: anchors and box coder; geometry.py: overlaps, NMS)
     losses.py       assignment of anchors to boxes, and what is trained

@@ -23,6 +23,9 @@ COMPUTED = re.compile(
     r"\.(attn\.relative_position_index|embeddings\.position_ids|anchor_generator\.cell_anchors\.\d+)$"
 )
 
+WHOLE = ("model.safetensors", "model.safetensors.index.json")  # one of them is in a checkpoint of transformers,
+TRANSFORMERS = re.compile(r"[^.].*\.(json|txt|model)|model(-.+)?\.safetensors")  # and these make it up
+
 
 class WeightsError(ValueError):
     """A weights file or state dict that is not what it should be; the message says what is wrong with which."""
@@ -95,12 +98,21 @@ def write_weights(state: Mapping[str, Tensor], path: str | Path, dtype: torch.dt
         raise WeightsError(f"{path}: cannot be written ({error})") from error
 
 
+def is_transformers_layout(folder: str | Path) -> bool:
+    """Whether the folder holds a checkpoint as transformers saves it, with weights as safetensors."""
+    top = Path(folder)
+    return (top / "config.json").is_file() and any((top / name).is_file() for name in WHOLE)
+
+
 def weights_files(folder: str | Path) -> list[Path]:
     """The files of a folder of weights, relative to it, sorted. Hidden ones, e.g. the notes of a downloader, are none.
 
-    Raises FileNotFoundError where there is no file.
+    Of a checkpoint of transformers they are only those that it is opened from: in the hub's cache, other programs put
+    other files beside them. Raises FileNotFoundError where there is no file.
     """
     top = Path(folder)
+    if is_transformers_layout(top):
+        return sorted(Path(path.name) for path in top.iterdir() if TRANSFORMERS.fullmatch(path.name))
     paths = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
     found = sorted((path for path in paths if not any(part.startswith(".") for part in path.parts)), key=Path.as_posix)
     if not found:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.anchors import pyramid_anchors
-from model.losses import PhraseTargets, match
+from model.losses import PhraseTargets, Positives
 
 TEMPERATURE = 0.07  # at the start; learned
 
@@ -35,7 +34,7 @@ class RegionWordContrast(nn.Module):
         self,
         maps: Sequence[Tensor],
         states: Tensor,
-        boxes: Sequence[Tensor],
+        positives: Positives,
         phrase_targets: Sequence[PhraseTargets],
         texts: Sequence[Sequence[str]],
         weights: Sequence[Tensor] | None = None,
@@ -43,14 +42,13 @@ class RegionWordContrast(nn.Module):
     ) -> Tensor:
         """The loss of a batch, a scalar.
 
-        maps: [P3 .. P7], (B, channels, h, w) each, and states (B, L, hidden), both before the fusion. boxes: per image
-        (N, 4), legacy corners in the padded image; the regions are their positive anchors. phrase_targets: per image
-        the tokens of its phrases and the phrases of each box. texts: per image and phrase, its words; phrases of equal
+        maps: [P3 .. P7], (B, channels, h, w) each, and states (B, L, hidden), both before the fusion. positives: the
+        anchors of the boxes, which are the regions. phrase_targets: per image the tokens of its phrases and the phrases
+        of each box. texts: per image and phrase, its words; phrases of equal
         words are one class, whatever image they come from. weights: per image (N,), the share of each box. average: as
         for `head_losses`.
         """
-        levels = pyramid_anchors([(x.shape[2], x.shape[3]) for x in maps], maps[0].device)
-        image, anchor_index, box_index = match(boxes, levels)  # (R,) each
+        image, anchor_index, box_index = positives  # (R,) each
         visual = torch.cat([x.flatten(2) for x in maps], dim=2).float()  # (B, channels, A)
         with torch.autocast(states.device.type, enabled=False):
             words, row_of = self.phrases(states.float(), phrase_targets)  # (P, channels); {(image, phrase): row}

@@ -1,7 +1,8 @@
-"""Modulated deformable convolution (DCNv2, Zhu et al. 2019) in plain torch."""
+"""Modulated deformable convolution (DCNv2, Zhu et al. 2019) in plain torch; deform_kernel.py has it as one kernel."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -12,6 +13,8 @@ KERNEL = 3
 TAPS = KERNEL * KERNEL
 BEFORE, AFTER = 1, 2  # width of the border of zeros, left and above, right and below
 
+Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int], Tensor]
+
 
 class ModulatedDeformConv(nn.Module):
     """A 3x3 convolution that samples each tap at a learned offset and weights it by a learned mask."""
@@ -19,6 +22,7 @@ class ModulatedDeformConv(nn.Module):
     def __init__(self, before: int, width: int, stride: int = 1) -> None:
         super().__init__()
         self.stride = stride
+        self.operator: Operator = deform_conv  # or one that computes the same in another way
         self.weight = nn.Parameter(torch.empty(width, before, KERNEL, KERNEL))
         self.bias = nn.Parameter(torch.zeros(width))
 
@@ -27,12 +31,15 @@ class ModulatedDeformConv(nn.Module):
 
         h, w is the size that stride and padding 1 give. Offsets are (dy, dx) per tap, in pixels of x, taps row by row.
         """
-        batch, channels = x.shape[:2]
-        height, width = mask.shape[-2:]
-        columns = sample(x, offset, mask, self.stride)  # (B * h * w, 9 * C)
-        kernel = self.weight.permute(0, 2, 3, 1).reshape(-1, TAPS * channels)  # (width, 9 * C)
-        out = F.linear(columns, kernel, self.bias)  # (B * h * w, width)
-        return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        kernel = self.weight.permute(0, 2, 3, 1).flatten(1)  # (width, 9 * C)
+        return self.operator(x, offset, mask, kernel, self.bias, self.stride)
+
+
+def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, kernel: Tensor, bias: Tensor, stride: int) -> Tensor:
+    """x, offset, mask as above, kernel (width, 9 * C), taps first, bias (width,) -> (B, width, h, w)."""
+    columns = sample(x, offset, mask, stride)  # (B * h * w, 9 * C)
+    out = F.linear(columns, kernel, bias)  # (B * h * w, width)
+    return out.view(len(x), *mask.shape[-2:], -1).permute(0, 3, 1, 2)
 
 
 def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
@@ -43,9 +50,7 @@ def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
     x (B, C, H, W), offset (B, 18, h, w), mask (B, 9, h, w) -> (B * h * w, 9 * C).
     """
     channels, height, width = x.shape[1:]
-    rows = x.permute(0, 2, 3, 1)  # (B, H, W, C)
-    if torch.is_autocast_enabled(x.device.type):
-        rows = rows.to(torch.get_autocast_dtype(x.device.type))
+    rows = at_least_fp32(x).permute(0, 2, 3, 1)  # (B, H, W, C)
     rows = F.pad(rows, (0, 0, BEFORE, AFTER, BEFORE, AFTER)).reshape(-1, channels)
     index, weight = bilinear_corners(offset, mask, stride, height, width)  # (B, h, w, 9, 4) each
     bags = F.embedding_bag(
@@ -54,13 +59,17 @@ def sample(x: Tensor, offset: Tensor, mask: Tensor, stride: int) -> Tensor:
     return bags.view(-1, TAPS * channels)
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def bilinear_corners(offset: Tensor, mask: Tensor, stride: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The four pixels around each sampling point, in a (height, width) map with its border, and their weights.
 
     offset (B, 18, h, w), mask (B, 9, h, w) -> index (int32) into the rows of all maps and weight, both (B, h, w, 9, 4).
     Points further out than the border are drawn onto it.
     """
-    offset, mask = (x if x.dtype == torch.float64 else x.float() for x in (offset, mask))  # places need the digits
+    offset, mask = at_least_fp32(offset), at_least_fp32(mask)  # places need the digits
     batch, _, out_height, out_width = mask.shape
     device = offset.device
     mask = mask.permute(0, 2, 3, 1).contiguous()  # (B, h, w, 9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -44,3 +46,20 @@ def send(x: Tensor, device: torch.device | str) -> Tensor:
     has finished what it was given before, and nothing would overlap."""
     device = torch.device(device)
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
+def to_host(tensors: Sequence[Tensor]) -> Callable[[], list[Tensor]]:
+    """Copies to the host, begun: the function waits for them, and for nothing that the device is given later.
+
+    All tensors are of one device, which need not be the current one.
+    """
+    copies = [x.to("cpu", non_blocking=True) for x in tensors]  # from a GPU into pinned memory
+    device = tensors[0].device
+    arrived = torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
+
+    def wait() -> list[Tensor]:
+        if arrived is not None:
+            arrived.synchronize()
+        return copies
+
+    return wait

@@ -6,49 +6,20 @@ half-open boxes, is `stages/geometry.py`.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from model.images import Size
 
-BLOCK = 16  # boxes whose overlaps with the rest are computed at a time
-
 
 def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """(N, 4), (M, 4) -> (N, M) intersection over union, +1 in every width."""
-    x1, y1, x2, y2 = boxes[:, None].unbind(-1)  # (N, 1) each
-    u1, v1, u2, v2 = others.unbind(-1)  # (M,) each
-    width = (torch.minimum(x2, u2) - torch.maximum(x1, u1) + 1).clamp(min=0)  # (N, M)
+    """(..., N, 4), (..., M, 4) -> (..., N, M) intersection over union, +1 in every width."""
+    x1, y1, x2, y2 = boxes[..., None, :].unbind(-1)  # (..., N, 1) each
+    u1, v1, u2, v2 = others[..., None, :, :].unbind(-1)  # (..., 1, M) each
+    width = (torch.minimum(x2, u2) - torch.maximum(x1, u1) + 1).clamp(min=0)  # (..., N, M)
     height = (torch.minimum(y2, v2) - torch.maximum(y1, v1) + 1).clamp(min=0)
     overlap = width * height
     return overlap / ((x2 - x1 + 1) * (y2 - y1 + 1) + (u2 - u1 + 1) * (v2 - v1 + 1) - overlap)
-
-
-def nms(boxes: Tensor, limit: float, most: int | None = None) -> list[int]:
-    """Greedy non-maximum suppression of (N, 4), best first: the indices of the boxes that stay, rising.
-
-    A box goes when it overlaps one that stays, and is better, by an IoU above `limit`. At most the first `most` stay.
-    """
-    kept: list[int] = []
-    rest = torch.arange(len(boxes))
-    while len(rest):
-        block = rest[:BLOCK]
-        above = (pairwise_iou(boxes[block], boxes[rest]) > limit).numpy()  # (B, R)
-        gone = np.zeros(len(rest), dtype=bool)
-        for row, index in enumerate(block.tolist()):
-            if not gone[row]:
-                if len(kept) == most:
-                    return kept
-                kept.append(index)
-                gone |= above[row]
-        rest = rest[len(block) :][torch.from_numpy(~gone[len(block) :])]
-    return kept
-
-
-def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """(N, 4) cut at the borders of an image of that size, whose last pixels are height - 1 and width - 1."""
-    return boxes.clamp(min=0).minimum(boxes.new_tensor([width - 1, height - 1] * 2))
 
 
 def to_half_open(boxes: Tensor, size: Size, resized: Size) -> Tensor:

@@ -12,17 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.anchors import level_sizes, pyramid_anchors
 from model.checkpoint import load_official, packaged_weights, read_weights, write_weights
 from model.contrastive import RegionWordContrast
-from model.geometry import to_legacy
+from model.device import send
 from model.grounding import GlipGrounder
 from model.images import Sides, normalise, preprocess, resize, resized_size, stack
 from model.initial import initialise
-from model.losses import Known, PhraseTargets, head_losses
+from model.losses import head_losses, match
 from model.network import GlipNetwork
 from model.outputs import Grounding
-from model.prompt import MAX_TOKENS, pad, truncated
+from model.prompt import pad, truncated
 from model.scheduler import Request, Scheduler
+from model.targets import batch_targets
 from model.teacher import Span
 from model.variants import NONE, Regularisation, Variant, get_variant
 
@@ -149,50 +151,38 @@ class Glip(GlipNetwork):
         sides = self._sides(resize_to)
         sizes = [resized_size(image.shape, sides) for image in images]
         stacked = stack([resize(image, size) for image, size in zip(images, sizes, strict=True)])  # (B, H, W, 3)
-        pixels = normalise(stacked.to(self.device), sizes)  # (B, 3, H, W)
+        pixels = normalise(send(stacked, self.device), sizes)  # (B, 3, H, W)
         pixels = F.pad(pixels, (0, max(0, pad_to[1] - pixels.shape[3]), 0, max(0, pad_to[0] - pixels.shape[2])))
         ids, positions = zip(*(truncated(*own) for own in zip(captions, spans, strict=True)), strict=True)
         input_ids, attention_mask = pad(ids, self.device)
+        wanted = batch_targets(targets, positions, [image.shape[:2] for image in images], sizes, self.device)
+        # Before the network: how many anchors are positive is asked of a device that has nothing else to do yet.
+        anchors = pyramid_anchors(level_sizes(pixels.shape[2], pixels.shape[3]), self.device)
+        positives = match(wanted.boxes, anchors)
         with self.autocast():
             maps = self.backbone(pixels)
             states = self.language_backbone(input_ids.long(), attention_mask)
             outputs = self.rpn.head(maps, states, attention_mask)
-        targets = [as_target(target) for target in targets]
-        boxes = [
-            to_legacy(target["boxes"], image.shape[:2], size).to(self.device)
-            for target, image, size in zip(targets, images, sizes, strict=True)
-        ]
-        rows = [token_rows(own).to(self.device) for own in positions]  # (phrases, 256) each
-        phrase_targets = [
-            PhraseTargets(own, target["phrase"].to(self.device), target["shared"])
-            for own, target in zip(rows, targets, strict=True)
-        ]
-        weights = [target["weight"].to(self.device) for target in targets]
-        token_mask = torch.stack(
-            [known_tokens(own, target["unknown"]) for own, target in zip(rows, targets, strict=True)]
-        )  # (B, 256)
         losses = head_losses(
             outputs,
-            boxes,
-            [own_targets.labels for own_targets in phrase_targets],
-            attention_mask * token_mask[:, : attention_mask.shape[1]],
-            weights,
-            [target["regression"].to(self.device) for target in targets],
+            wanted.boxes,
+            [own.labels for own in wanted.phrases],
+            attention_mask * wanted.token_mask[:, : attention_mask.shape[1]],
+            wanted.weights,
+            wanted.regression,
             average,
-            phrase_targets if phrase_softmax else None,
-            [
-                None
-                if (known := target["known"]) is None
-                else Known(to_legacy(known["boxes"], image.shape[:2], size).to(self.device), own[known["phrase"]])
-                for target, image, size, own in zip(targets, images, sizes, rows, strict=True)
-            ],
+            wanted.phrases if phrase_softmax else None,
+            positives,
+            wanted.known,
         )
         if contrast is not None:
             texts = [
                 [" ".join(caption[start:end] for start, end in phrase) for phrase in own]
                 for caption, own in zip(captions, spans, strict=True)
             ]
-            losses["loss_contrastive"] = contrast(maps, states, boxes, phrase_targets, texts, weights, average)
+            losses["loss_contrastive"] = contrast(
+                maps, states, positives, wanted.phrases, texts, wanted.weights, average
+            )
         return losses
 
     def _sides(self, resize_to: ResizeTo) -> Sides:
@@ -210,46 +200,3 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(training)
-
-
-def as_target(target: Any) -> dict[str, Any]:
-    """A mapping, a pair or an object with attributes as boxes (N, 4), phrase, weight, regression (N,), unknown,
-    shared (N, phrases) and known, of which the last two may be None.
-    """
-    if isinstance(target, Sequence):
-        target = dict(zip(("boxes", "phrase"), target, strict=True))
-
-    def get(name: str) -> Any:
-        return target.get(name) if isinstance(target, Mapping) else getattr(target, name, None)
-
-    boxes = torch.as_tensor(get("boxes")).float().reshape(-1, 4)
-    weight, regression = (
-        torch.ones(len(boxes)) if get(name) is None else torch.as_tensor(get(name)).float().reshape(-1)
-        for name in ("weight", "regression")
-    )
-    phrase = torch.as_tensor(get("phrase")).long().reshape(-1)
-    unknown = torch.as_tensor([] if get("unknown") is None else get("unknown")).long()
-    return {
-        **{"boxes": boxes, "phrase": phrase, "weight": weight, "regression": regression, "unknown": unknown},
-        "shared": None if get("shared") is None else torch.as_tensor(get("shared")),
-        "known": get("known")
-        and {
-            "boxes": torch.as_tensor(get("known")["boxes"]).float().reshape(-1, 4),
-            "phrase": torch.as_tensor(get("known")["phrase"]).long().reshape(-1),
-        },
-    }
-
-
-def known_tokens(rows: Tensor, unknown: Tensor) -> Tensor:
-    """(256,) in 0/1: all tokens but those that only unknown phrases have. rows (phrases, 256), unknown (indices,)."""
-    known = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    known[unknown.to(rows.device)] = False
-    return ((rows[~known].sum(0) == 0) | (rows[known].sum(0) > 0)).to(rows)
-
-
-def token_rows(positions: Sequence[Sequence[int]]) -> Tensor:
-    """Token positions of each phrase -> (phrases, 256) in 0/1; one empty row where there is no phrase."""
-    rows = torch.zeros(max(len(positions), 1), MAX_TOKENS)
-    for row, own in zip(rows, positions, strict=False):
-        row[list(own)] = 1
-    return rows

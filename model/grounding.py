@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.device import send
+from model.device import send, to_host
 from model.geometry import to_half_open
 from model.images import Sides, Size, normalise, padded_size, resize, resized_size, stack
 from model.language import LIMIT
 from model.network import GlipNetwork
 from model.outputs import Grounding, HeadOutput
-from model.postprocess import OFFICIAL, Candidates, Settings, rank, select
+from model.postprocess import rank
 from model.prompt import Prompt, caption_prompts, category_prompts, pad
+from model.selection import OFFICIAL, Settings, begin_select
 from model.teacher import NON_FINITE, Image, Query, Span, Turn, Work
 
 SHORT = 32  # tokens; longer texts are batched by the next power of two, so that few tokens are padding
@@ -28,6 +29,7 @@ class GlipGrounder:
     def __init__(self, network: GlipNetwork, sides: Sides) -> None:
         self.network = network
         self.sides = sides  # images are resized to: short and long side
+        self.notes: Mapping[str, str] = {}
 
     @property
     def device(self) -> torch.device:
@@ -54,7 +56,7 @@ class GlipGrounder:
     def ground(self, batch: Sequence[Query], score_floor: float) -> Iterator[Turn]:
         """The backbone sees each image once, the head once for every prompt: the first ones of all images in the first
         turn, and so on."""
-        network, on_gpu = self.network, self.device.type == "cuda"
+        network = self.network
         threshold = min(OFFICIAL.threshold, score_floor**2)  # so that nothing above the floor is missing
         settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
         pixels = send(stack([query.image for query in batch]), self.device)  # (B, H, W, 3)
@@ -62,40 +64,41 @@ class GlipGrounder:
             maps = network.backbone(normalise(pixels, [prepared_size(query) for query in batch]))  # P3 .. P7
         for turn in range(max(len(query.prompts) for query in batch)):
             asked = {row: query.prompts[turn] for row, query in enumerate(batch) if turn < len(query.prompts)}
-            own = maps if len(asked) == len(batch) else [x[list(asked)] for x in maps]
+            own = maps if len(asked) == len(batch) else of_images(maps, list(asked))
             with network.autocast():
                 outputs = network.head_from(own, *pad([prompt.ids for prompt in asked.values()], self.device))
-            candidates = rank(outputs, [prompt.tokens for prompt in asked.values()], settings)
-            *found, finite = (x.to("cpu", non_blocking=True) for x in (*candidates, all_finite(outputs)))
-            arrived = torch.cuda.Event() if on_gpu else None
-            if arrived is not None:
-                arrived.record()
-            yield partial(collect, batch, asked, Candidates(*found), finite, arrived, settings)
+            token_maps = [prompt.tokens for prompt in asked.values()]
+            sizes = [prepared_size(batch[row]) for row in asked]
+            most = max(len(own) for own in token_maps)
+            found = begin_select(rank(outputs, token_maps, settings), sizes, settings, most)
+            yield partial(collect, batch, asked, found, to_host([all_finite(outputs)]))
 
 
 def collect(
     batch: Sequence[Query],
     asked: dict[int, Prompt],
-    candidates: Candidates,
-    finite: Tensor,
-    arrived: torch.cuda.Event | None,
-    settings: Settings,
+    found: Callable[[], list[Grounding]],
+    finite: Callable[[], list[Tensor]],
 ) -> list[Grounding]:
     """What is found in the images of a batch, of which some were asked, each one prompt: `asked`, by its place.
 
-    Of those, candidates and finite (B,), whether all predictions for an image are: on the host once `arrived`.
+    Of those, found and finite (B,), whether all predictions for an image are; both wait for the device.
     """
-    if arrived is not None:
-        arrived.synchronize()
     results = [Grounding.empty() for _ in batch]
-    selected = select(candidates, [prepared_size(batch[row]) for row in asked], settings)
-    for (row, prompt), found, sound in zip(asked.items(), selected, finite.tolist(), strict=True):
-        real = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
-        boxes = to_half_open(found.boxes[real], batch[row].size, prepared_size(batch[row]))
-        phrase = torch.tensor(prompt.phrases)[found.phrase[real]]
-        own = Grounding(boxes, found.scores[real], phrase)
-        results[row] = own if sound else Grounding.empty(failed=NON_FINITE)
+    (sound,) = finite()
+    for (row, prompt), one, usable in zip(asked.items(), found(), sound.tolist(), strict=True):
+        real = (one.boxes[:, 2:] > one.boxes[:, :2]).all(1)
+        boxes = to_half_open(one.boxes[real], batch[row].size, prepared_size(batch[row]))
+        phrase = torch.tensor(prompt.phrases)[one.phrase[real]]
+        own = Grounding(boxes, one.scores[real], phrase)
+        results[row] = own if usable else Grounding.empty(failed=NON_FINITE)
     return results
+
+
+def of_images(maps: Sequence[Tensor], rows: list[int]) -> list[Tensor]:
+    """The maps, each (B, C, h, w), of some images of the batch."""
+    index = send(torch.tensor(rows), maps[0].device)
+    return [x[index] for x in maps]
 
 
 def prepared_size(query: Query) -> Size:

@@ -17,7 +17,8 @@ from model.dyhead import DyConv
 from model.fusion import Fusion
 from model.language import LIMIT, BertLayer
 from model.outputs import Grounding, HeadOutput
-from model.postprocess import OFFICIAL, Settings, postprocess
+from model.postprocess import postprocess
+from model.selection import OFFICIAL, Settings
 from model.variants import Regularisation, Variant
 
 __all__ = ["OFFICIAL", "Grounding", "Head", "HeadOutput", "Settings", "postprocess"]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.anchors import decode, encode, level_sizes, pyramid_anchors
+from model.device import send
 from model.geometry import giou_loss, pairwise_iou
 from model.outputs import HeadOutput
 
@@ -65,14 +66,16 @@ def assign(boxes: Tensor, padded_size: tuple[int, int]) -> tuple[Tensor, Tensor]
     over P3..P7 joined and rising, and (P,) the index of the box that each belongs to. A box may end without an anchor.
     """
     height, width = padded_size
-    return _assign(boxes, pyramid_anchors(level_sizes(int(height), int(width)), boxes.device))
+    levels = pyramid_anchors(level_sizes(int(height), int(width)), boxes.device)
+    _, anchor_index, box_index = match([boxes], levels)
+    return anchor_index, box_index
 
 
-def _assign(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def claims(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of each anchor: its IoU with the box that it is positive for (A,), -1 where there is none, and the box (A,)."""
     anchors = torch.cat(list(levels))  # (A, 4)
     if len(boxes) == 0:
-        none = torch.zeros(0, dtype=torch.long, device=boxes.device)
-        return none, none
+        return anchors.new_full((len(anchors),), -1.0), torch.zeros_like(anchors[:, 0], dtype=torch.long)
     boxes = boxes.to(anchors)
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2  # (A, 2)
     candidates = nearest_anchors(centres, (boxes[:, :2] + boxes[:, 2:]) / 2, [len(level) for level in levels])  # (K, N)
@@ -80,12 +83,9 @@ def _assign(boxes: Tensor, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     threshold = iou.mean(0) + iou.std(0)  # (N,)
     centre = centres[candidates]  # (K, N, 2)
     margin = torch.cat((centre - boxes[:, :2], boxes[:, 2:] - centre), dim=-1).amin(-1)  # (K, N), to the nearest side
-    rows, columns = ((iou >= threshold) & (margin > 0.01)).nonzero(as_tuple=True)
-    claims = iou.new_full((len(anchors), len(boxes)), -1.0)
-    claims[candidates[rows, columns], columns] = iou[rows, columns]
-    best, box_index = claims.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
-    anchor_index = (best >= 0).nonzero()[:, 0]
-    return anchor_index, box_index[anchor_index]
+    claimed = torch.where((iou >= threshold) & (margin > 0.01), iou, -1.0)  # (K, N)
+    by_anchor = iou.new_full((len(anchors), len(boxes)), -1.0).scatter(0, candidates, claimed)  # (A, N)
+    return by_anchor.max(dim=1)  # an anchor of several boxes goes to the one that it overlaps most
 
 
 def nearest_anchors(centres: Tensor, box_centres: Tensor, counts: Sequence[int]) -> Tensor:
@@ -108,6 +108,7 @@ def head_losses(
     regression: Sequence[Tensor] | None = None,
     average: Callable[[Tensor], Tensor] | None = None,
     phrase_targets: Sequence[PhraseTargets] | None = None,
+    matched: Positives | None = None,
     known: Sequence[Known | None] = (),
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch: `loss_dot_product_token`, `loss_reg` and `loss_centerness`.
@@ -118,7 +119,8 @@ def head_losses(
     Options for pseudo boxes, per image: weights (N,) multiply what a box's anchors add to every loss; regression (N,)
     says which boxes train the box regression. average: applied to the (2,) normalisers, positive anchors and sum of
     centerness targets; a mean over the processes of a distributed training. phrase_targets, per image, adds
-    `loss_phrase_softmax`, see `phrase_softmax`. known, per image, None for one of which everything is known.
+    `loss_phrase_softmax`, see `phrase_softmax`. matched: what `match` gives for the boxes, where it is there already.
+    known, per image, None for one of which everything is known.
     """
     sizes = [(x.centerness.shape[2], x.centerness.shape[3]) for x in outputs]
     levels = pyramid_anchors(sizes, outputs[0].centerness.device)
@@ -127,7 +129,7 @@ def head_losses(
     deltas = torch.cat([x.box_regression.flatten(2) for x in outputs], dim=2).float()  # (B, 4, A)
     centerness = torch.cat([x.centerness.flatten(1) for x in outputs], dim=1).float()  # (B, A)
 
-    image, anchor_index, box_index = match(boxes, levels)
+    image, anchor_index, box_index = matched or match(boxes, levels)
     anchor = anchors[anchor_index]  # (P, 4)
     target = torch.cat([own.to(anchors) for own in boxes])[box_index]
     target = decode(encode(target, anchor), anchor)  # (P, 4); through the coder and back, as published
@@ -137,7 +139,7 @@ def head_losses(
         torch.ones_like(quality) if regression is None else torch.cat([x.to(quality) for x in regression])[box_index]
     )
 
-    normalisers = torch.stack((quality.new_tensor(float(len(anchor_index))), (quality * trained).sum()))
+    normalisers = torch.stack((quality.new_full((), float(len(anchor_index))), (quality * trained).sum()))
     positives, total = (normalisers if average is None else average(normalisers)).unbind()
     positives = positives.clamp(min=1)
     overlap_loss = giou_loss(decode(deltas[image, :, anchor_index], anchor), target)  # (P,)
@@ -158,15 +160,16 @@ def head_losses(
 
 
 def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:
-    """Assigns the anchors of every level to the boxes of every image, each (N, 4) legacy corners."""
-    images, anchor_indices, box_indices, start = [], [], [], 0
-    for number, own in enumerate(boxes):
-        anchor_index, box_index = _assign(own.to(levels[0].device), levels)
-        images.append(torch.full_like(anchor_index, number))
-        anchor_indices.append(anchor_index)
-        box_indices.append(box_index + start)
-        start += len(own)
-    return Positives(torch.cat(images), torch.cat(anchor_indices), torch.cat(box_indices))
+    """Assigns the anchors of every level to the boxes of every image, each (N, 4) legacy corners.
+
+    How many are positive has to be known, for which a GPU is waited for, once.
+    """
+    found = [claims(own, levels) for own in boxes]
+    best, box_index = (torch.stack(part) for part in zip(*found, strict=True))  # (B, A) each
+    starts = torch.tensor([0, *(len(own) for own in boxes[:-1])]).cumsum(0)
+    box_index = box_index + send(starts, box_index.device)[:, None]
+    image, anchor_index = (best >= 0).nonzero(as_tuple=True)
+    return Positives(image, anchor_index, box_index[image, anchor_index])
 
 
 def phrase_softmax(logits: Tensor, positives: Positives, phrase_targets: Sequence[PhraseTargets]) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from model.backbone import Backbone, SwinStage
 from model.device import autocast
+from model.dyhead import DyConv
 from model.head import Head, Rpn
 from model.language import LanguageBackbone
 from model.outputs import HeadOutput
@@ -51,6 +52,12 @@ class GlipNetwork(nn.Module):
         for module in self.modules():
             if isinstance(module, Head | SwinStage):
                 module.checkpointing = on
+
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Compile the dynamic head, once for images of all sizes: most operators of a batch are in its blocks."""
+        for module in self.modules():
+            if isinstance(module, DyConv):
+                module.compile(dynamic=True, backend=backend)
 
     def autocast(self) -> torch.autocast:
         """The context of the chosen precision."""

@@ -1,48 +1,17 @@
-"""From head outputs to boxes: phrase scores, candidates, decoding, NMS inside each phrase, limits.
-
-NMS is written by hand for parity: GLIP's boxes have inclusive corners, one pixel more than those of torchvision's NMS.
-"""
+"""From head outputs to boxes: phrase scores, candidates, decoding; selection.py has NMS and the limits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.anchors import decode, pyramid_anchors
 from model.device import send
-from model.geometry import clip, nms
 from model.outputs import Grounding, HeadOutput
-
-NEVER = -1.0  # ranks below every candidate
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What becomes a box. Limits count over all phrases together as published, or for each phrase on its own."""
-
-    threshold: float = 0.05  # candidates have a mean token probability above it, before centerness
-    per_level: int = 1000  # candidates
-    nms_iou: float = 0.6
-    limit: int = 100  # boxes of an image
-    score_floor: float = 0.0  # on the final score
-    limits_per_phrase: bool = False
-
-
-OFFICIAL = Settings()
-
-
-class Candidates(NamedTuple):
-    """The best positions of each image over all levels; S slots, not all of them filled."""
-
-    boxes: Tensor  # (B, S, 4) legacy corners in the padded image
-    scores: Tensor  # (B, S) final scores; NEVER where the slot is empty
-    phrase: Tensor  # (B, S)
+from model.selection import NEVER, OFFICIAL, Candidates, Settings, select
 
 
 def postprocess(
@@ -101,33 +70,3 @@ def _best_of_level(output: HeadOutput, weights: Tensor, settings: Settings) -> t
         return best.flatten(1), position.flatten(1), phrase.flatten(1)
     best, flat = squared.flatten(1).topk(min(settings.per_level, positions * phrases))
     return best, flat // max(phrases, 1), flat % max(phrases, 1)
-
-
-def select(
-    candidates: Candidates, image_sizes: Sequence[tuple[int, int]], settings: Settings = OFFICIAL
-) -> list[Grounding]:
-    """What NMS and the limits leave of the candidates, image by image. Boxes are clipped to the resized image first."""
-    on_host = Candidates(*(x.cpu() for x in candidates))
-    scores, phrase = on_host.scores.numpy(), on_host.phrase.numpy()
-    results = []
-    for image, (height, width) in enumerate(image_sizes):
-        (chosen,) = np.nonzero((scores[image] > NEVER) & (scores[image] >= settings.score_floor))
-        chosen = chosen[np.argsort(-scores[image, chosen], kind="stable")]
-        boxes = clip(on_host.boxes[image, torch.from_numpy(chosen)], height, width)
-        keep = _suppress(boxes, phrase[image, chosen], settings)
-        if not settings.limits_per_phrase and len(keep) > settings.limit:
-            last = scores[image, chosen[keep[settings.limit - 1]]]
-            keep = keep[scores[image, chosen[keep]] >= last]  # ties at the limit stay
-        score, label = (torch.from_numpy(x[image, chosen[keep]]) for x in (scores, phrase))
-        results.append(Grounding(boxes[torch.from_numpy(keep)], score, label))
-    return results
-
-
-def _suppress(boxes: Tensor, phrase: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
-    """NMS inside each phrase (N,); boxes (N, 4) come best first. Returns the indices that stay, rising."""
-    most = settings.limit if settings.limits_per_phrase else None
-    kept = [np.zeros(0, np.int64)]
-    for one in np.unique(phrase):
-        (group,) = np.nonzero(phrase == one)
-        kept.append(group[nms(boxes[torch.from_numpy(group)], settings.nms_iou, most)])
-    return np.sort(np.concatenate(kept))

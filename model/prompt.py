@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +34,24 @@ class Prompt:
     tokens: list[list[int]]  # of each of these phrases, its positions in ids
 
 
+@dataclass(frozen=True)
+class Reader:
+    """How a text encoder reads: the tokens of a text, between two special ones, and how many it takes at a time."""
+
+    encode: Callable[[str], Encoding]
+    max_tokens: int  # of a prompt, with all that is added to a text
+    end: tuple[int, ...] = ()  # tokens that each prompt ends with, before the last special one
+
+    @property
+    def room(self) -> int:
+        """Tokens of a text that fit into a prompt."""
+        return self.max_tokens - 2 - len(self.end)
+
+    def closed(self, ids: Sequence[int]) -> list[int]:
+        """The ids of a prompt with its end, given those between and with the special ones."""
+        return [*ids[:-1], *self.end, ids[-1]]
+
+
 @lru_cache(maxsize=1)
 def tokenizer() -> Tokenizer:
     """WordPiece with the bert-base-uncased vocabulary: lower case, accents stripped; adds [CLS] and [SEP]."""
@@ -47,7 +65,15 @@ def tokenizer() -> Tokenizer:
 
 def encode(caption: str) -> Encoding:
     """The whole caption, however long, with [CLS] and [SEP]."""
-    return tokenizer().encode(re.sub("[\ud800-\udfff]", "\ufffd", caption))  # lone surrogates have no UTF-8
+    return tokenizer().encode(encodable(caption))
+
+
+def encodable(text: str) -> str:
+    """The text, of the same length, with U+FFFD for lone surrogates, which have no UTF-8."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+GLIP = Reader(encode, MAX_TOKENS)
 
 
 def token_positions(encoding: Encoding, spans: Sequence[Span]) -> list[int]:
@@ -72,32 +98,33 @@ def _first_token(encoding: Encoding, characters: range) -> int | None:
     return next((token for token in tokens if token is not None), None)
 
 
-def caption_prompts(caption: str, spans: Sequence[Sequence[Span]]) -> Work[Prompt]:
+def caption_prompts(caption: str, spans: Sequence[Sequence[Span]], reader: Reader = GLIP) -> Work[Prompt]:
     """The prompts in which a caption's phrases are grounded, and the phrases dropped with the reason.
 
     A caption that fits is one prompt, unchanged. A longer one is cut where no phrase is cut, at the end of a sentence
     where there is one; only a phrase whose tokens lie further apart than a prompt is long is dropped.
     """
-    encoding = encode(caption)
+    encoding = reader.encode(caption)
+    fits = len(encoding) - 2 <= reader.room
     dropped, extents = [], {}
     for phrase, own in enumerate(spans):
         tokens = token_positions(encoding, own)
         if not tokens:
             dropped.append((phrase, NO_TOKENS))
-        elif len(encoding) > MAX_TOKENS and tokens[-1] - tokens[0] >= MAX_TOKENS - 2:
+        elif not fits and tokens[-1] - tokens[0] >= reader.room:
             dropped.append((phrase, OVER_LIMIT))
         else:
             extents[phrase] = tokens
     if not extents:
         return Work([], dropped)
-    if len(encoding) <= MAX_TOKENS:
-        return Work([Prompt(encoding.ids, list(extents), list(extents.values()))], dropped)
-    return Work(_split(encoding, extents), dropped)
+    if fits:
+        return Work([Prompt(reader.closed(encoding.ids), list(extents), list(extents.values()))], dropped)
+    return Work(_split(encoding, extents, reader), dropped)
 
 
-def _split(encoding: Encoding, extents: dict[int, list[int]]) -> list[Prompt]:
+def _split(encoding: Encoding, extents: dict[int, list[int]], reader: Reader) -> list[Prompt]:
     """Windows over a long caption, so that each phrase lies whole in one of them."""
-    ids, room, end = encoding.ids, MAX_TOKENS - 2, len(encoding) - 1  # tokens 1 .. end - 1 are the caption's
+    ids, room, end = encoding.ids, reader.room, len(encoding) - 1  # tokens 1 .. end - 1 are the caption's
     ranks = _border_ranks(encoding, extents)
     windows, start = [], 1
     while start < end:
@@ -117,7 +144,7 @@ def _split(encoding: Encoding, extents: dict[int, list[int]]) -> list[Prompt]:
         left = {phrase: own for phrase, own in left.items() if phrase not in inside}
         if inside:
             tokens = [[token - start + 1 for token in own] for own in inside.values()]
-            prompts.append(Prompt([ids[0], *ids[start:stop], ids[-1]], list(inside), tokens))
+            prompts.append(Prompt(reader.closed([ids[0], *ids[start:stop], ids[-1]]), list(inside), tokens))
     return prompts
 
 
@@ -149,30 +176,30 @@ def category_caption(categories: Sequence[str]) -> tuple[str, list[list[Span]]]:
     return SEPARATOR.join(names), spans
 
 
-def category_prompts(categories: Sequence[str], per_prompt: int | None = None) -> Work[Prompt]:
+def category_prompts(categories: Sequence[str], per_prompt: int | None = None, reader: Reader = GLIP) -> Work[Prompt]:
     """Detection prompts for any number of categories: as many in each as fit, or at most per_prompt."""
     prompts: list[Prompt] = []
     dropped: list[tuple[int, str]] = []
     taken: list[int] = []
-    room = MAX_TOKENS - 2
+    room = reader.room
 
     def close() -> None:
         if taken:
             caption, spans = category_caption([categories[index] for index in taken])
-            (prompt,), _ = caption_prompts(caption, spans)
+            (prompt,), _ = caption_prompts(caption, spans, reader)
             prompts.append(Prompt(prompt.ids, [taken[phrase] for phrase in prompt.phrases], prompt.tokens))
 
     for index, name in enumerate(categories):
         clean = clean_category(name)
-        encoding = encode(clean)
+        encoding = reader.encode(clean)
         size = len(encoding) - 2
-        if size > MAX_TOKENS - 2 or not token_positions(encoding, [(0, len(clean))]):
-            dropped.append((index, OVER_LIMIT if size > MAX_TOKENS - 2 else NO_TOKENS))
+        if size > reader.room or not token_positions(encoding, [(0, len(clean))]):
+            dropped.append((index, OVER_LIMIT if size > reader.room else NO_TOKENS))
             continue
         cost = size + (1 if taken else 0)  # the separator's full stop
         if cost > room or len(taken) == per_prompt:
             close()
-            taken, room, cost = [], MAX_TOKENS - 2, size
+            taken, room, cost = [], reader.room, size
         taken.append(index)
         room -= cost
     close()

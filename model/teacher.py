@@ -11,9 +11,10 @@ not depend on the other images of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:  # nothing is imported where only a `Description` is wanted
@@ -64,6 +65,9 @@ class Query(NamedTuple):
 class Grounder(Protocol):
     """A model that grounds batches of images."""
 
+    notes: Mapping[str, str] = MappingProxyType({})
+    """For commit records: what was chosen when it was opened, and why."""
+
     @property
     def device(self) -> torch.device:
         """Where the network computes."""
@@ -111,7 +115,7 @@ class Teacher(Grounder, Protocol):
 
         This default is for a teacher without weights. Raises TeacherError, or OSError for a file that is not there.
         """
-        reject_settings(label, {"weights": None})
+        reject_settings(label, {"weights": None, "revision": None})
         return None
 
     @classmethod
@@ -120,7 +124,8 @@ class Teacher(Grounder, Protocol):
 
         This default is for a teacher that takes images as they are and computes at one precision.
         """
-        reject_settings(label, {"short": None, "long": None, "precision": "fp32"})
+        nothing = {"short": None, "long": None, "precision": "fp32", "deform": "auto", "compile": False}
+        reject_settings(label, nothing)
         return {}
 
 

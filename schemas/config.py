@@ -11,10 +11,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from schemas.dividers import DIVIDERS
-from schemas.marks import Enters, Only, device_type
+from schemas.marks import Enters, EntersUnless, Only, device_type
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Device = Annotated[str, Enters(device_type)]
+Deform = Annotated[Literal["auto", "plain", "triton"], EntersUnless("auto")]
 Unordered = Enters(sorted)  # a list whose order means nothing
 
 
@@ -97,15 +99,43 @@ class PhrasesConfig(Section):
     ] = ()
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """Drop phrases of a sentence beyond so many of the teacher's tokens."""
+    expressions: bool = False
+    """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
+
+
+def _named(value: object) -> object:
+    """A teacher that is only named."""
+    return {"teacher": value} if isinstance(value, str) else value
+
+
+class TeacherConfig(Section):
+    """One of several teachers; what they share (batches, precision, device, threads) is in the label section."""
+
+    name: str | None = None
+    """Of its folder, labels-NAME; null: the teacher's."""
+    teacher: str
+    variant: Annotated[str | None, Only.DIGEST] = None
+    weights: Annotated[str | None, Only.DIGEST] = None
+    revision: Annotated[str | None, Only.DIGEST] = None
+    weights_sha256: Annotated[str | None, Only.DIGEST] = None
+    score_floor: Probability | None = None
+    """null: that of the label section."""
+    short: Annotated[int, Field(ge=32)] | None = None
+    long: Annotated[int, Field(ge=32)] | None = None
 
 
 class LabelConfig(Section):
     teacher: str = "auto"
     """A name that docs/teacher.md lists; auto: one whose weights are in the package, chosen by the source."""
+    teachers: Annotated[tuple[Annotated[TeacherConfig, BeforeValidator(_named)], ...], Only.PLAN] = ()
+    """Two or more teachers, by name or with their own keys. The first is the run's; `filter.agree` hears the others."""
     variant: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved: the teacher's architecture."""
     weights: Annotated[str | None, Only.DIGEST] = None
-    """A file or folder; null: the weights in the package, which not every teacher has."""
+    """A file, a folder, or for some teachers an id of the Hugging Face hub; null: the weights in the package, which not
+    every teacher has."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
     weights_sha256: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved; given by hand, it is what the file or folder must have."""
     score_floor: Probability = 0.1
@@ -118,11 +148,62 @@ class LabelConfig(Section):
     short: Annotated[int, Field(ge=32)] | None = None
     """Short side in pixels before the network; null: what the teacher was trained with."""
     long: Annotated[int, Field(ge=32)] | None = None
+    deform: Deform = "auto"
+    """Code of GLIP's deformable convolutions: torch's operators, a kernel, or on a GPU what is measured as faster."""
+    compile: Annotated[bool, EntersUnless(False)] = False
+    """Compile GLIP's dynamic head: fewer launches, minutes at the start of a worker."""
+
+    @field_validator("teachers")
+    @classmethod
+    def _not_one_alone(cls, teachers: tuple[TeacherConfig, ...]) -> tuple[TeacherConfig, ...]:
+        if len(teachers) == 1:
+            raise ValueError("several teachers are two or more; one alone is label.teacher")
+        return teachers
+
+
+class RescoreConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """CLIP, SigLIP, SigLIP 2 or MetaCLIP 2, as a folder or an id of the Hugging Face hub; null: the stage is off."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    crop: Literal["tight", "square"] = "tight"
+    """What is cut out for a box: its own pixels, or a square around it."""
+    pad: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Margin on each side of the crop, as a share of the box's width and height."""
+    min_candidate: Probability = 0.1
+    """Boxes of labels with a score from here up are scored."""
+    relabel: bool = False
+    """Compare each crop with all phrases of its caption, and keep the best of them."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Crops, or texts, that the model reads at a time."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
 
 
 class FilterConfig(Section):
     min_score: Probability = 0.5
     """Boxes are kept when score > min_score."""
+    relabel: bool = False
+    """Give each box to the phrase of its caption that fits its crop best, as rescore has found."""
+    combine: Literal["none", "geometric"] = "none"
+    """What `min_score` and the other rules take for a box's score: the teacher's; or the geometric mean of that and the
+    cosine of the box's crop with its phrase. The same for images: see `min_image_score`."""
+    min_region_score: Cosine | None = None
+    """Boxes are kept when the cosine of their crop with their phrase is above it; null: whatever it is."""
+    min_image_score: Cosine | None = None
+    """The boxes of an image are kept when its cosine with its caption is above it; with `combine`, when the geometric
+    mean of that and of the mean cosine of its kept boxes is. null: whatever it is."""
+    agree: Annotated[int, Field(ge=1)] = 1
+    """Boxes are kept when so many of `label.teachers` have a box of the same phrase there; 1: the first is enough."""
+    agree_iou: Probability = 0.5
+    """Boxes of two teachers agree from this overlap up."""
+    agree_min_score: Probability = 0.0
+    """Boxes of the other teachers count when their score is above it; 0.0: all that are in their labels."""
     nms_iou: Probability = 0.6
     """Per phrase; 1.0 turns it off."""
     phrase_nms_iou: Probability = 1.0
@@ -134,6 +215,27 @@ class FilterConfig(Section):
     max_aspect: Annotated[float, Field(ge=1.0)] = 10.0
     min_caption_chars: Annotated[int, Field(ge=0)] = 1
     max_caption_chars: Annotated[int, Field(ge=1)] = 20_000
+    max_mask_box_gap: Probability = 1.0
+    """How far a box may be from the tight box around its mask, as 1 - IoU; 1.0 keeps all. Masks are made of the boxes
+    that passed the rules above, so this one acts on what leaves the run: shards and exports (docs/masks.md)."""
+
+
+class MaskConfig(Section):
+    model: Annotated[str | None, Only.DIGEST] = None
+    """A folder, or an id of the Hugging Face hub, of SAM, SAM-HQ, SAM 2 or EdgeTAM; null: no masks."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Images that are encoded together."""
+    boxes_per_pass: Annotated[int, Field(ge=1)] = 32
+    """Boxes of an image that are decoded together."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
 
 
 class ShardConfig(Section):
@@ -243,6 +345,7 @@ class TrainConfig(Section):
     """Weight of a softmax over the prompt's phrases at each positive anchor; for training from random weights."""
     checkpointing: bool = False
     """Recompute activations in the backward pass, to save memory."""
+    deform: Deform = "auto"
     checkpoint_every: Annotated[int, Field(ge=1), Only.SPEED] = 100
     keep_checkpoints: Annotated[int, Field(ge=1), Only.PLACE] = 2
     log_every: Annotated[int, Field(ge=1), Only.SPEED] = 10
@@ -251,12 +354,14 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     benchmark: str = "scenes"
     """What to measure on (docs/evaluation.md): scenes (AP by how often a noun was in gold, and agreement with gold),
-    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent) or
-    flickr30k (recall of annotated phrases)."""
+    labels (agreement of the run's labels with its gold), coco (AP), lvis (fixed AP; rare, common, frequent), flickr30k
+    (recall of annotated phrases) or refcoco (referring segmentation)."""
     data: str | None = None
-    """The annotation file of coco, lvis or flickr30k; for flickr30k also its list of ids, or its folder."""
+    """The annotation file of coco, lvis, flickr30k or refcoco; for flickr30k also its list of ids, or its folder."""
     images: str | None = None
     """The folder of the benchmark's images, in their original size."""
+    split: str | None = None
+    """Of refcoco: val, testA, testB, test or train; null: val."""
     models: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
     count: Annotated[int, Field(ge=1)] = 300
     """Images: the first of the benchmark, in its own order."""
@@ -279,7 +384,9 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()
+    rescore: RescoreConfig = RescoreConfig()
     filter: FilterConfig = FilterConfig()
+    mask: MaskConfig = MaskConfig()
     shard: ShardConfig = ShardConfig()
     audit: AuditConfig = AuditConfig()
     train: TrainConfig = TrainConfig()

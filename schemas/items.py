@@ -75,8 +75,12 @@ class Items:
         if "xyxy" in arrays:
             arrays |= dict(zip(rows.CORNERS, arrays.pop("xyxy").T, strict=True))
         struct = struct_of(self.record)
-        items = pa.StructArray.from_arrays([arrow(arrays[f.name], f.type) for f in struct], fields=list(struct))
+        items = pa.StructArray.from_arrays([self._column(arrays[f.name], f.type) for f in struct], fields=list(struct))
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), items)
+
+    def _column(self, values: Any, kind: pa.DataType) -> pa.Array:
+        """One field of all items, of its type on disk."""
+        return arrow(values, kind)
 
     def _arrays(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "offsets"}
@@ -140,9 +144,14 @@ class DroppedBoxes(Items):
 @dataclass(frozen=True)
 class BoxScores(Items):
     record = rows.BoxScore
-    score: NDArray[np.float32]
-    best_phrase: NDArray[np.int32]
-    best_score: NDArray[np.float32]
+    score: NDArray[np.float32]  # NaN: none
+    best_phrase: NDArray[np.int32]  # index into the row's phrases, -1: none
+    best_score: NDArray[np.float32]  # NaN: none
+
+    def _column(self, values: Any, kind: pa.DataType) -> pa.Array:
+        """What is none here is null on disk: in SQL, NaN would be above every threshold."""
+        none = values < 0 if pa.types.is_integer(kind) else np.isnan(values)
+        return pa.array(values, kind, mask=none)
 
 
 @dataclass(frozen=True)

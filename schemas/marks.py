@@ -28,6 +28,14 @@ class Enters:
     form: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class EntersUnless:
+    """Marks a field that is younger than some runs: at this value, what was done before there was a choice, it does not
+    enter the fingerprint, and those runs stay current."""
+
+    before: Any
+
+
 def device_type(device: str) -> str:
     """`cuda:1` -> `cuda`: results depend on the type of a device, not on its number."""
     return device.partition(":")[0]

@@ -24,7 +24,8 @@ REJECTED: dict[str, str] = {
     "truncated_source": "the source file ends in the middle of this sample",
     "damaged_source": "a stretch of the source file, or the whole of it, that cannot be read",
     "image_read_refused": "the image lies outside of what the source may name",
-    "non_finite_scores": "the teacher gave NaN or infinite numbers for this sample",
+    "non_finite_scores": "the teacher, or the network of the masks, gave NaN or infinite numbers for this sample",
+    "image_too_small_for_teacher": "as the teacher sees the image, it has fewer positions than the teacher has queries",
     "removed": "taken out on request (phrasebox remove)",
 }
 
@@ -67,6 +68,11 @@ DROPPED_PHRASE: dict[str, str] = {
 # A box that the filter took out (pseudo.dropped).
 DROPPED_BOX: dict[str, str] = {
     "low_score": "score not above filter.min_score",
+    "low_combined_score": "with filter.combine, the combined score is not above filter.min_score",
+    "low_region_score": "the crop's similarity with its phrase is not above filter.min_region_score",
+    "low_image_score": "the image's similarity with its caption is not above filter.min_image_score",
+    "not_scored": "a rule needs the box's similarity, and rescore has none: under rescore.min_candidate, or rejected",
+    "not_agreed": "fewer than filter.agree teachers have a box of this phrase here",
     "nms": "overlaps a better box of the same phrase by more than filter.nms_iou",
     "other_phrase": "overlaps a better box of another phrase by more than filter.phrase_nms_iou",
     "box_too_small": "a side shorter than filter.min_box_side pixels",
@@ -74,6 +80,8 @@ DROPPED_BOX: dict[str, str] = {
     "image_too_small": "the image's short side is under filter.min_image_side pixels",
     "image_aspect": "the image's long side is more than filter.max_aspect times its short side",
     "caption_length": "the caption is shorter or longer than filter.min_caption_chars .. filter.max_caption_chars",
+    "mask_box_gap": "left out of shards and exports: the tight box around its mask is further from the box than"
+    " filter.max_mask_box_gap",
 }
 
 ALL: dict[str, str] = {**REJECTED, **SET_ASIDE, **REJECTED_GOLD, **DROPPED_PHRASE, **DROPPED_BOX}

@@ -5,12 +5,13 @@ Each schema is that of a record class of `schemas/rows.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
 from schemas.arrow import schema_of_record, struct_of
-from schemas.rows import Box, ImageRef, Phrase
+from schemas.rows import Box, ExpressionColumns, ImageRef, Phrase
 from schemas.tables import (
     CurationTable,
     GoldTable,
@@ -24,6 +25,7 @@ from schemas.tables import (
     TableView,
 )
 
+OTHER_LABELS = "labels-"  # begins the names of the labels of further teachers
 ROWS_PER_PART_LIMIT = 100_000  # five digits of the key
 
 TABLES: dict[str, type[TableView[Any]]] = {
@@ -33,6 +35,7 @@ TABLES: dict[str, type[TableView[Any]]] = {
     )
 }  # fmt: skip
 DATASETS: dict[str, pa.Schema] = {name: schema_of_record(view.record) for name, view in TABLES.items()}
+OPTIONAL: dict[str, pa.Schema] = {"phrases": schema_of_record(ExpressionColumns)}  # columns that a run may add
 REJECTS = schema_of_record(RejectTable.record)
 
 PAIRS, GOLD, PHRASES = DATASETS["pairs"], DATASETS["gold"], DATASETS["phrases"]
@@ -42,8 +45,23 @@ IMAGE, PHRASE, BOX = struct_of(ImageRef), struct_of(Phrase), struct_of(Box)
 
 
 def schema_of(dataset: str) -> pa.Schema:
-    """The schema of a dataset folder; every `rejects/<stage>` has the same one. Raises KeyError for an unknown name."""
-    return REJECTS if dataset.startswith("rejects/") else DATASETS[dataset]
+    """The schema of a dataset folder; every `rejects/<stage>` has the same one, and every `labels-<teacher>` that of
+    labels. Raises KeyError for an unknown name."""
+    if dataset.startswith("rejects/"):
+        return REJECTS
+    return LABELS if dataset.startswith(OTHER_LABELS) else DATASETS[dataset]
+
+
+def has_schema(dataset: str) -> bool:
+    return dataset in DATASETS or dataset.startswith(("rejects/", OTHER_LABELS))
+
+
+def written_schema(dataset: str, columns: Iterable[str]) -> pa.Schema:
+    """The schema of a dataset with those of its optional columns that are among these, behind the others."""
+    schema, given = schema_of(dataset), set(columns)
+    for field in OPTIONAL.get(dataset, ()):
+        schema = schema.append(field) if field.name in given else schema
+    return schema
 
 
 def make_key(part: int, row: int) -> str:

@@ -115,6 +115,14 @@ class PhraseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpressionColumns:
+    """Columns of phrases beside those of `PhraseRow`, where `phrases.expressions` is on: for each phrase the characters
+    of its referring expression, those of the phrase itself where it does not grow."""
+
+    expressions: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """A box that the teacher has found; `phrase` is an index into the row's phrases."""
 
@@ -193,11 +201,13 @@ class Curation:
 
 @dataclass(frozen=True, slots=True)
 class BoxScore:
-    """A second opinion on a box of labels: how well its own phrase fits, and the phrase of the row that fits best."""
+    """A second opinion on a box of labels: how well its own phrase fits, and the phrase of the row that fits best.
 
-    score: Float32
-    best_phrase: Int32
-    best_score: Float32
+    `score` is null for a box that was not asked about, the other two also where only its own phrase was."""
+
+    score: Float32 | None
+    best_phrase: Int32 | None
+    best_score: Float32 | None
 
 
 @dataclass(frozen=True, slots=True)

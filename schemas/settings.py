@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from schemas.marks import Enters, Only
+from schemas.marks import Enters, EntersUnless, Only
 
 if TYPE_CHECKING:
     from schemas.config import Config, Section
@@ -43,13 +43,18 @@ def section_settings(section: Section) -> dict[str, Any]:
     found: dict[str, Any] = {}
     plain = section.model_dump(mode="json")
     for name, marks in marks_of(type(section)).items():
-        if any(isinstance(mark, Only) for mark in marks):
+        if any(isinstance(mark, Only) for mark in marks) or is_as_before(getattr(section, name), marks):
             continue
         value = _below(getattr(section, name), plain[name])
         for mark in marks:
             value = mark.form(value) if isinstance(mark, Enters) else value
         found[name] = value
     return found
+
+
+def is_as_before(value: Any, marks: Iterable[Any]) -> bool:
+    """Whether a field does what was done before it was there."""
+    return any(isinstance(mark, EntersUnless) and mark.before == value for mark in marks)
 
 
 def _below(value: Any, plain: Any) -> Any:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas import items, rows
-from schemas.arrow import combined, rows_of, schema_of_record, table_of
+from schemas.arrow import array_of, combined, rows_of, schema_of_record, table_of
 from schemas.items import Ints, arrow, flags, numbers, text
 
 Value = TypeVar("Value")
@@ -146,11 +146,24 @@ class GoldTable(TableView[rows.GoldRow]):
 
 
 class PhraseTable(TableView[rows.PhraseRow]):
+    """A run may add the column `expressions` (`schemas.rows.ExpressionColumns`)."""
+
     dataset = "phrases"
     record = rows.PhraseRow
     caption = Column(text)
     phrases = Column(items.Phrases.of)
     dropped = Column(items.DroppedSpans.of)
+
+    def with_expressions(self, spans: Sequence[Sequence[rows.Span]]) -> PhraseTable:
+        """The same rows with the expressions of each, one for every phrase."""
+        (column,) = schema_of_record(rows.ExpressionColumns)
+        return PhraseTable(self.table.append_column(column, array_of(spans, column.type)))
+
+    def expression_rows(self) -> list[tuple[rows.Span, ...]]:
+        """The expressions of each row; none where the run has none."""
+        if "expressions" not in self.table.column_names:
+            return [()] * len(self)
+        return [row.expressions for row in rows_of(self.table, rows.ExpressionColumns)]
 
 
 class LabelTable(TableView[rows.LabelRow]):

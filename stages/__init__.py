@@ -9,13 +9,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from schemas.config import Config
     from stages.stage import Stage
 
 STAGES: dict[str, str] = {
     "ingest": "stages.ingest.stage:IngestStage",
     "phrases": "stages.phrases.stage:PhrasesStage",
     "label": "stages.label.stage:LabelStage",
+    "rescore": "stages.rescore.stage:RescoreStage",
     "filter": "stages.filter.stage:FilterStage",
+    "mask": "stages.mask.stage:MaskStage",
     "shard": "stages.shard.stage:ShardStage",
     "audit": "stages.audit.stage:AuditStage",
     "train": "stages.train.stage:TrainStage",
@@ -28,3 +31,13 @@ def load_stage(name: str) -> type[Stage]:
     module, _, attribute = STAGES[name].partition(":")
     stage: type[Stage] = getattr(importlib.import_module(module), attribute)
     return stage
+
+
+def with_siblings(stage: type[Stage], config: Config) -> list[type[Stage]]:
+    """A stage, and the further ones that a config makes of it."""
+    return [stage, *stage.siblings(config)]
+
+
+def stages_of(config: Config) -> list[type[Stage]]:
+    """All stages of a run, in their order."""
+    return [stage for name in STAGES for stage in with_siblings(load_stage(name), config)]

@@ -38,10 +38,10 @@ def same_id(value: Any) -> Id | None:
     return value if isinstance(value, int) else None
 
 
-def read_json(files: Files, uri: str, key: str) -> dict[str, Any]:
-    """The file without its segmentations, which are most of its bytes; arrays that are keyed by id as lists."""
+def read_json(files: Files, uri: str, key: str, segmentation: bool = False) -> dict[str, Any]:
+    """The file, as a rule without its segmentations, which are most of its bytes; arrays keyed by id as lists."""
     with decoding(uri, key), files.open_source(uri) as stream:
-        data = json.load(stream, object_hook=without_segmentation)
+        data = json.load(stream, object_hook=None if segmentation else without_segmentation)
     if not isinstance(data, dict):
         raise UserError(f"{key}: {uri} holds no object with `images` and `annotations`")
     return data | {array: unkeyed(data[array]) for array in ARRAYS if array in data}

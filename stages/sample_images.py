@@ -9,8 +9,21 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.rows import Box, Corners, DroppedSpan, GoldBox, GoldRow, LabelRow, Pair, Phrase, PhraseRow, PseudoRow
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, TableView
+from schemas.rows import (
+    Box,
+    Corners,
+    DroppedSpan,
+    GoldBox,
+    GoldRow,
+    LabelRow,
+    Mask,
+    MaskRow,
+    Pair,
+    Phrase,
+    PhraseRow,
+    PseudoRow,
+)
+from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, TableView
 from stages.stage import RunIO
 
 Row = TypeVar("Row")
@@ -23,6 +36,7 @@ class ShownBox(NamedTuple):
     corners: Corners
     score: float
     reason: str  # why the filter took it out; "": it did not
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +62,10 @@ def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]
     """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
     pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
     labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
-    gold = _rows(io, GoldTable, part, keys)
+    gold, masks = _rows(io, GoldTable, part, keys), _rows(io, MaskTable, part, keys)
     return [
-        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key)) for key, pair in pairs.items()
+        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key), masks.get(key))
+        for key, pair in pairs.items()
     ]
 
 
@@ -63,10 +78,17 @@ def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str])
 
 
 def _sample(
-    pair: Pair, phrases: PhraseRow | None, labels: LabelRow | None, pseudo: PseudoRow | None, gold: GoldRow | None
+    pair: Pair,
+    phrases: PhraseRow | None,
+    labels: LabelRow | None,
+    pseudo: PseudoRow | None,
+    gold: GoldRow | None,
+    masks: MaskRow | None,
 ) -> SampleImage:
     out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
-    boxes = [shown(box, out.get(i, "")) for i, box in enumerate(labels.boxes)] if labels else []
+    kept = [i for i in range(len(labels.boxes)) if i not in out] if labels else []
+    mask_of = dict(zip(kept, masks.masks, strict=True)) if masks and len(masks.masks) == len(kept) else {}
+    boxes = [shown(box, out.get(i, ""), mask_of.get(i)) for i, box in enumerate(labels.boxes)] if labels else []
     return SampleImage(
         pair=pair,
         phrases=phrases.phrases if phrases else (),
@@ -77,8 +99,8 @@ def _sample(
     )
 
 
-def shown(box: Box, reason: str) -> ShownBox:
-    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason)
+def shown(box: Box, reason: str, mask: Mask | None = None) -> ShownBox:
+    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason, mask)
 
 
 def rounded(corners: Corners) -> Corners:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from schemas.commit import Counts
+from schemas.commit import CommitRecord, Counts
 from schemas.rows import ImageRef, Reject
 from schemas.settings import settings_of
 from stages.io import Files, PartIO, RowError, RunIO, Slice, SourceFile, UserError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from schemas.config import Config
+    from schemas.tables import PartReader
 
     Options = TypeVar("Options", bound=DataclassInstance)
 
@@ -124,6 +125,24 @@ class Stage(ABC):
         return True
 
     @classmethod
+    def siblings(cls, config: Config) -> tuple[type[Stage], ...]:
+        """Further stages that the config makes of this one, e.g. one for each further teacher; they run right after it.
+
+        `sibling` gives each by what stands behind the @ of its qualified name, so that workers find it.
+        """
+        return ()
+
+    @classmethod
+    def sibling(cls, member: str) -> type[Stage]:
+        """One of them. Always the same class for the same member."""
+        raise NotImplementedError(f"{cls.__qualname__} has no siblings")
+
+    @classmethod
+    def reads(cls, config: Config, item: Input) -> bool:
+        """Whether the config makes use of an optional input. What is not read counts as absent."""
+        return True
+
+    @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
         """What "auto" and defaults come to here: {field of the stage's section: value}. May raise UserError."""
         return {}
@@ -176,6 +195,11 @@ class MapStage(Stage):
     @abstractmethod
     def run_part(self, io: PartIO) -> PartResult:
         """Process one part. Rows that fail go to rejects; an exception fails the part, not the run."""
+
+    @classmethod
+    def contradictions(cls, tables: PartReader, record: CommitRecord) -> Iterator[str]:
+        """For `verify`: what of a part's tables is not as the stage writes them, beyond their counts and keys."""
+        return iter(())
 
 
 class PlannerStage(MapStage):

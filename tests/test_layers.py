@@ -22,7 +22,7 @@ SCRIPTS = ("recipes", "benchmarks", "experiments")  # the same, above all layers
 LAZY = {"spacy", "nltk", "webdataset", "pydantic", "pycocotools", "pandas"}  # imported where used, never at the top
 
 # What a machine that only labels and trains may lack; torch, pyarrow, numpy, pillow, tokenizers, safetensors are there.
-ABSENT = sorted(LAZY | {"duckdb", "ray", "rich", "tensorboard", "transformers", "typer", "torchvision"})
+ABSENT = sorted(LAZY | {"duckdb", "ray", "rich", "tensorboard", "transformers", "triton", "typer", "torchvision"})
 HEAVY = ("torch", "ray", "pandas", "pyarrow", "numpy", "spacy", "nltk", "transformers", "duckdb", "PIL")
 
 

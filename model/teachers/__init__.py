@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEACHERS: dict[str, str] = {
     **dict.fromkeys(VARIANTS, "model.teachers.glip:GlipTeacher"),
+    "transformers": "model.teachers.transformers:TransformersTeacher",
 }
 PLUGINS = "phrasebox.teachers"  # group of entry points
 AUTO = "auto"
@@ -60,19 +61,20 @@ def resolve(label: LabelConfig, source: str) -> dict[str, Any]:
     """What the fields of a label section come to that say which teacher it is: its name, its architecture, the digest
     of its weights, and the size of its images. `source`: `ingest.source`. Raises TeacherError.
     """
-    from model.checkpoint import sha256
+    from model.checkpoint import WeightsError, sha256
     from model.teacher import TeacherError
 
     label = label.model_copy(update={"teacher": teacher_name(label.teacher, source)})
     kind = teacher_class(label.teacher)
     try:
-        path = kind.weights(label)
+        usual = kind.defaults(label)
+        path = kind.weights(label.model_copy(update=usual))
         found = None if path is None else sha256(path)
-    except OSError as error:
+    except (OSError, WeightsError) as error:
         raise TeacherError(f"weights of {label.teacher}: {error}") from error
     if label.weights_sha256 not in (None, found):
         raise TeacherError(f"label.weights: sha256 {found}, but label.weights_sha256 asks for {label.weights_sha256}")
-    return {"teacher": label.teacher, "variant": None, "weights_sha256": found, **kind.defaults(label)}
+    return {"teacher": label.teacher, "variant": None, "weights_sha256": found, **usual}
 
 
 def open_teacher(label: LabelConfig) -> Teacher:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.checkpoint import packaged_weights
+from model.deform_choice import settle
 from model.device import resolve_device
 from model.glip import Glip
 from model.grounding import GlipGrounder
-from model.teacher import Teacher, TeacherError
+from model.teacher import Teacher, TeacherError, reject_settings
 from model.variants import get_variant
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ class GlipTeacher(GlipGrounder, Teacher):
         glip.precision = label.precision
         size = self.defaults(label)
         super().__init__(glip.to(resolve_device(label.device)), (size["short"], size["long"]))
+        choice = settle(glip, label.deform)
+        if glip.device.type == "cuda":
+            self.notes = {"deform": f"{choice.name}: {choice.why}"}
+        if label.compile:
+            glip.compile_blocks()
 
     @classmethod
     def weights(cls, label: LabelConfig) -> Path:
+        reject_settings(label, {"revision": None})
         path = Path(label.weights) if label.weights else packaged_weights(label.teacher)
         if path.is_dir():
             raise TeacherError(f"label.weights: {label.teacher} is opened from a file, and {path} is a folder")

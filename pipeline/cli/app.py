@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pipeline import __version__
+from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.options import (
     Address,
     Deadline,
@@ -30,6 +31,7 @@ from pipeline.cli.options import (
     Source,
     Verbose,
     Workers,
+    one_of,
 )
 from pipeline.cli.tools import register
 from stages import STAGES
@@ -83,15 +85,9 @@ def _stage_command(name: str) -> Callable[..., None]:
         from pipeline.cli.commands import Options, run_stage
 
         options = Options(workers, address, inline, parts, dry_run, force, deadline, verbose)
-        run_stage(config, set_ or [], _one_of(folder, run), name, options)
+        run_stage(config, set_ or [], one_of(folder, run), name, options)
 
     return command
-
-
-def _one_of(folder: str | None, run: str | None) -> str | None:
-    if folder is not None and run is not None and folder != run:
-        raise UserError(f"two run folders are named: {folder} and --run {run}; give one")
-    return folder if folder is not None else run
 
 
 def audit_command(
@@ -114,7 +110,7 @@ def audit_command(
 ) -> None:
     from pipeline.cli.commands import Options, run_stage
 
-    chosen = _one_of(folder, run)
+    chosen = one_of(folder, run)
     if against is not None:
         from pipeline.cli.views import compare
 
@@ -134,8 +130,10 @@ def _what_it_does(stage: str) -> str:
     return (ast.get_docstring(ast.parse(source)) or stage).splitlines()[0]
 
 
+WITH_OPTIONS: dict[str, Callable[..., None]] = {"audit": audit_command, "evaluate": evaluate_command}
+
 for _name in STAGES:
-    app.command(_name, help=_what_it_does(_name))(audit_command if _name == "audit" else _stage_command(_name))
+    app.command(_name, help=_what_it_does(_name))(WITH_OPTIONS.get(_name) or _stage_command(_name))
 
 
 @app.command("run", help="All stages in their order; continues where it stopped.")

@@ -27,7 +27,7 @@ from pipeline.storage.base import Storage
 from pipeline.storage.files import SourceFiles
 from pipeline.storage.open import open_storage
 from schemas.config import Config
-from stages import STAGES, load_stage
+from stages import STAGES, load_stage, stages_of, with_siblings
 from stages.stage import JobStage, Stage, UserError
 
 
@@ -45,15 +45,16 @@ class Options:
     verbose: bool = False
 
 
-def project() -> list[type[Stage]]:
-    return [load_stage(name) for name in STAGES]
+def project(config: Config | None = None) -> list[type[Stage]]:
+    """All stages, with those that a config makes of them."""
+    return stages_of(config or Config())
 
 
 def run_stage(file: str | None, settings: Sequence[str], run: str | None, name: str, options: Options) -> None:
-    """Runs one stage, be it enabled or not."""
+    """Runs one stage, be it enabled or not, and what the config has made of it."""
     config = load_config(file, settings, run)
     stage = load_stage(name)
-    run_config(config, [stage], options)
+    run_config(config, with_siblings(stage, config), options)
     if not stage.enabled(config):
         complain(f"{name} is off in the config: no other stage reads what it has written")
 
@@ -66,7 +67,7 @@ def run_rounds(
     config = load_config(file, settings, run)
     names = enabled_names(config, first, last)
     following = [rounds.config_of(config, number) for number in range(2, config.rounds + 1) if "train" in names]
-    run_config(config, [load_stage(name) for name in names], options)
+    run_config(config, enabled_stages(config, first, last), options)
     for number, later in enumerate(following, 2):
         say(f"round {number} of {config.rounds}: {later.run}")
         if options.dry_run and not rounds.has_teacher(later):
@@ -74,11 +75,11 @@ def run_rounds(
             return
         if not options.dry_run:
             rounds.inherit(open_storage(config.run), open_storage(later.run))
-        run_config(later, [load_stage(name) for name in enabled_names(later, None, last)], options)
+        run_config(later, enabled_stages(later, None, last), options)
 
 
 def run_config(config: Config, stages: Sequence[type[Stage]], options: Options) -> None:
-    every = project()
+    every = project(config)
     selection = Selection(stages, parse_parts(options.parts), options.force)
     starting = selection.planner is not None or selection.alone
     storage = open_storage(config.run) if starting else existing_run(config.run)
@@ -168,7 +169,7 @@ def run_state(run: str, trust_index: bool = True) -> RunState:
     """An existing run as it stands, with its own config."""
     storage = existing_run(run)
     config = load_config(None, (), run)
-    return RunState(storage, project(), config, read_plan(storage), trust_index=trust_index)
+    return RunState(storage, project(config), config, read_plan(storage), trust_index=trust_index)
 
 
 def show_plan(
@@ -226,12 +227,14 @@ def show_status(run: str, as_json: bool) -> None:
     from pipeline.run import status
 
     storage = existing_run(run)
-    found = status.run_status(storage, project(), load_config(None, (), run))
+    config = load_config(None, (), run)
+    found = status.run_status(storage, project(config), config)
     say(*([status.as_json(found)] if as_json else status.as_lines(found)))
 
 
 def show_config(file: str | None, settings: Sequence[str], run: str | None) -> None:
-    say(dump(resolve(load_config(file, settings, run), project(), [])).rstrip())
+    config = load_config(file, settings, run)
+    say(dump(resolve(config, project(config), [])).rstrip())
 
 
 def stage_names(first: str | None, last: str | None) -> list[str]:
@@ -256,6 +259,12 @@ def enabled_names(config: Config, first: str | None, last: str | None) -> list[s
             f"{first or last} is off in the config; turn it on there, or run it alone: phrasebox {first or last}"
         )
     return names
+
+
+def enabled_stages(config: Config, first: str | None, last: str | None) -> list[type[Stage]]:
+    """The stages of these names, with those that the config makes of them. Raises UserError where none is left."""
+    names = enabled_names(config, first, last)
+    return [stage for name in names for stage in with_siblings(load_stage(name), config)]
 
 
 def parse_parts(text: str | None) -> frozenset[int] | None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from stages.stage import UserError
+
 Run = Annotated[str | None, typer.Option("--run", help="The run folder: a path or a URI.")]
 Folder = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run folder, in place of --run.")]
 File = Annotated[str | None, typer.Option("--config", help="The config, a YAML file [the run's own].")]
@@ -30,3 +32,10 @@ Source = Annotated[
 ]
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run folder: a path or a URI.")]
+
+
+def one_of(folder: str | None, run: str | None) -> str | None:
+    """The run folder, which may be an argument or an option. Raises UserError where they name two."""
+    if folder is not None and run is not None and folder != run:
+        raise UserError(f"two run folders are named: {folder} and --run {run}; give one")
+    return folder if folder is not None else run

@@ -45,6 +45,8 @@ def convert(variant: str, source: str, target: str) -> None:
 
 def pull(variant: str, folder: str) -> None:
     """Fetches a released checkpoint; an interrupted download continues where it stopped, also in a later run."""
+    from model.hub import is_network
+
     if variant not in RELEASED:
         raise UserError(f"teacher pull: no released {variant!r}; there are {', '.join(RELEASED)}")
     name = RELEASED[variant]
@@ -54,7 +56,7 @@ def pull(variant: str, folder: str) -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
             raise UserError(f"teacher pull: {name} cannot be kept in {folder}: {error}") from None
-        if not _is_network(error):
+        if not is_network(error):
             raise
         text = f"the hub cannot be reached or does not give the file ({type(error).__name__})"
         raise UserError(
@@ -119,9 +121,3 @@ def _check(path: Path, expected: str) -> None:
         raise UserError(
             f"teacher pull: {path.name} arrived damaged (another sha256 than known) and was deleted; try again"
         )
-
-
-def _is_network(error: Exception) -> bool:
-    """No connection, no answer, or a refusal of the hub: nothing that this program could mend."""
-    modules = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "huggingface_hub"}
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in modules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,8 +29,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, "
-            "fiftyone, or card (README.md of the shards).",
+            help="coco, coco-text, odvg, grit, mdetr, glip-tsv, label-studio, fiftyone, qwen2.5-vl, qwen3-vl, "
+            "paligemma, florence-2, kosmos-2, shikra, ferret, gligen, yolo, hf, or card (README.md of the shards).",
         ),
     ],
     out: Annotated[str | None, typer.Option("--out", help="The folder to write to [RUN/export-FORMAT].")] = None,
@@ -43,10 +43,24 @@ def export(
         Literal["upright", "stored"],
         typer.Option("--pictures", help="Turn images by their EXIF orientation, or copy their bytes."),
     ] = "upright",
+    seed: Annotated[int | None, typer.Option("--seed", help="Draws the prompts of conversations [0].")] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option("--max-pixels", min=28 * 28, help="qwen2.5-vl: to which the trainer resizes images [12845056]."),
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option("--categories", help="yolo: a file with a category in each line [every head].")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="gligen: a folder with a CLIP, for embeddings [none].")
+    ] = None,
 ) -> None:
-    from pipeline.cli.views import export_run
+    from pipeline.cli.views import export_run, read_names
 
-    export_run(run, format_, out, min_score, images, pictures)
+    own: dict[str, Any] = {"seed": seed, "max_pixels": max_pixels, "weights": weights}
+    own |= {"categories": read_names(categories) if categories else None}
+    given = {name: value for name, value in own.items() if value is not None}
+    export_run(run, format_, out, min_score, images, pictures, **given)
 
 
 def show(

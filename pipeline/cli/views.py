@@ -31,16 +31,29 @@ def into(folder: str) -> Callable[[str], AbstractContextManager[BinaryIO]]:
 
 
 def export_run(
-    run: str, format: str, out: str | None, min_score: float | None, images: bool, pictures: Pictures
+    run: str, format: str, out: str | None, min_score: float | None, images: bool, pictures: Pictures, **own: Any
 ) -> None:
+    """`own`: options that only some formats take."""
     from stages.export.formats import export
 
     target = out or ("shards" if format == "card" else f"export-{format}")
     folder = out or f"{run.rstrip('/')}/{target}"
     config = load_config(None, (), run)
-    options: dict[str, Any] = {"min_score": min_score, "images": images, "pictures": pictures}
+    options: dict[str, Any] = {"min_score": min_score, "images": images, "pictures": pictures, **own}
     made = export(read_run(run), format, into(folder), config=config, **options)
     say(f"{folder}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
+
+
+def read_names(path: str) -> tuple[str, ...]:
+    """The distinct lines of a text file, in lower case as heads are. Raises UserError for a file without any."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = tuple(dict.fromkeys(line.strip().lower() for line in file if line.strip()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--categories {path}: cannot be read ({error})") from None
+    if not names:
+        raise UserError(f"--categories {path}: no line has a name in it")
+    return names
 
 
 def show_samples(

@@ -5,40 +5,73 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from pipeline.run.task import Context
 from pipeline.storage.base import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
-from schemas.config import Config
+from schemas.config import Config, Section
 
-KEYS = (("label", "weights"), ("train", "init"))  # of the config
+# Of the config; where the section has a `revision`, the key may also name an id of the hub.
+KEYS = (("label", "weights"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
 TEACHER = "teacher"  # a value of `train.init` that names no file
 FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
+AnySection = TypeVar("AnySection", bound=Section)
 SHIPPED = "run:"  # begins the name of such a file or folder in the config that travels
 
 
 def ship(context: Context) -> Context:
     """Copies the weights into the run folder, unless they are there, and has the config speak of those."""
-    config = context.read_config()
     storage = open_storage(context.root)
-    for section, key in KEYS:
-        path = getattr(getattr(config, section), key)
-        if path not in (None, TEACHER) and Path(path).exists():
-            config = _with(config, section, key, SHIPPED + _upload(storage, Path(path)))
-    return replace(context, config=config.model_dump_json())
+
+    def shipped(section: Section, key: str) -> str | None:
+        path = _named(section, key)
+        return None if path is None else SHIPPED + _upload(storage, path)
+
+    return replace(context, config=_with_weights(context.read_config(), shipped).model_dump_json())
+
+
+def _named(section: Section, key: str) -> Path | None:
+    """The file or folder of this machine that a key names, by its path or, with a revision, by an id of the hub."""
+    from model.hub import fetch
+
+    name, revision = getattr(section, key), getattr(section, "revision", None)
+    if name in (None, TEACHER):
+        return None
+    path = Path(name) if revision is None else fetch(name, revision).folder
+    return path if path.exists() else None
 
 
 def local_config(context: Context) -> Config:
     """The config on a worker: it speaks of files and folders of this machine again."""
-    config = context.read_config()
-    for section, key in KEYS:
-        path = getattr(getattr(config, section), key)
-        if path is not None and path.startswith(SHIPPED):
-            config = _with(config, section, key, str(_local(open_storage(context.root), path.removeprefix(SHIPPED))))
-    return config
+
+    def local(section: Section, key: str) -> str | None:
+        path = getattr(section, key)
+        if path is None or not path.startswith(SHIPPED):
+            return None
+        return str(_local(open_storage(context.root), path.removeprefix(SHIPPED)))
+
+    return _with_weights(context.read_config(), local)
+
+
+def _with_weights(config: Config, where: Callable[[Section, str], str | None]) -> Config:
+    """The config with other paths of weights; `where`: the path that a key of a section gets, None for its own."""
+    for name, key in KEYS:
+        config = config.model_copy(update={name: _with(getattr(config, name), key, where)})
+    teachers = tuple(_with(teacher, "weights", where) for teacher in config.label.teachers)
+    return config.model_copy(update={"label": config.label.model_copy(update={"teachers": teachers})})
+
+
+def _with(section: AnySection, key: str, where: Callable[[Section, str], str | None]) -> AnySection:
+    """With a path under the key, which has no revision."""
+    path = where(section, key)
+    if path is None:
+        return section
+    return section.model_copy(update={key: path, **({"revision": None} if hasattr(section, "revision") else {})})
 
 
 def _upload(storage: Storage, weights: Path) -> str:
@@ -91,8 +124,3 @@ def _download(storage: Storage, path: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with storage.open(path) as source, open(target, "wb") as file:
         shutil.copyfileobj(source, file, 4 << 20)
-
-
-def _with(config: Config, section: str, key: str, value: str) -> Config:
-    changed = getattr(config, section).model_copy(update={key: value})
-    return config.model_copy(update={section: changed})

@@ -8,7 +8,7 @@ from pipeline.run.producers import find_producers
 from pipeline.storage.base import Storage
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_storage
-from stages import STAGES, load_stage
+from stages import stages_of
 from stages.stage import UserError
 
 
@@ -30,5 +30,5 @@ def read_run(run: str) -> RunFiles:
 def turned_off(run: str) -> list[str]:
     """Folders of stages that are off in the run's config: what lies there is of an earlier one."""
     config = load_config(None, (), run)
-    producers = find_producers([load_stage(name) for name in STAGES])
+    producers = find_producers(stages_of(config))
     return [folder for folder, producer in producers.items() if not producer.stage.enabled(config)]

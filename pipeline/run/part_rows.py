@@ -7,13 +7,16 @@ import tarfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.storage.base import Storage
 from pipeline.storage.tables import read_parquet
 from schemas.commit import CommitRecord
 from schemas.records import part_name
 from stages.stage import Output
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SAMPLE = re.compile(r"-(\d{12})\.json$")
 
@@ -60,6 +63,10 @@ class PartRows:
             return Rows(0)  # its sha256 or its count says so too
         reasons = frozenset(table["reason"].to_pylist()) if "reason" in columns else frozenset()
         return Rows(table.num_rows, table["key"].to_pylist(), reasons)
+
+    def read(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table of the part as stages read it."""
+        return read_parquet(self._storage, self.path(dataset), None if columns is None else list(columns))
 
     def samples(self, record: CommitRecord) -> Rows:
         """The samples in the tars of a part: one JSON member each, and the image beside it."""

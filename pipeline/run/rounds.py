@@ -15,7 +15,7 @@ from pipeline.run.plan import read_plan, read_removed
 from pipeline.storage.base import Storage
 from pipeline.storage.open import open_storage
 from pipeline.storage.uri import is_remote
-from schemas.config import Config
+from schemas.config import Config, TeacherConfig
 from stages.stage import UserError
 from stages.train.stage import WEIGHTS
 
@@ -40,7 +40,11 @@ def config_of(config: Config, number: int) -> Config:
         "variant": None,
         "weights": f"{open_storage(before).root}/{WEIGHTS}",
         "weights_sha256": None,
+        "revision": None,
     }
+    if config.label.teachers:  # the student stands in for the first of them
+        first = TeacherConfig(teacher=config.train.variant, name=config.label.teachers[0].name)
+        student["teachers"] = (first, *config.label.teachers[1:])
     if config.train.variant != teacher_name(config.label.teacher, config.ingest.source):
         student |= {"short": None, "long": None}  # sizes of the first teacher's images
     return config.model_copy(

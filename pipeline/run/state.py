@@ -164,7 +164,11 @@ class RunState:
         """What a stage reads. An optional input whose stage is turned off is absent, whatever lies in its folder."""
         if stage.name not in self._inputs:
             declared = stage.all_inputs(self.stages[: self.stages.index(stage)])
-            self._inputs[stage.name] = tuple(item for item in declared if not item.optional or self.is_on(item.dataset))
+            self._inputs[stage.name] = tuple(
+                item
+                for item in declared
+                if not item.optional or (self.is_on(item.dataset) and stage.reads(self.config, item))
+            )
         return self._inputs[stage.name]
 
     def is_on(self, dataset: str) -> bool:

@@ -68,9 +68,11 @@ class Executor(Protocol):
 
 def load_class(reference: str) -> type[Stage]:
     module, _, name = reference.partition(":")
+    name, _, member = name.partition("@")
     found: type[Stage] = getattr(importlib.import_module(module), name)
-    return found
+    return found.sibling(member) if member else found
 
 
 def reference_of(stage: type[Stage]) -> str:
+    """Import path, `module:Class`; of a stage that a config has made of another one, `module:Class@member`."""
     return f"{stage.__module__}:{stage.__qualname__}"

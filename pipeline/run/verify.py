@@ -124,10 +124,17 @@ class _Check:
         if broken:
             return
         yield from self._rows_agree(stage, part, record, rows)
+        if not self.quick and not stale and self._readable(stage, rows):
+            yield from stage.contradictions(rows, record)
         for folder in folders_of(self.state.producers, stage):
             producer = self.state.producers[folder]
             if not producer.by_result and not stale and self._is_compared(producer, part):
                 yield from rows.misaligned(producer.output, may_lack_rows=True)
+
+    def _readable(self, stage: type[MapStage], rows: PartRows) -> bool:
+        """Whether the tables that the stage reads and writes are as their records say."""
+        needed = [item.dataset for item in stage.inputs if not item.optional and item.scope == "part"]
+        return not {rows.path(name) for name in (*needed, *(output.folder for output in stage.outputs))} & rows.broken
 
     def _broken_files(self, record: CommitRecord) -> Iterator[tuple[str, str]]:
         """Path of each file that is not as recorded, and what is wrong with it."""

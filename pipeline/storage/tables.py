@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.storage.base import Storage
-from schemas.records import DATASETS, schema_of
+from schemas.records import has_schema, written_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,14 +29,15 @@ def write_parquet(table: pa.Table, file: Any) -> None:
 
 
 def as_declared(dataset: str, table: pa.Table) -> pa.Table:
-    """The table with the columns of the dataset's schema, in their order; as it is where there is none.
+    """The table with the columns of the dataset's schema, in their order, then optional ones; as it is where there is
+    no schema.
 
     Raises ValueError, with the column's name, for one that is missing, that the schema does not have, or that would
     lose something on the way to the schema's type.
     """
-    if dataset not in DATASETS and not dataset.startswith("rejects/"):
+    if not has_schema(dataset):
         return table
-    schema = schema_of(dataset)
+    schema = written_schema(dataset, table.column_names)
     for name in [*table.column_names, *schema.names]:
         times = table.column_names.count(name)
         if times != 1 or name not in schema.names:

@@ -187,6 +187,40 @@ def named(bank: Bank, rng: random.Random) -> Line:
     return joined(opening, phrase(thing), at_a_place(bank, rng) if rng.random() < 0.5 else [])
 
 
+_ORDINALS = words("first second third last only final best worst biggest fastest next second-largest")
+_SHARED = words(
+    """view views garden area room kitchen shop festival market store museum centre party table boots dress bouquet
+    table set design pattern theme wallpaper print scheme tour team show club bar department sign curtains sofa"""
+)
+_PLACES = words(
+    "pool beach sea mountain city garden lake harbor food wine art music arts crafts home office book bus train"
+)
+
+
+def coordinated(bank: Bank, rng: random.Random) -> Line:
+    """Modifiers joined by "and" before one noun are one phrase: "[pool and beach view]", "[the third and final race]"."""
+    start = rng.choice([[], [], ["a"], ["the"], ["the"], ["his"]])
+    sign = rng.choice(["and", "and", "and", "&", "or"])
+    colours, places = rng.sample(COLOURS, 2), rng.sample(_PLACES, 2)
+    noun = [*rng.choice([[], [], [], [rng.choice(LIKE)]]), rng.choice([*_SHARED, rng.choice(NOUNS)])]
+    made = [
+        phrase([rng.choice(["the", "his", "their"]), *rng.sample(_ORDINALS, 1), sign, rng.choice(["final", "last", "only", "largest"]), *noun]),
+        phrase([*start, places[0], sign, places[1], rng.choice(_SHARED)]),
+        phrase([*start, colours[0], sign, colours[1], *rng.choice([[], [rng.choice(LIKE)], [rng.choice(ADJECTIVES)]]), *noun]),
+        phrase([*start, rng.choice(ADJECTIVES), sign, rng.choice(ADJECTIVES), *noun]),
+        phrase([*start, rng.choice(["quality", "comfort", "high quality", "fashion"]).split()[-1], sign, "long", "lasting", *noun]),
+    ]  # fmt: skip
+    line = rng.choice(made)
+    if rng.random() < 0.3:
+        line = joined(line, outside(rng.choice(["and", ",", "with"])), phrase(things(rng)))
+    kind = rng.random()
+    if kind < 0.4:
+        return joined(line, at_a_place(bank, rng))
+    return (
+        joined(rng.choice(bank), outside(rng.choice(["with", "for", "near", "of", "in"])), line) if kind < 0.8 else line
+    )
+
+
 _PARTS = words(
     "middle centre center midst top back side edge corner end front bottom foot heart rear left right base tip"
 )
@@ -224,7 +258,7 @@ def relational(bank: Bank, rng: random.Random) -> Line:
 
 
 PATTERNS: list[tuple[Pattern, int]] = [
-    (swallowed, 26), (fronted, 12), (example, 4), (slashed, 10), (marked_numbers, 8), (colour_list, 9), (comparison, 5), (with_slashes, 4), (named, 8), (relational, 6),
+    (swallowed, 18), (fronted, 9), (coordinated, 8), (example, 4), (slashed, 10), (marked_numbers, 8), (colour_list, 9), (comparison, 5), (with_slashes, 4), (named, 8), (relational, 6),
 ]  # fmt: skip
 
 

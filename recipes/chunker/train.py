@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TEACHERS = 3  # first chunkers: what one gets wrong the others mostly do not
+TEACHERS = 4  # first chunkers: what one gets wrong the others mostly do not
 TEACHER = ("--dim", 80, "--hidden", 192)  # they may be slower than the shipped one
 WEIGHTS = Path(__file__).resolve().parents[2] / "stages" / "phrases" / "weights.npz"
 
@@ -52,7 +52,7 @@ def main() -> None:
     untaught = ("--silver", silver, "--vectors", vectors, *own, "--epochs", 4, *TEACHER)
     firsts = [step(work / f"first{i}.npz", "fit", *untaught, "--seed", args.seed + i) for i in range(TEACHERS)]
     refined = step(work / "refined.jsonl", "refine", "--silver", silver, "--weights", *firsts)
-    taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 5)
+    taught = ("--silver", refined, "--vectors", vectors, "--teachers", *firsts, *own, "--epochs", 9)
     last = step(work / "last.npz", "fit", *taught, "--seed", args.seed)
     args.out.write_bytes(last.read_bytes())
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages import grid
+from stages.audit.masks import with_limits
 from stages.audit.merge import Merged
 from stages.audit.terms import SUMS, Totals
 from stages.audit.vocabulary import Category
@@ -36,6 +37,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "rejected": {s: dict(sorted(r.items())) for s, r in sorted(merged.counters.get("rejected", {}).items()) if r},
         "dropped": {d: dict(sorted(r.items())) for d, r in sorted(merged.counters.get("dropped", {}).items()) if r},
         **{name: merged.counters[name] for name in ("side_tables",) if name in merged.counters},
+        **({"masks": with_limits(merged.counters["masks"])} if "masks" in merged.counters else {}),
         "by_threshold": by_threshold(merged, score_floor),
         "histograms": histograms(merged),
         "box_shapes": box_shapes(merged),

@@ -33,6 +33,7 @@ GALLERIES = {
     "nothing_found": "asked most, nothing found",
     "rarest_phrases": "rarest phrases",
     "confident_errors": "confident, but not in the truth",
+    "mask_gap": "mask furthest from its box",
 }
 
 Row = TypeVar("Row")

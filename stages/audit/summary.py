@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.tables import GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable, RejectTable
-from stages.audit import agreement, boxes, terms
+from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, RejectTable
+from stages.audit import agreement, boxes, masks, terms
 from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, asked_phrases
 from stages.hashes import hash_texts
@@ -55,6 +55,11 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
             near, crowded = boxes.overlaps(kept)
             counters["near_duplicate_boxes"] = int(near.sum())
             worst |= worst_rows(phrases, asked, kept, crowded)
+            if part.masks is not None and part.pseudo is not None:
+                measures, row, size = masks.measured(part.pseudo, part.masks)
+                counters["masks"] = masks.mask_figures(measures, size)
+                gaps = masks.worst_gaps(measures, row, kept.rows)
+                worst["mask_gap"] = _top(gaps, kept.rows, gaps > 0)
         texts = {"phrases": phrases.norm, "heads": phrases.head}
         counts = {kind: terms.count_terms(texts[kind], phrases, asked, labels, kept) for kind in texts}
         counted["terms"] = terms.joined(counts)
@@ -71,6 +76,7 @@ class Part:
         self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
         self.labels = LabelTable.read(tables) if tables.has(LabelTable.dataset) else None
         self.pseudo = PseudoTable.read(tables) if tables.has(PseudoTable.dataset) else None
+        self.masks = MaskTable.read(tables) if tables.has(MaskTable.dataset) else None
 
     def present(self) -> dict[str, int]:
         return {

@@ -3,7 +3,8 @@
 Every image is asked for every category: the names by rising id, in as few prompts as they fit (COCO's 80 fit in one);
 the 100 best boxes of an image with a score of at least 0.05 are kept. The annotation file is taken as it is: images
 without boxes count, and boxes on crowds (`iscrowd`) are neither right nor wrong. AP is the mean over IoU 0.50:0.95,
-over the categories that have a box in the images.
+over the categories that have a box in the images. Where the section `mask` names a model, it cuts out each box, and AP
+of the masks, with the scores of their boxes, stands beside that of the boxes.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 
 from stages.annotations import Id, box_of, category_of, declared_size, id_of, read_json, reading, rising
 from stages.evaluate.coco_ap import precision_at_recalls
+from stages.evaluate.gold_masks import coded
 from stages.evaluate.inputs import DATA, check_boxes, check_matched, data_name, in_chunks, read_image
 from stages.geometry import to_xywh
+from stages.rle import encode, to_json
 
 if TYPE_CHECKING:
     from model.outputs import Grounding
     from model.scheduler import Scheduler
+    from model.segmenter import Segmenter
     from stages.stage import Files
 
 CHUNK = 16  # images in memory
@@ -31,18 +35,29 @@ LIMIT = 100  # boxes of an image
 
 
 def evaluate_coco(
-    model: Scheduler, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
+    model: Scheduler,
+    files: Files,
+    annotations: str,
+    images: str,
+    count: int,
+    progress: Callable[[int], None],
+    segmenter: Segmenter | None = None,
 ) -> dict[str, Any]:
     """APs in percent over the first `count` images of the file; `progress` gets the number of images done."""
-    dataset = read_coco(files, annotations, count)
+    dataset = read_coco(files, annotations, count, masks=segmenter is not None)
     categories = dataset["categories"]
     names = [category["name"] for category in categories]
     results: list[dict[str, Any]] = []
+    masks: list[dict[str, Any]] = []
     failed, done = Counter[str](), 0
     for rows in in_chunks(dataset["images"], CHUNK):
         decoded = [read_image(files, images, [row["file_name"]], row["size"]) for row in rows]
-        for row, result in zip(rows, model.detect(decoded, names, score_floor=FLOOR), strict=True):
-            results += results_of(row["id"], result, [category["id"] for category in categories])
+        found = model.detect(decoded, names, score_floor=FLOOR)
+        for row, pixels, result in zip(rows, decoded, found, strict=True):
+            own = results_of(row["id"], result, [category["id"] for category in categories])
+            results += own
+            if segmenter is not None:
+                masks += masks_of(segmenter, pixels, result, own)
             if result.failed:
                 failed[result.failed] += 1
         done += len(rows)
@@ -53,6 +68,7 @@ def evaluate_coco(
         "AP": percent(precision),
         "AP50": percent(precision[0]),
         "AP75": percent(precision[5]),
+        **({} if segmenter is None else {"masks": mask_figures(dataset, masks)}),
         "by_category": {
             name: {"AP": percent(own), "AP50": percent(own[0]), "gold": gold[category["id"]]}
             for name, category, own in zip(names, categories, np.moveaxis(precision, 2, 0), strict=True)
@@ -66,12 +82,13 @@ def evaluate_coco(
     }
 
 
-def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
+def read_coco(files: Files, uri: str, count: int, masks: bool = False) -> dict[str, Any]:
     """The part of an instances JSON that the first `count` images need, categories by rising id. Raises UserError.
 
-    Images and categories are numbered from 0: ids may be of any kind, and pycocotools sorts them.
+    Images and categories are numbered from 0: ids may be of any kind, and pycocotools sorts them. `masks`: annotations
+    have theirs as run lengths.
     """
-    data = read_json(files, uri, DATA)
+    data = read_json(files, uri, DATA, segmentation=masks)
     with reading(uri, "COCO instances file", DATA) as entries:
         names = {id_of(row): str(row["name"]) for row in entries.of(data, "categories")}
         number_of = {id: number for number, id in enumerate(sorted(names, key=rising))}
@@ -86,6 +103,8 @@ def read_coco(files: Files, uri: str, count: int) -> dict[str, Any]:
             if image is not None:
                 box = {"id": len(boxes) + 1, "image_id": image}  # pycocotools takes 0 for "no match"
                 boxes.append(box | box_entry(annotation, category_of(annotation, number_of)))
+                if masks:
+                    boxes[-1]["segmentation"] = coded(annotation, size_of(rows[image]))
         check_matched(entries, data, uri)
     check_boxes(sum(not box["iscrowd"] for box in boxes), uri, len(rows))
     return {
@@ -104,6 +123,33 @@ def box_entry(annotation: dict[str, Any], category: int) -> dict[str, Any]:
         "area": float(annotation.get("area", box[2] * box[3])),
         "iscrowd": int(annotation.get("iscrowd", 0)),
     }
+
+
+def size_of(row: dict[str, Any]) -> tuple[int, int]:
+    """(width, height) of an image that masks are placed in."""
+    if row["size"] is None:
+        raise ValueError(f"{row['file_name']} has no width and height, so that its masks cannot be placed")
+    size: tuple[int, int] = row["size"]
+    return size
+
+
+def masks_of(
+    segmenter: Segmenter, pixels: Any, result: Grounding, boxes: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """COCO's results of one image for masks: those of its boxes, with a mask in the place of the box."""
+    segments = segmenter.segment(pixels, result.boxes[:LIMIT].numpy())
+    return [
+        {name: box[name] for name in ("image_id", "category_id", "score")}
+        | {"segmentation": to_json(encode(segment.mask), *segment.mask.shape)}
+        for box, segment in zip(boxes, segments, strict=True)
+    ]
+
+
+def mask_figures(dataset: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """APs of masks, in percent."""
+    sized = [row | dict(zip(("width", "height"), row["size"] or (0, 0), strict=True)) for row in dataset["images"]]
+    precision = precision_at_recalls(dataset | {"images": sized}, results, "segm")
+    return {"AP": percent(precision), "AP50": percent(precision[0]), "AP75": percent(precision[5])}
 
 
 def results_of(image_id: int, result: Grounding, category_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -6,19 +6,22 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
 from schemas.marks import device_type
+from schemas.settings import settings_of
 from stages.ingest.sources import absolute
 from stages.label.teacher import describe, open_scheduler
+from stages.mask.segmenter import open_segmenter
 from stages.stage import Input, JobStage, Needs, Output, RunIO, UserError
 from stages.train.stage import WEIGHTS
 
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
+    from model.segmenter import Segmenter
     from schemas.config import Config
 
 FOLDER = "evaluation"
@@ -29,7 +32,9 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
     "coco": "an instances JSON",
     "lvis": "an LVIS annotation JSON",
     "flickr30k": "a list of ids beside Sentences/ and Annotations/, their folder, or an MDETR-style JSON",
+    "refcoco": "refs(unc).json with instances.json beside it",
 }
+WITH_MASKS = ("coco", "refcoco")  # where the section `mask` has a model
 
 
 class EvaluateStage(JobStage):
@@ -63,6 +68,8 @@ class EvaluateStage(JobStage):
             raise UserError(
                 f"evaluate.benchmark: no benchmark {evaluate.benchmark!r}; there are {', '.join(BENCHMARKS)}"
             )
+        if evaluate.split is not None and evaluate.benchmark != "refcoco":
+            raise UserError(f"evaluate.split: {evaluate.benchmark} has no splits; leave it out")
         data = BENCHMARKS[evaluate.benchmark]
         if data and (evaluate.data is None or evaluate.images is None):
             raise UserError(
@@ -72,11 +79,15 @@ class EvaluateStage(JobStage):
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
-        data = Path((config.evaluate.data or "").removeprefix("file://"))
-        return {
-            "teacher": asdict(describe(config)),
-            "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None,
-        }
+        evaluate = config.evaluate
+        more: dict[str, Any] = {}
+        if evaluate.benchmark == "refcoco" and evaluate.data:
+            from stages.evaluate.refcoco_gold import instances_of
+
+            more["instances_sha256"] = sha256_of(instances_of(evaluate.data))
+        if evaluate.benchmark in WITH_MASKS and config.mask.model is not None:
+            more["mask"] = {**settings_of(config, ("mask",)), "model": config.mask.model_sha256}
+        return {"teacher": asdict(describe(config)), "data_sha256": sha256_of(evaluate.data or ""), **more}
 
     @classmethod
     def needs(cls, config: Config) -> Needs:
@@ -161,18 +172,35 @@ class EvaluateStage(JobStage):
         extractor = NounPhraseExtractor(self.whole.phrases.backend)
         return evaluate_scenes(model, extractor, config.count, config.seed, config.threshold, progress)
 
+    @cached_property
+    def _segmenter(self) -> Segmenter | None:
+        """Of the section `mask`, where it names a model."""
+        return None if self.whole.mask.model is None else open_segmenter(self.whole.mask)
+
     def _measure_on_disk(self, model: Scheduler, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
+        import torch
+
         from stages.evaluate.coco import evaluate_coco
         from stages.evaluate.flickr30k import evaluate_flickr30k
         from stages.evaluate.lvis import evaluate_lvis
+        from stages.evaluate.refcoco import evaluate_refcoco
 
         config = self.config
+        segmenter = self._segmenter if config.benchmark in WITH_MASKS else None
+        torch.set_num_threads(self.whole.train.threads)
         measure: dict[str, Callable[..., dict[str, Any]]] = {
-            "coco": evaluate_coco,
+            "coco": partial(evaluate_coco, segmenter=segmenter),
+            "refcoco": partial(evaluate_refcoco, split=config.split or "val", segmenter=segmenter),
             "lvis": partial(evaluate_lvis, per_prompt=config.per_prompt),
             "flickr30k": evaluate_flickr30k,
         }
         return measure[config.benchmark](model, io, config.data, config.images, config.count, progress)
+
+
+def sha256_of(path: str) -> str | None:
+    """Of a file of this machine; None for what is none."""
+    file = Path(path.removeprefix("file://"))
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:
@@ -182,9 +210,14 @@ def headline(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def figures(result: dict[str, Any]) -> dict[str, float]:
-    """APs and R@k in percent, but for classes that no image shows; shares."""
+    """APs, IoUs, accuracy and R@k in percent, but for classes that no image shows; shares."""
     if result["benchmark"] in ("coco", "lvis"):
-        return {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if result.get(name) is not None}
+        boxes = {name: result[name] for name in ("AP", "AP50", "APr", "APc", "APf") if result.get(name) is not None}
+        mask = result.get("masks", {}).get("AP")
+        return boxes | ({} if mask is None else {"mask AP": mask})
+    if result["benchmark"] == "refcoco":
+        masks = {name: result[name] for name in ("oIoU", "mIoU", "P@0.5") if name in result}
+        return masks | {"box accuracy": result["box_accuracy"]}
     if result["benchmark"] == "flickr30k":
         recall = result["recall"]
         return {f"{protocol} R@1": recall[protocol]["R@1"] for protocol in ("any_box", "merged_box")}

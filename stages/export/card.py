@@ -53,29 +53,11 @@ def licenses(io: RunIO) -> Counter[str]:
 def card(stats: dict[str, Any], config: Config, found: Counter[str]) -> str:
     name = config.corpus
     pairs = stats["pairs_with_boxes"]
-    size = next((text for limit, text in SIZES.items() if pairs < limit), "n>100M")
     rejected = sum(count for by_reason in stats["rejected"].values() for count in by_reason.values())
     unique = stats["unique_phrases"]
     exact = "" if stats["exactness"]["unique_phrases"]["exact"] else " (estimated)"
-    limit = config.filter.phrase_nms_iou
-    across = f", across phrases at {limit:g}" if limit < 1.0 else ""
-    return f"""---
-pretty_name: {json.dumps(name)}
-language: [en]
-license: other
-license_name: {json.dumps(_license_name(found))}
-annotations_creators: [machine-generated]
-language_creators: [{"machine-generated" if config.ingest.format == "scenes" else "found"}]
-task_categories: [object-detection, zero-shot-object-detection]
-size_categories: [{size}]
-tags: [grounding, phrase-grounding, pseudo-labels, webdataset]
----
-
-# {_text(name)}
-
-Image–caption pairs whose noun phrases have boxes that a model drew. Nobody checked them one by one: they are pseudo
-labels for pre-training, not ground truth.
-
+    return f"""{front_matter(config, pairs, found, "webdataset")}
+{title(config)}
 | | |
 |---|---:|
 | pairs read | {stats["pairs"] + sum(stats["rejected"].get("ingest", {}).values()):,} |
@@ -85,7 +67,45 @@ labels for pre-training, not ground truth.
 | unique phrases | {unique:,}{exact} |
 | boxes per image | {_ratio(stats["boxes_per_image"])} |
 
-## How it was made
+{how_it_was_made(config)}{_agreement(stats)}
+## Records
+
+WebDataset tars. A sample `{name}-KEY` is {_image(config)} and a JSON: key, caption, width, height,
+orientation, phrases (character spans `[start, end)` of the caption), boxes (phrase, bbox `[x1, y1, x2, y2]` in absolute
+pixels of the upright image, score), teacher, source_id and license. A phrase counts once by its normalised form.
+
+{licence_table(found)}"""
+
+
+def front_matter(config: Config, pairs: int, found: Counter[str], kind: str, **more: str) -> str:
+    """The YAML that dataset hubs read; `kind` of files, and `more` entries, whose values are YAML."""
+    size = next((text for limit, text in SIZES.items() if pairs < limit), "n>100M")
+    return f"""---
+pretty_name: {json.dumps(config.corpus)}
+language: [en]
+license: other
+license_name: {json.dumps(_license_name(found))}
+annotations_creators: [machine-generated]
+language_creators: [{"machine-generated" if config.ingest.format == "scenes" else "found"}]
+task_categories: [object-detection, zero-shot-object-detection]
+size_categories: [{size}]
+tags: [grounding, phrase-grounding, pseudo-labels, {kind}]
+{"".join(f"{name}: {value}{chr(10)}" for name, value in more.items())}---
+"""
+
+
+def title(config: Config) -> str:
+    return f"""# {_text(config.corpus)}
+
+Image–caption pairs whose noun phrases have boxes that a model drew. Nobody checked them one by one: they are pseudo
+labels for pre-training, not ground truth.
+"""
+
+
+def how_it_was_made(config: Config) -> str:
+    limit = config.filter.phrase_nms_iou
+    across = f", across phrases at {limit:g}" if limit < 1.0 else ""
+    return f"""## How it was made
 
 | | |
 |---|---|
@@ -95,14 +115,11 @@ labels for pre-training, not ground truth.
 | teacher's weights | {_code(config.label.weights or "those of the package")} |{_note(config.label)}
 | labels kept from score | {config.label.score_floor:g} |
 | filter | score > {config.filter.min_score:g}, NMS per phrase at IoU {config.filter.nms_iou:g}{across} |
-{_agreement(stats)}
-## Records
+"""
 
-WebDataset tars. A sample `{name}-KEY` is {_image(config)} and a JSON: key, caption, width, height,
-orientation, phrases (character spans `[start, end)` of the caption), boxes (phrase, bbox `[x1, y1, x2, y2]` in absolute
-pixels of the upright image, score), teacher, source_id and license. A phrase counts once by its normalised form.
 
-## Licences
+def licence_table(found: Counter[str]) -> str:
+    return f"""## Licences
 
 Images and captions keep the licences of their sources; each sample says which in `license`, and in `source_id` which
 row of the source it is.

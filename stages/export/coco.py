@@ -11,6 +11,8 @@ from schemas.rows import Box
 from stages.export.exporter import Exporter, LabelledImage
 from stages.export.json_file import ArraysFile
 from stages.geometry import to_xywh
+from stages.rle import area as mask_area
+from stages.rle import checked_runs
 
 
 class CocoExport(Exporter):
@@ -18,7 +20,7 @@ class CocoExport(Exporter):
 
     Beside COCO's own fields an image has `key`, `source_id` and `caption` (of its first pair), a caption `key` and
     `source_id`, an annotation `score`, `phrase`, `caption_id` and `span` ([start, end) in that caption). Boxes are
-    [x, y, width, height].
+    [x, y, width, height]. Where the run has masks, `segmentation` is one as COCO's run lengths, and `area` its pixels.
     """
 
     def begin(self) -> None:
@@ -36,6 +38,7 @@ class CocoExport(Exporter):
             self._file.add(
                 "annotations",
                 annotation_record(box, self.done["boxes"] + 1 + i, image_id, self._category(image, box))
+                | mask_record(image, box)
                 | {"score": box.score, "phrase": image.text(box), "caption_id": caption_id, "span": image.span(box)},
             )
 
@@ -94,3 +97,10 @@ def annotation_record(box: Box, number: int, image_id: int, category: int) -> di
         "area": width * height,
         "iscrowd": 0,
     }
+
+
+def mask_record(image: LabelledImage, box: Box) -> dict[str, Any]:
+    """What a mask adds to its box's annotation; nothing where there is none."""
+    mask = image.masks.get(box)
+    area = {} if mask is None else {"area": mask_area(checked_runs(mask.counts, mask.height, mask.width))}
+    return area | image.segmentation(box)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from schemas.rows import Box, LabelRow, Pair, Phrase, PseudoRow
-from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
+from schemas.rows import Box, Mask, Pair, Phrase, Span
+from schemas.tables import LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable
 from stages.export.shared_images import SharedImages
 from stages.images import sniff, upright_file
+from stages.masks import segmentation, select
 from stages.stage import RowError, RunIO, UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 Pictures = Literal["upright", "stored"]
 Create = Callable[[str], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What only some formats take; `Exporter.takes` names which."""
+
+    seed: int = 0
+    """Draws the prompts of conversations."""
+    max_pixels: int = 28 * 28 * 16384
+    """To which a model's processor resizes images; the default is that of Qwen2.5-VL's checkpoints."""
+    categories: tuple[str, ...] = ()
+    """The names of a closed detector's categories, in the order of their numbers; empty: whatever is found."""
+    weights: str | None = None
+    """A folder with a CLIP, for embeddings."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,14 @@ class LabelledImage:
     width: int
     height: int
     phrases: tuple[Phrase, ...]
+    expressions: tuple[Span, ...]  # of each phrase; empty where the run has none
     boxes: tuple[Box, ...]
     data: bytes
     file_name: str  # images/KEY.jpg, .png or .webp, KEY being the first pair's
     number: int = 0
     shared: bool = False  # with other pairs of the run
     first: bool = True
+    masks: Mapping[Box, Mask] = field(default_factory=dict)  # of the boxes that have one
 
     @property
     def key(self) -> str:
@@ -57,6 +74,10 @@ class LabelledImage:
         start, end = self.span(box)
         return self.caption[start:end]
 
+    def segmentation(self, box: Box) -> dict[str, Any]:
+        """{"segmentation": COCO's run lengths, in the frame of the boxes}; nothing for a box without a mask."""
+        return segmentation(self.masks.get(box))
+
     def by_phrase(self) -> Iterator[tuple[Phrase, list[Box]]]:
         """Each phrase that has boxes, in the order of the phrases, with its boxes."""
         for i, phrase in enumerate(self.phrases):
@@ -65,36 +86,80 @@ class LabelledImage:
                 yield phrase, boxes
 
 
+@dataclass(frozen=True)
+class Row:
+    """The boxes of a pair that are exported, and the masks of those that have one."""
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    masks: Mapping[Box, Mask]
+
+
 def labelled_images(
-    io: RunIO, min_score: float | None, left_out: Counter[str] | None = None
+    io: RunIO,
+    min_score: float | None,
+    left_out: Counter[str] | None = None,
+    max_mask_box_gap: float = 1.0,
+    loose: Counter[str] | None = None,
 ) -> Iterator[LabelledImage]:
     """All of a run in the order of their keys, with the bytes of their images as stored.
 
-    A pair whose image cannot be read any more is left out, and counted in `left_out` by the reason.
+    A pair whose image cannot be read any more is left out, and counted in `left_out` by the reason; in `loose`, boxes
+    that are further from their masks than `max_mask_box_gap`.
     """
     left_out = Counter[str]() if left_out is None else left_out
-    table = PseudoTable if min_score is None else LabelTable
+    loose = Counter[str]() if loose is None else loose
     for part in io.parts():
-        if io.has_part(table.dataset, part):
-            yield from _of_part(io, part, table.read_part(io, part).records(), min_score, left_out)
+        if min_score is not None and io.has_part(LabelTable.dataset, part):
+            yield from _of_part(io, part, labelled_rows(io, part, min_score), left_out)
+        elif min_score is None and io.has_part(PseudoTable.dataset, part):
+            yield from _of_part(io, part, kept_rows(io, part, max_mask_box_gap, loose), left_out)
 
 
-def _of_part(
-    io: RunIO, part: int, rows: Sequence[LabelRow | PseudoRow], min_score: float | None, left_out: Counter[str]
-) -> Iterator[LabelledImage]:
-    labels = {row.key: row for row in rows}
-    boxes = {row.key: tuple(box for box in row.boxes if min_score is None or box.score > min_score) for row in rows}
-    phrases = {row.key: row.phrases for row in PhraseTable.read_part(io, part).records()}
+def labelled_rows(io: RunIO, part: int, min_score: float) -> dict[str, Row]:
+    """By key, the labelled boxes above a score, whatever the filter said. Masks are those of kept boxes alone."""
+    rows = LabelTable.read_part(io, part).records()
+    return {
+        row.key: Row(row.width, row.height, tuple(box for box in row.boxes if box.score > min_score), {})
+        for row in rows
+    }
+
+
+def kept_rows(io: RunIO, part: int, max_mask_box_gap: float, loose: Counter[str]) -> dict[str, Row]:
+    """By key, the boxes of pseudo. Boxes that are left out because of their masks are counted in `loose`."""
+    pseudo = PseudoTable.read_part(io, part)
+    table = MaskTable.read_part(io, part) if io.has_part(MaskTable.dataset, part) else None
+    selected = select(pseudo, table, max_mask_box_gap)
+    if selected.left_out:
+        loose["mask_box_gap"] += selected.left_out
+    columns = {"key": pseudo.key, "width": pseudo.width, "height": pseudo.height, "dropped": pseudo.dropped}
+    kept = PseudoTable.of_columns(**columns, boxes=selected.boxes).records()
+    rows = {}
+    for row, own in zip(kept, selected.boxes.slices(), strict=True):
+        masks = {box: mask for box, mask in zip(row.boxes, selected.masks[own], strict=True) if mask is not None}
+        rows[row.key] = Row(row.width, row.height, row.boxes, masks)
+    return rows
+
+
+def _of_part(io: RunIO, part: int, rows: Mapping[str, Row], left_out: Counter[str]) -> Iterator[LabelledImage]:
+    table = PhraseTable.read_part(io, part)
+    phrases = {row.key: row.phrases for row in table.records()}
+    expressions = dict(zip(phrases, table.expression_rows(), strict=True))
     pairs = [
-        (pair, pair.image) for pair in PairTable.read_part(io, part).records() if pair.image and boxes.get(pair.key)
+        (pair, pair.image)
+        for pair in PairTable.read_part(io, part).records()
+        if pair.image and pair.key in rows and rows[pair.key].boxes
     ]
     for (pair, _), data in zip(pairs, io.image_bytes([image for _, image in pairs]), strict=True):
         if isinstance(data, RowError):
             left_out[data.reason] += 1
             continue
-        key, row = pair.key, labels[pair.key]
+        key, row = pair.key, rows[pair.key]
         name = f"images/{key}.{sniff(data)}"
-        yield LabelledImage(pair, row.width, row.height, phrases[key], boxes[key], data, name)
+        yield LabelledImage(
+            pair, row.width, row.height, phrases[key], expressions[key], row.boxes, data, name, masks=row.masks
+        )
 
 
 class Exporter:
@@ -102,6 +167,8 @@ class Exporter:
 
     shares_images: ClassVar[bool] = True  # pairs with the same image name one file; else each has its own
     images_inside: ClassVar[bool] = False  # in the written files, so that none are copied beside them
+    takes: ClassVar[frozenset[str]] = frozenset()  # fields of Options that the format knows
+    unreadable: ClassVar[str] = "at the edge"  # what boxes that cannot be read have in common
 
     def __init__(
         self,
@@ -111,12 +178,14 @@ class Exporter:
         min_score: float | None,
         images: bool,
         pictures: Pictures = "upright",
+        options: Options = Options(),
     ) -> None:
         self.io = io
         self.config = config
         self.min_score = min_score
         self.images = images
         self.pictures = pictures
+        self.options = options
         self.done: Counter[str] = Counter(images=0, boxes=0, files=0)
         self.pairs = 0  # written so far
         self._create = create
@@ -140,11 +209,12 @@ class Exporter:
         if not any(self.io.has_part(dataset, part) for part in self.io.parts()):
             stage = "filter" if self.min_score is None else "label"
             raise UserError(f"export: the run has no {dataset} yet; run `phrasebox {stage}` first")
-        left_out = Counter[str]()
+        left_out, loose = Counter[str](), Counter[str]()
+        gap = self.config.filter.max_mask_box_gap
         with self._open:
             self.begin()
             shared = SharedImages(self.io) if self.shares_images else None
-            for image in labelled_images(self.io, self.min_score, left_out):
+            for image in labelled_images(self.io, self.min_score, left_out, gap, loose):
                 try:
                     self._export(image, shared)
                 except RowError as error:
@@ -152,6 +222,7 @@ class Exporter:
             self.end()
         if self.pairs != self.done["images"]:
             self.done["captions"] = self.pairs
+        self.done.update({f"boxes left out ({reason})": number for reason, number in loose.items()})
         return dict(self.done) | {f"pairs left out ({reason})": number for reason, number in sorted(left_out.items())}
 
     def _export(self, image: LabelledImage, shared: SharedImages | None) -> None:
@@ -185,9 +256,12 @@ class Exporter:
 
     def _without_unreadable(self, image: LabelledImage) -> LabelledImage:
         kept = tuple(box for box in image.boxes if self.can_be_read(box, image))
-        if len(kept) < len(image.boxes):
-            self.done["boxes left out (at the edge)"] += len(image.boxes) - len(kept)
+        self._leave_out(len(image.boxes) - len(kept), self.unreadable)
         return replace(image, boxes=kept)
+
+    def _leave_out(self, boxes: int, why: str) -> None:
+        if boxes:
+            self.done[f"boxes left out ({why})"] += boxes
 
     def begin(self) -> None:
         """Open what is written to all the time."""

@@ -15,7 +15,8 @@ class FiftyOneExport(Exporter):
     """labels.json: {"labels": {KEY: [...]}}; boxes are [x, y, width, height] as shares of the image's sides.
 
     `label` is the phrase as it stands in the caption, since no list of classes is given; norm, span, caption, source_id
-    and license are attributes. An image with several captions is one entry, KEY being the first pair's.
+    and license are attributes. Where the run has masks, the attribute `segmentation` is one as COCO's run lengths,
+    since the format has none of its own. An image with several captions is one entry, KEY being the first pair's.
     """
 
     def begin(self) -> None:
@@ -39,6 +40,7 @@ class FiftyOneExport(Exporter):
                     "caption": image.caption,
                     "source_id": image.pair.source_id,
                     "license": image.pair.license,
+                    **image.segmentation(box),
                 },
             }
             for box in image.boxes

@@ -6,9 +6,9 @@ An export holds every pair with at least one box: what the filter kept, or with 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stages.export.exporter import Create, Exporter, Pictures
+from stages.export.exporter import Create, Exporter, Options, Pictures
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
@@ -23,6 +23,16 @@ FORMATS = {
     "glip-tsv": "stages.export.glip_tsv:GlipTsvExport",  # TSV files of GLIP's own caption reader, images inside
     "label-studio": "stages.export.label_studio:LabelStudioExport",  # tasks with pre-annotations, and their config
     "fiftyone": "stages.export.fiftyone:FiftyOneExport",  # FiftyOne image detection dataset
+    "qwen2.5-vl": "stages.export.qwen:Qwen25Export",  # conversations; boxes in pixels of the resized image
+    "qwen3-vl": "stages.export.qwen:Qwen3Export",  # conversations; boxes from 0 to 1000
+    "paligemma": "stages.export.paligemma:PaliGemmaExport",  # conversations; <loc> tokens, y first
+    "florence-2": "stages.export.florence:FlorenceExport",  # conversations; <loc_> tokens
+    "kosmos-2": "stages.export.kosmos:KosmosExport",  # conversations; tokens of 32 x 32 patches
+    "shikra": "stages.export.shikra:ShikraExport",  # conversations; shares with three decimals
+    "ferret": "stages.export.ferret:FerretExport",  # conversations; thousandths
+    "gligen": "stages.export.gligen:GligenExport",  # GLIGEN's TSV, with CLIP embeddings where weights are given
+    "yolo": "stages.export.yolo:YoloExport",  # ultralytics' labels; heads of phrases are the categories
+    "hf": "stages.export.hf:HuggingFaceExport",  # Parquet with images, for `datasets`
     "card": "stages.export.card:CardExport",  # README.md of the shards: a dataset card
 }
 
@@ -36,16 +46,20 @@ def export(
     min_score: float | None = None,
     images: bool = True,
     pictures: Pictures = "upright",
+    **options: Any,
 ) -> dict[str, int]:
     """Write a run in one format. `create(name)` opens a new file of the target folder; no name is the data's.
 
     `images`: also copy the images to images/KEY.EXT, where the written records look for them. `pictures`: upright, so
     that boxes fit the pixels for readers that do not know of orientation (images that are turned are encoded again,
-    others keep their bytes); or stored, all byte for byte. Returns {"images", "boxes", "files"}, and what is left out
-    by the reason. Raises UserError for an unknown format or a run without labels.
+    others keep their bytes); or stored, all byte for byte. `options`: fields of `Options` that the format takes.
+    Returns {"images", "boxes", "files"}, and what is left out by the reason. Raises UserError for an unknown format,
+    for an option that the format does not take, and for a run without labels.
     """
     if format not in FORMATS:
         raise UserError(f"export: no format {format!r}; there are {', '.join(FORMATS)}")
     module, _, name = FORMATS[format].partition(":")
     exporter: type[Exporter] = getattr(importlib.import_module(module), name)
-    return exporter(io, create, config, min_score, images, pictures).run()
+    for option in options.keys() - exporter.takes:
+        raise UserError(f"export: --{option.replace('_', '-')} means nothing to the format {format}; leave it out")
+    return exporter(io, create, config, min_score, images, pictures, Options(**options)).run()

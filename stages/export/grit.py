@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
+from schemas.rows import Box
 from stages.export.exporter import Exporter, LabelledImage
+from stages.phrases.expressions import outermost
 
 ROWS = 50_000  # of one file
 
 
 class GritExport(Exporter):
-    """grit-00000.parquet ... Referring expressions repeat the noun chunks, as GRIT does where nothing was expanded.
+    """grit-00000.parquet ... `ref_exps` are those of phrases with boxes that lie in no other one, with the boxes of
+    their phrase; where the run has no expressions, they repeat the noun chunks.
 
     Each pair has an image file of its own: the rows name none, and are matched by key.
     The CLIP similarities are null: nobody computed them. `id` counts from 0.
@@ -25,7 +29,7 @@ class GritExport(Exporter):
 
     def write(self, image: LabelledImage) -> None:
         w, h = image.width, image.height
-        chunks = [[*map(float, image.span(b)), b.x1 / w, b.y1 / h, b.x2 / w, b.y2 / h, b.score] for b in image.boxes]
+        chunks = [row(image.span(box), box, image) for box in image.boxes]
         self._rows.append(
             {
                 "key": image.key,
@@ -35,7 +39,7 @@ class GritExport(Exporter):
                 "width": w,
                 "height": h,
                 "noun_chunks": chunks,
-                "ref_exps": chunks,
+                "ref_exps": referring(image) if image.expressions else chunks,
             }
         )
         if len(self._rows) == ROWS:
@@ -69,3 +73,15 @@ class GritExport(Exporter):
         with self.create(f"grit-{self._files:05d}.parquet") as file:
             file.write(buffer.getvalue())
         self._rows, self._files = [], self._files + 1
+
+
+def row(span: Sequence[int], box: Box, image: LabelledImage) -> list[float]:
+    w, h = image.width, image.height
+    return [*map(float, span), box.x1 / w, box.y1 / h, box.x2 / w, box.y2 / h, box.score]
+
+
+def referring(image: LabelledImage) -> list[list[float]]:
+    """The rows of the expressions that GRIT keeps: those that no other expression with boxes contains."""
+    spans = [(span.start, span.end) for span in image.expressions]
+    kept = set(outermost([spans[box.phrase] for box in image.boxes]))
+    return [row(spans[box.phrase], box, image) for box in image.boxes if spans[box.phrase] in kept]

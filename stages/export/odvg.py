@@ -15,7 +15,8 @@ from stages.export.json_file import encode
 
 
 class OdvgExport(Exporter):
-    """odvg.jsonl: `phrase` and `tokens_positive` of a region are a span's, never merged by text."""
+    """odvg.jsonl: `phrase` and `tokens_positive` of a region are a span's, never merged by text. Where the run has
+    masks, a region has its `segmentation` as COCO's run lengths, which the readers pass over."""
 
     def begin(self) -> None:
         self._file = self.open("odvg.jsonl")
@@ -30,7 +31,9 @@ class OdvgExport(Exporter):
             "width": image.width,
             "grounding": {
                 "caption": caption,
-                "regions": [region(box, image.span(box), caption, shift) for box in image.boxes],
+                "regions": [
+                    region(box, image.span(box), caption, shift) | image.segmentation(box) for box in image.boxes
+                ],
             },
             "source_id": image.pair.source_id,
             "license": image.pair.license,

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from schemas.items import flags
 from schemas.records import part_of
-from schemas.rows import Corners
+from schemas.rows import Corners, Mask
 from schemas.tables import LabelTable, PhraseTable
 from stages.geometry import iou
 from stages.grid import NEAR_DUPLICATE_IOU
 from stages.images import open_rgb
+from stages.rle import decode
 from stages.sample_images import SampleImage, ShownBox, read_samples
 from stages.stage import RowError, RunIO, UserError
 
@@ -24,6 +25,7 @@ from stages.stage import RowError, RunIO, UserError
 COLOURS = ("#0072b2", "#c8510a", "#0a8a63", "#a63d86", "#8a6d00", "#5b4bbd", "#b3263e", "#3d7a1c")
 LONGEST_SIDE = 1200  # pixels of the image that is drawn on
 LABEL_HEIGHT = 18
+TINT = 110  # of 255: how strongly a mask's colour covers the image
 INK, PAPER = "#1b1b1a", "#fbfaf6"
 
 
@@ -111,7 +113,7 @@ def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: 
 
 
 def draw(sample: SampleImage, boxes: list[ShownBox], data: bytes, max_pixels: int) -> bytes:
-    """A PNG: the image with its boxes, and below it the caption, its spans underlined in the boxes' colours.
+    """A PNG: the image with boxes and masks, and below it the caption, its spans underlined in the boxes' colours.
 
     Raises RowError for bytes that cannot be decoded.
     """
@@ -125,6 +127,9 @@ def draw(sample: SampleImage, boxes: list[ShownBox], data: bytes, max_pixels: in
     words = _words(sample, {box.phrase for box in boxes})
     lines = _wrapped(words, font, image.width - 20)
     sheet = Image.new("RGB", (image.width, image.height + 14 + 24 * len(lines)), PAPER)
+    for box in reversed(boxes):
+        if box.mask is not None:
+            _tint(image, box.mask, COLOURS[box.phrase % len(COLOURS)])
     sheet.paste(image)
     pen = ImageDraw.Draw(sheet)
     sx, sy = image.width / size[0], image.height / size[1]
@@ -136,6 +141,15 @@ def draw(sample: SampleImage, boxes: list[ShownBox], data: bytes, max_pixels: in
     out = bytesio.BytesIO()
     sheet.save(out, "PNG")
     return out.getvalue()
+
+
+def _tint(image: Any, mask: Mask, colour: str) -> None:
+    """Lays a colour over what a mask covers, enlarged to the drawing."""
+    from PIL import Image
+
+    pixels = decode(mask.counts, mask.height, mask.width).astype(np.uint8) * TINT
+    alpha = Image.fromarray(pixels).resize(image.size, Image.Resampling.BILINEAR)
+    image.paste(Image.new("RGB", image.size, colour), (0, 0), alpha)
 
 
 def _mark(

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.teacher import Description
 from schemas.marks import device_type
 from stages.label.rows import Row, label_table, read_rows
+from stages.label.several import config_of, folder_of, other_names
 from stages.label.teacher import open_scheduler, resolve_device, resolve_teacher
-from stages.stage import Counts, Input, MapStage, Needs, Output, PartIO, PartResult, RowError, reject_rows
+from stages.stage import Counts, Input, MapStage, Needs, Output, PartIO, PartResult, RowError, Stage, reject_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,14 @@ class LabelStage(MapStage):
         self.config = config.label
         self.max_pixels: int = config.ingest.max_pixels
         self._scheduler: Scheduler | None = None
+
+    @classmethod
+    def siblings(cls, config: Config) -> tuple[type[Stage], ...]:
+        return tuple(map(cls.sibling, other_names(config.label)))
+
+    @classmethod
+    def sibling(cls, member: str) -> type[Stage]:
+        return other_teacher(member)
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
@@ -80,12 +89,13 @@ class LabelStage(MapStage):
             else:
                 found[number] = grounding
             io.progress(1)
-        io.write("labels", label_table(with_image, found).table)
-        io.write("rejects/label", reject_rows("label", sorted(rejected, key=lambda row: row[0])))
+        io.write(self.outputs[0].folder, label_table(with_image, found).table)
+        io.write(f"rejects/{self.name}", reject_rows(self.name, sorted(rejected, key=lambda row: row[0])))
         without_image = len(rows) - len(with_image)
         set_aside = {"no_image": without_image} if without_image else {}
         counts = Counts(len(rows), len(found), len(rejected), set_aside)
-        notes = {**machine_notes(scheduler.teacher.device), **scheduler.notes([row.key for row in with_image])}
+        teacher = scheduler.teacher
+        notes = {**machine_notes(teacher.device), **teacher.notes, **scheduler.notes([row.key for row in with_image])}
         return PartResult(counts, {"teacher": asdict(Description.of(self.config)), **notes})
 
     def _requests(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Request]:
@@ -110,6 +120,40 @@ class LabelStage(MapStage):
             unreadable[row.key] = error
             return None
         return image
+
+
+class OtherTeacherStage(LabelStage):
+    """The labels of one of the further teachers of `label.teachers`. The class of each is made by `other_teacher`."""
+
+    teacher: ClassVar[str]
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config_of(config, self.teacher))
+
+    @classmethod
+    def siblings(cls, config: Config) -> tuple[type[Stage], ...]:
+        return ()
+
+    @classmethod
+    def resolve(cls, config: Config) -> dict[str, Any]:
+        """The label stage resolves all teachers."""
+        return {}
+
+    @classmethod
+    def settings(cls, config: Config) -> dict[str, Any]:
+        return super().settings(config_of(config, cls.teacher))
+
+
+@cache
+def other_teacher(name: str) -> type[Stage]:
+    """The stage of one further teacher."""
+    of_this_one = {
+        "name": f"label-{name}",
+        "teacher": name,
+        "outputs": (Output(folder_of(name)),),
+        "__module__": __name__,
+    }
+    return type(f"{LabelStage.__qualname__}@{name}", (OtherTeacherStage,), of_this_one)
 
 
 def machine_notes(device: torch.device) -> dict[str, Any]:

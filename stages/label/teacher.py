@@ -8,22 +8,47 @@ from typing import TYPE_CHECKING, Any
 
 from model import teachers
 from model.teacher import Description, TeacherError
+from stages.label.several import OWN, first_of, name_of, other_names, section_of
 from stages.stage import UserError
 
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
-    from schemas.config import Config, LabelConfig
+    from schemas.config import Config, LabelConfig, TeacherConfig
 
 
 def resolve_teacher(config: Config) -> dict[str, Any]:
-    """What the fields of the label section come to that say which teacher it is. Raises UserError."""
+    """What the fields of the label section come to that say which teacher it is, and those of each of `teachers`.
+
+    Raises UserError.
+    """
+    label, source = first_of(config.label), config.ingest.source
     with user_errors():
-        return teachers.resolve(config.label, config.ingest.source)
+        found = teachers.resolve(label, source)
+    if not other_names(label):
+        return found
+    found = {**{key: getattr(label, key) for key in OWN}, **found}
+    first = label.teachers[0].model_copy(update={key: None for key in OWN if key != "teacher"})  # it is in the section
+    others = [_resolved(label, teacher, source) for teacher in label.teachers[1:]]
+    return {**found, "teachers": (first, *others)}
+
+
+def _resolved(label: LabelConfig, teacher: TeacherConfig, source: str) -> TeacherConfig:
+    """One of the further teachers, with what it is explicit."""
+    own = section_of(label, teacher)
+    try:
+        with user_errors():
+            found = teachers.resolve(own, source)
+    except UserError as error:
+        raise UserError(f"label.teachers, {name_of(teacher)}: {error}") from error
+    return teacher.model_copy(update={"score_floor": own.score_floor, **found})
 
 
 def describe(config: Config) -> Description:
-    """The teacher of a config, resolved or not: its weights are read. Raises UserError where they are not there."""
-    return Description.of(config.label.model_copy(update=resolve_teacher(config)))
+    """The (first) teacher of a config, resolved or not: its weights are read. Raises UserError where they are not
+    there."""
+    label = first_of(config.label)
+    with user_errors():
+        return Description.of(label.model_copy(update=teachers.resolve(label, config.ingest.source)))
 
 
 def open_scheduler(label: LabelConfig) -> Scheduler:

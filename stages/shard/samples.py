@@ -1,4 +1,4 @@
-"""What a part's shards are made of: the rows of pseudo with their pairs and phrases, and the JSON of a sample."""
+"""What a part's shards are made of: rows of pseudo with their pairs, phrases and masks; and the JSON of a sample."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.rows import Pair
-from schemas.tables import PairTable, PhraseTable, PseudoTable
+from schemas.tables import MaskTable, PairTable, PhraseTable, PseudoTable
+from stages.masks import segmentation, select
 from stages.stage import PartIO
 
 
@@ -27,24 +28,34 @@ class ShardSample:
         return "" if self.boxes else "no_boxes"
 
 
-def read_samples(io: PartIO) -> list[ShardSample]:
-    """The rows of pseudo, in order, with what pairs and phrases know of the same key."""
+@dataclass(frozen=True)
+class ShardSamples:
+    samples: list[ShardSample]
+    left_out: int  # boxes too far from their masks
+
+
+def read_samples(io: PartIO, max_mask_box_gap: float = 1.0) -> ShardSamples:
+    """The rows of pseudo, in order, with what pairs, phrases and masks know of the same key."""
     pseudo = PseudoTable.read(io, PseudoTable.key, PseudoTable.boxes)
+    selected = select(pseudo, MaskTable.read(io) if io.has(MaskTable.dataset) else None, max_mask_box_gap)
     pairs = PairTable.read(io).aligned(pseudo.key)
     phrases = PhraseTable.read(io, PhraseTable.key, PhraseTable.phrases).aligned(pseudo.key).phrases
-    boxes = pseudo.boxes
+    boxes = selected.boxes
     listed_phrases = [
         {"start": start, "end": end, "text": text}
         for start, end, text in zip(phrases.start.tolist(), phrases.end.tolist(), phrases.text.to_pylist(), strict=True)
     ]
     listed_boxes = [
-        {"phrase": phrase, "bbox": corners, "score": score}
-        for phrase, corners, score in zip(boxes.phrase.tolist(), boxes.xyxy.tolist(), boxes.score.tolist(), strict=True)
+        {"phrase": phrase, "bbox": corners, "score": score, **segmentation(mask)}
+        for phrase, corners, score, mask in zip(
+            boxes.phrase.tolist(), boxes.xyxy.tolist(), boxes.score.tolist(), selected.masks, strict=True
+        )
     ]
-    return [
+    samples = [
         ShardSample(pair, listed_phrases[own_phrases], listed_boxes[own_boxes])
         for pair, own_phrases, own_boxes in zip(pairs.records(), phrases.slices(), boxes.slices(), strict=True)
     ]
+    return ShardSamples(samples, selected.left_out)
 
 
 def sample_json(sample: ShardSample, teacher: str, upright: bool = False) -> bytes:

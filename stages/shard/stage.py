@@ -1,6 +1,8 @@
-"""pairs + phrases + pseudo -> shards: WebDataset tars with the original image bytes and one JSON per sample.
+"""pairs + phrases + pseudo (+ masks) -> shards: WebDataset tars with the original image bytes and one JSON per sample.
 
 With `shard.upright`, images that are turned by their EXIF orientation are encoded again, upright.
+
+With masks, a box has its `segmentation`; boxes further from their masks than `filter.max_mask_box_gap` are left out.
 
 Shards are cut inside a part, so that a part can be recomputed on its own. Samples without boxes are set aside. The
 list of all shards, index.json, is put together from one small summary per part.
@@ -31,14 +33,16 @@ class ShardStage(ReduceStage):
         Input("pairs"),
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.text")),
         Input("pseudo", ("key", "width", "height", "boxes")),
+        Input("masks", need="if_enabled"),
     )
     outputs: ClassVar[tuple[Output, ...]] = (Output("shards"), Output("summaries/shard"))
-    depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard")
+    depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard", "filter.max_mask_box_gap")
 
     def __init__(self, config: Config) -> None:
         self.corpus: str = config.corpus
         self.samples_per_shard: int = config.shard.samples_per_shard
         self.upright: bool = config.shard.upright
+        self.max_mask_box_gap: float = config.filter.max_mask_box_gap
         self.teacher = str(Description.of(config.label))
 
     @classmethod
@@ -46,7 +50,8 @@ class ShardStage(ReduceStage):
         return {"teacher": str(Description.of(config.label))}
 
     def run_part(self, io: PartIO) -> PartResult:
-        samples = read_samples(io)
+        read = read_samples(io, self.max_mask_box_gap)
+        samples = read.samples
         set_aside = Counter(sample.set_aside for sample in samples if sample.set_aside)
         usable = [sample for sample in samples if not sample.set_aside]
         io.progress(len(samples) - len(usable))
@@ -67,7 +72,8 @@ class ShardStage(ReduceStage):
         with io.create(summary_path(io.part)) as file:
             file.write(json_line(shards.entries))
         io.write("rejects/shard", reject_rows("shard", rejected))
-        return PartResult(Counts(len(samples), shards.samples, len(rejected), dict(set_aside)))
+        notes = {"boxes_left_out": {"mask_box_gap": read.left_out}} if read.left_out else {}
+        return PartResult(Counts(len(samples), shards.samples, len(rejected), dict(set_aside)), notes)
 
     def merge(self, io: RunIO) -> dict[str, Any]:
         """Write shards/index.json from the summaries of all parts, in the order of the parts."""

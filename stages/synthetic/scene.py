@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.rows import Corners, GoldBox
 from stages.synthetic.captions import write_caption
 from stages.synthetic.drawing import choose_size, draw_image
@@ -50,6 +53,17 @@ def scene_nouns(split: str, seed: int, index: int) -> frozenset[str]:
     """The names of everything in the image of a scene, without drawing it."""
     _, _, groups, placed = _laid_out(split, seed, index)
     return frozenset(groups[thing.group].noun.name for thing in placed)
+
+
+def scene_masks(split: str, seed: int, index: int) -> list[NDArray[np.bool_]]:
+    """(H, W) of each of the scene's objects, in the order of `objects`: its solid pixels that no later one hides."""
+    _, (width, height), _, placed = _laid_out(split, seed, index)
+    shown = np.full((height, width), -1)  # which object each pixel shows
+    for number, thing in enumerate(placed):
+        x1, y1, x2, y2 = thing.box
+        inside = thing.sprite.solid[y1 - thing.y : y2 - thing.y, x1 - thing.x : x2 - thing.x]
+        shown[y1:y2, x1:x2][inside] = number
+    return [shown == number for number in range(len(placed))]
 
 
 def scene_caption(split: str, seed: int, index: int) -> str:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from model.contrastive import RegionWordContrast
+from model.deform_choice import settle
+from model.device import to_host
 from model.glip import Glip
 from stages.geometry import box_array
 from stages.stage import RunIO
@@ -105,6 +107,7 @@ class Trainer:
         self.device = torch.device(config.device)
         self.student = Student(glip, config).to(self.device).train()
         glip.precision = config.precision
+        settle(glip, config.deform)
         if config.checkpointing:
             glip.use_checkpointing()
         freeze(glip, config.frozen)
@@ -160,12 +163,13 @@ class Trainer:
         set_rates(self.optimizer, rate_factor(batch.step, config.steps, config.warmup, config.schedule))
         losses = self.parallel(batch, self.ranks.average)
         loss = torch.stack(list(losses.values())).sum()
-        figures = self._figures(batch, loss, losses)
+        arriving = self._begin_figures(batch, loss, losses)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        figures = self._figures(batch, losses, arriving)
         if not math.isfinite(figures["loss"]):
             self._leave_out(batch, f"the loss is {figures['loss']}", not bool(torch.isfinite(loss)))
             return None
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
         if not self.scaler.is_enabled() and not torch.isfinite(norm):  # with a scaler, such a step is left out
@@ -178,10 +182,19 @@ class Trainer:
             self.ema.update(self.glip, batch.step)
         return {**figures, "gradient_norm": float(norm)}
 
-    def _figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
-        """The losses of the whole batch, over all ranks."""
-        local = torch.stack([loss, *losses.values(), loss.new_tensor(float(len(batch.skipped)))]).detach()
-        total, *parts, skipped = self.ranks.average(local).tolist()
+    def _begin_figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> Callable[[], list[Tensor]]:
+        """The losses of the whole batch, over all ranks, on their way to the host.
+
+        A GPU has the backward pass to do before anyone waits for them.
+        """
+        local = torch.stack([loss, *losses.values(), loss.new_full((), float(len(batch.skipped)))]).detach()
+        return to_host([self.ranks.average(local)])
+
+    def _figures(
+        self, batch: Batch, losses: dict[str, Tensor], arriving: Callable[[], list[Tensor]]
+    ) -> dict[str, float]:
+        (arrived,) = arriving()
+        total, *parts, skipped = arrived.tolist()
         self._count_skipped(batch, round(skipped * self.ranks.world))
         return {"loss": total, **dict(zip(losses, parts, strict=True))}
 

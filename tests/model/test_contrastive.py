@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.anchors import level_sizes, pyramid_anchors
 from model.contrastive import RegionWordContrast, class_numbers, contrast
 from model.glip import Glip
-from model.losses import PhraseTargets, assign
+from model.losses import PhraseTargets, Positives, assign, match
 
 CHANNELS, HIDDEN = 8, 6
 LEVELS = [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]  # of a 64 x 64 image
@@ -97,22 +98,26 @@ def batch() -> tuple[list[Tensor], Tensor, list[Tensor], list[PhraseTargets], li
     return maps, states, boxes, phrase_targets, texts, weights
 
 
+def positives_of(boxes: list[Tensor]) -> Positives:
+    return match(boxes, pyramid_anchors(level_sizes(64, 64)))
+
+
 def test_it_is_what_loops_over_regions_and_phrases_give() -> None:
     module = RegionWordContrast(CHANNELS, HIDDEN, seed=1)
     maps, states, boxes, phrase_targets, texts, weights = batch()
     assert sum(len(assign(own, (64, 64))[0]) for own in boxes) > 6
     for own in ([torch.ones_like(x) for x in weights], weights):
         expected = by_hand(module, maps, states, boxes, phrase_targets, texts, own)
-        found = module(maps, states, boxes, phrase_targets, texts, own)
+        found = module(maps, states, positives_of(boxes), phrase_targets, texts, own)
         assert found.item() == pytest.approx(expected, rel=1e-5)
-    assert module(maps, states, boxes, phrase_targets, texts).item() != pytest.approx(expected)
+    assert module(maps, states, positives_of(boxes), phrase_targets, texts).item() != pytest.approx(expected)
 
 
 def test_phrases_of_other_images_are_negatives() -> None:
     module = RegionWordContrast(CHANNELS, HIDDEN, seed=1)
     maps, states, boxes, phrase_targets, texts, _ = batch()
     states = states.requires_grad_()
-    module(maps, states, boxes, phrase_targets, texts).backward()
+    module(maps, states, positives_of(boxes), phrase_targets, texts).backward()
     assert states.grad is not None and states.grad[2, 1:6].abs().sum() > 0  # an image without boxes: only as a negative
     assert states.grad[2, 6:].abs().sum() == 0
 
@@ -128,7 +133,9 @@ def test_a_batch_without_boxes_adds_nothing_and_keeps_its_graph() -> None:
     module = RegionWordContrast(CHANNELS, HIDDEN)
     maps, states, boxes, phrase_targets, texts, _ = batch()
     none = [own[:0] for own in boxes]
-    loss = module(maps, states, none, [PhraseTargets(c.tokens, c.phrase[:0]) for c in phrase_targets], texts)
+    loss = module(
+        maps, states, positives_of(none), [PhraseTargets(c.tokens, c.phrase[:0]) for c in phrase_targets], texts
+    )
     loss.backward()
     assert loss.item() == 0 and all(x.grad is not None and not x.grad.any() for x in module.parameters())
 

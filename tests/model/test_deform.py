@@ -1,10 +1,11 @@
 import math
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.deform import ModulatedDeformConv
+from model.deform import TAPS, ModulatedDeformConv, sample
 
 
 def pixel(x: Tensor, y: int, z: int) -> Tensor:
@@ -64,3 +65,18 @@ def test_gradients() -> None:
     offset = (torch.rand(1, 18, 4, 3).double() * 0.6 + 0.2).requires_grad_()  # away from whole pixels, where it bends
     mask = torch.rand(1, 9, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(conv, (x, offset, mask))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_samples_are_taken_in_fp32_at_any_precision(dtype: torch.dtype) -> None:
+    """As the official operator does; and before torch 2.13, CUDA had no gradient for weights of samples in bf16."""
+    generator = torch.Generator().manual_seed(0)
+    x, offset, mask = (torch.randn(1, n, 5, 4, generator=generator, requires_grad=True) for n in (8, 2 * TAPS, TAPS))
+    expected = sample(x, offset, mask, 1)
+    (wanted,) = torch.autograd.grad(expected.square().sum(), offset, retain_graph=True)
+    with torch.autocast("cpu", dtype=dtype):
+        found = sample(x, offset, mask, 1)
+        (gradient,) = torch.autograd.grad(found.square().sum(), offset)
+        assert found.dtype == torch.float32 and torch.equal(found, expected) and torch.equal(gradient, wanted)
+        half = sample(x.to(dtype), offset, mask, 1)  # what convolutions give under autocast
+    assert torch.equal(half, sample(x.to(dtype).float(), offset, mask, 1))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from model.device import forbid_tf32, send
+from model.device import forbid_tf32, send, to_host
 
 
 class Recorded:
@@ -15,12 +15,13 @@ class Recorded:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
+        self.device = torch.device("cpu")
 
     def pin_memory(self) -> Recorded:
         self.calls.append(("pin_memory", None))
         return self
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Recorded:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Recorded:
         self.calls.append((f"to {device}", non_blocking))
         return self
 
@@ -41,3 +42,31 @@ def test_a_copy_to_a_gpu_is_pinned_and_not_waited_for() -> None:
 def test_elsewhere_it_is_an_ordinary_copy() -> None:
     x = torch.arange(3)
     assert send(x, "cpu") is x and send(x, torch.device("meta")).device.type == "meta"
+
+
+def test_what_comes_from_a_gpu_is_waited_for_on_its_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current device need not be the one of the tensors: an event of its stream would be over too early."""
+    events: list[str] = []
+
+    class Stream:
+        def __init__(self, device: torch.device) -> None:
+            self.device = device
+
+        def record_event(self) -> Stream:
+            events.append(f"recorded on {self.device}")
+            return self
+
+        def synchronize(self) -> None:
+            events.append("waited")
+
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    x = Recorded()
+    x.device = torch.device("cuda:1")
+    wait = to_host([x])  # type: ignore[list-item]
+    assert x.calls == [("to cpu", True)] and events == ["recorded on cuda:1"]
+    assert wait() == [x] and events[1:] == ["waited"]
+
+
+def test_what_is_on_the_host_is_not_waited_for() -> None:
+    x = torch.arange(3)
+    assert to_host([x])()[0] is x

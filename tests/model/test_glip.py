@@ -1,38 +1,55 @@
-"""What a training target may be, and which tokens it concerns."""
+"""The order in which a training batch reaches the device."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
+import pytest
 import torch
+from torch import Tensor
 
-from model.glip import as_target, known_tokens, token_rows
-
-
-def test_tokens_of_unknown_phrases_alone_are_left_out() -> None:
-    rows = torch.zeros(3, 256)
-    rows[0, [1, 2]] = rows[1, [2, 3]] = rows[2, [5]] = 1
-    expected = torch.ones(256)
-    expected[[1, 5]] = 0  # token 2 is also phrase 1's
-    assert known_tokens(rows, torch.tensor([0, 2])).equal(expected)
-    assert known_tokens(rows, torch.tensor([], dtype=torch.long)).equal(torch.ones(256))
-    assert known_tokens(torch.zeros(1, 256), torch.tensor([], dtype=torch.long)).equal(torch.ones(256))
+from model import glip as module
+from model import losses
+from model import targets as batches
+from model.glip import Glip
 
 
-def test_a_target_is_a_mapping_a_pair_or_an_object() -> None:
-    boxes, phrase = [[0, 0, 5, 5], [1, 1, 6, 6]], [1, 0]
-    forms = ({"boxes": boxes, "phrase": phrase}, (boxes, phrase), SimpleNamespace(boxes=boxes, phrase=phrase))
-    for form in forms:
-        found = as_target(form)
-        assert found["boxes"].tolist() == boxes and found["phrase"].tolist() == phrase
-        assert found["weight"].tolist() == found["regression"].tolist() == [1, 1] and len(found["unknown"]) == 0
-    empty = as_target({"boxes": [], "phrase": []})
-    assert empty["boxes"].shape == (0, 4) and empty["phrase"].dtype == torch.int64
-    weighted = as_target({"boxes": boxes, "phrase": phrase, "weight": [0.5, 1.0], "unknown": [2]})
-    assert weighted["weight"].tolist() == [0.5, 1.0] and weighted["unknown"].tolist() == [2]
+def test_all_that_is_waited_for_comes_before_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The assignment asks the device how many anchors are positive: behind the network, it would wait for that, too."""
+    model = Glip.from_variant("glip-nano").eval()
+    events: list[str] = []
+
+    def noted(name: str, function: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            events.append(name)
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(module, "match", noted("match", losses.match))
+    monkeypatch.setattr(model.backbone, "forward", noted("network", model.backbone.forward))
+    monkeypatch.setattr(module, "head_losses", noted("losses", losses.head_losses))
+    monkeypatch.setattr(Tensor, "nonzero", noted("wait", Tensor.nonzero))
+    image = np.zeros((64, 96, 3), np.uint8)
+    target = {"boxes": [[4, 4, 40, 40], [10, 20, 70, 50]], "phrase": [0, 0]}
+    model.losses([image] * 2, ["a dog"] * 2, [[[(0, 5)]]] * 2, [target] * 2, resize_to=None)
+    assert events == ["match", "wait", "network", "losses"]  # waited for once, however many images
 
 
-def test_a_phrase_has_a_row_with_its_tokens() -> None:
-    rows = token_rows([[1, 2], [], [5]])
-    assert rows.shape == (3, 256) and [row.nonzero().flatten().tolist() for row in rows] == [[1, 2], [], [5]]
-    assert token_rows([]).shape == (1, 256) and not token_rows([]).any()
+def test_images_and_targets_cross_as_send_sends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is pinned, and without a wait; an ordinary copy waits for all that the device was given before."""
+    model = Glip.from_variant("glip-nano").eval()
+    sent: list[tuple[int, ...]] = []
+
+    def send(x: Tensor, device: torch.device) -> Tensor:
+        sent.append(tuple(x.shape))
+        return x.to(device)
+
+    for place in (module, batches):
+        monkeypatch.setattr(place, "send", send)
+    image = np.zeros((64, 96, 3), np.uint8)
+    target = {"boxes": [[4, 4, 40, 40]], "phrase": [0], "shared": torch.ones(1, 1)}
+    model.losses([image], ["a dog"], [[[(0, 5)]]], [target], resize_to=None)
+    images, targets = [(1, 64, 96, 3)], [(1, 4), (1, 256), (1,), (1, 1), (1,), (1,), (1, 256)]
+    assert sorted(sent) == sorted(images + targets)

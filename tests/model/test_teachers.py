@@ -12,6 +12,7 @@ import torch
 
 from model import teachers
 from model.checkpoint import packaged_weights
+from model.device import DeviceError
 from model.glip import Glip
 from model.teacher import Teacher, TeacherError
 from model.teachers.glip import GlipTeacher
@@ -73,8 +74,23 @@ def test_a_packages_own_teacher(stone: LabelConfig) -> None:
     assert isinstance(opened, Stone) and opened.label is stone
     with pytest.raises(TeacherError, match=r"label\.weights: the teacher stone takes none"):
         teachers.resolve(stone.model_copy(update={"weights": "x.pth"}), "scenes")
-    with pytest.raises(TeacherError, match=r"no teacher 'stine'; there are .*stone; did you mean stone\?"):
+    with pytest.raises(TeacherError, match=r"no teacher 'stine'; there are .*stone, .*; did you mean stone\?"):
         teachers.resolve(LabelConfig(teacher="stine"), "scenes")
+
+
+def test_settings_of_the_dynamic_head_are_for_glip(stone: LabelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ({"deform": "plain"}, {"compile": True}):
+        with pytest.raises(TeacherError, match=rf"label\.{next(iter(setting))}: the teacher stone takes none"):
+            teachers.resolve(stone.model_copy(update=setting), "scenes")
+    glip = LabelConfig(teacher="glip-nano", device="cpu", short=192, long=320)
+    kernel = pytest.importorskip("model.deform_kernel", reason="Triton has no package for this platform")
+    opened = teachers.open_teacher(glip.model_copy(update={"deform": "triton"}))
+    assert isinstance(opened, GlipTeacher) and opened.notes == {}
+    operators = [module.operator for module in opened.network.modules() if hasattr(module, "operator")]
+    assert operators == [kernel.deform_conv] * 6
+    monkeypatch.setattr(kernel, "INTERPRETED", False)
+    with pytest.raises(DeviceError, match="needs a GPU"):
+        teachers.open_teacher(glip.model_copy(update={"deform": "triton"}))
 
 
 def test_a_name_of_ours_is_not_taken_over_by_a_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """Toy stages beside the main line of `toys`: a curation, counts of the whole run, and scores, each off by default.
 
-    ingest -> curate -> phrases -> count -> rescore -> shard
+    ingest -> curate -> phrases -> count -> score -> shard
 
 `curate` is a reduce stage whose merge writes a part file for each part, `count` a job with one result and part files,
-`rescore` a map stage that reads both, and `shard` reads the scores where there are any.
+`score` a map stage that reads both, and `shard` reads the scores where there are any.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class SideCount(Toy, JobStage):
 class SideRescore(Toy, MapStage):
     """A phrase's score is how often its word is there, times `factor`; captions that begin with "odd" are rejected."""
 
-    name = "rescore"
+    name = "score"
     inputs = (
         Input("phrases", ("key", "caption", "phrases.norm")),
         Input("counts", scope="run"),
@@ -154,7 +154,7 @@ class SideRescore(Toy, MapStage):
             boxes = [{"score": counts[phrase["norm"]] * factor} for phrase in row["phrases"]]
             rows.append({"key": row["key"], "image": 1.0, "boxes": boxes})
         io.write("scores", pa.Table.from_pylist(rows, schema=SCORES))
-        io.write("rejects/rescore", reject_rows("rescore", rejected))
+        io.write("rejects/score", reject_rows("score", rejected))
         io.progress(len(rows))
         return PartResult(Counts(len(rows) + len(rejected), len(rows), len(rejected)))
 
@@ -175,7 +175,7 @@ class SideShard(ToyShard):
 
 
 SIDE_PROJECT: list[type[Stage]] = [ToyIngest, SideCurate, SidePhrases, SideCount, SideRescore, SideShard, ToyTrain]
-ON: dict[str, Any] = {"curate": {"on": True}, "count": {"on": True}, "rescore": {"on": True}}
+ON: dict[str, Any] = {"curate": {"on": True}, "count": {"on": True}, "score": {"on": True}}
 
 
 def ending(caption: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.config import Config, Section
-from schemas.marks import Enters, Only, device_type
+from schemas.marks import Enters, EntersUnless, Only, device_type
 from schemas.settings import marks_of
 
 
@@ -23,7 +23,7 @@ def test_results_depend_on_the_type_of_a_device(device: str, kind: str) -> None:
 def fields(section: type[Section]) -> Iterator[tuple[str, list[Any]]]:
     for name, marks in marks_of(section).items():
         kind = section.model_fields[name].annotation
-        yield f"{section.__name__}.{name}", [mark for mark in marks if isinstance(mark, Only | Enters)]
+        yield f"{section.__name__}.{name}", [mark for mark in marks if isinstance(mark, Only | Enters | EntersUnless)]
         if isinstance(kind, type) and issubclass(kind, Section):
             yield from fields(kind)
 
@@ -31,5 +31,5 @@ def fields(section: type[Section]) -> Iterator[tuple[str, list[Any]]]:
 def test_a_field_has_one_mark_at_most_and_each_kind_is_in_use() -> None:
     found = dict(fields(Config))
     assert len(found) > 80 and all(len(marks) <= 1 for marks in found.values())
-    kinds = Counter(marks[0] if isinstance(marks[0], Only) else Enters for marks in found.values() if marks)
-    assert kinds.keys() == {*Only, Enters}
+    kinds = Counter(marks[0] if isinstance(marks[0], Only) else type(marks[0]) for marks in found.values() if marks)
+    assert kinds.keys() == {*Only, Enters, EntersUnless}

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from schemas import records
-from schemas.records import DATASETS, TABLES, make_key, part_name, part_of, row_of, schema_of
+from schemas.records import DATASETS, TABLES, make_key, part_name, part_of, row_of, schema_of, written_schema
 
 KEY = ("key", pa.string())
 SIZE = [("width", pa.int32()), ("height", pa.int32())]
@@ -63,6 +63,14 @@ def test_columns_are_those_of_the_contract(dataset: str) -> None:
 def test_every_dataset_has_a_contract_and_a_view() -> None:
     assert set(DATASETS) == set(TABLES) == set(CONTRACT)
     assert all(TABLES[name].dataset == name for name in TABLES)
+
+
+def test_columns_that_a_run_may_add_stand_behind_the_others() -> None:
+    spans = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))
+    grown = pa.schema([*CONTRACT["phrases"], ("expressions", spans)])
+    assert written_schema("phrases", ["expressions", "key"]).equals(grown)
+    assert written_schema("phrases", ["key", "other"]).equals(schema_of("phrases"))
+    assert written_schema("labels", ["expressions"]).equals(schema_of("labels"))
 
 
 def test_rejects_of_every_stage_have_one_schema() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 
 from schemas.config import Config, Section
-from schemas.marks import Enters, Only, device_type
+from schemas.marks import Enters, EntersUnless, Only, device_type
 from schemas.settings import section_settings, settings_of
 
 
@@ -21,6 +21,7 @@ class Example(Section):
     folder: Annotated[str, Only.PLACE] = "here"
     device: Annotated[str, Enters(device_type)] = "cuda:1"
     names: Annotated[tuple[str, ...], Enters(sorted)] = ("b", "a")
+    young: Annotated[str, EntersUnless("auto")] = "auto"
     one: Below = Below()
     many: tuple[Below, ...] = (Below(weight=2.0),)
 
@@ -33,6 +34,11 @@ def test_marks_decide_what_enters_and_how_also_below() -> None:
         "one": {"weight": 1.0},
         "many": [{"weight": 2.0}],
     }
+
+
+def test_a_field_that_older_runs_do_not_have_leaves_them_current_until_it_is_set() -> None:
+    assert "young" not in section_settings(Example())
+    assert section_settings(Example(young="plain"))["young"] == "plain"
 
 
 def test_sections_fields_and_what_stands_outside_of_them() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from schemas import rows
 from schemas.arrow import table_of
 from schemas.items import Boxes, Items
 from schemas.records import schema_of
@@ -162,3 +163,12 @@ def test_records_load_neither_numpy_nor_pyarrow() -> None:
     code = "import schemas.rows, stages.stage, sys; print([n for n in ('numpy', 'pyarrow') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_expressions_are_read_where_a_run_has_them() -> None:
+    row = rows.PhraseRow("000000000000", "a dog in a field", (), ())
+    table = PhraseTable.of_records([row, row])
+    assert table.expression_rows() == [(), ()]
+    grown = table.with_expressions([[rows.Span(0, 16), rows.Span(9, 16)], []])
+    assert grown.expression_rows() == [(rows.Span(0, 16), rows.Span(9, 16)), ()]
+    assert grown.records() == table.records() == [row, row]

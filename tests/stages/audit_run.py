@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw
+from pycocotools import mask as coco_masks
 
 from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
@@ -30,7 +32,7 @@ def no_beat(done: int, total: int, message: str) -> None:
 
 
 class SyntheticRun:
-    """`rows[dataset]` holds what was written, as Python rows, for independent counting."""
+    """`rows[dataset]` holds what was written, as Python rows, for independent counting; `masks` the pixels of masks."""
 
     def __init__(self, root: Path, seed: int = 0, part_size: int = 40, **sections: Any) -> None:
         self.root = root
@@ -84,6 +86,31 @@ class SyntheticRun:
             self.write("rejects/ingest", part, rejected)
             self.write("rejects/label", part, [])
         return self
+
+    def mask(self) -> SyntheticRun:
+        """masks: an ellipse in each box of pseudo; of every fifth box only its left quarter, of every seventh all."""
+        self.masks: list[np.ndarray] = []
+        for part in self.all_parts().parts():
+            rows = [row for row in self.rows["pseudo"] if int(row["key"][:7]) == part]
+            self.write("masks", part, [{"key": row["key"], "masks": self._masks(row)} for row in rows])
+        return self
+
+    def _masks(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        for box in row["boxes"]:
+            image = Image.new("1", (row["width"], row["height"]))
+            x1, y1, x2, y2 = (int(box[name]) for name in ("x1", "y1", "x2", "y2"))
+            number = len(self.masks)
+            if number % 5 == 4:
+                ImageDraw.Draw(image).rectangle((x1, y1, x1 + (x2 - x1) // 4, y2 - 1), fill=1)
+            elif number % 7 == 6:
+                ImageDraw.Draw(image).rectangle((x1, y1, x2 - 1, y2 - 1), fill=1)
+            else:
+                ImageDraw.Draw(image).ellipse((x1, y1, x2 - 1, y2 - 1), fill=1)
+            self.masks.append(np.asarray(image))
+            counts = coco_masks.encode(np.asfortranarray(self.masks[-1].astype(np.uint8)))["counts"]
+            found.append({"counts": counts, "height": row["height"], "width": row["width"], "score": 0.5})
+        return found
 
     def _reject(self, part: int, row: int) -> dict[str, Any]:
         reason = self.random.choice(["truncated_image", "missing_caption"])

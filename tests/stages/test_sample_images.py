@@ -33,3 +33,17 @@ def test_what_a_run_does_not_have_yet_is_empty(shapes: Callable[..., Any]) -> No
     run = shapes().fill(5, until="pairs", gold=False)
     (sample, *_) = read_samples(run.all_parts(), 0, [run.rows["pairs"][0]["key"]])
     assert sample.phrases == sample.boxes == sample.gold == () and sample.pair.caption
+
+
+def test_kept_boxes_have_their_masks(shapes: Callable[..., Any]) -> None:
+    """Masks are aligned with pseudo; what is shown are the boxes of labels, kept ones first."""
+    run = shapes(part_size=40).fill(40).mask()
+    of_row = {row["key"]: row["masks"] for row in run.rows["masks"]}
+    samples = read_samples(run.all_parts(), 0, list(of_row))
+    counted = 0
+    for sample in samples:
+        kept = [box for box in sample.boxes if not box.reason]
+        assert all(box.mask is None for box in sample.boxes[len(kept) :])
+        assert sorted(box.mask.counts for box in kept if box.mask) == sorted(m["counts"] for m in of_row[sample.key])
+        counted += len(kept)
+    assert counted == len(run.masks) > 20

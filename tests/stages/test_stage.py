@@ -18,12 +18,16 @@ from schemas.settings import marks_of
 from stages import load_stage
 from stages.stage import Input, ReduceStage, Stage, UserError
 
+RESOLVED = {("label", "variant"), ("label", "revision"), ("phrases", "backend_version")}  # name no file
+CHECKPOINTS = {
+    (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
+}  # their stages have tests of their own
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
-    *("tab", "csv", {"web": "folder"}),
+    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", ("glip-nano", "glip-photos")),
 ]
 
 
@@ -128,7 +132,7 @@ def test_a_file_enters_by_what_it_holds_and_not_by_its_name(
     config: Config, tmp_path: Path, section: str, name: str, readers: set[str]
 ) -> None:
     digests = {(part, field) for part, field in fields() if Only.DIGEST in marks(part, field)}
-    assert (section, name) in digests and digests == {*FILES, ("label", "variant"), ("phrases", "backend_version")}
+    assert (section, name) in digests and digests == {*FILES, *RESOLVED, *CHECKPOINTS}
     tree = config.model_dump()
     if name != "weights_sha256":
         copy = tmp_path / "copy"
@@ -142,6 +146,15 @@ def test_a_file_enters_by_what_it_holds_and_not_by_its_name(
             changed(config, other)
     else:
         assert changed(config, other) == readers
+
+
+def test_a_checkpoint_enters_by_its_digest_alone(config: Config) -> None:
+    def with_model(**values: str) -> Config:
+        return config.model_copy(update={"rescore": config.rescore.model_copy(update=values)})
+
+    before = with_model(model="a/folder", model_sha256="1" * 64)
+    assert changed(before, with_model(model="owner/name", revision="c0ffee", model_sha256="1" * 64)) == set()
+    assert changed(before, with_model(model="a/folder", model_sha256="2" * 64)) == {"rescore"}
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from typing import Any
 from stages.audit.checks import checks
 from stages.audit.page import charts, series
 from stages.audit.page import text as page_text
+from stages.audit.page.overlay import small_counts, small_size
 from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS
-from stages.sample_images import SampleImage, rounded
+from stages.sample_images import SampleImage, ShownBox, rounded
 
 HERE = Path(__file__).parent
 BUDGET = 24_000_000  # bytes of the page that images may take
@@ -97,7 +98,7 @@ def image_json(image: SampleImage) -> dict[str, Any]:
     """What the scripts need of an image: the best MOST_BOXES boxes, a very long caption cut; what is empty is left out.
 
     A phrase is [start, end, norm], and why the label stage left it out where it did; a box is [phrase, x1, y1, x2, y2,
-    score, why the filter took it out], a true box [x1, y1, x2, y2, category].
+    score, why the filter took it out, and its mask where it has one], a true box [x1, y1, x2, y2, category].
     """
     pair, rest = image.pair, image.boxes[MOST_BOXES:]
     cut = len(pair.caption) > MOST_CHARS
@@ -111,7 +112,8 @@ def image_json(image: SampleImage) -> dict[str, Any]:
             for i, phrase in enumerate(image.phrases)
         ],
         "left": [[span.start, span.end, span.reason] for span in image.dropped],
-        "boxes": [[box.phrase, *box.corners, box.score, box.reason] for box in image.boxes[:MOST_BOXES]],
+        "boxes": [box_json(box) for box in image.boxes[:MOST_BOXES]],
+        "maskSize": next((small_size(box.mask.height, box.mask.width) for box in image.boxes if box.mask), []),
         "gold": [[*rounded(box.corners), box.category or ""] for box in image.gold[:MOST_BOXES]],
     }
     more = {
@@ -122,3 +124,7 @@ def image_json(image: SampleImage) -> dict[str, Any]:
     }
     listed = {name: value for name, value in listed.items() if value not in ([], "", 0)}
     return listed | {name: value for name, value in more.items() if value is not None}
+
+
+def box_json(box: ShownBox) -> list[Any]:
+    return [box.phrase, *box.corners, box.score, box.reason, *([small_counts(box.mask)] if box.mask else [])]

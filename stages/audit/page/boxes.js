@@ -30,10 +30,48 @@ const phrasebox = (() => {
     return width * height >= 0.9 * (area(a) + area(b) - width * height);
   }
 
+  // COCO's compressed run lengths: groups of 5 bits, and from the fourth number on differences from the one two before.
+  function runLengths(counts) {
+    const runs = [];
+    for (let at = 0; at < counts.length;) {
+      let value = 0, bits = 0, group;
+      do {
+        group = counts.charCodeAt(at++) - 48;
+        value |= (group & 31) << bits;
+        bits += 5;
+      } while (group & 32);
+      if (group & 16) value |= -1 << bits;
+      runs.push(runs.length > 2 ? value + runs[runs.length - 2] : value);
+    }
+    return runs;
+  }
+
+  // A mask as a path: its runs go down the columns, each a strip one pixel wide.
+  function mask(sample, counts, phrase) {
+    const [height, width] = sample.maskSize;
+    let path = "", at = 0;
+    for (const [i, run] of runLengths(counts).entries()) {
+      for (let left = i % 2 ? run : 0, from = at; left > 0;) {
+        const y = from % height, length = Math.min(left, height - y);
+        path += `M${Math.floor(from / height)} ${y}v${length}h1v${-length}z`;
+        from += length;
+        left -= length;
+      }
+      at += run;
+    }
+    const node = document.createElementNS(SVG, "path");
+    node.setAttribute("class", `mask k${phrase % 8}`);
+    node.setAttribute("transform", `scale(${sample.width / width} ${sample.height / height})`);
+    node.setAttribute("d", path);
+    node.dataset.phrase = phrase;
+    return node;
+  }
+
   function drawing(sample, boxes, gold) {
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 0 ${sample.width} ${sample.height}`);
     svg.setAttribute("preserveAspectRatio", "none");
+    for (const box of boxes) if (box[7]) svg.append(mask(sample, box[7], box[0]));
     for (const box of gold || []) svg.append(rect(box, "under"), rect(box, "box true"));
     for (const [i, [phrase, x1, y1, x2, y2, score, reason]] of boxes.entries()) {
       const box = [x1, y1, x2, y2];

@@ -144,6 +144,7 @@
   for (const id of ["f-gallery", "f-phrase", "f-score", "f-reason", "f-gold"]) {
     if ($(id)) $(id).addEventListener("input", refresh);
   }
+  if ($("f-masks")) $("f-masks").addEventListener("input", () => cards.classList.toggle("unmasked", !$("f-masks").checked));
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   for (const button of document.querySelectorAll("button.phrase")) {
     button.addEventListener("click", () => {

@@ -87,13 +87,18 @@ def _score_start(stats: Stats) -> int:
 
 
 def size_bars(stats: Stats) -> Bars:
-    counts = stats["histograms"]["side_share"]
-    n = grid.SIDE_BINS
-    return (
-        counts,
-        [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)],
-        [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)],
-    )
+    return share_bars(stats["histograms"]["side_share"])
+
+
+def share_bars(counts: list[int]) -> Bars:
+    """Even bins of 0..1."""
+    n = len(counts)
+    ticks = [(n * t, f"{t:g}") for t in (0, 0.25, 0.5, 0.75, 1)]
+    return counts, ticks, [f"{i / n:g} to {(i + 1) / n:g}" for i in range(n)]
+
+
+def kept_by_gap(stats: Stats) -> list[tuple[float, float]]:
+    return [(row["limit"], row["boxes"]) for row in stats["masks"]["by_limit"]]
 
 
 def aspect_bars(stats: Stats) -> Bars:

@@ -20,7 +20,7 @@ def test_the_project_is_every_stage_in_its_order() -> None:
     ("first", "last", "names"),
     [
         (None, None, list(STAGES)),
-        ("label", "filter", ["label", "filter"]),
+        ("label", "filter", ["label", "rescore", "filter"]),
         (None, "phrases", ["ingest", "phrases"]),
         ("shard", "shard", ["shard"]),
     ],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -56,6 +58,38 @@ def test_an_export_lies_in_the_run_or_where_it_was_asked_for(run: str, phrasebox
     assert done.returncode == 0 and f"{out}: " in done.stdout
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["odvg.jsonl"]
     assert len((tmp_path / "elsewhere" / "odvg.jsonl").read_text("utf-8").splitlines()) >= len(lines)
+
+
+def test_an_option_reaches_the_formats_that_take_it(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    asked = {}
+    for seed in ("0", "1"):
+        out = tmp_path / seed
+        options = ("--format", "shikra", "--seed", seed, "--no-images", "--out", str(out), "--min-score", "0.1")
+        assert phrasebox("export", run, *options).returncode == 0
+        rows = [json.loads(line) for line in (out / "conversations.jsonl").read_text("utf-8").splitlines()]
+        asked[seed] = [row["conversations"][0]["value"] for row in rows]
+    assert len(asked["0"]) == len(asked["1"]) > 5 and asked["0"] != asked["1"]
+    wrong = phrasebox("export", run, "--format", "shikra", "--max-pixels", "50176")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert "--max-pixels means nothing to the format shikra" in wrong.stderr
+
+
+def test_expressions_are_found_again_without_labelling_anew(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    """The option recomputes the phrases and nothing behind them; turned off, their bytes are what they were."""
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    parts = sorted((own / "phrases").iterdir())
+    before = [part.read_bytes() for part in parts]
+    option = ("--set", "phrases.expressions=true")
+    for stage in ("phrases", "label", "filter"):
+        assert phrasebox(stage, "--run", str(own), "--inline", *option).returncode == 0
+    made = json.loads((own / "commits/label/part-0000000.json").read_text("utf-8"))
+    assert made == json.loads((Path(run) / "commits/label/part-0000000.json").read_text("utf-8"))
+    assert phrasebox("export", str(own), "--format", "grit", "--no-images").returncode == 0
+    [row, *_] = pq.read_table(own / "phrases/part-0000000.parquet").to_pylist()
+    assert len(row["expressions"]) == len(row["phrases"])
+    assert phrasebox("phrases", "--run", str(own), "--inline", "--set", "phrases.expressions=false").returncode == 0
+    assert [part.read_bytes() for part in parts] == before
 
 
 def test_images_of_an_export_are_upright_or_as_they_are_stored(run: str, phrasebox: Command, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import views
-from pipeline.cli.views import compare, into, rounded
+from pipeline.cli.views import compare, into, read_names, rounded
 from stages.stage import UserError
 
 
@@ -37,6 +37,20 @@ def test_a_long_table_says_that_there_is_more(
 def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="that is the run itself"):
         compare(str(tmp_path), f"{tmp_path}/../{tmp_path.name}", None)
+
+
+def test_a_list_of_names_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text(" Dog\n\nfire hydrant\r\ndog\n日本\n", encoding="utf-8")
+    assert read_names(str(path)) == ("dog", "fire hydrant", "日本")
+    path.write_bytes(b"\n \n")
+    with pytest.raises(UserError, match="no line has a name in it"):
+        read_names(str(path))
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_names(str(path))
+    with pytest.raises(UserError, match="cannot be read"):
+        read_names(str(tmp_path / "nowhere.txt"))
 
 
 def test_figures_are_short() -> None:

@@ -47,7 +47,7 @@ def test_two_workers_give_the_bytes_of_one_process(tmp_path: Path, wide_source: 
     run_toys(side_config(tmp_path / "inline", wide_source), project=SIDE_PROJECT)
     config = side_config(tmp_path / "ray", wide_source)
     report = run_toys(config, ray_of(workers=2), SIDE_PROJECT)
-    assert report.made["curate"] == 9 and report.made["rescore"] == 8 and not report.failed
+    assert report.made["curate"] == 9 and report.made["score"] == 8 and not report.failed
     assert data_files(tmp_path / "ray") == data_files(tmp_path / "inline")
     assert problems(config) == []
 
@@ -93,12 +93,12 @@ def test_workers_are_as_many_as_there_is_memory_for(
         return slot
 
     monkeypatch.setattr(RayExecutor, "start_worker", counted)
-    settings = {"rescore": {"on": True, "memory": there // 2 + (1 << 20)}}
+    settings = {"score": {"on": True, "memory": there // 2 + (1 << 20)}}
     config = side_config(tmp_path / "run", wide_source, **settings)
     assert not run_toys(config, executor, SIDE_PROJECT).failed
     assert max(workers for memory, workers in seen if memory == 0) == 2
     assert [workers for memory, workers in seen if memory] == [1]
-    too_much = side_config(tmp_path / "run", wide_source, rescore={"on": True, "memory": 2 * there, "factor": 2.0})
+    too_much = side_config(tmp_path / "run", wide_source, score={"on": True, "memory": 2 * there, "factor": 2.0})
     with pytest.raises(UserError, match=r"wants [\d.]+ GiB of memory, and no machine of this Ray has more than [\d.]+"):
         run_toys(too_much, executor, SIDE_PROJECT)
 

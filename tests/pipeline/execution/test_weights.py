@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.checkpoint import sha256
+from model.hub import fetch
 from pipeline.execution import weights
 from pipeline.execution.weights import local_config, ship
 from pipeline.run.task import Context
@@ -16,9 +18,10 @@ from pipeline.storage.base import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
 from schemas.config import Config
+from tests.hub import COMMIT, serving
 
 
-def context(run: Path, **sections: dict[str, str]) -> Context:
+def context(run: Path, **sections: dict[str, Any]) -> Context:
     return Context(str(run), Config.model_validate({"run": str(run), **sections}).model_dump_json(), "id")
 
 
@@ -40,6 +43,15 @@ def test_what_the_driver_has_is_what_the_workers_get(tmp_path: Path) -> None:
     assert len(list((run / "weights").iterdir())) == 2
 
 
+def test_the_weights_of_every_teacher_travel(tmp_path: Path) -> None:
+    run, mine = tmp_path / "run", tmp_path / "mine.safetensors"
+    mine.write_bytes(b"these weights")
+    teachers: Any = ["glip-nano", {"name": "other", "teacher": "glip-t", "weights": str(mine)}]
+    first, second = local_config(ship(context(run, label={"teachers": teachers}))).label.teachers
+    assert first.weights is None and Path(second.weights or "").read_bytes() == b"these weights"
+    assert Path(second.weights or "").parent == run / "weights" and second.name == "other"
+
+
 def test_nothing_is_sent_where_nothing_is_named(tmp_path: Path) -> None:
     plain = context(tmp_path / "run", train={"init": "teacher"})
     assert local_config(ship(plain)) == config_of(plain) and not (tmp_path / "run").exists()
@@ -58,6 +70,25 @@ def test_of_an_object_store_the_workers_of_a_machine_share_one_copy(
     assert first == second and first.read_bytes() == bytes(range(256)) * 5000
     assert list(first.parent.iterdir()) == [first]
     assert open_storage(run).exists(f"weights/{first.name}")
+
+
+def test_a_checkpoint_of_the_hub_travels_as_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, mine = tmp_path / "run", tmp_path / "checkpoint"
+    mine.mkdir()
+    (mine / "config.json").write_text("{}")
+    (mine / "model.safetensors").write_text("weights")
+    with serving(tmp_path / "cache", monkeypatch) as hub:
+        hub.models["owner/name"] = mine
+        fetch("owner/name")  # as the driver does when it resolves the config
+        asked = len(hub.asked)
+        sent = ship(context(run, label={"weights": "owner/name", "revision": COMMIT}))
+        assert len(hub.asked) == asked
+        second = ship(context(run, rescore={"model": "owner/name", "revision": COMMIT}))
+    there = local_config(sent).label
+    assert there.revision is None and there.weights is not None
+    assert (local_config(second).rescore.model, local_config(second).rescore.revision) == (there.weights, None)
+    assert fetch(there.weights, there.revision).folder == run / "weights" / sha256(mine)
+    assert files_below(Path(there.weights)) == files_below(mine)
 
 
 def folder_of_weights(top: Path) -> dict[str, bytes]:

@@ -74,4 +74,4 @@ def test_only_a_stage_that_needs_an_actor_stays_loaded(
     for kind in (SIDE_PROJECT[2], SideRescore):
         noted(kind)
     run_toys(side_config(tmp_path / "run", source, **ON), project=SIDE_PROJECT)
-    assert made.count("phrases") == 5 and made.count("rescore") == 1
+    assert made.count("phrases") == 5 and made.count("score") == 1

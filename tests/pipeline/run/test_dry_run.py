@@ -66,9 +66,9 @@ def test_it_knows_what_follows_from_what(good: Path, tmp_path: Path) -> None:
         lines = dry_run(side_state(config), Selection(chosen), 1)
         return {line.split()[0]: " ".join(line.split()[1:]).partition(",")[0] for line in lines[1:-1]}
 
-    assert set(plan(**ON).values()) == {"done"} and "rescore" in plan(**ON)
-    assert "rescore" not in plan() and plan()["phrases"] == "2 parts" and plan()["train"] == "to be made"
-    changed = plan(**{**ON, "rescore": {"on": True, "factor": 3.0}})
-    assert (changed["count"], changed["rescore"], changed["shard"]) == ("done", "2 parts", "2 parts")
+    assert set(plan(**ON).values()) == {"done"} and "score" in plan(**ON)
+    assert "score" not in plan() and plan()["phrases"] == "2 parts" and plan()["train"] == "to be made"
+    changed = plan(**{**ON, "score": {"on": True, "factor": 3.0}})
+    assert (changed["count"], changed["score"], changed["shard"]) == ("done", "2 parts", "2 parts")
     (run / "commits/curate/part-0000001.json").unlink()
     assert plan(**ON)["phrases"] == "2 parts" and plan(**ON)["count"] == "to be made"  # one part, read by all

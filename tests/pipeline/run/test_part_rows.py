@@ -43,24 +43,24 @@ def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
     [
         (
             "scores/part-0000000.parquet",
-            "rescore",
+            "score",
             "part-0000000",
             lambda rows: rows[1]["boxes"].pop(),
-            "rescore, part 0: scores/part-0000000.parquet has 2 boxes for 000000000001, phrases has 3 phrases",
+            "score, part 0: scores/part-0000000.parquet has 2 boxes for 000000000001, phrases has 3 phrases",
         ),
         (
             "scores/part-0000000.parquet",
-            "rescore",
+            "score",
             "part-0000000",
             lambda rows: rows[1].update(key="000000000002"),  # which was set aside
-            f"rescore, part 0: scores/part-0000000.parquet {UNLIKE} phrases in their order, e.g. 000000000002",
+            f"score, part 0: scores/part-0000000.parquet {UNLIKE} phrases in their order, e.g. 000000000002",
         ),
         (
             "scores/part-0000000.parquet",
-            "rescore",
+            "score",
             "part-0000000",
             lambda rows: rows.pop(0),
-            "rescore, part 0: the record says out = 3, the files say 2",
+            "score, part 0: the record says out = 3, the files say 2",
         ),
         (
             "curation/part-0000001.parquet",

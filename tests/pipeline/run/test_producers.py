@@ -66,5 +66,5 @@ def test_two_stages_with_one_folder_are_refused() -> None:
         def run_part(self, io: PartIO) -> PartResult:
             raise NotImplementedError
 
-    with pytest.raises(ValueError, match="rescore and second both write scores/"):
+    with pytest.raises(ValueError, match="score and second both write scores/"):
         find_producers([SideRescore, Second])

@@ -14,6 +14,7 @@ from model.checkpoint import sha256
 from pipeline.cli.commands import Options, run_rounds, verify_run
 from pipeline.run.rounds import config_of
 from schemas.config import Config
+from stages.label.several import first_of
 from stages.stage import UserError
 
 TINY: dict[str, Any] = {
@@ -85,6 +86,19 @@ def test_a_later_round_has_the_config_of_the_run_with_the_student_as_teacher(tmp
     assert config_of(config, 1) is config
     same = config.model_copy(update={"train": config.train.model_copy(update={"variant": "glip-t"})})
     assert (config_of(same, 2).label.short, config_of(same, 2).label.long) == (480, 800)
+
+
+def test_the_student_stands_in_for_the_first_of_several_teachers(tmp_path: Path) -> None:
+    teachers = [
+        {"name": "one", "teacher": "glip-t", "weights": "glip_t.pth"},
+        {"name": "two", "teacher": "glip-photos"},
+    ]
+    tree = {"run": str(tmp_path / "run"), "rounds": 2, "label": {"teachers": teachers}, "filter": {"agree": 2}}
+    config = Config.model_validate(tree)
+    later = config_of(config, 2).label
+    assert later.teachers[1] == config.label.teachers[1]
+    assert first_of(later).weights == str(tmp_path / "run" / "student" / "weights.safetensors")
+    assert (first_of(later).teacher, later.teachers[0].name) == ("glip-nano", "one")
 
 
 def test_the_images_keep_their_size_where_auto_comes_to_what_the_student_is(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_what_is_not_kept_is_set_aside_by_reason_and_all_adds_up(tmp_path: Path,
     run = tmp_path / "run"
     config = side_config(run, pairs, **ON)
     report = make(config)
-    assert report.made == {"ingest": 3, "curate": 4, "phrases": 3, "count": 1, "rescore": 3, "shard": 4, "train": 1}
+    assert report.made == {"ingest": 3, "curate": 4, "phrases": 3, "count": 1, "score": 3, "shard": 4, "train": 1}
     assert not report.failed and not report.waiting
     captions = {row["key"]: row["caption"] for row in rows(run, "pairs")}
     curation = rows(run, "curation")
@@ -66,7 +66,7 @@ def test_what_is_not_kept_is_set_aside_by_reason_and_all_adds_up(tmp_path: Path,
     words = Counter(word for caption in kept for word in caption.lower().split(" "))
     scored = {captions[row["key"]]: [box["score"] for box in row["boxes"]] for row in rows(run, "scores")}
     assert scored == {c: [words[w] for w in c.lower().split(" ")] for c in kept if not c.startswith("odd")}
-    assert [captions[row["key"]] for row in rows(run, "rejects/rescore")] == ["odd thing"]
+    assert [captions[row["key"]] for row in rows(run, "rejects/score")] == ["odd thing"]
     assert problems(config) == [] and problems(config, quick=True) == []
     assert make(config).made == {}
     assert "set aside  3 (2 near_duplicate, 1 benchmark_leak)" in summary(state_of(config))
@@ -77,7 +77,7 @@ def test_one_that_is_turned_off_again_is_not_read(tmp_path: Path, pairs: Path) -
     run, never = tmp_path / "run", tmp_path / "never"
     make(side_config(run, pairs, **ON))
     scores = {path: sha for path, sha in data_files(run).items() if path.startswith("scores/")}
-    half_on = {**ON, "rescore": {"on": False}}
+    half_on = {**ON, "score": {"on": False}}
     config = side_config(run, pairs, **half_on)
     assert problems(config) != []  # the shards hold scores that the config does not ask for
     assert make(config).made == {"shard": 4, "train": 1}
@@ -87,7 +87,7 @@ def test_one_that_is_turned_off_again_is_not_read(tmp_path: Path, pairs: Path) -
     assert problems(config) == []  # the scores are still there, whole, and read by nobody
     assert {path: sha for path, sha in data_files(run).items() if path.startswith("scores/")} == scores
     text = "\n".join(as_lines(run_status(open_storage(str(run)), SIDE_PROJECT, config)))
-    assert "rescore   3/3 done" in text and "off, so that no other stage reads it" in text
+    assert "score     3/3 done" in text and "off, so that no other stage reads it" in text
     # without the curation, all captions come back, and the forgotten scores do not become a problem
     off = side_config(run, pairs)
     assert make(off).made == {"phrases": 3, "shard": 3, "train": 1}  # the third part's phrases are what they were
@@ -113,26 +113,26 @@ def test_parts_wait_for_a_table_that_is_turned_on(tmp_path: Path, pairs: Path) -
     config = side_config(tmp_path / "run", pairs, **ON)
     report = make(config, parts={0})
     assert report.made == {"ingest": 1, "curate": 1}
-    assert report.waiting == {"curate": 1, "phrases": 1, "count": 1, "rescore": 1, "shard": 1, "train": 1}
+    assert report.waiting == {"curate": 1, "phrases": 1, "count": 1, "score": 1, "shard": 1, "train": 1}
     assert make(config).made["phrases"] == 3
 
 
 def test_a_change_reaches_what_reads_the_result_of_the_whole_run(tmp_path: Path, pairs: Path) -> None:
     run = tmp_path / "run"
     make(side_config(run, pairs, **ON))
-    assert make(side_config(run, pairs, **{**ON, "rescore": {"on": True, "factor": 2.0}})).made == {
-        "rescore": 3,
+    assert make(side_config(run, pairs, **{**ON, "score": {"on": True, "factor": 2.0}})).made == {
+        "score": 3,
         "shard": 4,
         "train": 1,
     }
     (pairs / "c.txt").write_text("late fox\n")  # a duplicate: the counts are what they were
-    report = make(side_config(run, pairs, **{**ON, "rescore": {"on": True, "factor": 2.0}}))
-    assert report.made == {"ingest": 1, "curate": 2, "phrases": 1, "count": 1, "rescore": 1, "shard": 2, "train": 1}
+    report = make(side_config(run, pairs, **{**ON, "score": {"on": True, "factor": 2.0}}))
+    assert report.made == {"ingest": 1, "curate": 2, "phrases": 1, "count": 1, "score": 1, "shard": 2, "train": 1}
     (pairs / "d.txt").write_text("late red bus\n")  # "red" is counted once more, which every part reads
-    report = make(side_config(run, pairs, **{**ON, "rescore": {"on": True, "factor": 2.0}}))
-    assert report.made["phrases"] == 1 and report.made["curate"] == 2 and report.made["rescore"] == 5
+    report = make(side_config(run, pairs, **{**ON, "score": {"on": True, "factor": 2.0}}))
+    assert report.made["phrases"] == 1 and report.made["curate"] == 2 and report.made["score"] == 5
     fresh = tmp_path / "fresh"
-    make(side_config(fresh, pairs, **{**ON, "rescore": {"on": True, "factor": 2.0}}))
+    make(side_config(fresh, pairs, **{**ON, "score": {"on": True, "factor": 2.0}}))
     assert data_files(run) == data_files(fresh)
 
 
@@ -205,7 +205,7 @@ def test_a_removed_pair_leaves_the_side_tables_and_what_they_decided(tmp_path: P
     make(config)
     note_removal(open_storage(config.run), [0, 1, 2], ["line 0"])
     stages = [stage for stage in SIDE_PROJECT if writes_parts(stage)]
-    assert [stage.name for stage in stages] == ["ingest", "curate", "phrases", "count", "rescore", "shard"]
+    assert [stage.name for stage in stages] == ["ingest", "curate", "phrases", "count", "score", "shard"]
     assert spreads(state_of(config), stages)
     run_again(config, Selection(stages, replan=False))
     assert "odd fox" in [row["caption"] for row in rows(run, "phrases")]
@@ -218,8 +218,8 @@ def test_rejected_rows_of_a_side_stage_are_tried_again(tmp_path: Path, pairs: Pa
     config = side_config(tmp_path / "run", pairs, **ON)
     make(config)
     again = parts_with_reason(state_of(config), "non_finite_scores")
-    assert again == {"rescore": {2}}
-    assert run_again(config, Selection(SIDE_PROJECT, again=again, replan=False)).made == {"rescore": 1}
+    assert again == {"score": {2}}
+    assert run_again(config, Selection(SIDE_PROJECT, again=again, replan=False)).made == {"score": 1}
     assert parts_with_reason(state_of(side_config(tmp_path / "run", pairs)), "non_finite_scores") == {}  # it is off
 
 
@@ -230,7 +230,7 @@ def test_status_names_them_by_what_they_declare(good: Path) -> None:
     assert "  phrases   2/2 done, 7 pairs in, 4 out, 0 rejected, 1 benchmark_leak, 2 near_duplicate" in lines
     assert "  count     1/1 done" in lines
     off = as_lines(run_status(open_storage(str(good.parent)), SIDE_PROJECT, side_config(good, "unused")))
-    assert "  rescore   off" in off
+    assert "  score     off" in off
 
 
 # -- declarations that cannot be right --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.pipeline.side_runs import side_config
 
 
 def test_the_section_of_a_stage_travels_with_the_context(tmp_path: Path) -> None:
-    config = side_config(tmp_path, tmp_path, rescore={"on": True, "factor": 4.0})
+    config = side_config(tmp_path, tmp_path, score={"on": True, "factor": 4.0})
     sections = tuple(reference_of(stage) for stage in SIDE_PROJECT if stage.section is not None)
     there = Context(config.run, config.model_dump_json(), "id", sections).read_config()
     assert there == config and SideRescore.options(there, RescoreOptions) == RescoreOptions(on=True, factor=4.0)

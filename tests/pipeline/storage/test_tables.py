@@ -12,7 +12,7 @@ import pytest
 from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.tables import as_declared, read_parquet, write_parquet
-from schemas.records import CURATION, LABELS, SCORES
+from schemas.records import CURATION, LABELS, OPTIONAL, PHRASES, SCORES
 
 KEY = "000000000000"
 BOX = {"phrase": 0, "x1": 0.25, "y1": 1.0, "x2": 2.0, "y2": 3.0, "score": 0.5}
@@ -49,6 +49,19 @@ def test_what_fits_is_cast_to_the_schema(table: pa.Table) -> None:
     assert stored.schema == LABELS and stored.num_rows == table.num_rows
     if table.num_rows and table["dropped"].null_count == 0:
         assert stored.to_pylist() == GOOD.to_pylist()
+
+
+def test_an_optional_column_is_stored_behind_the_others() -> None:
+    kind = OPTIONAL["phrases"].field("expressions").type
+    row = {"key": KEY, "caption": "a dog", "phrases": [], "dropped": []}
+    plain = pa.Table.from_pylist([row], schema=PHRASES)
+    grown = plain.add_column(0, "expressions", pa.array([[{"start": 0, "end": 5}]], kind))
+    assert as_declared("phrases", plain).schema == PHRASES
+    stored = as_declared("phrases", grown)
+    assert stored.column_names == [*PHRASES.names, "expressions"]
+    assert stored["expressions"].to_pylist() == [[{"start": 0, "end": 5}]]
+    with pytest.raises(ValueError, match="column expressions is string"):
+        as_declared("phrases", plain.append_column("expressions", pa.array(["x"])))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pycocotools import mask as coco_masks
 
 from stages.audit import page, samples
 from stages.audit.checks import checks
@@ -103,6 +104,34 @@ def test_the_gallery_filters(browser: Browser, run: Any) -> None:
     assert set(struck) == {"left out: over_token_limit"}
     browser.set("f-phrase", "no such phrase")
     assert browser.text("f-count").startswith("0 of ")
+    assert browser.complaints == []
+
+
+def test_masks_are_drawn_over_their_images(browser: Browser, make_run: Callable[..., Any], tmp_path: Path) -> None:
+    """The strips of each path have as many pixels as the mask that the page embeds, and lie within its image."""
+    run = make_run(tmp_path / "run", part_size=30).fill(30).mask()
+    run.audit()
+    browser.open(report(run))
+    browser.set("f-gallery", "")
+    browser.run("while (!document.getElementById('f-more').hidden) document.getElementById('f-more').click()")
+    drawn = browser.run(
+        "[...document.querySelectorAll('.card')].flatMap(c => [...c.querySelectorAll('path.mask')].map(p => ["
+        "c.querySelector('.meta').textContent.slice(0, 12),"
+        "[...p.getAttribute('d').matchAll(/v(\\d+)h/g)].reduce((sum, m) => sum + Number(m[1]), 0),"
+        "p.getBBox().width * p.transform.baseVal[0].matrix.a <= c.querySelector('svg').viewBox.baseVal.width]))"
+    )
+    data = report(run).read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
+    embedded = sorted(
+        [image["key"], int(coco_masks.area({"size": image["maskSize"], "counts": box[7]})), True]
+        for image in json.loads(data)["images"]
+        for box in image.get("boxes", [])
+        if len(box) > 7
+    )
+    assert len(embedded) > 20 and sorted(drawn) == embedded
+    visible = "getComputedStyle(document.querySelector('path.mask')).display"
+    assert browser.run(visible) != "none"
+    browser.run("document.getElementById('f-masks').click()")
+    assert browser.run(visible) == "none"
     assert browser.complaints == []
 
 

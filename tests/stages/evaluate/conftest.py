@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from model.outputs import Grounding
 from model.prompt import Prompt, category_prompts
+from model.segmenter import Segment
 from model.teacher import Work
 from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
@@ -100,3 +101,24 @@ def entities(tmp_path: Path) -> Path:
             (tmp_path / folder / f"{one}.{suffix}").write_text(text, encoding="utf-8")
     (tmp_path / "test.txt").write_text("54\n36\n")
     return tmp_path
+
+
+class Cutter:
+    """Stands for a segmenter: a mask is its box, to the whole pixel, or what `answers` has for it."""
+
+    def __init__(self, answers: Mapping[tuple[float, ...], np.ndarray] | None = None) -> None:
+        self.answers = answers or {}
+        self.images = 0
+
+    def segment(self, image: np.ndarray, boxes: np.ndarray) -> Iterator[Segment]:
+        self.images += 1
+        for box in boxes.tolist():
+            mask = np.zeros(image.shape[:2], np.bool_)
+            x1, y1, x2, y2 = (round(side) for side in box)
+            mask[y1:y2, x1:x2] = True
+            yield Segment(self.answers.get(tuple(box), mask), 0.5)
+
+
+@pytest.fixture
+def cutter() -> type[Cutter]:
+    return Cutter

@@ -221,3 +221,99 @@ def test_file_names_of_windows(io: Any, scripted: Any, paint: Callable[..., str]
     assert evaluate_coco(glip, io, str(tmp_path / "instances.json"), images, 3, lambda done: None)[
         "AP"
     ] == pytest.approx(100)
+
+
+# -- masks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measure_masks(
+    io: Any, scripted: Any, cutter: Any, paint: Callable[..., str], tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    def run(dataset: dict[str, Any], script: dict[int, Any]) -> dict[str, Any]:
+        (tmp_path / "instances.json").write_text(json.dumps(dataset))
+        images = paint({f"{i}.png": i for i in (1, 2, 3)})
+        path = str(tmp_path / "instances.json")
+        return evaluate_coco(scripted(script), io, path, images, 3, lambda done: None, segmenter=cutter())
+
+    return run
+
+
+def with_masks(dataset: dict[str, Any], *boxes: tuple[float, ...]) -> dict[str, Any]:
+    """Annotations with these rectangles as polygons."""
+    for annotation, (x1, y1, x2, y2) in zip(dataset["annotations"], boxes, strict=True):
+        annotation["segmentation"] = [[x1, y1, x2, y1, x2, y2, x1, y2]]
+    return dataset
+
+
+def test_mask_ap_stands_beside_box_ap(measure_masks: Callable[..., dict[str, Any]]) -> None:
+    """The cup's mask is the left half of its box: a mask of the whole box has an IoU of 1/2, one threshold of ten."""
+    half = (10.0, 10.0, 30.0, 50.0)
+    dataset = with_masks(coco((1, CUP, 5, 0), (2, DOG, 18, 0)), half, DOG)
+    result = measure_masks(dataset, {1: [(CUP, 0.9, 0)], 2: [(DOG, 0.6, 2)]})
+    assert result["AP"] == pytest.approx(100)
+    assert result["masks"] == {
+        "AP": pytest.approx((10 + 100) / 2),
+        "AP50": pytest.approx(100),
+        "AP75": pytest.approx(50),
+    }
+
+
+def test_mask_ap_is_that_of_pycocotools(measure_masks: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """On boxes and masks drawn at random, with a crowd, run on the file itself."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    draw = random.Random(5)
+
+    def box() -> tuple[float, ...]:
+        x1, y1 = draw.randrange(0, 60), draw.randrange(0, 40)
+        return x1, y1, x1 + draw.randrange(8, 40), y1 + draw.randrange(8, 40)
+
+    gold = [(draw.choice((1, 2, 3)), box(), draw.choice((18, 5, 7)), int(i == 4)) for i in range(12)]
+    dataset = with_masks(coco(*gold), *(shifted(corners, draw) for _, corners, _, _ in gold))
+    for annotation in dataset["annotations"]:
+        annotation["id"] += 1
+    categories = [5, 7, 18]
+    script: dict[int, Any] = {1: [], 2: [], 3: []}
+    for image, corners, category, _ in gold:
+        script[image].append((shifted(corners, draw), draw.random(), categories.index(category)))
+    result = measure_masks(dataset, script)
+    results = [
+        {"image_id": image, "category_id": categories[category], "score": score, "segmentation": rectangle(*corners)}
+        for image, own in script.items()
+        for corners, score, category in own
+    ]
+    with contextlib.redirect_stdout(text_io.StringIO()):
+        truth = COCO(str(tmp_path / "instances.json"))
+        evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert 0 < result["masks"]["AP"] < 100
+    assert [result["masks"][name] for name in ("AP", "AP50", "AP75")] == pytest.approx(100 * evaluation.stats[:3])
+
+
+def shifted(corners: Any, draw: random.Random) -> tuple[float, ...]:
+    x1, y1, x2, y2 = corners
+    return x1 + draw.randrange(0, 4), y1 + draw.randrange(0, 4), float(x2), float(y2)
+
+
+def rectangle(x1: float, y1: float, x2: float, y2: float) -> Any:
+    import numpy as np
+    from pycocotools import mask
+
+    pixels = np.zeros((80, 100), np.uint8, order="F")
+    pixels[int(y1) : int(y2), int(x1) : int(x2)] = 1
+    return mask.encode(pixels)
+
+
+def test_masks_that_cannot_be_placed_are_one_line(measure_masks: Callable[..., dict[str, Any]]) -> None:
+    dataset = with_masks(coco((1, CUP, 5, 0)), CUP)
+    del dataset["annotations"][0]["segmentation"]
+    with pytest.raises(UserError, match=r"no COCO instances file: it has no 'segmentation' where one belongs \(ann"):
+        measure_masks(dataset, {})
+    dataset = with_masks(coco((1, CUP, 5, 0)), CUP)
+    dataset["images"][0]["height"] = 0
+    with pytest.raises(UserError, match=r"1\.png has no width and height"):
+        measure_masks(dataset, {})

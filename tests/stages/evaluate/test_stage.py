@@ -18,6 +18,7 @@ from schemas.config import Config
 from stages.evaluate.stage import EvaluateStage
 from stages.stage import UserError
 from stages.train.stage import WEIGHTS
+from tests.stages.evaluate import refcoco_files
 
 CUP = (10.0, 10.0, 50.0, 50.0)
 DETECTION = {
@@ -75,7 +76,7 @@ def test_a_benchmark_from_config_to_file(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"benchmark": "odinw"}, "no benchmark 'odinw'; there are scenes, labels, coco, lvis, flickr30k"),
+        ({"benchmark": "odinw"}, "no benchmark 'odinw'; there are scenes, labels, coco, lvis, flickr30k, refcoco"),
         ({"benchmark": "lvis", "images": "x"}, "lvis needs `data`"),
         ({"benchmark": "flickr30k", "data": "x"}, "Sentences/ and Annotations/"),
     ],
@@ -123,3 +124,42 @@ def test_an_evaluation_of_no_model_is_refused(io: Any, models: list[str]) -> Non
     config = Config.model_validate({"evaluate": {"models": models}})
     with pytest.raises(UserError, match=r"evaluate\.models: no model is left"):
         EvaluateStage(config).run_job(io)
+
+
+@pytest.mark.parametrize(("benchmark", "name"), [("coco", "mask AP"), ("refcoco", "oIoU")])
+def test_a_segmenter_is_opened_where_the_mask_section_names_one(
+    monkeypatch: pytest.MonkeyPatch,
+    io: Any,
+    scripted: Any,
+    cutter: Any,
+    paint: Callable[..., str],
+    tmp_path: Path,
+    benchmark: str,
+    name: str,
+) -> None:
+    script = {1: [(CUP, 0.9, 0)], (1, "left cup"): [(CUP, 0.9, 0)]}
+    monkeypatch.setattr(stages.evaluate.stage, "open_scheduler", lambda label: scripted(script))
+    monkeypatch.setattr(stages.evaluate.stage, "open_segmenter", lambda config: cutter())
+    data = refcoco_files.by_hand(tmp_path)
+    instances = json.loads((tmp_path / "instances.json").read_text())
+    instances["categories"][0]["name"] = "cup"
+    (tmp_path / "instances.json").write_text(json.dumps(instances))
+    images = paint({"a.png": 1, "b.png": 2})
+    section = {"benchmark": benchmark, "models": ["teacher"], "images": images}
+    section["data"] = data if benchmark == "refcoco" else str(tmp_path / "instances.json")
+    label = {"teacher": "glip-nano", "device": "cpu"}
+
+    def config(**mask: Any) -> Config:
+        return Config.model_validate({"label": label, "evaluate": section, "mask": mask})
+
+    assert name not in EvaluateStage(config()).run_job(io)["teacher"]
+    with_masks = config(model="a/model", model_sha256="12ab")
+    assert EvaluateStage(with_masks).run_job(io)["teacher"][name] > 0
+    # another network, precision or file of true masks is another figure; without masks, the section is nobody's affair
+    before = EvaluateStage.settings(with_masks)
+    assert before["mask"]["model"] == "12ab"
+    assert EvaluateStage.settings(config(model="a/model", model_sha256="34cd")) != before
+    assert EvaluateStage.settings(config(model="a/model", model_sha256="12ab", precision="bf16")) != before
+    assert "mask" not in EvaluateStage.settings(config(precision="bf16"))
+    (tmp_path / "instances.json").write_text(json.dumps({**instances, "info": {}}))
+    assert EvaluateStage.settings(with_masks) != before

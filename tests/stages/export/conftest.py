@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 from stages.export.formats import export
+from tests.stages.export.creating import creates
 from tests.stages.export.exported import Exported
 
 
@@ -20,15 +20,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Any]) 
 
 @pytest.fixture
 def exported(run: Any, tmp_path: Path) -> Callable[..., Exported]:
-    @contextmanager
-    def create(name: str) -> Iterator[BinaryIO]:
-        path = tmp_path / name
-        assert path.resolve().is_relative_to(tmp_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "xb") as file:
-            yield file
-
     def write(format: str, **options: Any) -> Exported:
-        return Exported(tmp_path, run, export(run.all_parts(), format, create, config=run.config, **options))
+        result = export(run.all_parts(), format, creates(tmp_path), config=run.config, **options)
+        return Exported(tmp_path, run, result)
 
     return write

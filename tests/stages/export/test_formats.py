@@ -15,8 +15,8 @@ from tests.stages.export.exported import Exported, captions, truth
 
 
 def test_what_cannot_be_exported(shapes: Callable[..., Any], exported: Callable[..., Exported]) -> None:
-    with pytest.raises(UserError, match="no format 'yolo'; there are coco"):
-        exported("yolo")
+    with pytest.raises(UserError, match="no format 'voc'; there are coco"):
+        exported("voc")
     early = shapes().fill(3, until="labels")
     with pytest.raises(UserError, match="run `phrasebox filter` first"):
         export(early.all_parts(), "coco", open, config=early.config)  # type: ignore[arg-type]
@@ -32,6 +32,16 @@ def test_the_formats_that_there_are() -> None:
         "glip-tsv",
         "label-studio",
         "fiftyone",
+        "qwen2.5-vl",
+        "qwen3-vl",
+        "paligemma",
+        "florence-2",
+        "kosmos-2",
+        "shikra",
+        "ferret",
+        "gligen",
+        "yolo",
+        "hf",
         "card",
     }
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.inspect.show import COLOURS, show
+from stages.inspect.show import COLOURS, TINT, show
+from stages.rle import encode
 from stages.stage import UserError
 
 
@@ -24,6 +25,30 @@ def test_show_draws_the_kept_boxes_in_their_colours(run: Any) -> None:
     colour = _rgb(COLOURS[box["phrase"] % 8])
     left = pixels[round((box["y1"] + box["y2"]) / 2 * scale), round(box["x1"] * scale) + 1]
     assert (left == colour).all()
+
+
+def test_show_lays_the_colour_of_a_box_over_its_mask(run: Any, shapes: Callable[..., Any]) -> None:
+    """A mask in the left half of the box: the right half of the image under it stays as it is."""
+    plain = shapes(seed=7).fill(20)
+    row = next(
+        r for r in plain.rows["pseudo"] if len(r["boxes"]) == 1 and r["boxes"][0]["x2"] - r["boxes"][0]["x1"] > 60
+    )
+    (before,) = show(plain.all_parts(), [row["key"]])
+    box, pixels = row["boxes"][0], np.zeros((row["height"], row["width"]), np.bool_)
+    x1, y1, x2, y2 = (round(box[side]) for side in ("x1", "y1", "x2", "y2"))
+    pixels[y1:y2, x1 : (x1 + x2) // 2] = True
+    mask = {"counts": encode(pixels), "height": row["height"], "width": row["width"], "score": 0.5}
+    rows = [{"key": r["key"], "masks": [mask] if r is row else []} for r in plain.rows["pseudo"]]
+    plain.write("masks", 0, rows)
+    (after,) = show(plain.all_parts(), [row["key"]])
+    drawings = [np.asarray(Image.open(io.BytesIO(s.png)).convert("RGB")).astype(int) for s in (before, after)]
+    scale = drawings[0].shape[1] / row["width"]
+    y = round((y1 + y2) / 2 * scale)
+    left, right = round((x1 * 3 + x2) / 4 * scale), round((x1 + x2 * 3) / 4 * scale)
+    colour = _rgb(COLOURS[box["phrase"] % 8])
+    assert (drawings[0][y, right] == drawings[1][y, right]).all()
+    mixed = drawings[0][y, left] + (colour - drawings[0][y, left]) * TINT / 255
+    assert drawings[1][y, left] == pytest.approx(mixed, abs=1.5)
 
 
 def test_show_draws_boxes_that_coincide_inside_each_other(shapes: Callable[..., Any]) -> None:

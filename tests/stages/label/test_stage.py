@@ -167,7 +167,7 @@ def test_auto_comes_to_a_packaged_teacher(run: Run, source: str, name: str, side
 def test_what_is_wrong_with_the_teacher_is_one_line(run: Run, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no teacher 'glip-x'; there are glip-l, glip-nano.*did you mean .*glip-l"):
         LabelStage.resolve(run.config(label={"teacher": "glip-x"}))
-    with pytest.raises(UserError, match=r"no teacher 'zzz'; there are .*glip-t-c$"):
+    with pytest.raises(UserError, match=r"no teacher 'zzz'; there are .*transformers$"):
         LabelStage.resolve(run.config(label={"teacher": "zzz"}))
     with pytest.raises(UserError, match=r"absent\.safetensors"):
         resolved(run, tmp_path / "absent.safetensors")

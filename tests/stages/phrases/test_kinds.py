@@ -71,6 +71,7 @@ available in [blue] , [green] , or [pink]
 [A team] dressed in [red] , [white] and [blue]
 [Kettle], red
 [Kettle], red , white , and black
+[hats] and [michael jordan sneakers] for [sale]
 """,
     "a year about": """
 [a house] built circa 1920
@@ -106,29 +107,10 @@ in [the middle] of [a field]
 # What the chunker's weights still get wrong. They are older than the captions of these kinds that recipes/chunker now
 # trains on; a line that comes out right has to leave this list.
 NOT_YET = """
-[Elderly couple] dance in [the street]
-[the lanterns] sway above [the square]
 [A man] in [white] bowls to [the batsman]
-[Two men] rock climbing above [the sea]
-After [a battle] [casualties] are carried to [the camp]
-From [a young age] [children] learn to ski
-In [the afternoon] [farmers] load [their carts]
-During [the parade] [drummers] lead [the way]
-Before [the match] [supporters] fill [the square]
-[tropical fruit] , for [example] [bananas]
-[fruit] for [example] [bananas] and [apples]
-[vegetables] , for [instance] [carrots]
-[big cats] , for [example] [lions] and [tigers]
-[sofa] w/[throw pillows]
-[coffee] w/o [milk]
-[sneakers] and [kobe bryant shoes]
-[balloons] in [red] , [white] , and [black]
-[shirts] in [red], [white], [black]
-[A team] dressed in [red] , [white] and [blue]
+available in [blue] , [green] , or [pink]
 [Kettle], red , white , and black
-[grilled halloumi &amp;amp; watermelon salad] with [mint]
-[black/white cat]
-[brown/white puppy] in [the grass]
+[hats] and [michael jordan sneakers] for [sale]
 """.strip().splitlines()
 
 LINES = [(kind, line) for kind, lines in KINDS.items() for line in lines.strip().splitlines()]

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.config import Config, PhrasesConfig
-from schemas.records import PHRASES
+from schemas.records import OPTIONAL, PHRASES
 from stages.phrases.stage import PhrasesStage
 
 # --- the stage --------------------------------------------------------------------------------------------------------
@@ -29,7 +29,8 @@ class MemoryPart:
         return self._pairs.select(columns)
 
     def write(self, dataset: str, table: pa.Table) -> None:
-        assert dataset == "phrases" and table.schema.equals(PHRASES)
+        assert dataset == "phrases" and table.select(PHRASES.names).schema.equals(PHRASES)
+        self.extra = table.drop_columns(PHRASES.names).schema
         self.rows = table.to_pylist()
 
     def progress(self, pairs: int) -> None:
@@ -99,6 +100,22 @@ def test_stage_drops_what_lies_behind_the_token_limit() -> None:
     row = run([caption], max_tokens=8)[0]  # [CLS] a man , a dog , [SEP]
     assert kept(row) == ["a man", "a dog"]
     assert left_out(row) == [("a cat", "over_token_limit"), ("a horse", "over_token_limit")]
+
+
+def test_expressions_are_a_column_of_their_own() -> None:
+    """One for every phrase that stays, read among all phrases: "photo" is dropped, what it grows to is not there."""
+    captions = ["a photo of a dog in a field of flowers", "he sleeps", "a man and a woman"]
+    part = MemoryPart(captions)
+    options = PhrasesConfig(expressions=True, stop_phrases=("medium",))
+    PhrasesStage(Config(phrases=options)).run_part(part)
+    assert part.extra.equals(OPTIONAL["phrases"])
+    texts = [[row["caption"][e["start"] : e["end"]] for e in row["expressions"]] for row in part.rows]
+    assert texts == [["a dog in a field of flowers", "a field of flowers", "flowers"], [], ["a man", "a woman"]]
+    assert [kept(row) for row in part.rows] == [["a dog", "a field", "flowers"], [], ["a man", "a woman"]]
+    without = MemoryPart(captions)
+    PhrasesStage(Config(phrases=PhrasesConfig(stop_phrases=("medium",)))).run_part(without)
+    assert len(without.extra) == 0
+    assert without.rows == [{name: row[name] for name in PHRASES.names} for row in part.rows]
 
 
 def test_settings_name_the_backend_and_its_weights() -> None:

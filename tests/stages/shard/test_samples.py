@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pycocotools import mask as coco_masks
 
-from schemas.records import PAIRS, PHRASES, PSEUDO
+from schemas.records import MASKS, PAIRS, PHRASES, PSEUDO
+from stages.rle import encode
 from stages.shard.samples import json_line, read_samples, sample_json
 from tests.stages.conftest import Run
 
@@ -41,7 +43,7 @@ def filled(run: Run) -> Run:
 
 
 def test_samples_come_in_the_order_of_pseudo_and_say_why_they_are_none(filled: Run) -> None:
-    samples = read_samples(filled.io())
+    samples = read_samples(filled.io()).samples
     assert [(sample.pair.key, sample.set_aside) for sample in samples] == [
         ("000000000002", "no_image"),
         ("000000000000", ""),
@@ -50,7 +52,7 @@ def test_samples_come_in_the_order_of_pseudo_and_say_why_they_are_none(filled: R
 
 
 def test_the_json_has_the_values_of_the_tables(filled: Run) -> None:
-    sample = read_samples(filled.io())[1]
+    sample = read_samples(filled.io()).samples[1]
     line = sample_json(sample, "glip-nano@sha256:00")
     assert line.endswith(b"\n") and line.count(b"\n") == 1 and "“Hund”".encode() in line
     float32 = [float(np.float32(value)) for value in (0.1, 2.0, 30.3, 29.999, 0.7)]
@@ -66,6 +68,27 @@ def test_the_json_has_the_values_of_the_tables(filled: Run) -> None:
         "source_id": "id 0",
         "license": "CC0",
     }
+
+
+def test_masks_stand_beside_their_boxes(filled: Run) -> None:
+    """The first row of pseudo has no row in masks: the mask stage rejected it."""
+    pixels = np.zeros((30, 40), np.bool_)
+    pixels[2:30, 0:15] = True  # half of the box
+    mask = {"counts": encode(pixels), "height": 30, "width": 40, "score": 0.5}
+    rows = [{"key": "000000000000", "masks": [mask]}, {"key": "000000000001", "masks": []}]
+    filled.io().write("masks", pa.Table.from_pylist(rows, schema=MASKS))
+    found = read_samples(filled.io())
+    assert [["segmentation" in box for box in sample.boxes] for sample in found.samples] == [[False], [True], []]
+    (box,) = json.loads(sample_json(found.samples[1], "glip-nano"))["boxes"]
+    assert coco_masks.decode(box["segmentation"]).astype(bool).tolist() == pixels.tolist()
+    assert found.left_out == 0
+    strict = read_samples(filled.io(), max_mask_box_gap=0.4)
+    assert [(sample.set_aside, len(sample.boxes)) for sample in strict.samples] == [
+        ("no_image", 1),
+        ("no_boxes", 0),
+        ("no_boxes", 0),
+    ]
+    assert strict.left_out == 1
 
 
 def test_what_json_cannot_hold_is_an_error() -> None:

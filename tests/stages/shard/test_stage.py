@@ -15,8 +15,9 @@ import webdataset as wds
 from PIL import Image
 
 from schemas.commit import Counts
-from schemas.records import PAIRS, PHRASES, PSEUDO
+from schemas.records import MASKS, PAIRS, PHRASES, PSEUDO
 from stages.images import decode_rgb, sniff
+from stages.rle import encode
 from stages.shard.stage import ShardStage
 from tests.stages.conftest import DiskIO, Run
 from tests.stages.image_files import image_file
@@ -241,3 +242,13 @@ def on_red(pixels: np.ndarray, bbox: list[float]) -> bool:
     x1, y1, x2, y2 = (round(side) for side in bbox)
     under = pixels[y1:y2, x1:x2].reshape(-1, 3)
     return bool(len(under)) and bool(np.abs(np.median(under, axis=0) - [220, 30, 30]).sum() < 60)
+
+
+def test_boxes_left_out_because_of_their_masks_are_noted(run: Run, scenes: list[dict[str, Any]]) -> None:
+    empty = {"counts": encode(np.zeros((scenes[0]["height"], scenes[0]["width"]), np.bool_)), "score": 0.5}
+    size = {"height": scenes[0]["height"], "width": scenes[0]["width"]}
+    run.io().write("masks", pa.Table.from_pylist([{"key": scenes[0]["key"], "masks": [empty | size]}], schema=MASKS))
+    config = run.config(filter={"max_mask_box_gap": 0.9}, mask={"model": "a/model"})
+    result = ShardStage(config).run_part(run.io())
+    assert result.notes == {"boxes_left_out": {"mask_box_gap": 1}}
+    assert (result.counts.in_, result.counts.out, result.counts.set_aside) == (5, 3, {"no_boxes": 2})

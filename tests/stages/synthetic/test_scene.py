@@ -9,10 +9,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from stages.synthetic import Scene, draw_scene, scene_size
+from stages.synthetic import Scene, draw_scene, scene_masks, scene_size
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,3 +61,34 @@ def test_images_decode_and_have_the_promised_sizes(web: list[Scene]) -> None:
         assert min(image_file.size) == 224
         sizes[image_file.size] += 1
     assert set(sizes) == {(224, 224)} | {size for long in (256, 288, 320) for size in ((long, 224), (224, long))}
+
+
+def test_masks_are_what_is_seen_of_each_object() -> None:
+    hidden = 0
+    for index in range(40):
+        scene, masks = draw_scene("eval", 3, index), scene_masks("eval", 3, index)
+        assert len(masks) == len(scene.objects) > 0
+        assert np.sum(masks, axis=0).max() == 1  # no pixel shows two objects
+        for number, (mask, (_, box)) in enumerate(zip(masks, scene.objects, strict=True)):
+            assert mask.shape == (scene.height, scene.width)
+            x1, y1, x2, y2 = map(int, box)
+            rows, columns = np.nonzero(mask)
+            found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert x1 <= found[0] and y1 <= found[1] and found[2] <= x2 and found[3] <= y2
+            later = np.any(masks[number + 1 :], axis=0) if number + 1 < len(masks) else np.zeros(mask.shape, bool)
+            if later[y1:y2, x1:x2].any():
+                hidden += 1
+            else:
+                assert found == (x1, y1, x2, y2)  # the box is the one around all of it
+    assert hidden > 10
+
+
+def test_masks_show_where_the_image_differs_from_one_without_the_object() -> None:
+    """The last object is the uppermost: its colours lie where its mask says, and nowhere else in its box."""
+    scene, masks = draw_scene("eval", 3, 4), scene_masks("eval", 3, 4)
+    pixels = np.asarray(Image.open(io.BytesIO(scene.jpeg)).convert("RGB")).astype(np.float64)
+    x1, y1, x2, y2 = map(int, scene.objects[-1][1])
+    inside = masks[-1][y1:y2, x1:x2]
+    own, around = pixels[y1:y2, x1:x2][inside], pixels[y1:y2, x1:x2][~inside]
+    assert len(own) > 100 and len(around) > 100
+    assert np.abs(own.mean(axis=0) - around.mean(axis=0)).max() > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.glip import Glip
+from stages.train import loop
 from stages.train.bad_batches import NonFiniteLoss
 from stages.train.loader import Batch
 from stages.train.loop import Student
@@ -138,6 +140,28 @@ def test_gradients_are_clipped_by_their_norm(sharded: Path) -> None:
         for path in (sharded / "student").iterdir():
             path.unlink()
     assert 0 < moved[1] < 1e-3 * moved[0]
+
+
+def test_the_losses_are_read_once_the_backward_pass_is_under_way(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them before, a GPU would have nothing to do until the host has read them and launched something."""
+    events: list[str] = []
+    backward, whole = torch.Tensor.backward, loop.to_host
+
+    def noted(x: torch.Tensor, *rest: Any, **options: Any) -> None:
+        events.append("backward")
+        backward(x, *rest, **options)
+
+    def sent(tensors: list[torch.Tensor]) -> Callable[[], list[torch.Tensor]]:
+        events.append("sent")
+        wait = whole(tensors)
+        return lambda: events.append("read") or wait()
+
+    monkeypatch.setattr(torch.Tensor, "backward", noted)
+    monkeypatch.setattr(loop, "to_host", sent)
+    train(RunDisk(sharded), small_training(steps=2))
+    assert events == ["sent", "backward", "read"] * 2
 
 
 def test_what_is_saved_is_the_moving_average(sharded: Path) -> None:

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The first minutes on a GPU, in one command; see benchmarks/gpu.py. `--out "$OUT/gpu.json"` where results travel.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if compgen -G ".gpu/wheels/*.whl" >/dev/null; then # what the host lacks: python -m benchmarks.gpu_wheels
+    python3 -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target .gpu/site .gpu/wheels/*.whl
+    export PYTHONPATH=$PWD/.gpu/site${PYTHONPATH:+:$PYTHONPATH}
+fi
+exec python3 -m benchmarks.gpu "$@"

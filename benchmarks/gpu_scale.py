@@ -1,0 +1,54 @@
+"""What the sections of benchmarks/gpu.py share: how much is measured, and on what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.official_weights import SHARED
+from benchmarks.teacher_measure import PHOTOS, Pair, photos, scenes
+
+
+class Absent(Exception):
+    """What a section needs is not at hand; the message says what."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    device: str
+    batch_sizes: tuple[int, ...]
+    images: int  # of every row, from JPEG bytes to boxes
+    warm_up: int  # images before: each shape once, for the libraries and for Triton
+    scenes: int  # whose labels are compared
+    sides: tuple[int, int] | None  # that images are resized to; None: the model's own
+    steps: int  # of training, as many again to warm up
+    small: bool  # small models in the place of the large ones
+
+    @property
+    def middle(self) -> int:
+        """The batch size of what is measured once."""
+        return self.batch_sizes[len(self.batch_sizes) // 2]
+
+
+FULL = Scale("cuda", (8, 16, 32), images=512, warm_up=160, scenes=64, sides=None, steps=6, small=False)
+TINY = Scale("cpu", (2,), images=2, warm_up=1, scenes=2, sides=(32, 32), steps=1, small=True)
+
+
+def scale(rehearse: bool) -> Scale:
+    return TINY if rehearse else FULL
+
+
+def pairs(kind: str, count: int, of: Scale) -> list[Pair]:
+    """`count` JPEGs with captions and phrases: scenes for glip-nano and in rehearsals, else photos."""
+    if kind == "scenes" or of.small:
+        return scenes(count)
+    if not PHOTOS.is_dir():
+        raise Absent(f"no photos at {PHOTOS}; python -m benchmarks.gpu_wheels brings them along")
+    return photos(count)
+
+
+def recordings() -> None:
+    """Raises Absent where the recorded parity cases are not at hand: they also make up the weights of GLIP-T and -L."""
+    if not (SHARED / "parity").is_dir():
+        raise Absent(f"no recordings at {SHARED / 'parity'}; python -m benchmarks.gpu_wheels brings them along")

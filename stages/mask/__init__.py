@@ -1,0 +1,1 @@
+"""Pairs + pseudo -> masks: SAM cuts out what each box shows."""

@@ -1,0 +1,1 @@
+"""Pairs + phrases + labels -> scores: how well each crop fits its phrase, by CLIP or SigLIP."""
