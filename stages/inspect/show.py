@@ -113,11 +113,11 @@ def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: 
 def _line(sample: SampleImage, box: ShownBox) -> str:
     """A box in words: score, phrase, corners; where rescore has one, the cosine of its crop; why it is not kept."""
     corners = ", ".join(f"{side:g}" for side in box.corners)
-    line = f"  {box.score:.3f}  {_plain(sample.phrases[box.phrase].norm)}  [{corners}]"
+    line = f"  {box.score:.3f}  {plain(sample.phrases[box.phrase].norm)}  [{corners}]"
     line += f"  crop {box.crop:.3f}" if box.crop is not None else ""
     if box.better is not None:
         phrase, score = box.better
-        line += f" ({_plain(sample.phrases[phrase].norm)} {score:.3f})"
+        line += f" ({plain(sample.phrases[phrase].norm)} {score:.3f})"
     return line + (f"  {box.reason}" if box.reason else "")
 
 
