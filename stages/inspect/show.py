@@ -95,10 +95,8 @@ def visible(sample: SampleImage, threshold: float | None) -> list[ShownBox]:
 def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: int) -> Shown:
     boxes = visible(sample, threshold)
     lines = [f"{sample.key}  {plain(sample.pair.caption)}"]
-    for box in boxes:
-        corners = ", ".join(f"{side:g}" for side in box.corners)
-        reason = f"  {box.reason}" if box.reason else ""
-        lines.append(f"  {box.score:.3f}  {plain(sample.phrases[box.phrase].norm)}  [{corners}]{reason}")
+    lines += [f"  image and caption {sample.fit:.3f}"] if sample.fit is not None else []
+    lines += [_line(sample, box) for box in boxes]
     if not boxes:
         lines.append("  no boxes")
     try:
@@ -110,6 +108,17 @@ def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: 
         return Shown(sample.key, draw(sample, boxes, data, max_pixels), lines)
     except RowError as error:
         return Shown(sample.key, None, [*lines, f"  no image: {error.reason}"])
+
+
+def _line(sample: SampleImage, box: ShownBox) -> str:
+    """A box in words: score, phrase, corners; where rescore has one, the cosine of its crop; why it is not kept."""
+    corners = ", ".join(f"{side:g}" for side in box.corners)
+    line = f"  {box.score:.3f}  {plain(sample.phrases[box.phrase].norm)}  [{corners}]"
+    line += f"  crop {box.crop:.3f}" if box.crop is not None else ""
+    if box.better is not None:
+        phrase, score = box.better
+        line += f" ({plain(sample.phrases[phrase].norm)} {score:.3f})"
+    return line + (f"  {box.reason}" if box.reason else "")
 
 
 def draw(sample: SampleImage, boxes: list[ShownBox], data: bytes, max_pixels: int) -> bytes:
