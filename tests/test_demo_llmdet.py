@@ -1,4 +1,4 @@
-"""The demo labelled by a detector of transformers, as a person runs it: a tiny checkpoint with random weights, without a
+"""The demo labelled by a detector of transformers, as a person runs it: a tiny checkpoint with random weights, no
 network; with one worker and with two, killed and resumed."""
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def served(run: str) -> tuple[subprocess.Popen[str], str]:
-    """The command, started with SIGINT ignored as a shell starts it in the background, and the address that it prints."""
+    """The command, with SIGINT ignored as a shell starts it in the background, and the address that it prints."""
     line = [sys.executable, "-m", "pipeline.cli.app", "review", run, "--boxes", "12", "--phrases", "2"]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
