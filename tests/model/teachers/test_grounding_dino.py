@@ -40,8 +40,9 @@ def scores(detector: GroundingDino, prompts: list[Prompt]) -> torch.Tensor:
 
 def open_library(folder: Path) -> Any:
     """The library's own processor."""
-    import transformers as t
+    import transformers
 
+    t: Any = transformers
     images = t.GroundingDinoImageProcessorPil.from_pretrained(folder)
     return t.GroundingDinoProcessor(images, t.AutoTokenizer.from_pretrained(folder))
 
