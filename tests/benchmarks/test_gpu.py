@@ -35,7 +35,8 @@ def test_the_whole_is_rehearsed_and_a_second_start_repeats_nothing(
     assert skipped <= {"embedding"}, "the only stage that is not there yet"
     found = json.loads(out.read_text())
     assert found["sections"].keys() == {section.name for section in SECTIONS} - skipped
-    for name in ("glip-t", "glip-l", "grounding-dino-t", "glip-nano", "glip-photos"):
+    detectors = ("grounding-dino-t", "llmdet-t", "owlv2-base", "omdet-turbo-t")
+    for name in ("glip-t", "glip-l", "glip-nano", "glip-photos", *detectors):
         own = found[name]
         assert own["images_per_second"] == max(row.get("images_per_second", 0) for row in own["rows"]) > 0
         assert {"precision", "batch_size"} <= own.keys()
