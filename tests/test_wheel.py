@@ -7,6 +7,7 @@ checkout: an editable install works through a .pth file, and those are read in a
 from __future__ import annotations
 
 import ast
+import email
 import hashlib
 import json
 import os
@@ -133,6 +134,15 @@ def test_the_wheel_holds_all_data_with_their_licences(wheel: Path) -> None:
         licences = {name.rpartition("/")[2] for name in archive.namelist() if ".dist-info/licenses/" in name}
     assert licences == {"LICENSE", "NOTICE"}
     assert {"phrasebox/model/vocab/LICENSE.txt", "phrasebox/stages/synthetic/LICENSE-OFL.txt"} <= held
+
+
+def test_the_wheels_metadata_names_the_terms_of_its_weights(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["License-Expression"].split(" AND ")[0] == "Apache-2.0"
+    assert "LicenseRef-glip-photos-research-only" in metadata["License-Expression"]
+    assert "LicenseRef-glip-photos-research-only" in (ROOT / "NOTICE").read_text()
 
 
 def test_the_wheels_own_code_uses_no_short_name(wheel: Path) -> None:

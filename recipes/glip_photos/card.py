@@ -53,7 +53,11 @@ def figures(models: dict[str, Any]) -> str:
 def speed(found: dict[str, Any]) -> str:
     """A sentence on the photos per second of each model."""
     rates = ", ".join(f"{NAMES[model]} {found[model]['median']:.0f}" for model in NAMES)
-    return f"Photos per second from JPEG bytes, on one thread of an {found['processor']}, batches of 8: {rates}."
+    text = f"Photos per second from JPEG bytes, on one thread of an {found['processor']}, batches of 8: {rates}."
+    if all("peak_mib" in found[model] for model in NAMES):
+        peaks = (f"{NAMES[model]} {found[model]['peak_mib']}" for model in NAMES)
+        text += f" Memory of a process at its peak, in MiB: {', '.join(peaks)}."
+    return text
 
 
 def cell(found: dict[str, Any], figure: str) -> str:
