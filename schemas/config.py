@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from schemas.dividers import DIVIDERS
 from schemas.marks import Enters, EntersUnless, Only, device_type
@@ -273,13 +273,33 @@ class GoldSet(Section):
     """Share of its samples that become detection prompts (categories, with sampled negatives) instead of captions."""
 
 
+class StartConfig(Section):
+    """Published weights that the two encoders start from (docs/training.md); null: random. The rest is random."""
+
+    visual: str | None = None
+    """An ImageNet Swin: a file or folder, or an id of the Hugging Face hub."""
+    visual_revision: str | None = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    text: str | None = None
+    """A BERT in the layout of transformers: a file or folder, or an id of the Hugging Face hub."""
+    text_revision: str | None = None
+
+
+# Told apart by what they are. The tags are empty because they appear in the place that an error names.
+Start = Annotated[
+    Annotated[str, Tag("a name")] | Annotated[StartConfig, Tag("")],
+    Discriminator(lambda value: "a name" if isinstance(value, str) else ""),
+]
+
+
 class TrainConfig(Section):
     variant: str = "glip-nano"
     gold: tuple[GoldSet, ...] = ()
     pseudo: bool = True
     """Train on the run's shards; off for a teacher that sees gold only."""
-    init: Annotated[str | None, Only.DIGEST] = None
-    """Weights to start from; null: random, `teacher`: the label stage's."""
+    init: Annotated[Start | None, Only.DIGEST] = None
+    """Weights to start from: a file, `teacher` for the label stage's, or those of the two encoders (`visual`, `text`);
+    null: random."""
     crop_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of crop pre-training on the first gold set, before the grounded training: a start for random weights."""
     crop_lr: Annotated[float, Field(gt=0.0)] = 2e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.marks import device_type
-from stages.label.teacher import describe, resolve_device
+from stages.label.teacher import resolve_device
 from stages.stage import Input, Needs, Output, RankedJobStage, RunIO, UserError
 from stages.train.gold import (
     NothingToTrainOn,
@@ -15,6 +15,7 @@ from stages.train.gold import (
     unused_boxes,
     with_absolute_paths,
 )
+from stages.train.start import resolve_start, start_digest, start_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,12 +57,13 @@ class TrainStage(RankedJobStage):
         return {
             "device": resolve_device("auto") if config.train.device == "auto" else config.train.device,
             "gold": tuple(with_absolute_paths(gold) for gold in config.train.gold),
+            **resolve_start(config),
         }
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
         gold = [gold_sha256(gold.source) for gold in config.train.gold]
-        return {"init": initial_weights(config), "gold_sha256": gold}
+        return {"init": start_digest(config), "gold_sha256": gold}
 
     @classmethod
     def written_by_people(cls, config: Config) -> tuple[str, ...]:
@@ -81,21 +83,6 @@ class TrainStage(RankedJobStage):
         return train(io, self.whole, rank, world)
 
 
-def initial_weights(config: Config) -> str | None:
-    """sha256 of the weights that training starts from; null for random ones."""
-    from model.checkpoint import sha256
-
-    init = config.train.init
-    if init is None:
-        return None
-    if init == "teacher":
-        return describe(config).weights
-    try:
-        return sha256(init)
-    except OSError as error:
-        raise UserError(f"train.init: {error}") from error
-
-
 def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str, Any]:
     """Train one rank's share; the first rank writes the checkpoints, the weights and the metrics.
 
@@ -112,7 +99,7 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     with ranks.first_alone():  # which builds the columns of annotation files
         sets, maker = make_batches(io, config)
     check_readable(sets, config.ingest.max_pixels)
-    glip = start_model(config)
+    glip, taken = start_model(config)
     begins = not checkpoints(io, FOLDER)
     crops = name_crops(io, glip, sets, config) if config.train.crop_steps and begins else None
     trainer = Trainer(glip, maker, config.train, io, FOLDER, ranks)
@@ -133,6 +120,7 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "unused": {**unused_boxes(sets), **trainer.skips.unused(), **trainer.bad.unused()},
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
+        "start": taken,
         "crops_named_right": trainer.crops_named_right,
         "event_files": trainer.metrics.event_files,
     }
@@ -168,23 +156,6 @@ def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config
         report,
         settings.max_skipped,
     )
-
-
-def start_model(config: Config) -> Glip:
-    """The student before its first step."""
-    from model.checkpoint import packaged_weights
-    from model.glip import Glip
-    from model.variants import NONE, get_variant
-
-    variant, init = config.train.variant, config.train.init
-    regularisation = get_variant(variant).published if config.train.regularise else NONE
-    if init is None:
-        return Glip.from_variant(variant, config.train.seed, regularisation)
-    if init != "teacher":
-        return Glip.from_file(variant, init, regularisation)
-    if config.label.teacher != variant:
-        raise UserError(f"train.init: the teacher is a {config.label.teacher}, the student a {variant}")
-    return Glip.from_file(variant, config.label.weights or packaged_weights(variant), regularisation)
 
 
 def make_batches(io: RunIO, config: Config) -> tuple[dict[str, SampleSet], BatchMaker]:

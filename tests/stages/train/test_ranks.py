@@ -15,7 +15,8 @@ from torch.multiprocessing.spawn import ProcessExitedException
 
 from model.glip import Glip
 from stages.train.bad_batches import NonFiniteLoss
-from stages.train.stage import WEIGHTS, make_batches, start_model, train
+from stages.train.stage import WEIGHTS, make_batches, train
+from stages.train.start import start_model
 from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
 
 
@@ -63,7 +64,7 @@ def test_two_workers_do_as_one_with_the_same_global_batch(tmp_path: Path) -> Non
     train(RunDisk(one), small_training(steps=2, flip=0.0, gold=SAME_SHAPE, pseudo=False))
     multiprocessing.spawn(worker, (two, meet(two)), nprocs=2)
     first, second = load_file(one / WEIGHTS), load_file(two / WEIGHTS)
-    start = start_model(small_training()).state_dict()
+    start = start_model(small_training())[0].state_dict()
     moved = sum(float((first[name] - start[name]).square().sum()) for name in first) ** 0.5
     apart = sum(float((first[name] - second[name]).square().sum()) for name in first) ** 0.5
     assert apart < 0.01 * moved  # AdamW makes a step of a gradient's rounding error, so single weights may differ
