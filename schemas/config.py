@@ -304,9 +304,14 @@ class TrainConfig(Section):
     """Steps of crop pre-training on the first gold set, before the grounded training: a start for random weights."""
     crop_lr: Annotated[float, Field(gt=0.0)] = 2e-3
     steps: Annotated[int, Field(ge=1)] = 200
+    epochs: Annotated[Annotated[float, Field(gt=0.0)] | None, EntersUnless(None)] = None
+    """The length in passes over the mixture of all sets, instead of `steps`; null: `steps` counts."""
     seed: int = 0
     batch_size: Annotated[int, Field(ge=1)] = 16
     """Over all workers together."""
+    accumulate: Annotated[int, Field(ge=1), EntersUnless(1)] = 1
+    """In how many pieces, one after the other, a worker goes through its share of a batch: the same step in less
+    memory."""
     lr: Annotated[float, Field(gt=0.0)] = 1e-3
     text_lr: Annotated[float, Field(gt=0.0)] = 1e-3
     backbone_lr: Annotated[float, Field(gt=0.0)] | None = None
@@ -315,6 +320,8 @@ class TrainConfig(Section):
     """Parameters that stay as they are: all whose names begin with one of these, such as `backbone.` or
     `language_backbone.body.model.embeddings.word_embeddings`."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    weight_decay_schedule: Annotated[Literal["constant", "step"], EntersUnless("constant")] = "constant"
+    """step: a tenth after two thirds of the way to each step of the learning rate, as GLIP-L was trained."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 50
     clip: Annotated[float, Field(gt=0.0)] = 1.0
@@ -332,9 +339,13 @@ class TrainConfig(Section):
     """Training ends when a greater share of the samples, of at least 100, cannot be read or decoded."""
     flip: Probability = 0.5
     scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
-    """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
+    """Short sides to draw from for each step, pixels. Empty: the variant's own."""
+    long: Annotated[Annotated[int, Field(ge=32)] | None, EntersUnless(None)] = None
+    """Limit of the long side at every scale, as published; null: it grows and shrinks with the short side."""
     negative_captions: Probability = 0.0
     """Probability of packing captions of other samples as negatives."""
+    max_negative_captions: Annotated[Annotated[int, Field(ge=1)] | None, EntersUnless(None)] = None
+    """As published, with probability one half so many captions, else any smaller number; null: one to three."""
     phrase_prompts: Probability = 0.0
     """Probability of asking a pseudo sample for a list: its grounded phrases among up to `negative_categories` of other
     samples, as detection prompts do with categories."""

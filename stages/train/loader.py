@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,10 @@ class Batch:
     examples: list[Example]
     skipped: list[tuple[str, RowError]]  # samples that could not be read or decoded
     pad_to: Size  # (h, w) of the whole batch's pixels, whoever has the largest image of it
+
+    def pieces(self, count: int) -> list[Batch]:
+        """The examples in `count` parts, some of which may be empty."""
+        return [replace(self, examples=self.examples[start::count]) for start in range(count)]
 
 
 class BatchMaker:
@@ -70,9 +74,9 @@ class BatchMaker:
         """(short, long) side of the images of a step, drawn from `scales` where there are any."""
         (short, long), scales = self.sides, self.config.scales
         if not scales:
-            return short, long
+            return short, self.config.long or long
         drawn = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
-        return drawn, round(drawn * long / short)
+        return drawn, self.config.long or round(drawn * long / short)
 
     def _example(self, draw: Draw, sides: tuple[int, int]) -> Example:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])
@@ -96,7 +100,8 @@ class BatchMaker:
             sample = rename(sample, self.config.word_substitution, rng)
         if own and rng.random() < self.config.negative_captions:
             near = samples.captions_near(draw.index)
-            others = [near[int(i)] for i in rng.integers(0, len(near), int(rng.integers(1, 4)))]
+            count = transforms.how_many_captions(self.config.max_negative_captions, rng)
+            others = [near[int(i)] for i in rng.integers(0, len(near), count)]
             return transforms.pack_captions(sample, [text for text in others if text != own], rng)
         return sample
 

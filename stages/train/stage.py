@@ -54,6 +54,8 @@ class TrainStage(RankedJobStage):
             raise UserError(
                 f"train.variant: no variant {config.train.variant!r}; there are {', '.join(sorted(VARIANTS))}"
             )
+        if config.train.accumulate > 1 and config.train.contrastive:
+            raise UserError("train.contrastive compares a whole share of the batch; it needs train.accumulate: 1")
         return {
             "device": resolve_device("auto") if config.train.device == "auto" else config.train.device,
             "gold": tuple(with_absolute_paths(gold) for gold in config.train.gold),
@@ -98,6 +100,7 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     ranks = Ranks(rank, world)
     with ranks.first_alone():  # which builds the columns of annotation files
         sets, maker = make_batches(io, config)
+    config = with_steps(config, maker)
     check_readable(sets, config.ingest.max_pixels)
     glip, taken = start_model(config)
     begins = not checkpoints(io, FOLDER)
@@ -124,6 +127,15 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "crops_named_right": trainer.crops_named_right,
         "event_files": trainer.metrics.event_files,
     }
+
+
+def with_steps(config: Config, maker: BatchMaker) -> Config:
+    """The config with the number of steps that `train.epochs` comes to; the batch that an epoch leaves is dropped."""
+    settings = config.train
+    if settings.epochs is None:
+        return config
+    steps = max(1, int(settings.epochs * maker.order.epoch_size / settings.batch_size))
+    return config.model_copy(update={"train": settings.model_copy(update={"steps": steps})})
 
 
 def progress_line(entry: Entry) -> str:
