@@ -165,8 +165,10 @@ def outcome(work: Callable[[], Any]) -> str:
     try:
         work()
     except Exception as error:  # noqa: BLE001 - whatever it is, is the result
-        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(ROOT))]
-        place = f"{Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}"
+        frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        # Packages may be installed below the repository, in .venv.
+        path, line = [(p, n) for p, n in frames if p.is_relative_to(ROOT) and "site-packages" not in p.parts][-1]
+        place = f"{path.relative_to(ROOT)}:{line}"
         what = "waits for the device" if isinstance(error, WAITS) else f"{type(error).__name__}: {error}"
         return f"{place}: {' '.join(what.split())[:300]}"
     return "passed"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import string
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from benchmarks.record import processor_name, publish
 from model.similarity.network import Similarity
 
 PREFIXES = {"clip": "CLIP", "siglip": "Siglip", "siglip2": "Siglip2"}
+LETTERS = string.ascii_lowercase + string.digits
 WORDS = ("a", "red", "dog", "umbrella", "behind", "the", "old", "house", "two", "cups")
 
 
@@ -56,15 +58,16 @@ def main() -> None:
 
 
 def save(family: str, folder: Path) -> Path:
-    """A checkpoint of the published size with random weights, and a tokenizer of a few words."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
+    """A checkpoint of the published size with random weights, and a tokenizer of letters."""
     torch.manual_seed(0)
     prefix = PREFIXES[family]
     getattr(transformers, f"{prefix}Model")(getattr(transformers, f"{prefix}Config")()).save_pretrained(folder)
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(("[PAD]", "[UNK]", *WORDS))}, "[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]").save_pretrained(folder)
+    if family == "clip":
+        pieces = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(letter + "</w>" for letter in LETTERS)]
+    else:
+        pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *LETTERS, "\u2581"]
+    kind = transformers.CLIPTokenizer if family == "clip" else transformers.Siglip2Tokenizer
+    kind(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[]).save_pretrained(folder)
     processor_class(family)().save_pretrained(folder)
     return folder
 

@@ -114,3 +114,11 @@ def test_a_pair_is_explained_as_text_and_as_a_file(run: str, phrasebox: Command,
     for key in ("nothing", "999999900000"):
         wrong = phrasebox("explain", run, key)
         assert wrong.returncode == 2 and "explain:" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_a_run_that_rests_is_watched_once(run: str, phrasebox: Command) -> None:
+    done = phrasebox("status", run, "--watch")
+    assert done.returncode == 0 and "not running" in done.stdout and "\x1b" not in done.stdout
+    assert "label     2/2 parts, 6 pairs" in done.stdout and "rejected  nothing" in done.stdout
+    both = phrasebox("status", run, "--watch", "--json")
+    assert both.returncode == 2 and "give one" in both.stderr
