@@ -1,8 +1,10 @@
-"""pairs + phrases + pseudo (+ masks) -> shards: WebDataset tars with the original image bytes and one JSON per sample.
+"""pairs + phrases + pseudo (+ masks, scores) -> shards: WebDataset tars, original image bytes and one JSON per sample.
 
 With `shard.upright`, images that are turned by their EXIF orientation are encoded again, upright.
 
 With masks, a box has its `segmentation`; boxes further from their masks than `filter.max_mask_box_gap` are left out.
+With scores, a box has the cosine of its crop with its phrase (`region_score`), and a sample that of its image with its
+caption (`image_score`).
 
 Shards are cut inside a part, so that a part can be recomputed on its own. Samples without boxes are set aside. The
 list of all shards, index.json, is put together from one small summary per part.
@@ -33,8 +35,9 @@ class ShardStage(ReduceStage):
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.text")),
-        Input("pseudo", ("key", "width", "height", "boxes")),
+        Input("pseudo", ("key", "width", "height", "boxes", "dropped.box")),
         Input("masks", need="if_enabled"),
+        Input("scores", need="if_enabled"),
     )
     outputs: ClassVar[tuple[Output, ...]] = (Output("shards"), Output("summaries/shard"))
     depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard", "filter.max_mask_box_gap")
