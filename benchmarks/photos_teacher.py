@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.photos_detector import Detector
 from benchmarks.record import processor_name, publish
 from benchmarks.teacher_measure import resident
 from model.checkpoint import packaged_weights, sha256
@@ -36,6 +35,7 @@ from model.glip import Glip
 from model.outputs import Grounding
 from recipes.glip_photos import gold, judge
 from recipes.glip_photos.gold import Photo
+from recipes.glip_photos.nanodet import Detector
 from stages.evaluate.coco import LIMIT, percent, results_of
 from stages.evaluate.coco_ap import precision_at_recalls
 from stages.images import decode_rgb
@@ -46,6 +46,7 @@ BATCH = 8  # of what is timed
 FLOOR = 0.05
 SAMPLE = 40  # photos at the beginning of each set whose figures stand on their own, for a quick second look
 MODELS = ("glip-photos", "glip-nano", "detector")
+CLEAN = "glip-photos-coco"  # of recipes/glip_photos_coco; measured beside them where its weights are given
 NOUNS, LEAST = 50, 5  # best and worst head nouns listed, of those with so many phrases
 
 Ground = Callable[[list[np.ndarray], Sequence[Photo]], list[Grounding]]
@@ -191,9 +192,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/photos"))
     parser.add_argument("--flickr", default="entities_test", help="entities_dev for whatever is to be chosen")
     parser.add_argument("--weights", type=Path, default=None, help="of glip-photos; else the packaged ones")
+    parser.add_argument("--clean-weights", type=Path, default=None, help=f"of {CLEAN}, to be measured, too")
     parser.add_argument(
         "--only",
-        choices=MODELS,
+        choices=(*MODELS, CLEAN),
         default=None,
         help="measure this one; what --out has of the others stays",
     )
@@ -218,6 +220,8 @@ def main() -> None:
         "glip-nano": lambda: measure_glip("glip-nano", packaged_weights("glip-nano"), sets, coco),
         "detector": lambda: measure_detector(detector, sets, coco),
     }
+    if options.clean_weights:
+        models[CLEAN] = lambda: measure_glip("glip-photos", options.clean_weights, sets, coco)
     result: dict[str, Any] = {
         "what": "phrases of captions of real photos, grounded",
         "command": f"python -m benchmarks.photos_teacher --flickr {options.flickr}",
@@ -232,13 +236,11 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "date": datetime.date.today().isoformat(),
     }
-    kept = (
-        json.loads(options.out.read_text())["models"] if options.only and options.out and options.out.is_file() else {}
-    )
+    if options.only and options.out and options.out.is_file():
+        before = json.loads(options.out.read_text())
+        result |= {key: before[key] for key in ("models", "speed") if key in before}
     for name, run in models.items():
-        if name in kept and name != options.only:
-            result["models"][name] = kept[name]
-        elif options.only in (None, name):
+        if options.only in (None, name):
             result["models"][name] = run()
             sys.stdout.write(summary(name, result["models"][name]))
             sys.stdout.flush()

@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path("data/photos"), help="where prepare.py has written")
     parser.add_argument("--gold", type=Path, default=None, help="people's phrases [entities_train.json in --data]")
+    parser.add_argument("--images", type=Path, default=None, help="the photos of these phrases [flickr in --data]")
     parser.add_argument("--out", type=Path, default=Path("data/photos/start.safetensors"))
     parser.add_argument("--photos", type=int, default=2000, help="to fit the head on")
     parser.add_argument("--steps", type=int, default=800, help="of the text encoder's training")
@@ -65,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     photos = options.shared / "data" / "photos"
     phrases = options.gold or options.data / "entities_train.json"
-    gold = MdetrSet(LocalFiles(), str(phrases), str(options.data / "flickr"))
+    gold = MdetrSet(LocalFiles(), str(phrases), str(options.images or options.data / "flickr"))
     glip = Glip.from_variant("glip-photos", options.seed).eval()
     outputs = load_detector(glip.backbone.body, glip.backbone.fpn, photos / "detector")
     batches = photo_batches(gold, options.data, options.photos, options.seed)
