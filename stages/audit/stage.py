@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from model.cards import note
+from model.cards import notes
 from model.teacher import Description
 from schemas.records import OTHER_LABELS
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
@@ -70,7 +70,7 @@ class AuditStage(ReduceStage):
         return {
             "categories": _sha256(config.audit.categories),
             "labelled_by": str(Description.of(config.label)),
-            "about": note(config.label.teacher, config.label.weights),
+            "about": notes(config.label),
         }
 
     @classmethod

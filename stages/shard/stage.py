@@ -17,6 +17,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.cards import terms
 from model.teacher import Description
 from stages.images import check_sha256, sniff, upright_file
 from stages.shard.index import INDEX
@@ -25,7 +26,7 @@ from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage,
 from stages.tar_writer import TarWriter
 
 if TYPE_CHECKING:
-    from schemas.config import Config
+    from schemas.config import Config, LabelConfig
 
 
 class ShardStage(ReduceStage):
@@ -46,11 +47,11 @@ class ShardStage(ReduceStage):
         self.samples_per_shard: int = config.shard.samples_per_shard
         self.upright: bool = config.shard.upright
         self.max_mask_box_gap: float = config.filter.max_mask_box_gap
-        self.teacher = str(Description.of(config.label))
+        self.teacher = provenance(config.label)
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
-        return {"teacher": str(Description.of(config.label))}
+        return {"teacher": provenance(config.label)}
 
     def run_part(self, io: PartIO) -> PartResult:
         read = read_samples(io, self.max_mask_box_gap)
@@ -129,6 +130,12 @@ class ShardWriter:
         self.entries.append(entry)
         self._open.close()
         self._tar, self._in_shard = None, 0
+
+
+def provenance(label: LabelConfig) -> str:
+    """The teacher as each sample names it, with the terms that its weights put on their labels, if any."""
+    limits = terms(label)
+    return f"{Description.of(label)} ({limits})" if limits else str(Description.of(label))
 
 
 def summary_path(part: int) -> str:
