@@ -49,7 +49,7 @@ def explain(io: RunIO, config: Config, key: str, piece: Slice | None, stages: Se
     if samples:
         lines += [*_curation(io, key), *_phrases(io, samples[0]), *_labels(io, samples[0])]
         lines += [*_other_labels(io, config, samples[0]), *_rescore(samples[0]), *_filter(io, samples[0])]
-        lines += _shard(io, config, samples[0])
+        lines += [*_mask(samples[0]), *_shard(io, config, samples[0])]
     lines += [f"{stage:8} rejected: {_reason(reason)}{detail}" for stage, reason, detail in rejected]
     if not samples:
         return Explained(lines, None)
@@ -126,11 +126,6 @@ def _other_labels(io: RunIO, config: Config, sample: SampleImage) -> Iterator[st
                     yield _box(sample, box.phrase, box.corners, box.score)
 
 
-def _rescore(sample: SampleImage) -> Iterator[str]:
-    if sample.fit is not None:
-        yield f"rescore  cosine of image and caption {sample.fit:.3f}; those of crops are with the boxes"
-
-
 def _filter(io: RunIO, sample: SampleImage) -> Iterator[str]:
     if not io.has_part(PseudoTable.dataset, part_of(sample.key)):
         yield "filter   not made yet"
@@ -138,16 +133,36 @@ def _filter(io: RunIO, sample: SampleImage) -> Iterator[str]:
     kept = sum(not box.reason for box in sample.boxes)
     yield f"filter   {kept} boxes kept, {len(sample.boxes) - kept} taken out"
     for box in sample.boxes:
-        crop = f"  crop {box.crop:.3f}" if box.crop is not None else ""
-        if box.better is not None:
-            crop += f" ({plain(sample.phrases[box.better[0]].text)} {box.better[1]:.3f})"
         why = _reason(box.reason) if box.reason else "kept"
-        yield f"{_box(sample, box.phrase, box.corners, box.score)}{crop}  {why}"
+        yield f"{_box(sample, box.phrase, box.corners, box.score)}{_crop(sample, box)}  {why}"
 
 
 def _box(sample: SampleImage, phrase: int, corners: Corners, score: float) -> str:
     places = ", ".join(f"{side:g}" for side in rounded(corners))
     return f"         {score:.3f}  {phrase}: {plain(sample.phrases[phrase].text)}  [{places}]"
+
+
+def _rescore(sample: SampleImage) -> Iterator[str]:
+    if sample.fit is not None:
+        scored = sum(box.crop is not None for box in sample.boxes)
+        yield f"rescore  cosine of image and caption {sample.fit:.3f}; {scored} crops scored, beside their boxes below"
+
+
+def _crop(sample: SampleImage, box: ShownBox) -> str:
+    """What rescore says of a box."""
+    if box.crop is None:
+        return ""
+    better = ""
+    if box.better is not None:
+        phrase, cosine = box.better
+        better = f", as {plain(sample.phrases[phrase].text)!r} {cosine:.3f}"
+    return f"  crop {box.crop:.3f}{better}"
+
+
+def _mask(sample: SampleImage) -> Iterator[str]:
+    masks = sum(box.mask is not None for box in sample.boxes)
+    if masks:
+        yield f"mask     {masks} boxes cut out"
 
 
 def _shard(io: RunIO, config: Config, sample: SampleImage) -> Iterator[str]:

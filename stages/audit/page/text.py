@@ -128,6 +128,10 @@ def counted(stats: dict[str, Any]) -> str:
     )
 
 
+TEACHER_TABLES = (
+    ("most_asked", "Asked for most often"),
+    ("least_agreed", "Found most differently"),
+)
 TABLES = (
     ("most_mentioned", "Most often in captions", "seen", "by mentions"),
     ("most_frequent", "Most frequent", "boxes", "by kept boxes"),
