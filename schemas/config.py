@@ -103,6 +103,25 @@ class PhrasesConfig(Section):
     """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
 
 
+def _off(value: object) -> object:
+    """YAML reads an unquoted off as false."""
+    return "off" if value is False else value
+
+
+class CurateConfig(Section):
+    """The stage is on where `duplicates` is."""
+
+    duplicates: Annotated[Literal["off", "exact", "perceptual"], BeforeValidator(_off)] = "off"
+    """Of the images that are alike, the first is kept: of those with the same bytes, or of those that look the same
+    but for size, compression, brightness, contrast, colour, a small crop or a caption bar. off: every image is."""
+    flips: bool = False
+    """Perceptual: an image and its mirror image look the same."""
+    min_likeness: Probability = 0.8
+    """Perceptual: from what correlation of their details up two images look the same."""
+    memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
+    """GiB that the search for copies may take; with less, it takes more passes."""
+
+
 def _named(value: object) -> object:
     """A teacher that is only named."""
     return {"teacher": value} if isinstance(value, str) else value
@@ -382,6 +401,7 @@ class Config(Section):
     rounds: Annotated[int, Field(ge=1, le=100), Only.PLAN] = 1
     """How often `phrasebox run` goes through: the student of each round is the teacher of the next, in RUN/rounds/K."""
     ingest: IngestConfig = IngestConfig()
+    curate: CurateConfig = CurateConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()
     rescore: RescoreConfig = RescoreConfig()

@@ -23,11 +23,11 @@ CHECKPOINTS = {
     (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
 }  # their stages have tests of their own
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
-BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
+BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}, ("curate", "duplicates"): {"curate"}}  # fields that other stages add in a form of their own
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
-    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", ("glip-nano", "glip-photos")),
+    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", "exact", "perceptual", ("glip-nano", "glip-photos")),
 ]
 
 
@@ -73,7 +73,7 @@ def another(config: Config, section: str, name: str) -> Iterator[Config]:
         changes = {**holder, name: value}
         with suppress(ValidationError, UserError):  # of another kind, or not to be had here
             other = Config.model_validate({**tree, section: changes} if section else changes)
-            if value != holder[name] and settings(other):
+            if other != config and settings(other):
                 yield other
 
 

@@ -1,0 +1,1 @@
+"""pairs -> curation: which pairs are kept; near-duplicates and images of benchmarks are not."""

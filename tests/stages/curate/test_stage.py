@@ -1,0 +1,261 @@
+"""The stage as a user runs it: copies of every kind are set aside, and growth, workers and kills change no byte."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+from tests.stages.conftest import SHARED
+from tests.stages.curate.photographs import ALTERATIONS, MORE, jpeg, mirrored, photograph
+from tests.stages.image_files import png_chunk
+from tests.stages.tars import sample, tar
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[3]
+COCO = SHARED / "coco128" / "images"
+FLICKR = SHARED / "flickr8k-wds"
+DATA = ("summaries", "curation", "phrases", "rejects")
+
+
+def write_tar(path: Path, images: dict[str, bytes], caption: str = "a photo of a red ball") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tar(*(member for name, data in images.items() for member in sample(name, caption, data))))
+
+
+def arguments(source: Path, run: Path, until: str = "phrases", **curate: Any) -> list[str]:
+    settings = {"part_size": 20, **{f"curate.{name}": value for name, value in curate.items()}}
+    more = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
+    return ["run", "--source", str(source), "--run", str(run), "--until", until, *more]
+
+
+def phrasebox(*given: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, list(given))
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.output
+
+
+def curate(source: Path, run: Path, **settings: Any) -> dict[str, tuple[str | None, str | None]]:
+    """Reason, and the source id of the kept one, by source id."""
+    phrasebox(*arguments(source, run, **{"duplicates": "perceptual", **settings}), "--inline")
+    return decisions(run)
+
+
+def decisions(run: Path) -> dict[str, tuple[str | None, str | None]]:
+    names = {row["key"]: row["source_id"] for row in rows(run, "pairs")}
+    found = {}
+    for row in rows(run, "curation"):
+        assert row["keep"] is (row["reason"] is None) is (row["duplicate_of"] is None)
+        found[names[row["key"]]] = (row["reason"], names.get(row["duplicate_of"]))
+    assert len(found) == len(names)
+    return found
+
+
+def rows(run: Path, dataset: str) -> list[dict[str, Any]]:
+    return [row for path in sorted((run / dataset).glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def digests(run: Path, parts: range = range(1000)) -> dict[str, str]:
+    """sha256 of every data file of these parts."""
+    files = [path for folder in DATA for path in sorted((run / folder).rglob("*")) if path.is_file()]
+    files = [path for path in files if int(path.name[5:12]) in parts]
+    return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+ORIGINALS = {f"{seed:03d}": photograph(seed) for seed in range(12)}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Originals; one copy of each kind; other images, one of them twice, and one that cannot be decoded."""
+    source = tmp_path_factory.mktemp("corpus")
+    write_tar(source / "00000.tar", {name: jpeg(image) for name, image in ORIGINALS.items()})
+    kinds = dict(zip(ALTERATIONS, ORIGINALS, strict=True)) | dict(zip(MORE, ORIGINALS, strict=False))
+    copies = {
+        f"1{i:02d}": jpeg((ALTERATIONS | MORE)[kind](ORIGINALS[of])) for i, (kind, of) in enumerate(kinds.items())
+    }
+    write_tar(source / "00001.tar", copies)
+    others = {f"2{i:02d}": jpeg(photograph(100 + i)) for i in range(10)}
+    others["210"] = others["203"]
+    others["211"] = jpeg(photograph(3))  # the bytes of original 3
+    header = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 0, 0, 0, 0))
+    others["212"] = header + png_chunk(b"IDAT", b"no pixels") + png_chunk(b"IEND", b"")
+    write_tar(source / "00002.tar", others)
+    return source
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    curate(corpus, run)
+    return run
+
+
+def test_copies_are_set_aside_with_the_reason_and_the_image_that_is_kept(whole: Path) -> None:
+    found = decisions(whole)
+    kinds = [*ALTERATIONS, *MORE]
+    for number, kind in enumerate(kinds):
+        original = f"{number if number < 12 else number - 12:03d}"
+        assert found[f"1{number:02d}"] == ("near_duplicate", original), kind
+    assert found["210"] == ("exact_duplicate", "203") and found["211"] == ("exact_duplicate", "003")
+    rest = {name for name, decision in found.items() if decision == (None, None)}
+    assert rest == {*ORIGINALS, *(f"2{number:02d}" for number in range(10)), "212"}
+
+
+def test_what_is_set_aside_is_accounted_for(whole: Path) -> None:
+    names = {row["key"]: row["source_id"] for row in rows(whole, "pairs")}
+    kept = {name for name, (reason, _) in decisions(whole).items() if reason is None}
+    assert {names[row["key"]] for row in rows(whole, "phrases")} == kept
+    counts = [json.loads(path.read_text())["counts"] for path in (whole / "commits/phrases").glob("part-*.json")]
+    assert sum(entry["in"] for entry in counts) == 42
+    reasons = ("near_duplicate", "exact_duplicate")
+    aside = {name: sum(entry["set_aside"].get(name, 0) for entry in counts) for name in reasons}
+    assert aside == {"near_duplicate": 17, "exact_duplicate": 2}
+    assert "all in order" in phrasebox("verify", str(whole))
+    record = json.loads((whole / "commits/curate/result.json").read_text())
+    notes = {name: record["notes"][name] for name in ("exact_duplicate", "near_duplicate", "groups", "largest_group")}
+    assert notes == {"exact_duplicate": 2, "near_duplicate": 17, "groups": 13, "largest_group": 4}
+    parts = [json.loads(path.read_text())["notes"] for path in (whole / "commits/curate").glob("part-*.json")]
+    assert sum(entry["images"] for entry in parts) == 41  # of which 210 is in one part with its twin
+    assert sum(entry["unreadable"] for entry in parts) == 1
+
+
+def test_a_corpus_that_grows_ends_as_if_it_had_been_whole(corpus: Path, whole: Path, tmp_path: Path) -> None:
+    source, run = tmp_path / "source", tmp_path / "run"
+    source.mkdir()
+    before: dict[str, Any] = {}
+    for number in range(3):
+        name = f"{number:05d}.tar"
+        (source / name).write_bytes((corpus / name).read_bytes())
+        curate(source, run)
+        assert digests(run) == digests(whole, range(number + 1))
+        records = {path.name: json.loads(path.read_text()) for path in (run / "commits/phrases").glob("part-*.json")}
+        assert len(records) == number + 1 and before.items() <= records.items()  # seconds and all: not recomputed
+        before = records
+
+
+def test_memory_changes_no_byte_and_recomputes_nothing(corpus: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    curate(corpus, run, memory=1e-5)
+    assert digests(run) == digests(whole)
+    assert "result made" not in phrasebox(*arguments(corpus, run, duplicates="perceptual"), "--inline")
+
+
+@pytest.mark.slow
+def test_a_run_on_two_workers_that_was_killed_ends_with_the_same_bytes(
+    corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "pipeline.cli", *arguments(corpus, run, duplicates="perceptual"), "--workers", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_for((run / "commits/curate/part-0000000.json").exists, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stderr=subprocess.DEVNULL)
+    assert digests(run) == digests(whole)
+
+
+def test_the_next_one_is_kept_when_the_first_is_removed(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert curate(corpus, run)["103"] == ("near_duplicate", "003")
+    ids = tmp_path / "ids.txt"
+    ids.write_text("003\n")
+    phrasebox("remove", str(run), "--source-ids", str(ids), "--inline")
+    found = decisions(run)
+    assert "003" not in found and found["103"] == (None, None) and found["211"] == ("near_duplicate", "103")
+    assert "all in order" in phrasebox("verify", str(run))
+
+
+def test_exact_copies_alone(corpus: Path, tmp_path: Path) -> None:
+    found = curate(corpus, tmp_path / "run", duplicates="exact")
+    assert {name: decision for name, decision in found.items() if decision[0]} == {
+        "210": ("exact_duplicate", "203"),
+        "211": ("exact_duplicate", "003"),
+    }
+    assert pq.read_schema(tmp_path / "run/summaries/curate/part-0000000.parquet").names == ["key", "sha256"]
+
+
+def test_off_by_default_and_by_yaml(corpus: Path, tmp_path: Path) -> None:
+    for name, value in (("default", {}), ("yaml", {"duplicates": False})):
+        run = tmp_path / name
+        phrasebox(*arguments(corpus, run, **value), "--inline")
+        assert not (run / "curation").exists() and len(rows(run, "phrases")) == 42
+    config = tmp_path / "yaml" / "config.yaml"
+    assert "duplicates: 'off'" in config.read_text() or 'duplicates: "off"' in config.read_text()
+
+
+def test_mirrored_images_by_choice(tmp_path: Path) -> None:
+    images = {f"{seed}": jpeg(photograph(seed)) for seed in range(4)}
+    images |= {f"1{seed}": jpeg(mirrored(photograph(seed))) for seed in range(4)}
+    write_tar(tmp_path / "source/00000.tar", images)
+    found = curate(tmp_path / "source", tmp_path / "upright")
+    assert len(found) == 8 and {reason for reason, _ in found.values()} == {None}
+    found = curate(tmp_path / "source", tmp_path / "mirrored", flips=True)
+    assert {name: kept for name, (_, kept) in found.items() if kept} == {f"1{seed}": f"{seed}" for seed in range(4)}
+
+
+def test_captions_alone_and_several_captions_of_an_image(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, image in (("a", photograph(1)), ("b", photograph(2))):
+        (source / f"{name}.jpg").write_bytes(jpeg(image))
+    lines = ["image,caption", "a.jpg,a red ball", "a.jpg,a ball of red", ",no image at all", "b.jpg,a box", ",nothing"]
+    (source / "pairs.csv").write_text("\n".join(lines) + "\n")
+    phrasebox(*arguments(source / "pairs.csv", tmp_path / "run", duplicates="perceptual"), "--inline")
+    found = rows(tmp_path / "run", "curation")
+    assert [row["reason"] for row in found] == [None, "exact_duplicate", None, None, None]
+
+
+# -- real photographs --------------------------------------------------------------------------------------------------
+
+
+def copies_found(images: dict[str, bytes], copies: dict[str, bytes], run: Path) -> set[str]:
+    """The copies, named ORIGINAL-KIND, that are set aside for their original."""
+    write_tar(run.parent / "source/00000.tar", images)
+    write_tar(run.parent / "source/00001.tar", copies)
+    found = curate(run.parent / "source", run)
+    wrong = {name: kept for name, (_, kept) in found.items() if kept and name.partition("-")[0] != kept}
+    assert wrong == {}
+    return {name for name in copies if found[name][0] is not None}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COCO.is_dir(), reason="needs ../shared/data/coco128")
+def test_altered_photographs_are_found(tmp_path: Path) -> None:
+    """All 128 with each of the alterations, and with their pairs in turn."""
+    pairs = itertools.cycle(itertools.permutations(ALTERATIONS, 2))
+    images, copies = {}, {}
+    for path in sorted(COCO.glob("*.jpg")):
+        image = Image.open(path).convert("RGB")
+        images[path.stem] = path.read_bytes()
+        for kind, alter in (ALTERATIONS | MORE).items():
+            copies[f"{path.stem}-{kind}"] = jpeg(alter(image))
+        for first, second in itertools.islice(pairs, 6):
+            copies[f"{path.stem}-{first}+{second}"] = jpeg(ALTERATIONS[second](ALTERATIONS[first](image)))
+    assert len(images) == 128 and len(copies) == 128 * 23
+    missing = set(copies) - copies_found(images, copies, tmp_path / "run")
+    assert len(missing) <= 0.005 * len(copies), sorted(missing)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FLICKR.is_dir(), reason="needs ../shared/data/flickr8k-wds")
+def test_different_photographs_are_hardly_taken_for_copies(tmp_path: Path) -> None:
+    phrasebox(
+        *arguments(FLICKR, tmp_path / "run", "curate", duplicates="perceptual"), "--inline", "--set=part_size=1000"
+    )
+    found = [row for row in rows(tmp_path / "run", "curation") if not row["keep"]]
+    assert len(rows(tmp_path / "run", "curation")) == 7971 and len(found) <= 5
