@@ -108,16 +108,30 @@ def _off(value: object) -> object:
     return "off" if value is False else value
 
 
+class Benchmark(Section):
+    """Images to evaluate on, which the corpus must not hold."""
+
+    source: Text
+    """A folder of images, a JSON file of COCO's kind that lists them, or what ingest reads."""
+    format: Literal["auto", "images", "coco", "webdataset", "table", "folder", "grit", "odvg"] = "auto"
+    images: Text | None = None
+    """The folder of the images that a JSON file or a table names."""
+    name: Text | None = None
+    """How it is called in `duplicate_of`; null: as its file or folder."""
+
+
 class CurateConfig(Section):
-    """The stage is on where `duplicates` is."""
+    """The stage is on where `duplicates` is, or `against` names a benchmark."""
 
     duplicates: Annotated[Literal["off", "exact", "perceptual"], BeforeValidator(_off)] = "off"
     """Of the images that are alike, the first is kept: of those with the same bytes, or of those that look the same
     but for size, compression, brightness, contrast, colour, a small crop or a caption bar. off: every image is."""
     flips: bool = False
     """Perceptual: an image and its mirror image look the same."""
+    against: Annotated[tuple[Benchmark, ...], Only.DIGEST] = ()
+    """Benchmarks: an image that looks like one of theirs is left out, and all that look like such an image."""
     min_likeness: Probability = 0.8
-    """Perceptual: from what correlation of their details up two images look the same."""
+    """Perceptual, and against benchmarks: from what correlation of their details up two images look the same."""
     memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
     """GiB that the search for copies may take; with less, it takes more passes."""
 

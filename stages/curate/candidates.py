@@ -136,7 +136,8 @@ def _compared(one: Ints, other: Ints) -> NDArray[np.bool_]:
     """Whether views are compared: one of them plain, or one mirrored and the other not."""
     mirrored = (one >= len(VIEWS)) != (other >= len(VIEWS))
     upright = (one < len(VIEWS)) & (other < len(VIEWS))
-    return mirrored | (upright & ((one < len(PLAIN)) | (other < len(PLAIN))))
+    allowed: NDArray[np.bool_] = mirrored | (upright & ((one < len(PLAIN)) | (other < len(PLAIN))))
+    return allowed
 
 
 def _bits_of(bits: Bytes, entries: Ints, kinds: int) -> Bytes:

@@ -40,8 +40,9 @@ def _detail(thumbs: Bytes, views: Ints) -> Floats:
         pixels = thumbs[chosen].astype(np.float64)
         cells = np.matmul(np.matmul(down, pixels), across.T)
         found[chosen] = cells - np.matmul(np.matmul(mean_down, pixels), mean_across.T)
-    flat = found.reshape(len(thumbs), -1)
-    return flat - flat.mean(1, keepdims=True)
+    flat: Floats = found.reshape(len(thumbs), -1)
+    flat -= flat.mean(1, keepdims=True)
+    return flat
 
 
 @cache

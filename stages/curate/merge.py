@@ -7,7 +7,7 @@ thumbnails of candidates, lie in files of the machine's scratch space.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.tables import CurationTable
+from stages.curate.benchmarks import Known, read_benchmarks
 from stages.curate.candidates import Candidates, find_candidates
 from stages.curate.components import roots
 from stages.curate.likeness import likeness
@@ -23,10 +24,12 @@ from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
-    from schemas.config import CurateConfig
+    from schemas.config import CurateConfig, IngestConfig
 
 SIGNATURES = "summaries/curate"
 PAIRS_AT_ONCE = 8192
+REASONS = ("exact_duplicate", "near_duplicate", "benchmark_leak")
+EXACT, NEAR, LEAK = range(len(REASONS))
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -41,29 +44,38 @@ class Pairs:
     offsets: Ints  # (parts + 1,)
 
 
-def decide(io: RunIO, config: CurateConfig) -> dict[str, Any]:
-    """Writes curation/; returns the figures of the run for the commit record."""
-    pairs = read_pairs(io)
-    copy_of = same_digest(pairs.digest)
-    exact = copy_of != np.arange(len(copy_of))
-    later, earlier = np.flatnonzero(exact), copy_of[exact]
+def decide(io: RunIO, config: CurateConfig, ingest: IngestConfig) -> dict[str, Any]:
+    """Writes curation/; returns the figures of the run for the commit record.
+
+    The images of benchmarks come before all pairs, as items 0 to B - 1: a component that touches one begins with it.
+    """
+    pairs, known = read_pairs(io), read_benchmarks(io, config.against, ingest)
+    copy_of = same_digest(np.concatenate([known.digest, pairs.digest]))
+    own = np.arange(len(copy_of))
+    exact = copy_of != own
+    later, earlier = own[exact], copy_of[exact]
     notes: dict[str, Any] = {}
-    if config.duplicates == "perceptual":
+    if config.duplicates == "perceptual" or config.against:
         with tempfile.TemporaryDirectory() as scratch:
-            near = find_near(io, Path(scratch), ~exact, config)
+            near = find_near(io, Path(scratch), known, ~exact, config)
         later, earlier = np.concatenate([later, near.later]), np.concatenate([earlier, near.earlier])
         notes |= {"candidates": near.candidates, "largest_bucket": near.largest_bucket}
     root = roots(len(copy_of), later, earlier)
-    write_tables(io, pairs, root, exact)
-    kept = root == np.arange(len(root))
-    sizes = np.bincount(root, minlength=1)
-    return {
-        "exact_duplicate": int((exact & ~kept).sum()),
-        "near_duplicate": int((~exact & ~kept).sum()),
-        "groups": int((sizes > 1).sum()),
-        "largest_group": int(sizes.max(initial=0)),
-        **notes,
-    }
+    leaked = root < len(known.names)
+    keeper = np.where(leaked, root, {"off": own, "exact": copy_of, "perceptual": root}[config.duplicates])
+    reason = np.where(leaked, LEAK, np.where(exact, EXACT, NEAR))
+    write_tables(io, pairs, known.names, keeper, reason)
+    if config.against:
+        notes |= {"benchmark_images": len(known.names), "unreadable_of_benchmarks": known.unreadable}
+    return figures(keeper[len(known.names) :], reason[len(known.names) :], len(known.names)) | notes
+
+
+def figures(keeper: Ints, reason: Ints, known: int) -> dict[str, int]:
+    """`keeper`, `reason` (P,) of the pairs, which are items from `known` up."""
+    gone = keeper != np.arange(known, known + len(keeper))
+    counts = {name: int((gone & (reason == number)).sum()) for number, name in enumerate(REASONS)}
+    sizes = np.bincount(keeper[keeper >= known] - known, minlength=1)
+    return counts | {"groups": int((sizes > 1).sum()), "largest_group": int(sizes.max(initial=0))}
 
 
 def read_pairs(io: RunIO) -> Pairs:
@@ -111,33 +123,36 @@ class Near:
     largest_bucket: int
 
 
-def find_near(io: RunIO, scratch: Path, wanted: Flags, config: CurateConfig) -> Near:
-    """`wanted` (P,): pairs that take part, one for each image."""
-    rows = spool(io, "bits", wanted, scratch / "bits")
-    bits = mapped(scratch / "bits", (len(rows), len(VIEWS), BYTES))
+def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: CurateConfig) -> Near:
+    """`wanted` (B + P,): the items that take part, one for each image."""
+    items = spool(io, "bits", known.bits, wanted, scratch / "bits")
+    bits = mapped(scratch / "bits", (len(items), len(VIEWS), BYTES))
     found = find_candidates(bits, config.flips, int(config.memory * 2**30))
-    compared = np.zeros(len(rows), np.bool_)
+    compared = np.zeros(len(items), np.bool_)
     compared[found.later] = compared[found.earlier] = True
     chosen = np.zeros(len(wanted), np.bool_)
-    chosen[rows[compared]] = True
-    spool(io, "thumb", chosen, scratch / "thumbs")
+    chosen[items[compared]] = True
+    spool(io, "thumb", known.thumbs, chosen, scratch / "thumbs")
     place = np.cumsum(compared) - 1  # of a row's thumbnail in the file
     thumbs = mapped(scratch / "thumbs", (int(compared.sum()), THUMB, THUMB))
     alike = np.concatenate([np.empty(0, np.bool_), *are_alike(thumbs, place, found, config.min_likeness)])
-    return Near(rows[found.later[alike]], rows[found.earlier[alike]], len(alike), found.largest_bucket)
+    return Near(items[found.later[alike]], items[found.earlier[alike]], len(alike), found.largest_bucket)
 
 
-def spool(io: RunIO, column: str, wanted: Flags, path: Path) -> Ints:
-    """Writes a column of all parts, without nulls, to a file; returns the pairs (N,) that its rows belong to."""
-    rows, start = [np.empty(0, np.int64)], 0
+def spool(io: RunIO, column: str, known: Bytes, wanted: Flags, path: Path) -> Ints:
+    """Writes what benchmarks and all parts have in a column, where it is not null, to a file; returns the items (N,)
+    that its rows belong to."""
+    start = len(known)
+    items = [np.flatnonzero(wanted[:start])]
     with path.open("wb") as file:
+        file.write(known[items[0]].tobytes())
         for part in io.parts():
             values = io.read_part(SIGNATURES, part, [column])[column]
             chosen = np.asarray(values.is_valid()) & wanted[start : start + len(values)]
-            file.write(np.ascontiguousarray(fixed(values, values.type.byte_width)[chosen]))
-            rows.append(start + np.flatnonzero(chosen))
+            file.write(fixed(values, values.type.byte_width)[chosen].tobytes())
+            items.append(start + np.flatnonzero(chosen))
             start += len(values)
-    return np.concatenate(rows)
+    return np.concatenate(items)
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> Bytes:
@@ -160,22 +175,21 @@ def are_alike(thumbs: Bytes, place: Ints, found: Candidates, least: float) -> It
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 
-def write_tables(io: RunIO, pairs: Pairs, root: Ints, exact: Flags) -> None:
-    """`root` (P,): the pair that is kept of each component; `exact` (P,): an earlier pair has the same bytes."""
-    own = np.arange(len(root))
-    parts = io.parts()
+def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Ints, reason: Ints) -> None:
+    """`keeper` (B + P,): the item that is kept of each one's component; `reason`: why not the others."""
+    parts, known = io.parts(), len(benchmarks)
     for done, (part, start, stop) in enumerate(zip(parts, pairs.offsets[:-1], pairs.offsets[1:], strict=True)):
-        now = slice(int(start), int(stop))
-        kept = root[now] == own[now]
-        first = pairs.number[root[now]].tolist()
-        reasons = np.where(exact[now], "exact_duplicate", "near_duplicate").tolist()
+        first, keys = keeper[known + start : known + stop], list(map(key_of, pairs.number[start:stop].tolist()))
+        keep = first == np.arange(known + start, known + stop)
+        names = [benchmarks[item] if item < known else key_of(pairs.number[item - known]) for item in first.tolist()]
+        reasons = [REASONS[number] for number in reason[known + start : known + stop].tolist()]
         table = CurationTable.of_columns(
-            key=[key_of(number) for number in pairs.number[now].tolist()],
-            keep=kept,
-            reason=[None if keep else reason for keep, reason in zip(kept.tolist(), reasons, strict=True)],
-            duplicate_of=[None if keep else key_of(number) for keep, number in zip(kept.tolist(), first, strict=True)],
-            cluster=[None] * len(kept),
-            similarity=[None] * len(kept),
+            key=keys,
+            keep=keep,
+            reason=[None if kept else text for kept, text in zip(keep.tolist(), reasons, strict=True)],
+            duplicate_of=[None if kept else name for kept, name in zip(keep.tolist(), names, strict=True)],
+            cluster=[None] * len(keys),
+            similarity=[None] * len(keys),
         )
         io.write_part("curation", part, table.table)
         io.progress(done + 1, len(parts), "writing decisions")

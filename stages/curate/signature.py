@@ -78,7 +78,8 @@ def signatures(grey: Bytes) -> tuple[Bytes, Bytes]:
 def mirror_mask() -> Bytes:
     """(BYTES,) bits that are the other way round in a mirrored image: those of odd horizontal frequencies."""
     odd = (_frequencies()[1] % 2).astype(np.bool_)
-    return np.packbits(odd.reshape(8, BYTES).T, axis=-1)[:, 0]
+    mask: Bytes = np.packbits(odd.reshape(8, BYTES).T, axis=-1)[:, 0]
+    return mask
 
 
 @cache
@@ -105,7 +106,8 @@ def _thumbnails(pixels: Floats) -> Bytes:
     share = area_weights(0, 1, SIDE, THUMB) * 3 * (SIDE / THUMB)
     whole = np.round(share)  # thirds of a pixel: SIDE / THUMB is 8 / 3
     total = np.matmul(np.matmul(whole, pixels), whole.T)  # 64 times the mean
-    return np.floor_divide(total + 32, 64).astype(np.uint8)
+    thumbs: Bytes = np.floor_divide(total + 32, 64).astype(np.uint8)
+    return thumbs
 
 
 def area_weights(start: float, stop: float, pixels: int, cells: int) -> Floats:

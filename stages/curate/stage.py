@@ -1,4 +1,4 @@
-"""pairs -> curation: of images that are alike, the first one of the run is kept.
+"""pairs -> curation: of images that are alike, the first one of the run is kept, and none of a benchmark.
 
 Every part makes signatures of its images. The merge finds images that are alike among all of them, and decides. What it
 decides about a pair follows from that pair and those before it, so that parts that are added later change nothing.
@@ -7,24 +7,19 @@ decides about a pair follows from that pair and those before it, so that parts t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from schemas.tables import PairTable
-from stages.curate.signature import BYTES, SIDE, THUMB, VIEWS, as_rows, signatures
-from stages.images import check_sha256, decode_grey
-from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RowError, RunIO
+from stages.curate.images import DIGEST, signed
+from stages.curate.signature import BYTES, THUMB, VIEWS
+from stages.ingest.sources import absolute
+from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RunIO, UserError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from schemas.config import Config
 
 SIGNATURES = "summaries/curate"
-BATCH = 256  # images whose signatures are computed together
 
 
 class CurateStage(ReduceStage):
@@ -39,15 +34,44 @@ class CurateStage(ReduceStage):
 
     def __init__(self, config: Config) -> None:
         self.config = config.curate
+        self.ingest = config.ingest
         self.max_pixels: int = config.ingest.max_pixels
 
     @classmethod
     def enabled(cls, config: Config) -> bool:
-        return config.curate.duplicates != "off"
+        return config.curate.duplicates != "off" or bool(config.curate.against)
+
+    @classmethod
+    def resolve(cls, config: Config) -> dict[str, Any]:
+        """Paths of benchmarks made absolute. Raises UserError for one that is not there, and for two of one name."""
+        from stages.curate.benchmarks import KEY, name_of
+
+        found = []
+        for benchmark in config.curate.against:
+            paths = {name: absolute(path) for name in ("source", "images") if (path := getattr(benchmark, name))}
+            for path in paths.values():
+                if "://" not in path and not Path(path).exists():
+                    raise UserError(f"{KEY}: {path}: no such file or folder")
+            found.append(benchmark.model_copy(update=paths))
+        names = [name_of(benchmark) for benchmark in found]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"{KEY}: two benchmarks are called {twice[0]}; give them a `name`")
+        return {"against": tuple(found)} if found else {}
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
-        return {"signatures": config.curate.duplicates}
+        return {"signatures": "perceptual" if config.curate.against else config.curate.duplicates}
+
+    @classmethod
+    def merge_digests(cls, config: Config) -> dict[str, Any]:
+        from stages.curate.benchmarks import digest_of, name_of
+
+        return {
+            "against": [
+                [name_of(entry), entry.format, *(digest_of(path) for path in (entry.source, entry.images) if path)]
+                for entry in config.curate.against
+            ]
+        }
 
     def run_part(self, io: PartIO) -> PartResult:
         """Writes key, the first 16 bytes of sha256, and for the first row of each image the bits of its views and its
@@ -55,10 +79,10 @@ class CurateStage(ReduceStage):
         import pyarrow as pa
 
         pairs = PairTable.read(io, PairTable.key, PairTable.image, PairTable.sha256)
-        digests = [None if text is None else bytes.fromhex(text)[:16] for text in pairs.sha256.to_pylist()]
-        columns: dict[str, Any] = {"key": pairs.key, "sha256": pa.array(digests, pa.binary(16))}
+        digests = [None if text is None else bytes.fromhex(text)[:DIGEST] for text in pairs.sha256.to_pylist()]
+        columns: dict[str, Any] = {"key": pairs.key, "sha256": pa.array(digests, pa.binary(DIGEST))}
         notes: dict[str, Any] = {"images": len(set(digests) - {None})}
-        if self.config.duplicates == "perceptual":
+        if self.config.duplicates == "perceptual" or self.config.against:
             found: list[tuple[bytes, bytes] | None] = [None] * len(pairs)
             for number, bits, thumb in self._signatures(io, pairs):
                 found[number] = bits, thumb
@@ -79,20 +103,14 @@ class CurateStage(ReduceStage):
                 first.setdefault(digest, number)
         refs = pairs.image.refs()
         images = io.image_bytes([ref for ref in (refs[number] for number in first.values()) if ref is not None])
-        found = zip(first.items(), images, strict=True)
-        while batch := list(islice(found, BATCH)):
-            small: dict[int, NDArray[np.uint8]] = {}
-            for (digest, number), data in batch:
-                with suppress(RowError):
-                    small[number] = decode_grey(check_sha256(data, digest), self.max_pixels, SIDE)
-            if small:
-                bits, thumbs = signatures(np.stack(list(small.values())))
-                for number, own, thumb in zip(small, as_rows(bits), as_rows(thumbs), strict=True):
-                    yield number, own.tobytes(), thumb.tobytes()
-            io.progress(len(batch))
+        named = zip(first.items(), images, strict=True)
+        for (expected, number), digest, bits, thumb in signed(named, self.max_pixels):
+            if bits is not None and thumb is not None and digest == bytes.fromhex(expected)[:DIGEST]:
+                yield number, bits, thumb
+            io.progress(1)
         io.progress(len(pairs) - len(first))
 
     def merge(self, io: RunIO) -> dict[str, Any]:
         from stages.curate.merge import decide
 
-        return decide(io, self.config)
+        return decide(io, self.config, self.ingest)

@@ -18,16 +18,35 @@ from schemas.settings import marks_of
 from stages import load_stage
 from stages.stage import Input, ReduceStage, Stage, UserError
 
-RESOLVED = {("label", "variant"), ("label", "revision"), ("phrases", "backend_version")}  # name no file
+RESOLVED = {
+    ("curate", "against"),
+    ("label", "variant"),
+    ("label", "revision"),
+    ("phrases", "backend_version"),
+}  # tests of their own
 CHECKPOINTS = {
     (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
 }  # their stages have tests of their own
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
-BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}, ("curate", "duplicates"): {"curate"}}  # fields that other stages add in a form of their own
+BY_DIGEST = {
+    ("label", "teacher"): {"shard", "evaluate"},
+    ("curate", "duplicates"): {"curate"},
+}  # fields that other stages add in a form of their own
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
-    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", "exact", "perceptual", ("glip-nano", "glip-photos")),
+    *(
+        "tab",
+        "csv",
+        {"web": "folder"},
+        "plain",
+        "triton",
+        "square",
+        "geometric",
+        "exact",
+        "perceptual",
+        ("glip-nano", "glip-photos"),
+    ),
 ]
 
 

@@ -12,7 +12,8 @@ from tests.stages.curate.photographs import cropped, jpeg, mirrored, photograph
 
 
 def thumb(image: Image.Image) -> np.ndarray:
-    return signatures(decode_grey(jpeg(image), 10**7, SIDE)[None])[1][0]
+    _, thumbs = signatures(decode_grey(jpeg(image), 10**7, SIDE)[None])
+    return np.asarray(thumbs[0])
 
 
 def like(one: np.ndarray, view: int, other: np.ndarray, other_view: int) -> float:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
-from schemas.config import CurateConfig
+from schemas.config import CurateConfig, IngestConfig
 from schemas.records import make_key, part_name
 from stages.curate.merge import SIGNATURES, decide, fixed, key_of, same_digest
 from tests.stages.audit_run import no_beat
@@ -46,8 +46,8 @@ def test_the_tables_of_a_run(tmp_path: Path) -> None:
         files.write(SIGNATURES, table)
         files.publish()
     run = RunFiles(storage, list(parts), "merge", no_beat)
-    notes = decide(run, CurateConfig(duplicates="exact"))
-    assert notes == {"exact_duplicate": 3, "near_duplicate": 0, "groups": 3, "largest_group": 2}
+    notes = decide(run, CurateConfig(duplicates="exact"), IngestConfig())
+    assert notes == {"exact_duplicate": 3, "near_duplicate": 0, "benchmark_leak": 0, "groups": 3, "largest_group": 2}
     rows = [row for part in parts for row in run.read_part("curation", part).to_pylist()]
     assert [(row["key"], row["duplicate_of"]) for row in rows if not row["keep"]] == [
         (make_key(7, 0), make_key(0, 4)),

@@ -19,6 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
+from stages.stage import UserError
 from tests.stages.conftest import SHARED
 from tests.stages.curate.photographs import ALTERATIONS, MORE, jpeg, mirrored, photograph
 from tests.stages.image_files import png_chunk
@@ -126,7 +127,8 @@ def test_what_is_set_aside_is_accounted_for(whole: Path) -> None:
     assert aside == {"near_duplicate": 17, "exact_duplicate": 2}
     assert "all in order" in phrasebox("verify", str(whole))
     record = json.loads((whole / "commits/curate/result.json").read_text())
-    notes = {name: record["notes"][name] for name in ("exact_duplicate", "near_duplicate", "groups", "largest_group")}
+    figures = ("exact_duplicate", "near_duplicate", "groups", "largest_group")
+    notes = {name: record["notes"][name] for name in figures}
     assert notes == {"exact_duplicate": 2, "near_duplicate": 17, "groups": 13, "largest_group": 4}
     parts = [json.loads(path.read_text())["notes"] for path in (whole / "commits/curate").glob("part-*.json")]
     assert sum(entry["images"] for entry in parts) == 41  # of which 210 is in one part with its twin
@@ -190,9 +192,10 @@ def test_exact_copies_alone(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_off_by_default_and_by_yaml(corpus: Path, tmp_path: Path) -> None:
-    for name, value in (("default", {}), ("yaml", {"duplicates": False})):
+    settings: dict[str, dict[str, Any]] = {"default": {}, "yaml": {"duplicates": False}}
+    for name, curate in settings.items():
         run = tmp_path / name
-        phrasebox(*arguments(corpus, run, **value), "--inline")
+        phrasebox(*arguments(corpus, run, **curate), "--inline")
         assert not (run / "curation").exists() and len(rows(run, "phrases")) == 42
     config = tmp_path / "yaml" / "config.yaml"
     assert "duplicates: 'off'" in config.read_text() or 'duplicates: "off"' in config.read_text()
@@ -220,6 +223,76 @@ def test_captions_alone_and_several_captions_of_an_image(tmp_path: Path) -> None
     assert [row["reason"] for row in found] == [None, "exact_duplicate", None, None, None]
 
 
+# -- benchmarks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Path:
+    """A folder of three images: a darker copy of original 2, original 5 itself, and one that is nowhere else."""
+    folder = tmp_path / "val2017"
+    folder.mkdir()
+    (folder / "17.jpg").write_bytes(jpeg(ALTERATIONS["darker"](ORIGINALS["002"])))
+    (folder / "18.jpg").write_bytes(jpeg(ORIGINALS["005"]))
+    (folder / "19.jpg").write_bytes(jpeg(photograph(500)))
+    return folder
+
+
+def test_components_that_touch_a_benchmark_are_left_out(
+    corpus: Path, whole: Path, benchmark: Path, tmp_path: Path
+) -> None:
+    found = curate(corpus, tmp_path / "run", against=[{"source": str(benchmark)}])
+    before = decisions(whole)
+    leaks = {"002", "102", "114", "005", "105"}
+    assert {name for name, (reason, _) in found.items() if reason == "benchmark_leak"} == leaks
+    assert {name: found[name] for name in found if name not in leaks} == {
+        name: before[name] for name in before if name not in leaks
+    }
+    keys = {row["source_id"]: row["key"] for row in rows(tmp_path / "run", "pairs")}
+    of = {row["key"]: row["duplicate_of"] for row in rows(tmp_path / "run", "curation")}
+    assert [of[keys[name]] for name in ("002", "114", "005")] == ["val2017:17.jpg", "val2017:17.jpg", "val2017:18.jpg"]
+    assert "all in order" in phrasebox("verify", str(tmp_path / "run"))
+    notes = json.loads((tmp_path / "run/commits/curate/result.json").read_text())["notes"]
+    assert (notes["benchmark_leak"], notes["benchmark_images"], notes["unreadable_of_benchmarks"]) == (5, 3, {})
+
+
+@pytest.mark.parametrize("duplicates", ["off", "exact"])
+def test_leaks_are_found_whatever_counts_as_a_duplicate(
+    corpus: Path, benchmark: Path, tmp_path: Path, duplicates: str
+) -> None:
+    found = curate(corpus, tmp_path / "run", duplicates=duplicates, against=[{"source": str(benchmark)}])
+    leaks = {name for name, (reason, _) in found.items() if reason == "benchmark_leak"}
+    assert leaks == {"002", "102", "114", "005", "105"}
+    others = {name for name, (reason, _) in found.items() if reason and name not in leaks}
+    assert others == ({"210", "211"} if duplicates == "exact" else set())
+
+
+def test_a_benchmark_that_has_changed_is_compared_again(corpus: Path, benchmark: Path, tmp_path: Path) -> None:
+    against, run = [{"source": str(benchmark), "name": "coco"}], tmp_path / "run"
+    assert curate(corpus, run, against=against)["007"] == (None, None)
+    again = arguments(corpus, run, duplicates="perceptual", against=against)
+    assert "result made" not in phrasebox(*again, "--inline")
+    (benchmark / "20.jpg").write_bytes(jpeg(ORIGINALS["007"]))
+    assert curate(corpus, run, against=against)["007"] == ("benchmark_leak", None)
+    of = {row["duplicate_of"] for row in rows(run, "curation") if row["reason"] == "benchmark_leak"}
+    assert of == {"coco:17.jpg", "coco:18.jpg", "coco:20.jpg"}
+
+
+def test_benchmarks_that_cannot_be_read_are_told(corpus: Path, benchmark: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def refused(*against: dict[str, str]) -> str:
+        given = arguments(corpus, run, duplicates="perceptual", against=list(against))
+        done = CliRunner().invoke(app, [*given, "--inline"])
+        assert isinstance(done.exception, UserError | SystemExit), done.exception
+        return f"{done.output} {done.exception}"
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/1.jpg").write_bytes(b"no image")
+    assert "nowhere: no such file or folder" in refused({"source": str(tmp_path / "nowhere")})
+    assert "two benchmarks are called val2017" in refused({"source": str(benchmark)}, {"source": str(benchmark)})
+    assert "has no image that can be read" in refused({"source": str(tmp_path / "empty")})
+
+
 # -- real photographs --------------------------------------------------------------------------------------------------
 
 
@@ -228,15 +301,20 @@ def copies_found(images: dict[str, bytes], copies: dict[str, bytes], run: Path) 
     write_tar(run.parent / "source/00000.tar", images)
     write_tar(run.parent / "source/00001.tar", copies)
     found = curate(run.parent / "source", run)
-    wrong = {name: kept for name, (_, kept) in found.items() if kept and name.partition("-")[0] != kept}
-    assert wrong == {}
-    return {name for name in copies if found[name][0] is not None}
+    assert len(found) == len(images) + len(copies)
+    strangers = {name: kept for name, (_, kept) in found.items() if kept and of(name) != of(kept)}
+    assert strangers == {}
+    return {name for name in copies if found[name] == ("near_duplicate", of(name))}
+
+
+def of(name: str) -> str:
+    return name.partition("-")[0]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not COCO.is_dir(), reason="needs ../shared/data/coco128")
 def test_altered_photographs_are_found(tmp_path: Path) -> None:
-    """All 128 with each of the alterations, and with their pairs in turn."""
+    """All 128 with each of the alterations and with pairs of them in turn: 2,944 copies."""
     pairs = itertools.cycle(itertools.permutations(ALTERATIONS, 2))
     images, copies = {}, {}
     for path in sorted(COCO.glob("*.jpg")):
