@@ -121,7 +121,7 @@ class Benchmark(Section):
 
 
 class CurateConfig(Section):
-    """The stage is on where `duplicates` is, or `against` names a benchmark."""
+    """The stage is on where `duplicates` is, `against` names a benchmark, or a rule is set."""
 
     duplicates: Annotated[Literal["off", "exact", "perceptual"], BeforeValidator(_off)] = "off"
     """Of the images that are alike, the first is kept: of those with the same bytes, or of those that look the same
@@ -132,6 +132,22 @@ class CurateConfig(Section):
     """Benchmarks: an image that looks like one of theirs is left out, and all that look like such an image."""
     min_likeness: Probability = 0.8
     """Perceptual, and against benchmarks: from what correlation of their details up two images look the same."""
+    min_side: Annotated[int, Field(ge=1)] | None = None
+    """Images with a shorter side, in pixels, are left out; null, here and below: the rule is off."""
+    max_aspect: Annotated[float, Field(ge=1.0)] | None = None
+    """Images whose long side is more than so many times the short one are left out."""
+    min_sharpness: Annotated[float, Field(ge=0.0)] | None = None
+    """Blurred images are left out: those whose variance of the Laplacian is below it, at 256 x 256 pixels."""
+    min_entropy: Annotated[float, Field(ge=0.0, le=8.0)] | None = None
+    """Plain images are left out: those whose histogram of grey levels has less entropy, in bits."""
+    max_text: Probability | None = None
+    """Images of text are left out: those with ink on paper in a greater share of their area."""
+    drop_file_names: bool = False
+    """Leave out captions that are only the name of a file, such as IMG_1234.jpg."""
+    drop_boilerplate: bool = False
+    """Leave out captions that say nothing of the image, such as "click to enlarge"."""
+    max_caption_repeats: Annotated[int, Field(ge=1)] | None = None
+    """Of pairs with the same caption, so many are kept, the first ones."""
     memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
     """GiB that the search for copies may take; with less, it takes more passes."""
 

@@ -36,6 +36,14 @@ SET_ASIDE: dict[str, str] = {
     "exact_duplicate": "curation: the same image as that of an earlier pair",
     "near_duplicate": "curation: nearly the same image as that of an earlier pair",
     "benchmark_leak": "curation: the image, or a near duplicate of it, belongs to a benchmark",
+    "small_image": "curation: the image's short side is under curate.min_side pixels",
+    "extreme_aspect": "curation: the image's long side is more than curate.max_aspect times its short side",
+    "blurred_image": "curation: the image's sharpness is under curate.min_sharpness",
+    "plain_image": "curation: the entropy of the image's grey levels is under curate.min_entropy",
+    "text_image": "curation: more than curate.max_text of the image looks like text",
+    "file_name_caption": "curation: the caption is only the name of a file",
+    "boilerplate_caption": 'curation: the caption says nothing of the image, such as "click to enlarge"',
+    "repeated_caption": "curation: curate.max_caption_repeats earlier pairs have the same caption",
 }
 
 # A true box of the source that ingest left out of gold/. They are counted in the commit record's notes.

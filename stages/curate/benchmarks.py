@@ -52,13 +52,13 @@ def read_benchmarks(files: Files, against: Sequence[Benchmark], ingest: IngestCo
     unreadable: dict[str, int] = {}
     for benchmark in against:
         before, known = len(rows), set[bytes]()
-        for image, digest, bits, thumb in signed(_loaded(files, benchmark, ingest), ingest.max_pixels):
-            if bits is None or thumb is None:
+        for image, found in signed(_loaded(files, benchmark, ingest), ingest.max_pixels):
+            if found is None:
                 unreadable[name_of(benchmark)] = unreadable.get(name_of(benchmark), 0) + 1
-            elif digest not in known:  # several captions have one image
-                known.add(digest)
+            elif found.digest not in known:  # several captions have one image
+                known.add(found.digest)
                 names.append(f"{name_of(benchmark)}:{image}")
-                rows.append((digest, bits, thumb))
+                rows.append((found.digest, found.bits, found.thumb))
         if len(rows) == before:
             raise UserError(f"{KEY}: {benchmark.source} has no image that can be read; name their folder in `images`")
     digest, bits, thumbs = (b"".join(column) for column in zip(*rows, strict=True)) if rows else (b"", b"", b"")

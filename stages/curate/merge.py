@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.tables import CurationTable
+from stages.curate import rules
 from stages.curate.benchmarks import Known, read_benchmarks
 from stages.curate.candidates import Candidates, find_candidates
 from stages.curate.components import roots
+from stages.curate.images import DIGEST
 from stages.curate.likeness import likeness
 from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
 from stages.stage import RunIO
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
 SIGNATURES = "summaries/curate"
 PAIRS_AT_ONCE = 8192
-REASONS = ("exact_duplicate", "near_duplicate", "benchmark_leak")
-EXACT, NEAR, LEAK = range(len(REASONS))
+REASONS = (None, "exact_duplicate", "near_duplicate", "benchmark_leak", *rules.BROKEN)
+KEPT, EXACT, NEAR, LEAK = range(4)
+COPIES = (EXACT, NEAR, LEAK)  # which have another image in their place
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -42,50 +45,63 @@ class Pairs:
     number: Ints  # (P,) the key as a number
     digest: NDArray[np.uint64]  # (P, 2) of the image; zeros: it has none
     offsets: Ints  # (parts + 1,)
+    broken: NDArray[np.int8]  # (P,) the rule that it breaks, of rules.BROKEN; -1: none
 
 
 def decide(io: RunIO, config: CurateConfig, ingest: IngestConfig) -> dict[str, Any]:
     """Writes curation/; returns the figures of the run for the commit record.
 
     The images of benchmarks come before all pairs, as items 0 to B - 1: a component that touches one begins with it.
+    Pairs that break a rule take no part, so that the image that is kept of a component breaks none.
     """
-    pairs, known = read_pairs(io), read_benchmarks(io, config.against, ingest)
-    copy_of = same_digest(np.concatenate([known.digest, pairs.digest]))
-    own = np.arange(len(copy_of))
+    known, pairs = read_benchmarks(io, config.against, ingest), read_pairs(io, config)
+    digest = np.concatenate([known.digest, np.where((pairs.broken < 0)[:, None], pairs.digest, 0)])
+    copy_of, own = same_digest(digest), np.arange(len(digest))
     exact = copy_of != own
     later, earlier = own[exact], copy_of[exact]
     notes: dict[str, Any] = {}
     if config.duplicates == "perceptual" or config.against:
         with tempfile.TemporaryDirectory() as scratch:
-            near = find_near(io, Path(scratch), known, ~exact, config)
+            near = find_near(io, Path(scratch), known, digest.any(1) & ~exact, config)
         later, earlier = np.concatenate([later, near.later]), np.concatenate([earlier, near.earlier])
         notes |= {"candidates": near.candidates, "largest_bucket": near.largest_bucket}
-    root = roots(len(copy_of), later, earlier)
+    root = roots(len(own), later, earlier)
     leaked = root < len(known.names)
     keeper = np.where(leaked, root, {"off": own, "exact": copy_of, "perceptual": root}[config.duplicates])
-    reason = np.where(leaked, LEAK, np.where(exact, EXACT, NEAR))
+    reason = np.where(leaked, LEAK, np.where(exact, EXACT, np.where(keeper != own, NEAR, KEPT)))
+    reason = np.where((reason == EXACT) & (keeper == own), KEPT, reason)[len(known.names) :]
+    reason = np.where(pairs.broken >= 0, len(REASONS) - len(rules.BROKEN) + pairs.broken, reason)
     write_tables(io, pairs, known.names, keeper, reason)
     if config.against:
         notes |= {"benchmark_images": len(known.names), "unreadable_of_benchmarks": known.unreadable}
-    return figures(keeper[len(known.names) :], reason[len(known.names) :], len(known.names)) | notes
+    return figures(keeper[len(known.names) :] - len(known.names), reason) | notes
 
 
-def figures(keeper: Ints, reason: Ints, known: int) -> dict[str, int]:
-    """`keeper`, `reason` (P,) of the pairs, which are items from `known` up."""
-    gone = keeper != np.arange(known, known + len(keeper))
-    counts = {name: int((gone & (reason == number)).sum()) for number, name in enumerate(REASONS)}
-    sizes = np.bincount(keeper[keeper >= known] - known, minlength=1)
+def figures(keeper: Ints, reason: Ints) -> dict[str, int]:
+    """`keeper` (P,) is below zero where it is of a benchmark."""
+    counted = np.bincount(reason, minlength=len(REASONS))
+    counts = {name: int(counted[number]) for number, name in enumerate(REASONS) if name and counted[number]}
+    sizes = np.bincount(keeper[keeper >= 0], minlength=1)
     return counts | {"groups": int((sizes > 1).sum()), "largest_group": int(sizes.max(initial=0))}
 
 
-def read_pairs(io: RunIO) -> Pairs:
+def read_pairs(io: RunIO, config: CurateConfig) -> Pairs:
     numbers, digests, lengths = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)], [0]
+    ruled, captions = [np.empty(0, np.int8)], [np.empty(0, np.uint64)]
+    columns = ["key", "sha256", *(rules.COLUMNS if rules.are_on(config) else ())]
     for part in io.parts():
-        table = io.read_part(SIGNATURES, part, ["key", "sha256"])
+        table = io.read_part(SIGNATURES, part, columns)
         numbers.append(np.asarray(table["key"].to_pylist(), np.int64) if len(table) else np.empty(0, np.int64))
-        digests.append(fixed(table["sha256"], 16).view("<u8").astype(np.uint64))
+        digests.append(fixed(table["sha256"], DIGEST).view("<u8").astype(np.uint64))
         lengths.append(len(table))
-    return Pairs(np.concatenate(numbers), np.concatenate(digests), np.cumsum(lengths))
+        ruled.append(rules.broken(table, config) if rules.are_on(config) else np.full(len(table), -1, np.int8))
+        if config.max_caption_repeats is not None:
+            captions.append(table["caption"].to_numpy())
+    broken = np.concatenate(ruled)
+    if config.max_caption_repeats is not None:
+        often = rules.beyond(np.concatenate(captions), broken < 0, config.max_caption_repeats)
+        broken[often] = rules.BROKEN.index("repeated_caption")
+    return Pairs(np.concatenate(numbers), np.concatenate(digests), np.cumsum(lengths), broken)
 
 
 def fixed(column: Any, size: int) -> Bytes:
@@ -176,20 +192,21 @@ def are_alike(thumbs: Bytes, place: Ints, found: Candidates, least: float) -> It
 
 
 def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Ints, reason: Ints) -> None:
-    """`keeper` (B + P,): the item that is kept of each one's component; `reason`: why not the others."""
+    """`keeper` (B + P,): the item that is kept of each one's component; `reason` (P,): of REASONS."""
     parts, known = io.parts(), len(benchmarks)
     for done, (part, start, stop) in enumerate(zip(parts, pairs.offsets[:-1], pairs.offsets[1:], strict=True)):
-        first, keys = keeper[known + start : known + stop], list(map(key_of, pairs.number[start:stop].tolist()))
-        keep = first == np.arange(known + start, known + stop)
-        names = [benchmarks[item] if item < known else key_of(pairs.number[item - known]) for item in first.tolist()]
-        reasons = [REASONS[number] for number in reason[known + start : known + stop].tolist()]
+        own = reason[start:stop]
+        instead = [
+            (benchmarks[item] if item < known else key_of(pairs.number[item - known])) if is_copy else None
+            for item, is_copy in zip(keeper[known + start : known + stop].tolist(), np.isin(own, COPIES), strict=True)
+        ]
         table = CurationTable.of_columns(
-            key=keys,
-            keep=keep,
-            reason=[None if kept else text for kept, text in zip(keep.tolist(), reasons, strict=True)],
-            duplicate_of=[None if kept else name for kept, name in zip(keep.tolist(), names, strict=True)],
-            cluster=[None] * len(keys),
-            similarity=[None] * len(keys),
+            key=[key_of(number) for number in pairs.number[start:stop].tolist()],
+            keep=own == KEPT,
+            reason=[REASONS[number] for number in own.tolist()],
+            duplicate_of=instead,
+            cluster=[None] * len(own),
+            similarity=[None] * len(own),
         )
         io.write_part("curation", part, table.table)
         io.progress(done + 1, len(parts), "writing decisions")

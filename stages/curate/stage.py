@@ -6,18 +6,19 @@ decides about a pair follows from that pair and those before it, so that parts t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.tables import PairTable
-from stages.curate.images import DIGEST, signed
+from stages.curate import rules
+from stages.curate.images import DIGEST, Signed, signed
 from stages.curate.signature import BYTES, THUMB, VIEWS
 from stages.ingest.sources import absolute
 from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RunIO, UserError
 
 if TYPE_CHECKING:
-    from schemas.config import Config
+    from schemas.config import Config, CurateConfig
 
 SIGNATURES = "summaries/curate"
 
@@ -26,7 +27,7 @@ class CurateStage(ReduceStage):
     name: ClassVar[str] = "curate"
     version: ClassVar[int] = 1
     carries_rows: ClassVar[bool] = False
-    inputs: ClassVar[tuple[Input, ...]] = (Input("pairs", ("key", "sha256")),)
+    inputs: ClassVar[tuple[Input, ...]] = (Input("pairs", ("key", "caption", "width", "height", "sha256")),)
     outputs: ClassVar[tuple[Output, ...]] = (Output(SIGNATURES),)
     merged: ClassVar[tuple[Output, ...]] = (Output("curation", aligned_with="pairs"),)
     depends_on: ClassVar[tuple[str, ...]] = ("ingest.max_pixels",)
@@ -39,7 +40,8 @@ class CurateStage(ReduceStage):
 
     @classmethod
     def enabled(cls, config: Config) -> bool:
-        return config.curate.duplicates != "off" or bool(config.curate.against)
+        section = config.curate
+        return section.duplicates != "off" or bool(section.against) or rules.are_on(section)
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
@@ -60,7 +62,10 @@ class CurateStage(ReduceStage):
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
-        return {"signatures": "perceptual" if config.curate.against else config.curate.duplicates}
+        section = config.curate
+        signatures = "perceptual" if section.against else section.duplicates
+        found = {"measures": rules.measures_images(section)} if rules.are_on(section) else {}
+        return {"signatures": signatures, **found}
 
     @classmethod
     def merge_digests(cls, config: Config) -> dict[str, Any]:
@@ -74,41 +79,54 @@ class CurateStage(ReduceStage):
         }
 
     def run_part(self, io: PartIO) -> PartResult:
-        """Writes key, the first 16 bytes of sha256, and for the first row of each image the bits of its views and its
-        thumbnail. They are null in other rows, and where the image cannot be read."""
+        """Writes key, the first 16 bytes of sha256, the bits of the image's views and its thumbnail, null where it
+        cannot be read, and what the rules of quality ask."""
         import pyarrow as pa
 
-        pairs = PairTable.read(io, PairTable.key, PairTable.image, PairTable.sha256)
+        columns = (PairTable.key, PairTable.caption, PairTable.image, PairTable.width, PairTable.height)
+        pairs = PairTable.read(io, *columns, PairTable.sha256)
         digests = [None if text is None else bytes.fromhex(text)[:DIGEST] for text in pairs.sha256.to_pylist()]
-        columns: dict[str, Any] = {"key": pairs.key, "sha256": pa.array(digests, pa.binary(DIGEST))}
-        notes: dict[str, Any] = {"images": len(set(digests) - {None})}
-        if self.config.duplicates == "perceptual" or self.config.against:
-            found: list[tuple[bytes, bytes] | None] = [None] * len(pairs)
-            for number, bits, thumb in self._signatures(io, pairs):
-                found[number] = bits, thumb
-            bits_of, thumb_of = zip(*(entry or (None, None) for entry in found), strict=True) if found else ((), ())
-            columns |= {
-                "bits": pa.array(bits_of, pa.binary(len(VIEWS) * BYTES)),
-                "thumb": pa.array(thumb_of, pa.binary(THUMB * THUMB)),
-            }
-            notes["unreadable"] = notes["images"] - sum(entry is not None for entry in found)
-        io.write(SIGNATURES, pa.table(columns))
+        images = set(digests) - {None}
+        table: dict[str, Any] = {"key": pairs.key, "sha256": pa.array(digests, pa.binary(DIGEST))}
+        notes: dict[str, Any] = {"images": len(images)}
+        found = self._signatures(io, pairs, digests) if self._looks(self.config) else {}
+        if self._compares(self.config):
+            own = [found.get(digest) if digest else None for digest in digests]
+            table["bits"] = pa.array([entry and entry.bits for entry in own], pa.binary(len(VIEWS) * BYTES))
+            table["thumb"] = pa.array([entry and entry.thumb for entry in own], pa.binary(THUMB * THUMB))
+        if rules.are_on(self.config):
+            measured = [found[digest].measures if digest in found else None for digest in digests]
+            table |= rules.columns(pairs, measured)
+        if self._looks(self.config):
+            notes["unreadable"] = len(images) - len(found)
+        else:
+            io.progress(len(pairs))
+        io.write(SIGNATURES, pa.table(table))
         return PartResult(Counts(len(pairs), len(pairs)), notes)
 
-    def _signatures(self, io: PartIO, pairs: PairTable) -> Iterator[tuple[int, bytes, bytes]]:
-        """Of the first row of each image, where it can be read; what cannot be is rejected by `label`."""
-        first: dict[str, int] = {}
-        for number, digest in enumerate(pairs.sha256.to_pylist()):
-            if digest is not None:
-                first.setdefault(digest, number)
+    @staticmethod
+    def _compares(config: CurateConfig) -> bool:
+        """Whether signatures are made."""
+        return config.duplicates == "perceptual" or bool(config.against)
+
+    @classmethod
+    def _looks(cls, config: CurateConfig) -> bool:
+        """Whether images are decoded."""
+        return cls._compares(config) or rules.measures_images(config)
+
+    def _signatures(self, io: PartIO, pairs: PairTable, digests: Sequence[bytes | None]) -> dict[bytes, Signed]:
+        """Of each image, by its digest, where it can be read as ingest has found it; `label` rejects the others."""
         refs = pairs.image.refs()
-        images = io.image_bytes([ref for ref in (refs[number] for number in first.values()) if ref is not None])
-        named = zip(first.items(), images, strict=True)
-        for (expected, number), digest, bits, thumb in signed(named, self.max_pixels):
-            if bits is not None and thumb is not None and digest == bytes.fromhex(expected)[:DIGEST]:
-                yield number, bits, thumb
+        first = {digest: number for number, digest in reversed(list(enumerate(digests))) if digest is not None}
+        wanted = {digest: ref for digest, number in first.items() if (ref := refs[number]) is not None}
+        io.progress(len(pairs) - len(wanted))
+        found: dict[bytes, Signed] = {}
+        named = zip(wanted, io.image_bytes(list(wanted.values())), strict=True)
+        for expected, signature in signed(named, self.max_pixels, rules.measures_images(self.config)):
+            if signature is not None and signature.digest == expected:
+                found[expected] = signature
             io.progress(1)
-        io.progress(len(pairs) - len(first))
+        return found
 
     def merge(self, io: RunIO) -> dict[str, Any]:
         from stages.curate.merge import decide

@@ -47,7 +47,7 @@ def test_the_tables_of_a_run(tmp_path: Path) -> None:
         files.publish()
     run = RunFiles(storage, list(parts), "merge", no_beat)
     notes = decide(run, CurateConfig(duplicates="exact"), IngestConfig())
-    assert notes == {"exact_duplicate": 3, "near_duplicate": 0, "benchmark_leak": 0, "groups": 3, "largest_group": 2}
+    assert notes == {"exact_duplicate": 3, "groups": 3, "largest_group": 2}
     rows = [row for part in parts for row in run.read_part("curation", part).to_pylist()]
     assert [(row["key"], row["duplicate_of"]) for row in rows if not row["keep"]] == [
         (make_key(7, 0), make_key(0, 4)),

@@ -293,6 +293,56 @@ def test_benchmarks_that_cannot_be_read_are_told(corpus: Path, benchmark: Path, 
     assert "has no image that can be read" in refused({"source": str(tmp_path / "empty")})
 
 
+# -- rules of quality --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def poor(tmp_path: Path) -> Path:
+    """Six captions of one image, and images that are small, narrow or blank."""
+    source = tmp_path / "poor"
+    source.mkdir()
+    images = {"a": photograph(1), "small": photograph(2, (40, 30)), "narrow": photograph(3, (400, 60))}
+    images["blank"] = Image.new("RGB", (200, 150), "white")
+    for name, image in images.items():
+        (source / f"{name}.jpg").write_bytes(jpeg(image))
+    captions = ["IMG_0042.JPG", "Click to enlarge", "a red ball", "A red  ball", "a red ball", "a blue box"]
+    lines = ["image,caption", *(f"a.jpg,{caption}" for caption in captions)]
+    lines += ["small.jpg,a dog", "narrow.jpg,a dog", "blank.jpg,a dog", ",a dog", "blank.jpg,photo.png"]
+    (source / "pairs.csv").write_text("\n".join(lines) + "\n")
+    return source / "pairs.csv"
+
+
+def reasons(source: Path, run: Path, **settings: Any) -> list[str | None]:
+    phrasebox(*arguments(source, run, **settings), "--inline")
+    return [row["reason"] for row in rows(run, "curation")]
+
+
+def test_rules_leave_out_what_breaks_them(poor: Path, tmp_path: Path) -> None:
+    rules = {"drop_file_names": True, "drop_boilerplate": True, "max_caption_repeats": 2}
+    of_images = {"min_side": 50, "max_aspect": 5, "min_entropy": 1.0}
+    found = reasons(poor, tmp_path / "run", duplicates="perceptual", **rules, **of_images)
+    start: list[str | None] = ["file_name_caption", "boilerplate_caption", None]
+    rest = ["small_image", "extreme_aspect", "plain_image", None, "plain_image"]
+    assert found == [*start, "exact_duplicate", "repeated_caption", "exact_duplicate", *rest]
+    kept = rows(tmp_path / "run", "curation")[2]["key"]
+    assert [row["duplicate_of"] for row in rows(tmp_path / "run", "curation")] == [
+        kept if reason == "exact_duplicate" else None for reason in found
+    ]
+    assert "all in order" in phrasebox("verify", str(tmp_path / "run"))
+    off = dict.fromkeys(of_images)
+    found = reasons(poor, tmp_path / "run", duplicates="off", **rules, **off)
+    often = "repeated_caption"
+    assert found == [*start, None, often, None, None, None, often, often, "file_name_caption"]
+
+
+def test_another_threshold_decodes_no_image_again(poor: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert "plain_image" in reasons(poor, run, min_entropy=1.0)
+    before = (run / "commits/curate/part-0000000.json").read_text()
+    assert "plain_image" not in reasons(poor, run, min_entropy=0.0, min_sharpness=1.0)
+    assert (run / "commits/curate/part-0000000.json").read_text() == before
+
+
 # -- real photographs --------------------------------------------------------------------------------------------------
 
 
