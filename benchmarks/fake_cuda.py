@@ -63,11 +63,18 @@ class Stream:
         raise AssertionError("nothing of a fake device arrives")
 
 
+def blank(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """`stack` of images of one size, a multiple of 32: what they hold is of no interest."""
+    return torch.zeros(len(images), *images[0].shape, dtype=torch.uint8)
+
+
 @contextmanager
 def pretended(device: torch.device) -> Iterator[None]:
     """Fake tensors, and what torch asks of a machine before it uses them. The meta device has no autocast."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(Tensor, "pin_memory", lambda x: x))
+        for module in ("grounding", "glip"):
+            stack.enter_context(mock.patch(f"model.{module}.stack", blank))
         stack.enter_context(mock.patch.object(torch.cuda, "current_stream", Stream))
         stack.enter_context(mock.patch.object(torch.cuda, "is_bf16_supported", lambda: True))
         stack.enter_context(mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False))
@@ -158,8 +165,10 @@ def outcome(work: Callable[[], Any]) -> str:
     try:
         work()
     except Exception as error:  # noqa: BLE001 - whatever it is, is the result
-        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(ROOT))]
-        place = f"{Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}"
+        frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        # Packages may be installed below the repository, in .venv.
+        path, line = [(p, n) for p, n in frames if p.is_relative_to(ROOT) and "site-packages" not in p.parts][-1]
+        place = f"{path.relative_to(ROOT)}:{line}"
         what = "waits for the device" if isinstance(error, WAITS) else f"{type(error).__name__}: {error}"
         return f"{place}: {' '.join(what.split())[:300]}"
     return "passed"

@@ -5,8 +5,8 @@
 
 Each section runs in a process of its own, prints one line, and is written to --out at once; a second start goes on with
 what is missing, on the same kind of device. A section whose estimate no longer fits into --minutes is skipped with a
-line, and so is one whose packages or data are not at hand. docs/teacher.md says how to bring them
-(`python -m benchmarks.gpu_wheels`) and which predictions the figures are held against.
+line, and so is one whose packages or data are not at hand: benchmarks/gpu_wheels.py brings them along. docs/teacher.md
+has the predictions that the figures are held against.
 
 The result has `device`, and for each model {images_per_second, precision, batch_size, rows}: the best bf16 rate from
 JPEG bytes to boxes, of the same photos with the same captions for all; `parity`, `drift`, `kernel`, `trace`, `run`,

@@ -109,7 +109,7 @@ def kernel(of: Scale) -> dict[str, Any]:
     glip, _ = make_glip("glip-nano", of)
     channels = 16 if of.small else 256
     rows = []
-    for precision in ("bf16", "fp32"):
+    for precision in (of.precision, "fp32"):
         for height, width in SMALL_MAPS if of.small else MAPS:
             inputs = steering(of, channels, height, width, PRECISIONS[precision])
             row: dict[str, Any] = {"precision": precision, "map": [inputs[0].shape[0], height, width]}

@@ -47,11 +47,14 @@ def sam(of: Scale) -> dict[str, Any]:
     """Images per second of SAM ViT-B with 8 boxes each: `mask`."""
     transformers = library("mask", "stages.mask")
     small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "global_attn_indexes": [0]}
-    vision = transformers.SamVisionConfig(**(small if of.small else {}))
-    model = transformers.SamModel(transformers.SamConfig(vision_config=vision.to_dict())).eval().to(of.device)
+    side = 64 if of.small else 1024
+    vision = transformers.SamVisionConfig(**(small if of.small else {}), image_size=side)
+    prompt = transformers.SamPromptEncoderConfig(image_size=side, image_embedding_size=side // 16)
+    config = transformers.SamConfig(vision_config=vision.to_dict(), prompt_encoder_config=prompt.to_dict())
+    model = transformers.SamModel(config).eval().to(of.device)
     batch, boxes = (1, 2) if of.small else (4, 8)
-    pixels = torch.randn(batch, 3, 1024, 1024, device=of.device)
-    prompts = torch.tensor([100.0, 100.0, 600.0, 500.0], device=of.device).expand(batch, boxes, 4)
+    pixels = torch.randn(batch, 3, side, side, device=of.device)
+    prompts = torch.tensor([0.1, 0.1, 0.6, 0.5], device=of.device).mul(side).expand(batch, boxes, 4)
     rate = per_second(lambda: model(pixels, input_boxes=prompts, multimask_output=False), batch, of)
     return {"sam": {"model": "SAM ViT-B", "boxes_per_image": boxes, "images_per_second": rate}}
 
@@ -71,7 +74,7 @@ def library(name: str, stage: str) -> Any:
 def per_second(run: Callable[[], Any], batch: int, of: Scale) -> float:
     """Of some runs after one to warm up."""
     cuda, repeats = of.device == "cuda", 1 if of.small else REPEATS
-    with autocast(torch.device(of.device), "bf16"):
+    with autocast(torch.device(of.device), of.precision):
         run()
         if cuda:
             torch.cuda.synchronize()

@@ -20,7 +20,7 @@ from benchmarks.gpu_scale import Absent, Scale, pairs, recordings
 from benchmarks.official_weights import official_state
 from benchmarks.teacher_measure import FLOOR, PROFILED, Pair, consume, idle_share, waits
 from model.deform_choice import settle
-from model.device import DeviceError, forbid_tf32
+from model.device import PRECISIONS, DeviceError, forbid_tf32
 from model.glip import Glip
 from model.grounding import GlipGrounder
 from model.scheduler import Request, Scheduler
@@ -28,7 +28,6 @@ from model.teacher import Grounder
 from model.teachers import TEACHERS, teacher_class
 from stages.images import decode_rgb
 
-PRECISION = "bf16"
 WEIGHTS = {"glip-t": "glip_t_c", "glip-l": "glip_l"}  # by the fill rule of ../shared/parity
 DEFORM = {"plain": "plain", "kernel": "triton", "compiled": "auto"}  # by mode
 KERNELS = 15  # of the trace
@@ -40,7 +39,7 @@ def glip_rates(name: str, modes: Sequence[str], of: Scale) -> dict[str, Any]:
     """One row for each mode and batch size; a mode that this machine cannot run says why."""
     rows: list[dict[str, Any]] = []
     glip, sides = make_glip(name, of)
-    for mode in modes:
+    for mode in modes if name == "glip-t" or not of.small else modes[:1]:  # the interpreter is slow
         try:
             settle(glip, DEFORM[mode])
         except DeviceError as error:
@@ -61,7 +60,7 @@ def make_glip(name: str, of: Scale) -> tuple[Glip, tuple[int, int]]:
     else:
         recordings()
         glip = Glip.from_official(name, official_state(WEIGHTS[name]))
-    glip.precision = PRECISION
+    glip.precision = of.precision
     return glip.to(of.device).eval(), of.sides or (glip.variant.short, glip.variant.long)
 
 
@@ -80,7 +79,7 @@ def rates(make: Callable[[int], Run], name: str, mode: str, of: Scale) -> list[d
     given = pairs("scenes" if name == "glip-nano" else "photos", of.images, of)
     rows: list[dict[str, Any]] = []
     for size in of.batch_sizes:
-        row: dict[str, Any] = {"mode": mode, "precision": PRECISION, "batch_size": size}
+        row: dict[str, Any] = {"mode": mode, "precision": of.precision, "batch_size": size}
         try:
             rows.append({**row, **rate(make(size), given, size == of.middle, size, of)})
         except torch.OutOfMemoryError:
@@ -124,7 +123,7 @@ def grounding_dino_rates(of: Scale) -> dict[str, Any]:
     def library(batch_size: int) -> Run:
         def run(given: Sequence[Pair]) -> Iterator[int]:
             jpegs = [(pair.jpeg, pair.caption) for pair in given]
-            return grounding_dino.ground(model, processor, jpegs, batch_size, torch.bfloat16, **sizes)
+            return grounding_dino.ground(model, processor, jpegs, batch_size, PRECISIONS[of.precision], **sizes)
 
         return run
 
@@ -144,7 +143,7 @@ def as_teacher(model: Any, processor: Any, of: Scale) -> Any:
         processor.save_pretrained(folder)
         label = SimpleNamespace(
             **{"teacher": "transformers", "weights": folder, "revision": None, "weights_sha256": None, "variant": None},
-            **{"device": of.device, "precision": PRECISION, "short": short, "long": long, "threads": 1},
+            **{"device": of.device, "precision": of.precision, "short": short, "long": long, "threads": 1},
             **{"deform": "auto", "compile": False},
         )
         return teacher_class("transformers")(label)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ class Scale:
     """How much is measured."""
 
     device: str
+    precision: str  # of the rates
     batch_sizes: tuple[int, ...]
     images: int  # of every row, from JPEG bytes to boxes
     warm_up: int  # images before: each shape once, for the libraries and for Triton
@@ -31,8 +32,9 @@ class Scale:
         return self.batch_sizes[len(self.batch_sizes) // 2]
 
 
-FULL = Scale("cuda", (8, 16, 32), images=512, warm_up=160, scenes=64, sides=None, steps=6, small=False)
-TINY = Scale("cpu", (2,), images=2, warm_up=1, scenes=2, sides=(32, 32), steps=1, small=True)
+FULL = Scale("cuda", "bf16", (8, 16, 32), images=512, warm_up=160, scenes=64, sides=None, steps=6, small=False)
+# Triton's interpreter, in which a rehearsal may run the kernel, multiplies no bf16.
+TINY = Scale("cpu", "fp16", (1,), images=1, warm_up=1, scenes=2, sides=(32, 32), steps=1, small=True)
 
 
 def scale(rehearse: bool) -> Scale:

@@ -46,7 +46,7 @@ def of_kernel(found: dict[str, Any]) -> str:
     row = found["kernel"]["rows"][0]
     times = [f"{kind} {row[f'{kind}_ms_plain']} to {row[f'{kind}_ms_kernel']} ms" for kind in ("forward", "backward")
              if f"{kind}_ms_plain" in row]  # fmt: skip
-    return ", ".join([f"P3 in bf16 {row['forward_relative_difference']} apart", *times])
+    return ", ".join([f"P3 in {row['precision']} {row['forward_relative_difference']} apart", *times])
 
 
 def of_rates(found: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def host_work(photos: Path, count: int, repeats: int) -> dict[str, Any]:
         "sha256": lambda: [hashlib.sha256(data).hexdigest() for data in files],
         "decode": lambda: [decode_rgb(data, MAX_PIXELS) for data in files],
         "resize": lambda: [resize(image, size) for image, size in zip(images, sizes, strict=True)],
-        "batch, uint8": lambda: [stack([image]) for image in resized],
+        "batch of uint8": lambda: [stack(resized[start : start + BATCH]) for start in range(0, count, BATCH)],
         "prompt": lambda: [caption_prompts(text, own) for text, own in zip(texts, spans, strict=True)],
         "prompts of a batch": lambda: [pad([own.ids for own in batch]) for batch in batches],
         "token maps": lambda: [phrase_weights([own.tokens for own in batch], 64) for batch in batches],

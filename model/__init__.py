@@ -6,6 +6,8 @@ What every teacher is, and how one is run:
     scheduler.py    batches of any teacher: loading beside computing, several prompts, what happens when memory runs out
     teachers/       the registry, by the names that a config gives; one file for each family of teachers
 
+    similarity/     image-text models of CLIP's kind, which the stage rescore asks about crops
+
 To read GLIP, follow an image and its caption:
 
     images.py       pixels: resizing, normalisation, padding

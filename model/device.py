@@ -41,6 +41,11 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
+def host_buffer(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Memory on the host, not initialised, from which `send` copies to the device without another copy on the way."""
+    return torch.empty(*shape, dtype=dtype, pin_memory=torch.device(device).type == "cuda")
+
+
 def send(x: Tensor, device: torch.device | str) -> Tensor:
     """The tensor on the device. A copy to a GPU goes through pinned memory: an ordinary one would wait until the GPU
     has finished what it was given before, and nothing would overlap."""

@@ -150,8 +150,9 @@ class Glip(GlipNetwork):
         """
         sides = self._sides(resize_to)
         sizes = [resized_size(image.shape, sides) for image in images]
-        stacked = stack([resize(image, size) for image, size in zip(images, sizes, strict=True)])  # (B, H, W, 3)
-        pixels = normalise(send(stacked, self.device), sizes)  # (B, 3, H, W)
+        resized = [resize(image, size) for image, size in zip(images, sizes, strict=True)]
+        stacked = send(stack(resized, self.device), self.device)  # (B, H, W, 3)
+        pixels = normalise(stacked, sizes)  # (B, 3, H, W)
         pixels = F.pad(pixels, (0, max(0, pad_to[1] - pixels.shape[3]), 0, max(0, pad_to[0] - pixels.shape[2])))
         ids, positions = zip(*(truncated(*own) for own in zip(captions, spans, strict=True)), strict=True)
         input_ids, attention_mask = pad(ids, self.device)

@@ -59,7 +59,7 @@ class GlipGrounder:
         network = self.network
         threshold = min(OFFICIAL.threshold, score_floor**2)  # so that nothing above the floor is missing
         settings = Settings(threshold, score_floor=score_floor, limits_per_phrase=True)
-        pixels = send(stack([query.image for query in batch]), self.device)  # (B, H, W, 3)
+        pixels = send(stack([query.image for query in batch], self.device), self.device)  # (B, H, W, 3)
         with network.autocast():
             maps = network.backbone(normalise(pixels, [prepared_size(query) for query in batch]))  # P3 .. P7
         for turn in range(max(len(query.prompts) for query in batch)):

@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from model.device import host_buffer
+
 MEAN = (103.530, 116.280, 123.675)  # of blue, green, red, on a scale of 0..255
 STD = (57.375, 57.120, 58.395)
 MULTIPLE = 32  # padded sides are multiples of it
@@ -75,13 +77,19 @@ def resize_image(image: Image.Image, size: Size) -> Image.Image:
     return image if same else image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def stack(images: Sequence[np.ndarray]) -> Tensor:
-    """uint8 images (h, w, 3) of any sizes -> one (B, H, W, 3), padded right and below to multiples of 32."""
+def stack(images: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Tensor:
+    """uint8 images (h, w, 3) of any sizes -> one (B, H, W, 3), padded right and below to multiples of 32.
+
+    On the host, in memory from which it goes to the device.
+    """
     height, width = padded_size((max(x.shape[0] for x in images), max(x.shape[1] for x in images)))
-    batch = np.zeros((len(images), height, width, 3), dtype=np.uint8)
-    for row, image in zip(batch, images, strict=True):
-        row[: image.shape[0], : image.shape[1]] = image
-    return torch.from_numpy(batch)
+    batch = host_buffer((len(images), height, width, 3), torch.uint8, device)
+    for row, image in zip(batch.numpy(), images, strict=True):
+        own_height, own_width = image.shape[:2]
+        row[:own_height, :own_width] = image
+        row[:own_height, own_width:] = 0
+        row[own_height:] = 0
+    return batch
 
 
 def normalise(batch: Tensor, sizes: Sequence[Size]) -> Tensor:

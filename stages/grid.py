@@ -7,6 +7,7 @@ import numpy as np
 from stages.flat import Floats, Ints
 
 THRESHOLDS = np.array([i / 100 for i in range(101)])  # 0.00, 0.01 ... 1.00
+COSINES = np.array([i / 100 for i in range(-100, 101)])  # -1.00, -0.99 ... 1.00
 SIDE_BINS = 20  # of the square root of a box's share of its image, 0..1
 AREA_EDGES = np.array([(i / SIDE_BINS) * (i / SIDE_BINS) for i in range(SIDE_BINS + 1)])
 ASPECT_EDGES = np.array([2.0 ** (k / 2) for k in range(-8, 9)])  # width / height, from 1/16 to 16
@@ -21,6 +22,11 @@ CROWDED_IOU = 0.5
 def passed(score: Floats) -> Ints:
     """How many thresholds of the grid a score is above: it is above threshold i exactly when the result exceeds i."""
     return np.searchsorted(THRESHOLDS, score, side="left").astype(np.int64)
+
+
+def passed_cosine(cosine: Floats) -> Ints:
+    """The same on the grid of cosines."""
+    return np.searchsorted(COSINES, cosine, side="left").astype(np.int64)
 
 
 def above(counts_by_passed: Ints) -> Ints:

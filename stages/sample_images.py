@@ -11,19 +11,19 @@ import pyarrow.compute as pc
 
 from schemas.rows import (
     Box,
+    BoxScore,
     Corners,
     DroppedSpan,
     GoldBox,
-    GoldRow,
     LabelRow,
     Mask,
     MaskRow,
     Pair,
     Phrase,
-    PhraseRow,
     PseudoRow,
+    ScoreRow,
 )
-from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, TableView
+from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, ScoreTable, TableView
 from stages.stage import RunIO
 
 Row = TypeVar("Row")
@@ -37,6 +37,8 @@ class ShownBox(NamedTuple):
     score: float
     reason: str  # why the filter took it out; "": it did not
     mask: Mask | None = None
+    crop: float | None = None  # cosine of its crop with its phrase, where rescore has one
+    better: tuple[int, float] | None = None  # another phrase that fits its crop better, and that one's cosine
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class SampleImage:
     dropped: tuple[DroppedSpan, ...] = ()  # by the phrases stage
     boxes: tuple[ShownBox, ...] = ()  # kept ones first, then by score
     gold: tuple[GoldBox, ...] = ()
+    fit: float | None = None  # cosine of image and caption, where rescore has one
     galleries: Mapping[str, int] | None = None
     thumbnail: str | None = None  # base64
     missing: str | None = None  # why there is no thumbnail
@@ -63,8 +66,17 @@ def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]
     pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
     labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
     gold, masks = _rows(io, GoldTable, part, keys), _rows(io, MaskTable, part, keys)
+    scores = _rows(io, ScoreTable, part, keys)
     return [
-        _sample(pair, phrases.get(key), labels.get(key), pseudo.get(key), gold.get(key), masks.get(key))
+        SampleImage(
+            pair=pair,
+            phrases=phrases[key].phrases if key in phrases else (),
+            ungrounded={entry.phrase: entry.reason for entry in labels[key].dropped} if key in labels else {},
+            dropped=phrases[key].dropped if key in phrases else (),
+            boxes=_boxes(labels.get(key), pseudo.get(key), masks.get(key), scores.get(key)),
+            gold=gold[key].boxes if key in gold else (),
+            fit=scores[key].image if key in scores else None,
+        )
         for key, pair in pairs.items()
     ]
 
@@ -77,30 +89,31 @@ def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str])
     return dict(zip(wanted.key.to_pylist(), wanted.records(), strict=True))
 
 
-def _sample(
-    pair: Pair,
-    phrases: PhraseRow | None,
-    labels: LabelRow | None,
-    pseudo: PseudoRow | None,
-    gold: GoldRow | None,
-    masks: MaskRow | None,
-) -> SampleImage:
+def _boxes(
+    labels: LabelRow | None, pseudo: PseudoRow | None, masks: MaskRow | None, scores: ScoreRow | None
+) -> tuple[ShownBox, ...]:
+    """Those of labels, kept ones first; these with the phrase and the score that the filter has given them."""
+    if labels is None:
+        return ()
     out = {entry.box: entry.reason for entry in pseudo.dropped} if pseudo else {}
-    kept = [i for i in range(len(labels.boxes)) if i not in out] if labels else []
+    kept = [i for i in range(len(labels.boxes)) if i not in out]
     mask_of = dict(zip(kept, masks.masks, strict=True)) if masks and len(masks.masks) == len(kept) else {}
-    boxes = [shown(box, out.get(i, ""), mask_of.get(i)) for i, box in enumerate(labels.boxes)] if labels else []
-    return SampleImage(
-        pair=pair,
-        phrases=phrases.phrases if phrases else (),
-        ungrounded={entry.phrase: entry.reason for entry in labels.dropped} if labels else {},
-        dropped=phrases.dropped if phrases else (),
-        boxes=tuple(sorted(boxes, key=lambda box: (box.reason != "", -box.score, box.phrase))),
-        gold=gold.boxes if gold else (),
-    )
+    given = dict(zip(kept, pseudo.boxes, strict=True)) if pseudo and len(pseudo.boxes) == len(kept) else {}
+    seen = dict(enumerate(scores.boxes)) if scores else {}
+    boxes = [
+        shown(given.get(i, box), out.get(i, ""), mask_of.get(i), seen.get(i)) for i, box in enumerate(labels.boxes)
+    ]
+    return tuple(sorted(boxes, key=lambda box: (box.reason != "", -box.score, box.phrase)))
 
 
-def shown(box: Box, reason: str, mask: Mask | None = None) -> ShownBox:
-    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason, mask)
+def shown(box: Box, reason: str, mask: Mask | None = None, score: BoxScore | None = None) -> ShownBox:
+    crop, better = (score.score if score else None), None
+    if score and score.best_phrase is not None and score.best_score is not None:
+        if score.best_phrase == box.phrase:
+            crop = score.best_score
+        else:
+            better = score.best_phrase, score.best_score
+    return ShownBox(box.phrase, rounded(box.corners), round(box.score, 4), reason, mask, crop, better)
 
 
 def rounded(corners: Corners) -> Corners:

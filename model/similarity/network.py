@@ -112,12 +112,11 @@ class Similarity:
             inputs = self.pixels.batch(batch, self.device)
             done.append(self._unit(self.network.get_image_features, inputs))
             ready = torch.cat(done)
-            start = 0
-            while sizes and start + sizes[0] <= len(ready):
-                start, stop = start + sizes[0], start
-                yield ready[stop:start]
+            while sizes and sizes[0] <= len(ready):
+                group, ready = ready[: sizes[0]], ready[sizes[0] :]
                 sizes.pop(0)
-            done = [ready[start:]]
+                yield group
+            done = [ready]
 
     @torch.inference_mode()
     def _unit(self, features: Any, inputs: dict[str, Tensor]) -> Tensor:

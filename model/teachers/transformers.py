@@ -21,7 +21,7 @@ from model.hub import Checkpoint, HubError, fetch, read_json
 from model.images import Size
 from model.outputs import Grounding
 from model.selection import Settings, suppress_by_group
-from model.teacher import NON_FINITE, Image, Query, Span, Teacher, TeacherError, Turn, Work
+from model.teacher import NON_FINITE, Image, Query, Span, Teacher, TeacherError, Turn, Work, reject_settings
 from model.teachers.detector import Detector
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class TransformersTeacher(Teacher):
     @classmethod
     def defaults(cls, label: LabelConfig) -> dict[str, Any]:
         """The family, the commit of the hub, and the size of images that the checkpoint was made for."""
+        reject_settings(label, {"deform": "auto", "compile": False})
         found = checkpoint(label)
         try:
             pixels = family_of(found.folder).pixels(found.folder, label.short, label.long)

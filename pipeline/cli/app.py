@@ -171,10 +171,16 @@ def run_command(
 def status_command(
     run: RunFolder,
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="One screen, again and again, until the run ends.")] = False,
 ) -> None:
-    from pipeline.cli.commands import show_status
+    from pipeline.cli.commands import show_status, watch_run
 
-    show_status(run, json_)
+    if watch and json_:
+        raise UserError("status: --watch is for people, --json for programs; give one")
+    if watch:
+        watch_run(run)
+    else:
+        show_status(run, json_)
 
 
 @app.command("verify", help="Recount a run from its files and name the parts that are broken.")

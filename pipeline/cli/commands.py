@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from pipeline.run.dry_run import dry_run
 from pipeline.run.existing import existing_run
 from pipeline.run.lock import RunLock
 from pipeline.run.plan import read_plan
-from pipeline.run.progress import make_display, printable
+from pipeline.run.progress import LINE_EVERY, make_display, printable
 from pipeline.run.runner import Report, Runner, Selection, settings_of
 from pipeline.run.state import RunState
 from pipeline.run.summary import summary
@@ -230,6 +231,27 @@ def show_status(run: str, as_json: bool) -> None:
     config = load_config(None, (), run)
     found = status.run_status(storage, project(config), config)
     say(*([status.as_json(found)] if as_json else status.as_lines(found)))
+
+
+def watch_run(run: str) -> None:
+    """Until nothing is at work on the run, or Ctrl-C: a screen on a terminal, elsewhere one block after the other."""
+    from pipeline.run.watch import Watch
+
+    storage = existing_run(run)
+    watch = Watch(storage, project(), load_config(None, (), run))
+    every = (1.0 if storage.local else 10.0) if sys.stdout.isatty() else LINE_EVERY
+    try:
+        while True:
+            found, lines = watch.look(time.monotonic())
+            if sys.stdout.isatty():
+                sys.stdout.write("\x1b[H\x1b[2J")  # to the top, on an empty screen
+            say(*lines)
+            sys.stdout.flush()
+            if not found.running:
+                return
+            time.sleep(every)
+    except KeyboardInterrupt:
+        say("")
 
 
 def show_config(file: str | None, settings: Sequence[str], run: str | None) -> None:

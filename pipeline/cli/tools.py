@@ -13,7 +13,8 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
     app.command("export", help="Write a run's boxes in the formats of other tools.")(export)
     app.command("show", help="Images of single samples with their boxes, as PNG files.")(show)
-    app.command("review", help="A page on which people judge drawn boxes; precision with its interval.")(review)
+    app.command("explain", help="Why each phrase and box of a pair was taken or not.")(explain)
+    app.command("review", help="People judge drawn boxes: how many are right.")(review)
     app.command("query", help="SQL over a run's tables and flat views of them.")(query)
     teacher = typer.Typer(help="Packaged and released teachers: info, pull, convert.", rich_markup_mode=None)
     teacher.command("info", help="The model card of a packaged teacher: data, terms, figures.")(info)
@@ -76,6 +77,16 @@ def show(
     from pipeline.cli.views import show_samples
 
     show_samples(run, keys or [], phrase, limit, threshold, out)
+
+
+def explain(
+    run: RunFolder,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A key of 12 digits.")],
+    out: Annotated[str, typer.Option("--out", help="The folder to write the image to.")] = ".",
+) -> None:
+    from pipeline.cli.views import explain_pair
+
+    explain_pair(run, key, out)
 
 
 def review(

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pipeline.cli.commands import say
 from pipeline.run.config import load_config
 from pipeline.run.existing import existing_run, read_run, turned_off
+from pipeline.run.plan import read_plan
 from pipeline.run.progress import printable
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_folder
+from schemas.records import part_of
+from stages import STAGES
 from stages.stage import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +69,20 @@ def show_samples(
             with create(f"{shown.key}.png") as file:
                 file.write(shown.png)
             say(f"{out}/{shown.key}.png", "")
+
+
+def explain_pair(run: str, key: str, out: str) -> None:
+    """Writes OUT/KEY-explained.png, and the story of the pair to stdout."""
+    from stages.inspect.explain import explain
+
+    storage, config = existing_run(run), load_config(None, (), run)
+    piece = read_plan(storage).get(part_of(key)) if key[:7].isdigit() else None
+    explained = explain(read_run(run), config, key, piece, list(STAGES))
+    say(*explained.lines)
+    if explained.png is not None:
+        with into(out)(f"{key}-explained.png") as file:
+            file.write(explained.png)
+        say(f"{out}/{key}-explained.png")
 
 
 def query_run(run: str, sql: str, csv: bool) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.run.target import Target, target_of_path
 from pipeline.storage.base import Storage
@@ -22,6 +22,7 @@ class Failure:
     stage: str
     target: Target
     error: str
+    time: float = field(default=0.0, compare=False)  # seconds since 1970; 0: not known
 
     @property
     def where(self) -> str:
@@ -47,12 +48,14 @@ def failures(storage: Storage, stage: type[Stage]) -> dict[Target, Failure]:
         data = storage.read_or_none(path)
         if data is not None:
             target = target_of_path(stage, path)
-            found[target] = Failure(stage.name, target, _error_of(data))
+            found[target] = Failure(stage.name, target, *_of(data))
     return found
 
 
-def _error_of(data: bytes) -> str:
+def _of(data: bytes) -> tuple[str, float]:
+    """The error, and when."""
     try:
-        return str(json.loads(data)["error"])
-    except (ValueError, KeyError, TypeError):
-        return "why is not known any more: what was remembered of it is damaged"
+        record = json.loads(data)
+        return str(record["error"]), float(record.get("time", 0.0))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "why is not known any more: what was remembered of it is damaged", 0.0

@@ -132,7 +132,12 @@ class _Check:
                 yield from rows.misaligned(producer.output, may_lack_rows=True)
 
     def _readable(self, stage: type[MapStage], rows: PartRows) -> bool:
-        """Whether the tables that the stage reads and writes are as their records say."""
+        """Whether the tables that the stage reads and writes are as their records say.
+
+        Not those of a stage that is turned off: nobody reads them, and they may be older than what they were made from.
+        """
+        if not stage.enabled(self.state.config):
+            return False
         needed = [item.dataset for item in stage.inputs if not item.optional and item.scope == "part"]
         return not {rows.path(name) for name in (*needed, *(output.folder for output in stage.outputs))} & rows.broken
 

@@ -10,6 +10,7 @@ import numpy as np
 from stages import grid
 from stages.audit.masks import with_limits
 from stages.audit.merge import Merged
+from stages.audit.second_opinion import opinion_figures
 from stages.audit.terms import SUMS, Totals
 from stages.audit.vocabulary import Category
 from stages.flat import Flags, Ints
@@ -49,6 +50,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
         "judged": None,  # by people; the report fills it in where they have
+        **opinion_figures(merged.counters, min_score),
     }
 
 

@@ -24,6 +24,7 @@ from stages.stage import RunIO
 if TYPE_CHECKING:
     from schemas.config import Config
 
+SCORE_RULES = ("combine", "min_region_score", "min_image_score")  # of the filter, as the charts mark them
 HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
 
 
@@ -38,6 +39,8 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     stats["teacher"] = config.label.teacher
     stats["labelled_by"] = asdict(Description.of(config.label))
     stats["teacher_note"] = note(config.label.teacher, config.label.weights)
+    if "scores" in stats:
+        stats["scores"]["rules"] = {name: getattr(config.filter, name) for name in SCORE_RULES}
     if merged.has("labels"):
         stats["judged"] = review_figures(io, config)
     stats["warnings"] = warnings(stats)

@@ -33,6 +33,7 @@ GALLERIES = {
     "nothing_found": "asked most, nothing found",
     "rarest_phrases": "rarest phrases",
     "confident_errors": "confident, but not in the truth",
+    "teachers_disagree": "sure, and unseen by another teacher",
     "mask_gap": "mask furthest from its box",
 }
 

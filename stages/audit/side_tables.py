@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.records import OTHER_LABELS
 from schemas.tables import CurationTable, GoldTable, LabelTable, PairTable, PhraseTable, PseudoTable
 
 MAIN = {table.dataset for table in (PairTable, GoldTable, PhraseTable, LabelTable, PseudoTable)}
@@ -34,6 +35,7 @@ class Tables(Protocol):
 def side_tables(tables: Tables) -> dict[str, dict[str, Any]]:
     """By name: `rows`; `items` of the lists in them, e.g. masks; `set_aside`, rows that are not kept, by reason."""
     names = [name for name in tables.datasets if name not in MAIN and "/" not in name]  # no rejects, no summaries
+    names = [name for name in names if not name.startswith(OTHER_LABELS)]
     return {name: _figures(tables.read(name)) for name in names}
 
 

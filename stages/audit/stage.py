@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.cards import note
 from model.teacher import Description
+from schemas.records import OTHER_LABELS
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
 from stages.ingest.categories import SUMMARIES
 from stages.review.journal import FOLDER as REVIEWS
@@ -41,7 +42,7 @@ class AuditStage(ReduceStage):
         "corpus",
         "label.teacher",
         "label.score_floor",
-        "filter.min_score",
+        *("filter.min_score", "filter.combine", "filter.min_region_score", "filter.min_image_score"),
         "audit",
     )
 
@@ -58,8 +59,9 @@ class AuditStage(ReduceStage):
 
     @classmethod
     def all_inputs(cls, earlier: Sequence[type[Stage]]) -> tuple[Input, ...]:
-        """With every side table, and the rejects of every stage."""
-        tables = [output.folder for stage in earlier for output in stage.all_outputs() if output.aligned_with]
+        """With every side table, the labels of further teachers, and the rejects of every stage."""
+        outputs = [output for stage in earlier for output in stage.all_outputs()]
+        tables = [out.folder for out in outputs if out.aligned_with or out.folder.startswith(OTHER_LABELS)]
         rejects = [f"rejects/{stage.name}" for stage in earlier if issubclass(stage, MapStage) and stage.carries_rows]
         return (*cls.inputs, *(Input(name, need="if_present") for name in (*tables, *rejects)))
 

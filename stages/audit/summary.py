@@ -11,8 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.tables import GoldTable, LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable, RejectTable
-from stages.audit import agreement, boxes, masks, terms
+from schemas.records import OTHER_LABELS
+from schemas.tables import (
+    GoldTable,
+    LabelTable,
+    MaskTable,
+    PairTable,
+    PhraseTable,
+    PseudoTable,
+    RejectTable,
+    ScoreTable,
+)
+from stages.audit import agreement, boxes, masks, second_opinion, teachers, terms
 from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, asked_phrases
 from stages.hashes import hash_texts
@@ -41,8 +51,13 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         kept = None if part.pseudo is None else FlatBoxes.of(part.pseudo, phrases)
         asked = asked_phrases(phrases, part.labels)
         counters |= {"languages": languages(part.phrases), **phrase_figures(phrases, asked)}
-        if labels is not None:
+        if labels is not None and part.labels is not None:
             counters |= boxes.label_figures(labels)
+            scores, others = part.scores, other_labels(tables)
+            counters |= second_opinion.count_opinions(phrases, asked, part.labels, scores, others)
+            if others:
+                against = teachers.disagreements(phrases, asked, labels, others.values())
+                worst["teachers_disagree"] = _top(against, labels.rows, against > 0)
             if part.gold is not None:
                 judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold, read_categories(tables)))
                 counters["gold"] = agreement.figures(labels, judgement)
@@ -75,6 +90,7 @@ class Part:
         of_phrases = (PhraseTable.key, PhraseTable.caption, PhraseTable.phrases, PhraseTable.dropped)
         self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
         self.labels = LabelTable.read(tables) if tables.has(LabelTable.dataset) else None
+        self.scores = ScoreTable.read(tables) if tables.has(ScoreTable.dataset) else None
         self.pseudo = PseudoTable.read(tables) if tables.has(PseudoTable.dataset) else None
         self.masks = MaskTable.read(tables) if tables.has(MaskTable.dataset) else None
 
@@ -86,6 +102,12 @@ class Part:
             LabelTable.dataset: int(self.labels is not None),
             PseudoTable.dataset: int(self.pseudo is not None),
         }
+
+
+def other_labels(tables: Tables) -> dict[str, LabelTable]:
+    """The labels of further teachers, by name."""
+    folders = [name for name in tables.datasets if name.startswith(OTHER_LABELS)]
+    return {name.removeprefix(OTHER_LABELS): LabelTable(tables.read(name)) for name in folders}
 
 
 def pair_figures(pairs: PairTable) -> dict[str, Any]:

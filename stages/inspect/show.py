@@ -94,11 +94,9 @@ def visible(sample: SampleImage, threshold: float | None) -> list[ShownBox]:
 
 def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: int) -> Shown:
     boxes = visible(sample, threshold)
-    lines = [f"{sample.key}  {_plain(sample.pair.caption)}"]
-    for box in boxes:
-        corners = ", ".join(f"{side:g}" for side in box.corners)
-        reason = f"  {box.reason}" if box.reason else ""
-        lines.append(f"  {box.score:.3f}  {_plain(sample.phrases[box.phrase].norm)}  [{corners}]{reason}")
+    lines = [f"{sample.key}  {plain(sample.pair.caption)}"]
+    lines += [f"  image and caption {sample.fit:.3f}"] if sample.fit is not None else []
+    lines += [_line(sample, box) for box in boxes]
     if not boxes:
         lines.append("  no boxes")
     try:
@@ -110,6 +108,17 @@ def _shown(io: RunIO, sample: SampleImage, threshold: float | None, max_pixels: 
         return Shown(sample.key, draw(sample, boxes, data, max_pixels), lines)
     except RowError as error:
         return Shown(sample.key, None, [*lines, f"  no image: {error.reason}"])
+
+
+def _line(sample: SampleImage, box: ShownBox) -> str:
+    """A box in words: score, phrase, corners; where rescore has one, the cosine of its crop; why it is not kept."""
+    corners = ", ".join(f"{side:g}" for side in box.corners)
+    line = f"  {box.score:.3f}  {plain(sample.phrases[box.phrase].norm)}  [{corners}]"
+    line += f"  crop {box.crop:.3f}" if box.crop is not None else ""
+    if box.better is not None:
+        phrase, score = box.better
+        line += f" ({plain(sample.phrases[phrase].norm)} {score:.3f})"
+    return line + (f"  {box.reason}" if box.reason else "")
 
 
 def draw(sample: SampleImage, boxes: list[ShownBox], data: bytes, max_pixels: int) -> bytes:
@@ -162,7 +171,8 @@ def _mark(
     left, top, right, bottom = x1 * scale[0], y1 * scale[1], x2 * scale[0] - 1, y2 * scale[1] - 1
     inset = min(inset, (right - left) / 3, (bottom - top) / 3) if inset else 0.0
     corners = left + inset, top + inset, max(right - inset, left + inset), max(bottom - inset, top + inset)
-    return corners, COLOURS[phrase % len(COLOURS)], f"{sample.phrases[phrase].norm} {boxes[i].score:.2f}"
+    label = " ".join(filter(None, [sample.phrases[phrase].norm, f"{boxes[i].score:.2f}", boxes[i].reason]))
+    return corners, COLOURS[phrase % len(COLOURS)], label
 
 
 def coincide(a: Corners, b: Corners) -> bool:
@@ -188,7 +198,7 @@ def _words(sample: SampleImage, grounded: set[int]) -> list[tuple[str, str | Non
     for word in caption.split():
         at = caption.index(word, at)
         inside = [i for i in grounded if sample.phrases[i].start <= at < sample.phrases[i].end]
-        words.append((_plain(word), COLOURS[inside[0] % len(COLOURS)] if inside else None))
+        words.append((plain(word), COLOURS[inside[0] % len(COLOURS)] if inside else None))
         at += len(word)
     return words
 
@@ -217,6 +227,6 @@ def _write_caption(pen: Any, lines: list[list[tuple[str, str | None]]], top: flo
             x += font.getlength(word + " ")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """On one line, with control characters escaped, so that a caption cannot steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,1 +1,1 @@
-"""Pairs + phrases + labels -> scores: how well each crop fits its phrase, by CLIP or SigLIP."""
+"""Labels -> scores: CLIP or SigLIP on crops and images; optional."""

@@ -172,6 +172,8 @@ def open_model(section: Any) -> Similarity:
     from model.hub import HubError, fetch
     from model.similarity.network import Similarity
 
+    if section.model is None:
+        raise UserError("rescore.model: null, so that nobody can be asked; name a checkpoint")
     torch.set_num_threads(section.threads)
     try:
         folder = fetch(section.model, section.revision).folder

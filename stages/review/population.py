@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from schemas.records import make_key
 from schemas.rows import Corners
-from schemas.tables import LabelTable, PhraseTable
+from schemas.tables import LabelTable, PhraseTable, ScoreTable
 from stages import grid
 from stages.filter.rules import filter_labels
+from stages.filter.second_opinion import needs_scores
 from stages.flat import FlatBoxes, FlatPhrases, asked_phrases
 from stages.hashes import hash_texts
+from stages.label.several import folder_of, other_names
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
@@ -96,13 +98,23 @@ def units_of_part(io: RunIO, part: int, config: Config) -> tuple[Units, Units]:
     phrases = FlatPhrases.of(captions)
     rules = config.filter.model_copy(update={"min_score": 0.0})
     lengths = pc.utf8_length(captions.aligned(labels.key).caption).to_numpy().astype(np.int64)
-    kept = FlatBoxes.of(filter_labels(labels, lengths, rules), phrases)
+    kept = FlatBoxes.of(filter_labels(labels, lengths, rules, *_second_opinions(io, part, config)), phrases)
     asked = np.flatnonzero(asked_phrases(phrases, labels))
     nothing = np.zeros((len(asked), 0), np.float32)
     return (
         _units(part, phrases, kept.phrase, kept.xyxy.astype(np.float32), kept.score),
         _units(part, phrases, asked, nothing, np.zeros(len(asked))),
     )
+
+
+def _second_opinions(io: RunIO, part: int, config: Config) -> tuple[ScoreTable | None, list[LabelTable]]:
+    """What the filter's rules hear beside the labels: the scores of rescore, and the labels of further teachers."""
+    wanted = needs_scores(config.filter) and io.has_part(ScoreTable.dataset, part)
+    scores = ScoreTable.read_part(io, part) if wanted else None
+    folders = [folder_of(name) for name in other_names(config.label)] if config.filter.agree > 1 else []
+    return scores, [
+        LabelTable(io.read_part(name, part, ["key", "boxes"])) for name in folders if io.has_part(name, part)
+    ]
 
 
 def _units(

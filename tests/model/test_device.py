@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from model.device import forbid_tf32, send, to_host
+from model.device import forbid_tf32, host_buffer, send, to_host
 
 
 class Recorded:
@@ -37,6 +37,16 @@ def test_a_copy_to_a_gpu_is_pinned_and_not_waited_for() -> None:
     x = Recorded()
     send(x, "cuda:1")  # type: ignore[arg-type]
     assert x.calls == [("pin_memory", None), ("to cuda:1", True)]
+
+
+def test_a_buffer_for_a_gpu_is_pinned_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host_buffer((2, 3), torch.uint8, "cpu").shape == (2, 3)
+    asked: list[Any] = []
+    monkeypatch.setattr(torch, "empty", lambda *shape, **options: asked.append((shape, options)))
+    for device in ("cuda:1", torch.device("cpu")):
+        host_buffer((2, 3), torch.uint8, device)
+    expected = [((2, 3), {"dtype": torch.uint8, "pin_memory": pinned}) for pinned in (True, False)]
+    assert asked == expected
 
 
 def test_elsewhere_it_is_an_ordinary_copy() -> None:

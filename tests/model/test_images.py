@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from model import images as module
 from model.glip import preprocess
-from model.images import padded_size, resized_size
+from model.images import padded_size, resized_size, stack
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,15 @@ def test_resizing_is_antialiased() -> None:
     grey = (127.5 - torch.tensor([103.53, 116.28, 123.675])) / torch.tensor([57.375, 57.12, 58.395])
     inner = pixels[0, :, 10:90, 10:90]
     assert (inner - grey[:, None, None]).abs().max() < 0.05
+
+
+def test_a_batch_has_zeros_beside_and_below_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in memory that held something else before."""
+    monkeypatch.setattr(module, "host_buffer", lambda shape, dtype, _: torch.full(shape, 7, dtype=dtype))
+    images = [np.full((h, w, 3), 9, np.uint8) for h, w in ((40, 33), (20, 64))]
+    batch = stack(images)
+    assert batch.shape == (2, 64, 64, 3)
+    for row, image in zip(batch, images, strict=True):
+        height, width = image.shape[:2]
+        assert bool((row[:height, :width] == 9).all())
+        assert int((row == 0).sum()) == 3 * (64 * 64 - height * width)

@@ -43,7 +43,8 @@ class SyntheticRun:
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     def part(self, number: int) -> PartFiles:
-        names = [*DATASETS, "rejects/ingest", "rejects/label"]
+        others = [path.name for path in self.root.glob("labels-*")]
+        names = [*DATASETS, *others, "rejects/ingest", "rejects/label"]
         there = {name: "it is there" for name in names if self.storage.exists(f"{name}/{part_name(number)}")}
         if self.storage.exists(f"{SUMMARIES}/{part_name(number, 'json')}"):
             there[SUMMARIES] = "it is there"

@@ -98,7 +98,8 @@ def image_json(image: SampleImage) -> dict[str, Any]:
     """What the scripts need of an image: the best MOST_BOXES boxes, a very long caption cut; what is empty is left out.
 
     A phrase is [start, end, norm], and why the label stage left it out where it did; a box is [phrase, x1, y1, x2, y2,
-    score, why the filter took it out, and its mask where it has one], a true box [x1, y1, x2, y2, category].
+    score, why the filter took it out, its mask ("": none), the cosine of its crop], the last two only where there is
+    one, and a true box [x1, y1, x2, y2, category].
     """
     pair, rest = image.pair, image.boxes[MOST_BOXES:]
     cut = len(pair.caption) > MOST_CHARS
@@ -120,6 +121,7 @@ def image_json(image: SampleImage) -> dict[str, Any]:
         "galleries": image.galleries,
         "thumbnail": image.thumbnail,
         "missing": image.missing,
+        "fit": None if image.fit is None else round(image.fit, 3),
         "undrawn": {"all": len(rest), "kept": sum(not box.reason for box in rest)} if rest else None,
     }
     listed = {name: value for name, value in listed.items() if value not in ([], "", 0)}
@@ -127,4 +129,7 @@ def image_json(image: SampleImage) -> dict[str, Any]:
 
 
 def box_json(box: ShownBox) -> list[Any]:
-    return [box.phrase, *box.corners, box.score, box.reason, *([small_counts(box.mask)] if box.mask else [])]
+    listed: list[Any] = [box.phrase, *box.corners, box.score, box.reason]
+    if box.mask or box.crop is not None:
+        listed.append(small_counts(box.mask) if box.mask else "")
+    return listed if box.crop is None else [*listed, round(box.crop, 3)]

@@ -73,12 +73,13 @@ const phrasebox = (() => {
     svg.setAttribute("preserveAspectRatio", "none");
     for (const box of boxes) if (box[7]) svg.append(mask(sample, box[7], box[0]));
     for (const box of gold || []) svg.append(rect(box, "under"), rect(box, "box true"));
-    for (const [i, [phrase, x1, y1, x2, y2, score, reason]] of boxes.entries()) {
+    for (const [i, [phrase, x1, y1, x2, y2, score, reason, , crop]] of boxes.entries()) {
       const box = [x1, y1, x2, y2];
       const over = boxes.slice(0, i).some((other) => other[0] !== phrase && coincide(other.slice(1, 5), box));
       const node = rect(box, `box k${phrase % 8}${reason ? " out" : over ? " over" : ""}`, phrase);
       const title = document.createElementNS(SVG, "title");
-      title.textContent = `${sample.phrases[phrase][2]}  ${score.toFixed(3)}${reason ? `  ${reason}` : ""}`;
+      const opinion = crop === undefined ? "" : `  crop ${crop.toFixed(3)}`;
+      title.textContent = `${sample.phrases[phrase][2]}  ${score.toFixed(3)}${opinion}${reason ? `  ${reason}` : ""}`;
       node.append(title);
       if (!over) svg.append(rect(box, "under", phrase));
       svg.append(node);

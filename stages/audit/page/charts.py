@@ -129,6 +129,25 @@ def heat(cells: Sequence[Sequence[int]]) -> Markup:
     return _svg(inside, "chart square", side, side, "where box centres lie")
 
 
+def scatter(cells: Sequence[Sequence[int]], x_ticks: Sequence[Tick], y_ticks: Sequence[Tick], label: str) -> Markup:
+    """A plot of counts in cells, the topmost row first; opacity goes with the root of a count, so that single points
+    show. Ticks: (position in cells from the left, or from the top; text)."""
+    top = max([count for row in cells for count in row] + [1])
+    across, down = ACROSS / max((len(row) for row in cells), default=1), UP / max(len(cells), 1)
+    inside = NOTHING
+    for y, row in enumerate(cells):
+        for x, count in enumerate(row):
+            if count:
+                place: dict[str, Any] = {"x": LEFT + x * across, "y": TOP + y * down, "width": across, "height": down}
+                opacity = f"{max(math.sqrt(count / top), 0.12):.2f}"
+                inside += element("rect", element("title", f"{count:,}"), class_="heat", fill_opacity=opacity, **place)
+    inside += element("rect", class_="frame", x=LEFT, y=TOP, width=ACROSS, height=UP)
+    for position, text in y_ticks:
+        inside += element("text", text, class_="y", x=LEFT - 6, y=TOP + position * down + 4)
+    marks = [(LEFT + position * across, text) for position, text in x_ticks]
+    return _frame(inside, marks, [], float, label)
+
+
 def _scales(low: float, high: float, peak: float, log: bool) -> tuple[Place, Place]:
     """From values to places in the drawing."""
 

@@ -112,9 +112,10 @@
     const undrawn = image.undrawn && !wantedPhrase() ? image.undrawn[wantedBoxes()] : 0;
     const more = undrawn ? `, ${undrawn} more not drawn` : "";
     const number = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
+    const fit = image.fit === undefined ? "" : `, image and caption ${image.fit.toFixed(2)}`;
     const node = make("article", "card");
     node.append(shot(image, boxes, gold), caption(image, boxes));
-    node.append(make("p", "meta", `${image.key} · ${number}${best}${more}`));
+    node.append(make("p", "meta", `${image.key} · ${number}${best}${more}${fit}`));
     lightUp(node);
     return node;
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -113,3 +114,64 @@ def two_curves(result: Stats, name: str) -> list[tuple[str, list[tuple[float, fl
     """After and before, by threshold."""
     rows = result["by_threshold"]
     return [(side, [(row["threshold"], row[side][name]) for row in rows]) for side in ("after", "before")]
+
+
+def scatter(stats: Stats) -> tuple[list[list[int]], Ticks, Ticks]:
+    """Cells of the scatter of both scores, with ticks across (scores) and down (cosines)."""
+    found = stats["scores"]["scatter"]
+    edges = found["cosine_edges"]
+    down = [(float(edges.index(t)), f"{t:g}") for t in _round_between(edges[-1], edges[0]) if t in edges]
+    return found["boxes"], [(t * 25, f"{t:g}") for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)], down
+
+
+def rule(rows: list[Stats], what: str) -> list[tuple[float, float]]:
+    """What each threshold of a rule would keep."""
+    return [(row["threshold"], row[what]) for row in rows]
+
+
+def combined(stats: Stats) -> list[tuple[str, list[tuple[float, float]]]]:
+    """By combined score: with the boxes' own phrases, and where rescore has looked for them with the best ones."""
+    scores = stats["scores"]
+    lines = [("own phrase", rule(scores["by_combined"], "boxes"))]
+    return [
+        *lines,
+        *([("best phrase", rule(scores["relabelled"]["by_combined"], "boxes"))] if "relabelled" in scores else []),
+    ]
+
+
+def marks(stats: Stats, name: str) -> list[tuple[str, float]]:
+    """Where the filter's own threshold lies, if it has one for this rule and it is within the chart."""
+    rules, scores = stats["scores"]["rules"], stats["scores"]
+    if name == "min_score":
+        return [("s1", stats["min_score"])] if rules["combine"] != "none" else []
+    if rules[name] is None or (name == "min_image_score" and rules["combine"] != "none"):
+        return []
+    thresholds = [row["threshold"] for row in scores["by_region" if name == "min_region_score" else "by_image"]]
+    return [("s1", rules[name])] if thresholds and thresholds[0] <= rules[name] <= thresholds[-1] else []
+
+
+def cosine_ticks(rows: list[Stats]) -> Ticks:
+    """Round cosines within the thresholds of a rule."""
+    return [(t, f"{t:g}") for t in _round_between(rows[0]["threshold"], rows[-1]["threshold"])] if rows else []
+
+
+def _round_between(low: float, high: float) -> list[float]:
+    """Two to six round numbers."""
+    step = next(step for step in (0.02, 0.04, 0.1, 0.2, 0.5) if (high - low) / step <= 6)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 2) for i in range(first, last + 1)]
+
+
+def teacher_rows(stats: Stats, name: str) -> list[Stats]:
+    """The comparison at every tenth from the floor up, and the one that the filter's threshold lies at."""
+    rows: list[Stats] = stats["teachers"][name]["by_threshold"]
+    floor, chosen = stats["score_floor"], _nearest(rows, stats["min_score"])
+    return [
+        {**row, "own": row is chosen}
+        for row in rows
+        if row is chosen or (round(row["threshold"] * 20) % 2 == 0 and row["threshold"] >= floor - 1e-9)
+    ]
+
+
+def _nearest(rows: list[Stats], threshold: float) -> Stats:
+    return min(rows, key=lambda row: abs(row["threshold"] - threshold))

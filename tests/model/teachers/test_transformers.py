@@ -295,3 +295,10 @@ def test_reasons_are_listed(family: str, open_family: Open) -> None:
     long = "very " * 40 + "long thing"
     work = open_family(family).caption_work(long, [[(0, len(long))]])
     assert not work.prompts and list(work.dropped) == [(0, OVER_LIMIT)]
+
+
+@pytest.mark.parametrize("setting", [{"deform": "plain"}, {"compile": True}])
+def test_settings_of_glips_dynamic_head_are_refused(setting: dict[str, Any]) -> None:
+    (name,) = setting
+    with pytest.raises(TeacherError, match=rf"label\.{name}: the teacher transformers takes none"):
+        teachers.resolve(LabelConfig(teacher="transformers", weights="/nowhere", **setting), "scenes")

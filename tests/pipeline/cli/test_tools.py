@@ -103,3 +103,22 @@ def test_images_of_an_export_are_upright_or_as_they_are_stored(run: str, phraseb
     assert files[0] == files[1] and files[0]
     wrong = phrasebox("export", run, "--format", "coco", "--pictures", "sideways")
     assert wrong.returncode == 2 and "upright" in wrong.stderr and "stored" in wrong.stderr
+
+
+def test_a_pair_is_explained_as_text_and_as_a_file(run: str, phrasebox: Command, tmp_path: Path) -> None:
+    done = phrasebox("explain", run, KEY, "--out", str(tmp_path))
+    assert done.returncode == 0 and done.stdout.startswith(KEY) and "phrases  " in done.stdout
+    assert "filter   " in done.stdout and "shard    not made yet" in done.stdout
+    with Image.open(tmp_path / f"{KEY}-explained.png") as image:
+        assert min(image.size) >= 224
+    for key in ("nothing", "999999900000"):
+        wrong = phrasebox("explain", run, key)
+        assert wrong.returncode == 2 and "explain:" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_a_run_that_rests_is_watched_once(run: str, phrasebox: Command) -> None:
+    done = phrasebox("status", run, "--watch")
+    assert done.returncode == 0 and "not running" in done.stdout and "\x1b" not in done.stdout
+    assert "label     2/2 parts, 6 pairs" in done.stdout and "rejected  nothing" in done.stdout
+    both = phrasebox("status", run, "--watch", "--json")
+    assert both.returncode == 2 and "give one" in both.stderr

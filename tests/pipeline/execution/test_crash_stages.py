@@ -26,7 +26,6 @@ from pipeline.run.state import RunState
 from pipeline.run.verify import verify
 from pipeline.storage.open import open_storage
 from schemas.config import Config
-from stages import STAGES
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,6 +48,11 @@ SETTINGS: dict[str, Any] = {
 
 def real_config(run: Path) -> Config:
     return resolve(Config.model_validate({"run": str(run), **SETTINGS}), project(), project())
+
+
+def enabled(config: Config) -> tuple[str, ...]:
+    """The stages of `phrasebox run`."""
+    return tuple(stage.name for stage in project() if stage.enabled(config))
 
 
 CLEAN = multiprocessing.get_context("forkserver")  # its children inherit no thread and no garbage of earlier tests
@@ -81,7 +85,8 @@ def whole_run(run: Path, changes: Path, moment: tuple[str, str] | None) -> None:
     if moment:
         crash_at(moment)
     on_change(note)
-    report = run_toys(real_config(run), project=project())
+    config = real_config(run)
+    report = run_toys(config, project=project(), stages=enabled(config))
     assert not report.failed and not report.waiting
 
 
@@ -164,7 +169,7 @@ def test_killed_at_many_moments_of_every_stage(quick_path: Path, calm: Path) -> 
     in_training = [path for kind, path in points if path.startswith(("student/", "commits/train/"))]
     assert 0 < max(checkpoints) <= 3 < len(in_training)  # had it started over each time, there were one a kill
     assert len(points) >= 24 and {path.split("/")[1] for _, path in points if path.startswith("commits/")} == set(
-        STAGES
+        enabled(Config())
     )
     assert_same(run, calm / "run")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from drive import crash_before
-from side_toys import ON, SIDE_PROJECT, SideCurate, SidePhrases
+from side_toys import ON, SIDE_PROJECT, SideCurate, SidePhrases, SideRescore
 from toy_runs import data_files, make_config, run_toys, words_in_shards
 
 from pipeline.execution.inline import InlineExecutor
@@ -287,3 +287,25 @@ def test_killed_at_many_moments_it_ends_with_the_same_bytes(quick_path: Path, tm
         assert not report.failed and data_files(run) == expected, f"killed before change {change}"
         assert problems(config) == [] and make(config).made == {}
     assert points >= 20
+
+
+def test_what_a_stage_finds_odd_in_its_own_tables_is_a_problem(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked with the part's tables and its record: not in a hurry, and not where it is turned off."""
+    run = tmp_path / "run"
+    config = side_config(run, pairs, **ON)
+    make(config)
+
+    def contradictions(tables: Any, record: Any) -> Any:
+        yield f"{tables.read('scores', ['key']).num_rows} of {record.counts.out} scores are odd"
+
+    monkeypatch.setattr(SideRescore, "contradictions", contradictions)
+    counts = [record(run, "score", f"part-000000{part}").counts.out for part in range(3)]
+    found = problems(config)
+    assert len(found) == 3 and [text.partition(": ")[2] for text in found] == [
+        f"{count} of {count} scores are odd" for count in counts
+    ]
+    assert problems(config, quick=True) == []
+    turned_off = problems(side_config(run, pairs, **{**ON, "score": {"on": False}}))  # shard waits for the next run
+    assert turned_off and not any("odd" in text for text in turned_off)

@@ -112,3 +112,28 @@ def test_show_without_a_image(run: Any) -> None:
     key = next(row["key"] for row in run.rows["pairs"] if row["image"] is None)
     (shown,) = show(run.all_parts(), [key])
     assert shown.png is None and shown.lines[-1] == "  no image: no_image"
+
+
+def test_show_says_what_rescore_says(shapes: Callable[..., Any]) -> None:
+    run = shapes().fill(2, until="phrases", gold=False)  # its first row is a reject
+    row = next(row for row in run.rows["phrases"] if len(row["phrases"]) > 1)
+    place = {"x1": 50.0, "y1": 60.0, "x2": 250.0, "y2": 200.0}
+    boxes = [{"phrase": 0, **place, "score": score} for score in (0.9, 0.8, 0.3)]
+    labels = {"key": row["key"], "width": 320, "height": 240, "boxes": boxes, "dropped": []}
+    run.write("labels", 0, [labels])
+    kept = [{**boxes[0]}, {**boxes[1], "phrase": 1, "score": 0.5}]  # the second was given to the other phrase
+    gone = {"dropped": [{"box": 2, "reason": "not_scored"}]}
+    run.write("pseudo", 0, [{**labels, "boxes": kept, **gone}])
+    cosines = ((0.25, 0.25), (0.125, 0.5))  # of their own phrases, and of the best ones
+    opinions = [{"score": own, "best_phrase": n, "best_score": best} for n, (own, best) in enumerate(cosines)]
+    run.write("scores", 0, [{"key": row["key"], "image": 0.375, "boxes": [*opinions, {}]}])
+    first, second = (phrase["norm"] for phrase in row["phrases"][:2])
+    (shown,) = show(run.all_parts(), [row["key"]])
+    corners = "[50, 60, 250, 200]"
+    assert shown.lines[1:] == [
+        "  image and caption 0.375",
+        f"  0.900  {first}  {corners}  crop 0.250",
+        f"  0.500  {second}  {corners}  crop 0.500",
+    ]
+    (shown,) = show(run.all_parts(), [row["key"]], threshold=0.2)
+    assert shown.lines[-1] == f"  0.300  {first}  {corners}  not_scored"

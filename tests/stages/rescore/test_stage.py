@@ -190,6 +190,8 @@ def test_numbers_that_are_none_are_rejected(labelled: Run, folders: dict[str, Pa
 
 def test_the_stage_is_off_until_a_model_is_named(run: Run, folders: dict[str, Path]) -> None:
     assert not RescoreStage.enabled(run.config()) and RescoreStage.resolve(run.config()) == {}
+    with pytest.raises(UserError, match=r"rescore\.model: null, so that nobody can be asked"):  # `phrasebox rescore`
+        _ = RescoreStage(run.config()).model
     config = resolved(run, folders["clip"])
     assert RescoreStage.enabled(config) and len(config.rescore.model_sha256 or "") == 64
     assert config.rescore.revision is None and config.rescore.device == "cpu"

@@ -71,3 +71,30 @@ def test_a_run_without_labels_is_told_so(shapes: Callable[..., Any]) -> None:
     run = shapes().fill(10, until="phrases")
     with pytest.raises(UserError, match="no labels yet"):
         list(units_of_run(run.all_parts(), run.config))
+
+
+def test_the_second_opinion_counts_as_it_does_in_the_filter(shapes: Callable[..., Any]) -> None:
+    """With a region score of at least 0.5, and the geometric mean for a score."""
+    run = shapes(part_size=40, filter={"min_region_score": 0.5, "combine": "geometric", "nms_iou": 1.0}).fill(60)
+    said = {}
+    for part in run.all_parts().parts():
+        rows = [row for row in run.rows["labels"] if int(row["key"][:7]) == part]
+        scores = []
+        for row in rows:
+            boxes = [
+                {"score": (i % 4) / 4 + 0.1, "best_phrase": box["phrase"], "best_score": 0.9}
+                for i, box in enumerate(row["boxes"])
+            ]
+            scores.append({"key": row["key"], "image": 0.5, "boxes": boxes})
+            said |= {(row["key"], i): entry["score"] for i, entry in enumerate(boxes)}
+        run.write("scores", part, scores)
+    found = sorted(
+        round(score, 5) for boxes, _ in units_of_run(run.all_parts(), run.config) for score in boxes.score.tolist()
+    )
+    expected = sorted(
+        round((box["score"] * said[row["key"], i]) ** 0.5, 5)
+        for row in run.rows["labels"]
+        for i, box in enumerate(row["boxes"])
+        if said[row["key"], i] > 0.5 and min(box["x2"] - box["x1"], box["y2"] - box["y1"]) >= 2
+    )
+    assert found == pytest.approx(expected, abs=2e-5) and len(found) > 30

@@ -22,3 +22,10 @@ def test_axes_have_round_levels_up_to_the_top() -> None:
         assert all(level == int(level) for level in levels)
     flat = charts.lines([("nothing", [(0.1, 0), (1.0, 0)])], [(0.5, "0.5")], "score above", cursor=True)
     assert "e-" not in flat
+
+
+def test_a_scatter_shows_single_points_and_leaves_empty_cells_out() -> None:
+    drawn = charts.scatter([[0, 10_000], [1, 0]], [(0.0, "0"), (2.0, "1")], [(0.0, "0.5"), (2.0, "<0")], "score")
+    assert drawn.count('class="heat"') == 2 and 'fill-opacity="1.00"' in drawn and 'fill-opacity="0.12"' in drawn
+    assert "<title>10,000</title>" in drawn and "&lt;0" in drawn and ">score</text>" in drawn
+    assert charts.scatter([], [], [], "score").count('class="heat"') == 0

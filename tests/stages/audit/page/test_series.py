@@ -39,3 +39,38 @@ def test_ranks_are_ticked_by_powers_of_ten() -> None:
     lines = series.ranked(stats)
     assert lines == [("kept boxes", [[1, 90], [1200, 1]])]
     assert series.rank_ticks(lines) == [(1, "1"), (10, "10"), (100, "100"), (1000, "1,000")]
+
+
+def test_cosines_are_ticked_at_round_numbers() -> None:
+    def rows(*thresholds: float) -> list[dict[str, Any]]:
+        return [{"threshold": threshold} for threshold in thresholds]
+
+    assert [text for _, text in series.cosine_ticks(rows(-0.13, 0.3, 0.42))] == [
+        "-0.1",
+        "0",
+        "0.1",
+        "0.2",
+        "0.3",
+        "0.4",
+    ]
+    assert [text for _, text in series.cosine_ticks(rows(0.21, 0.25))] == ["0.22", "0.24"]
+    assert series.cosine_ticks([]) == []
+
+
+def test_the_rules_own_thresholds_are_marked_where_they_count() -> None:
+    rows = [{"threshold": 0.1}, {"threshold": 0.3}]
+    rules: dict[str, Any] = {"combine": "none", "min_region_score": 0.2, "min_image_score": 0.4}
+    stats: dict[str, Any] = {"min_score": 0.5, "scores": {"rules": rules, "by_region": rows, "by_image": rows}}
+    assert series.marks(stats, "min_region_score") == [("s1", 0.2)]
+    assert series.marks(stats, "min_image_score") == [] == series.marks(stats, "min_score")  # beyond the chart; off
+    rules |= {"combine": "geometric", "min_image_score": 0.2}
+    assert series.marks(stats, "min_score") == [("s1", 0.5)]
+    assert series.marks(stats, "min_image_score") == []  # it is about another score then
+
+
+def test_teachers_are_compared_at_tenths_and_at_the_filters_threshold() -> None:
+    rows = [{"threshold": step / 20} for step in range(20)]
+    stats: dict[str, Any] = {"teachers": {"a": {"by_threshold": rows}}, "score_floor": 0.1, "min_score": 0.35}
+    found = series.teacher_rows(stats, "a")
+    assert [row["threshold"] for row in found] == [0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    assert [row["threshold"] for row in found if row["own"]] == [0.35]

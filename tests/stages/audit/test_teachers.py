@@ -1,0 +1,86 @@
+"""Several teachers in the report, compared again phrase by phrase."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tests.stages.audit.audited import asked_phrases, box_iou, stats_of, stored
+
+KINDS = ("same_place", "elsewhere", "first_alone", "other_alone", "neither")
+
+
+def add_teacher(run: Any, name: str = "other", seed: int = 2) -> None:
+    """Some of the first one's boxes, a little aside and with another score, and some of its own; it lacks some rows."""
+    draw = random.Random(seed)
+    counts = {row["key"]: len(row["phrases"]) for row in run.rows["phrases"]}
+    for part in run.all_parts().parts():
+        rows = [row for row in run.rows["labels"] if int(row["key"][:7]) == part]
+        made = []
+        for row in (row for number, row in enumerate(rows) if number % 8):
+            boxes = []
+            for box in row["boxes"]:
+                aside = draw.choice((0.0, 3.0, 60.0))
+                moved = {side: box[side] + aside for side in ("x1", "x2")}
+                if draw.random() < 0.7:
+                    boxes.append({**box, **moved, "score": draw.uniform(0.1, 0.95)})
+            if counts[row["key"]]:
+                phrase = draw.randrange(counts[row["key"]])
+                boxes.append(
+                    {"phrase": phrase, "x1": 1.0, "y1": 1.0, "x2": 9.0, "y2": 9.0, "score": draw.uniform(0.1, 0.9)}
+                )
+            made.append({**row, "boxes": boxes, "dropped": []})
+        run.write(f"labels-{name}", part, made)
+
+
+def best_of(run: Any, dataset: str) -> dict[tuple[str, int], dict[str, Any]]:
+    """The best box of each phrase."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in stored(run, dataset):
+        for box in row["boxes"]:
+            phrase = (row["key"], box["phrase"])
+            if phrase not in found or box["score"] > found[phrase]["score"]:
+                found[phrase] = box
+    return found
+
+
+def kind_of(mine: dict[str, Any] | None, theirs: dict[str, Any] | None, threshold: float) -> str:
+    mine = mine if mine is not None and mine["score"] > threshold else None
+    theirs = theirs if theirs is not None and theirs["score"] > threshold else None
+    if mine and theirs:
+        return "same_place" if box_iou(mine, theirs) >= 0.5 else "elsewhere"
+    return "first_alone" if mine else "other_alone" if theirs else "neither"
+
+
+def test_teachers_are_compared_phrase_by_phrase(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40, seed=5).fill(130)
+    add_teacher(run)
+    run.audit()
+    found = stats_of(run)["teachers"]["other"]
+    rows = {row["key"] for row in stored(run, "labels-other")}
+    phrases = [phrase for phrase in asked_phrases(run) if phrase[0] in rows]
+    first, other = best_of(run, "labels"), best_of(run, "labels-other")
+    assert found["phrases"] == len(phrases) > 100
+    assert found["boxes"] == sum(len(row["boxes"]) for row in stored(run, "labels-other"))
+    assert len(found["by_threshold"]) == 20
+    for row in found["by_threshold"]:
+        kinds = [kind_of(first.get(phrase), other.get(phrase), row["threshold"]) for phrase in phrases]
+        assert {kind: row[kind] for kind in KINDS} == {kind: kinds.count(kind) for kind in KINDS}
+    assert min(max(row[kind] for row in found["by_threshold"]) for kind in KINDS) > 0
+
+
+def test_the_page_has_a_table_of_each_and_a_gallery_of_contradictions(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40, seed=5, filter={"min_score": 0.35}).fill(90)
+    add_teacher(run)
+    add_teacher(run, "third", seed=9)
+    run.audit()
+    page = (run.root / "report" / "index.html").read_text("utf-8")
+    section = page[page.index('<section id="teachers">') :].partition("</section>")[0]
+    assert section.count("<table") == 2 and "<b>third</b>" in section and section.count('<tr class="own">') == 2
+    assert '<tr class="own"><td class="n">0.35</td>' in section and '"teachers_disagree":0' in page
+    assert "labels-other" not in stats_of(run).get("side_tables", {})
+    alone = shapes(part_size=40, seed=5).fill(60)
+    alone.audit()
+    assert "teachers" not in stats_of(alone)
+    assert 'id="teachers"' not in (alone.root / "report" / "index.html").read_text("utf-8")
