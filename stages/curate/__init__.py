@@ -1,1 +1,1 @@
-"""pairs -> curation: which pairs are kept; near-duplicates and images of benchmarks are not."""
+"""Pairs -> curation: no image twice, and none of a benchmark."""
