@@ -23,7 +23,7 @@ def library(folder: Path) -> Any:
     try:
         transformers = importlib.import_module("transformers")
     except ImportError as error:
-        raise HubError(f"{folder}: needs the package transformers: pip install 'phrasebox[transformers]'") from error
+        raise HubError(f"{folder}: needs the package transformers, which is not installed") from error
     transformers.logging.set_verbosity_error()  # what it would report of the weights is checked below
     transformers.logging.disable_progress_bar()
     return transformers

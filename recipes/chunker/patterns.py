@@ -204,11 +204,11 @@ def coordinated(bank: Bank, rng: random.Random) -> Line:
     colours, places = rng.sample(COLOURS, 2), rng.sample(_PLACES, 2)
     noun = [*rng.choice([[], [], [], [rng.choice(LIKE)]]), rng.choice([*_SHARED, rng.choice(NOUNS)])]
     made = [
-        phrase([rng.choice(["the", "his", "their"]), *rng.sample(_ORDINALS, 1), sign, rng.choice(["final", "last", "only", "largest"]), *noun]),
+        phrase([rng.choice(["the", "his", "their"]), rng.choice(_ORDINALS), sign, rng.choice(["final", "last", "only", "largest"]), *noun]),
         phrase([*start, places[0], sign, places[1], rng.choice(_SHARED)]),
         phrase([*start, colours[0], sign, colours[1], *rng.choice([[], [rng.choice(LIKE)], [rng.choice(ADJECTIVES)]]), *noun]),
         phrase([*start, rng.choice(ADJECTIVES), sign, rng.choice(ADJECTIVES), *noun]),
-        phrase([*start, rng.choice(["quality", "comfort", "high quality", "fashion"]).split()[-1], sign, "long", "lasting", *noun]),
+        phrase([*start, rng.choice(["quality", "comfort", "quality", "fashion"]), sign, "long", "lasting", *noun]),
     ]  # fmt: skip
     line = rng.choice(made)
     if rng.random() < 0.3:
@@ -216,9 +216,9 @@ def coordinated(bank: Bank, rng: random.Random) -> Line:
     kind = rng.random()
     if kind < 0.4:
         return joined(line, at_a_place(bank, rng))
-    return (
-        joined(rng.choice(bank), outside(rng.choice(["with", "for", "near", "of", "in"])), line) if kind < 0.8 else line
-    )
+    if kind < 0.8:
+        return joined(rng.choice(bank), outside(rng.choice(["with", "for", "near", "of", "in"])), line)
+    return line
 
 
 _PARTS = words(

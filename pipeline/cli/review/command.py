@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,13 @@ def appender(storage: Storage) -> Callable[[str, bytes], None]:
 
 
 def serve(run: str, boxes: int, phrases: int, seed: int, port: int) -> None:
-    """Serves the page until Ctrl-C, then prints the figures."""
+    """Serves the page until Ctrl-C or a request to end, then prints the figures."""
     config, io = load_config(None, (), run), read_run(run)
     drawn = draw(io, config, boxes, phrases, seed)
     refuse_empty([*drawn[0], *drawn[1]], run)
     session = Session(io, config, *drawn, appender(existing_run(run)))
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in the background with SIGINT ignored
+        signal.signal(ending, signal.default_int_handler)
     with make_server(session, port) as server:
         say(f"{len(drawn[0]):,} boxes and {len(drawn[1]):,} phrases are drawn; open this address in a browser of this")
         say("machine, and press Ctrl-C here when you are done:", "", f"  {server.address}", "")

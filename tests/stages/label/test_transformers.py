@@ -1,11 +1,8 @@
-"""A detector of transformers through the whole engine: labels to shards on Ray, and its evaluation."""
+"""A detector of transformers labels and is evaluated in a run; tests/test_demo_llmdet.py does so on Ray."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from pipeline.cli.commands import Options, run_rounds, run_stage, verify_run
 from stages.stage import UserError
 from tests.checkpoints import FAMILIES, write_checkpoint
 from tests.hub import COMMIT, serving
-from tests.waiting import LIMIT
 
 ROOT = Path(__file__).resolve().parents[3]
 DATASETS = ("labels", "pseudo", "shards", "rejects")
@@ -69,32 +65,6 @@ def test_every_family_labels_scenes(family: str, folders: dict[str, Path], tmp_p
     expected = {"name": "transformers", "variant": family, "weights": config["weights_sha256"]}
     assert record["notes"]["teacher"] == expected and len(config["weights_sha256"]) == 64
     verify_run(str(run), quick=False, workers=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["mm-grounding-dino"])
-def test_labels_on_ray_are_the_same_bytes_with_one_and_two_workers(
-    family: str, folders: dict[str, Path], tmp_path: Path
-) -> None:
-    run_until("shard", tmp_path / "inline", settings(folders[family]))
-    expected = dict(data_files(tmp_path / "inline"))
-    assert any(name.startswith("shards/") and name.endswith(".tar") for name in expected)
-    for workers in (1, 2):
-        run = tmp_path / f"ray-{workers}"
-        (tmp_path / "run.yaml").write_text(f"run: {run}\n")
-        given = [f"--set={setting}" for setting in settings(folders[family])]
-        command = [sys.executable, "-m", "pipeline.cli", "run", "--until", "shard", "--workers", str(workers)]
-        done = subprocess.run(
-            [*command, "run.yaml", *given],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
-        assert done.returncode == 0, done.stderr
-        assert dict(data_files(run)) == expected
-        verify_run(str(run), quick=False, workers=1)
 
 
 def test_a_checkpoint_of_the_hub_is_pinned_in_the_runs_config(

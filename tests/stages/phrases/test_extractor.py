@@ -216,7 +216,7 @@ def test_quality_on_gold_captions() -> None:
     assert scores_on([row for row in rows if row["source"] == "hardweb"]).exact_f1 >= FLOOR["hard"]
 
 
-FLOOR = {"exact": 0.945, "head": 0.955, "groundable": 0.97, "hard": 0.91}  # a little below what is recorded
+FLOOR = {"exact": 0.945, "head": 0.96, "groundable": 0.97, "hard": 0.96}  # a little below what is recorded
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="../shared/data/phrases is not beside this checkout")
@@ -238,8 +238,8 @@ def test_quality_on_real_captions_that_no_training_has_seen() -> None:
     rows = gold_rows(CAPTIONS, "dev")
     assert len(rows) >= 150
     found = scores_on(rows)
-    assert found.exact_f1 >= 0.95, found.as_dict()
-    assert found.head_f1 >= 0.97, found.as_dict()
+    assert found.exact_f1 >= 0.97, found.as_dict()
+    assert found.head_f1 >= 0.975, found.as_dict()
 
 
 def test_unknown_backend_is_one_clear_line() -> None:

@@ -104,8 +104,7 @@ in [the middle] of [a field]
 [Teapot] (red/black)
 """,
 }
-# What the chunker's weights still get wrong. They are older than the captions of these kinds that recipes/chunker now
-# trains on; a line that comes out right has to leave this list.
+# What the chunker still gets wrong; a line that comes out right has to leave this list.
 NOT_YET = """
 [A man] in [white] bowls to [the batsman]
 available in [blue] , [green] , or [pink]

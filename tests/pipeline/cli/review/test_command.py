@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -33,9 +32,13 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def served(run: str) -> tuple[subprocess.Popen[str], str]:
-    """The command, and the address that it prints."""
+    """The command, with SIGINT ignored as a shell starts it in the background, and the address that it prints."""
     line = [sys.executable, "-m", "pipeline.cli.app", "review", run, "--boxes", "12", "--phrases", "2"]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     for text in process.stdout:
         if found := re.search(r"http://127\.0\.0\.1:\d+/\S+/", text):
@@ -52,20 +55,24 @@ def judge(address: str, task: int, verdict: str) -> int:
     return connection.getresponse().status
 
 
-def test_a_kill_loses_no_judgement_and_ctrl_c_prints_the_figures(labelled: str, phrasebox: Command) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_kill_loses_no_judgement_and_ctrl_c_prints_the_figures(
+    labelled: str, phrasebox: Command, ending: signal.Signals
+) -> None:
+    journal = Path(labelled) / "reviews/ann.jsonl"
+    journal.unlink(missing_ok=True)
     process, address = served(labelled)
     for task in range(5):
         assert judge(address, task, "right") == 200
     process.kill()
     process.wait()
-    journal = Path(labelled) / "reviews/ann.jsonl"
     assert len(journal.read_text("utf-8").splitlines()) == 5
     with open(journal, "ab") as file:
         file.write(b'{"reviewer": "an')  # as a power cut might leave it
     process, address = served(labelled)
     for task in range(5, 12):
         assert judge(address, task, "wrong_box") == 200
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ending)
     out, err = process.communicate()
     assert process.returncode == 0 and "judged     12 boxes, 0 phrases (ann 12)" in out and "precision" in out, (
         out,
