@@ -44,6 +44,8 @@ class Pairs:
 
     number: Ints  # (P,) the key as a number
     digest: NDArray[np.uint64]  # (P, 2) of the image; zeros: it has none
+    place: NDArray[np.uint64]  # (P,) a hash of where the image lies
+    caption: NDArray[np.uint64]  # (P,) a hash
     offsets: Ints  # (parts + 1,)
     broken: NDArray[np.int8]  # (P,) the rule that it breaks, of rules.BROKEN; -1: none
 
@@ -52,11 +54,13 @@ def decide(io: RunIO, config: CurateConfig, ingest: IngestConfig) -> dict[str, A
     """Writes curation/; returns the figures of the run for the commit record.
 
     The images of benchmarks come before all pairs, as items 0 to B - 1: a component that touches one begins with it.
-    Pairs that break a rule take no part, so that the image that is kept of a component breaks none.
+    Pairs that break a rule take no part, so that the image that is kept of a component breaks none. Several captions of
+    one image, which lies at one place, share what is decided about it; of equal captions, the first is kept.
     """
     known, pairs = read_benchmarks(io, config.against, ingest), read_pairs(io, config)
     digest = np.concatenate([known.digest, np.where((pairs.broken < 0)[:, None], pairs.digest, 0)])
     copy_of, own = same_digest(digest), np.arange(len(digest))
+    image, said = images_and_captions(copy_of, pairs, len(known.names))
     exact = copy_of != own
     later, earlier = own[exact], copy_of[exact]
     notes: dict[str, Any] = {}
@@ -67,9 +71,10 @@ def decide(io: RunIO, config: CurateConfig, ingest: IngestConfig) -> dict[str, A
         notes |= {"candidates": near.candidates, "largest_bucket": near.largest_bucket}
     root = roots(len(own), later, earlier)
     leaked = root < len(known.names)
-    keeper = np.where(leaked, root, {"off": own, "exact": copy_of, "perceptual": root}[config.duplicates])
-    reason = np.where(leaked, LEAK, np.where(exact, EXACT, np.where(keeper != own, NEAR, KEPT)))
-    reason = np.where((reason == EXACT) & (keeper == own), KEPT, reason)[len(known.names) :]
+    keeper = np.where(leaked, root, {"off": image, "exact": copy_of, "perceptual": root}[config.duplicates])
+    reason = np.where(leaked, LEAK, np.where(keeper == image, KEPT, np.where(copy_of != image, EXACT, NEAR)))
+    keeper = np.where(reason == KEPT, own if config.duplicates == "off" else said, keeper)
+    reason = np.where((reason == KEPT) & (keeper != own), EXACT, reason)[len(known.names) :]
     reason = np.where(pairs.broken >= 0, len(REASONS) - len(rules.BROKEN) + pairs.broken, reason)
     write_tables(io, pairs, known.names, keeper, reason)
     if config.against:
@@ -87,21 +92,20 @@ def figures(keeper: Ints, reason: Ints) -> dict[str, int]:
 
 def read_pairs(io: RunIO, config: CurateConfig) -> Pairs:
     numbers, digests, lengths = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)], [0]
-    ruled, captions = [np.empty(0, np.int8)], [np.empty(0, np.uint64)]
-    columns = ["key", "sha256", *(rules.COLUMNS if rules.are_on(config) else ())]
+    ruled, hashes = [np.empty(0, np.int8)], [np.empty((2, 0), np.uint64)]
+    columns = ["key", "sha256", "place", "caption", *(rules.COLUMNS if rules.are_on(config) else ())]
     for part in io.parts():
         table = io.read_part(SIGNATURES, part, columns)
         numbers.append(np.asarray(table["key"].to_pylist(), np.int64) if len(table) else np.empty(0, np.int64))
         digests.append(fixed(table["sha256"], DIGEST).view("<u8").astype(np.uint64))
         lengths.append(len(table))
         ruled.append(rules.broken(table, config) if rules.are_on(config) else np.full(len(table), -1, np.int8))
-        if config.max_caption_repeats is not None:
-            captions.append(table["caption"].to_numpy())
-    broken = np.concatenate(ruled)
+        hashes.append(np.stack([table["place"].to_numpy(), table["caption"].to_numpy()]))
+    broken, (place, caption) = np.concatenate(ruled), np.concatenate(hashes, axis=1)
     if config.max_caption_repeats is not None:
-        often = rules.beyond(np.concatenate(captions), broken < 0, config.max_caption_repeats)
+        often = rules.beyond(caption, broken < 0, config.max_caption_repeats)
         broken[often] = rules.BROKEN.index("repeated_caption")
-    return Pairs(np.concatenate(numbers), np.concatenate(digests), np.cumsum(lengths), broken)
+    return Pairs(np.concatenate(numbers), np.concatenate(digests), place, caption, np.cumsum(lengths), broken)
 
 
 def fixed(column: Any, size: int) -> Bytes:
@@ -115,14 +119,35 @@ def fixed(column: Any, size: int) -> Bytes:
 
 def same_digest(digest: NDArray[np.uint64]) -> Ints:
     """(P, 2) -> (P,) the first pair with the same image; its own number where it is the first, or has no image."""
-    order = np.lexsort((np.arange(len(digest)), digest[:, 1], digest[:, 0]))
-    ordered = digest[order]
-    new = np.ones(len(order), np.bool_)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(1)
-    found = np.empty(len(order), np.int64)
-    found[order] = order[new][np.cumsum(new) - 1]
+    found = first_of(digest[:, 0], digest[:, 1])
     none = ~digest.any(1)
     found[none] = np.flatnonzero(none)
+    return found
+
+
+def images_and_captions(copy_of: Ints, pairs: Pairs, known: int) -> tuple[Ints, Ints]:
+    """(B + P,) the first item whose image has the same bytes at the same place, and the first of these with the same
+    caption; `known`: how many items, the first ones, are no pairs."""
+    image, said = np.arange(len(copy_of)), np.arange(len(copy_of))
+    several = np.bincount(copy_of, minlength=len(copy_of))[copy_of] > 1
+    several[:known] = False
+    items = np.flatnonzero(several)
+    place, caption = pairs.place[items - known], pairs.caption[items - known]
+    image[items] = items[first_of(copy_of[items], place)]
+    said[items] = items[first_of(image[items], caption)]
+    return image, said
+
+
+def first_of(*columns: NDArray[Any]) -> Ints:
+    """(N,) the first row with the same values in all columns."""
+    order = np.lexsort(columns)  # which is stable
+    new = np.zeros(len(order), np.bool_)
+    new[:1] = True
+    for column in columns:
+        ordered = column[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    found = np.empty(len(order), np.int64)
+    found[order] = order[new][np.cumsum(new) - 1]
     return found
 
 

@@ -26,7 +26,7 @@ BROKEN = (
     "small_image", "extreme_aspect", "blurred_image", "plain_image", "text_image",
     "file_name_caption", "boilerplate_caption", "repeated_caption",
 )  # fmt: skip
-COLUMNS = ("width", "height", "sharpness", "entropy", "text", "caption", "file_name", "boilerplate")
+COLUMNS = ("width", "height", "sharpness", "entropy", "text", "file_name", "boilerplate")
 OF_IMAGES = ("min_sharpness", "min_entropy", "max_text")  # rules for which images are measured
 
 FILE_NAME = re.compile(
@@ -99,7 +99,6 @@ def columns(pairs: Any, measured: Sequence[tuple[float, float, float] | None]) -
         "sharpness": pa.array(sharpness, pa.float32()),
         "entropy": pa.array(entropy, pa.float32()),
         "text": pa.array(text, pa.float32()),
-        "caption": pa.array(caption_hashes(captions), pa.uint64()),
         "file_name": pa.array([is_file_name(caption) for caption in captions], pa.bool_()),
         "boilerplate": pa.array([is_boilerplate(caption) for caption in captions], pa.bool_()),
     }

@@ -14,6 +14,7 @@ from schemas.tables import PairTable
 from stages.curate import rules
 from stages.curate.images import DIGEST, Signed, signed
 from stages.curate.signature import BYTES, THUMB, VIEWS
+from stages.hashes import hash_texts
 from stages.ingest.sources import absolute
 from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage, RunIO, UserError
 
@@ -27,7 +28,9 @@ class CurateStage(ReduceStage):
     name: ClassVar[str] = "curate"
     version: ClassVar[int] = 1
     carries_rows: ClassVar[bool] = False
-    inputs: ClassVar[tuple[Input, ...]] = (Input("pairs", ("key", "caption", "width", "height", "sha256")),)
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Input("pairs", ("key", "caption", "image.uri", "image.offset", "width", "height", "sha256")),
+    )
     outputs: ClassVar[tuple[Output, ...]] = (Output(SIGNATURES),)
     merged: ClassVar[tuple[Output, ...]] = (Output("curation", aligned_with="pairs"),)
     depends_on: ClassVar[tuple[str, ...]] = ("ingest.max_pixels",)
@@ -79,15 +82,20 @@ class CurateStage(ReduceStage):
         }
 
     def run_part(self, io: PartIO) -> PartResult:
-        """Writes key, the first 16 bytes of sha256, the bits of the image's views and its thumbnail, null where it
-        cannot be read, and what the rules of quality ask."""
+        """Writes key, the first 16 bytes of sha256, hashes of the caption and of where the image lies, the bits of the
+        image's views and its thumbnail, null where it cannot be read, and what the rules of quality ask."""
         import pyarrow as pa
 
         columns = (PairTable.key, PairTable.caption, PairTable.image, PairTable.width, PairTable.height)
         pairs = PairTable.read(io, *columns, PairTable.sha256)
         digests = [None if text is None else bytes.fromhex(text)[:DIGEST] for text in pairs.sha256.to_pylist()]
         images = set(digests) - {None}
-        table: dict[str, Any] = {"key": pairs.key, "sha256": pa.array(digests, pa.binary(DIGEST))}
+        table: dict[str, Any] = {
+            "key": pairs.key,
+            "sha256": pa.array(digests, pa.binary(DIGEST)),
+            "place": pa.array(hash_texts(f"{ref.uri}:{ref.offset}" if ref else "" for ref in pairs.image.refs())),
+            "caption": pa.array(rules.caption_hashes(pairs.caption.to_pylist())),
+        }
         notes: dict[str, Any] = {"images": len(images)}
         found = self._signatures(io, pairs, digests) if self._looks(self.config) else {}
         if self._compares(self.config):

@@ -42,7 +42,12 @@ def test_the_tables_of_a_run(tmp_path: Path) -> None:
         files = PartFiles(storage, part, None, f"test-{part}", no_beat, {})
         keys = [make_key(part, 2 * row) for row in range(len(images))]
         digests = [image and image.encode() * 16 for image in images]
-        table = pa.table({"key": pa.array(keys, pa.string()), "sha256": pa.array(digests, pa.binary(16))})
+        table = pa.table({
+            "key": pa.array(keys, pa.string()),
+            "sha256": pa.array(digests, pa.binary(16)),
+            "place": pa.array(range(100 * part, 100 * part + len(keys)), pa.uint64()),
+            "caption": pa.array([0] * len(keys), pa.uint64()),
+        })  # fmt: skip
         files.write(SIGNATURES, table)
         files.publish()
     run = RunFiles(storage, list(parts), "merge", no_beat)

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -136,14 +137,17 @@ def test_what_is_set_aside_is_accounted_for(whole: Path) -> None:
 
 
 def test_a_corpus_that_grows_ends_as_if_it_had_been_whole(corpus: Path, whole: Path, tmp_path: Path) -> None:
-    source, run = tmp_path / "source", tmp_path / "run"
-    source.mkdir()
+    source, run, again = tmp_path / "source", tmp_path / "run", tmp_path / "again"
+    shutil.copytree(corpus, source)
+    assert curate(source, again) == decisions(whole)
     before: dict[str, Any] = {}
+    for path in source.iterdir():
+        path.unlink()
     for number in range(3):
         name = f"{number:05d}.tar"
         (source / name).write_bytes((corpus / name).read_bytes())
         curate(source, run)
-        assert digests(run) == digests(whole, range(number + 1))
+        assert digests(run) == digests(again, range(number + 1))
         records = {path.name: json.loads(path.read_text()) for path in (run / "commits/phrases").glob("part-*.json")}
         assert len(records) == number + 1 and before.items() <= records.items()  # seconds and all: not recomputed
         before = records
@@ -188,7 +192,9 @@ def test_exact_copies_alone(corpus: Path, tmp_path: Path) -> None:
         "210": ("exact_duplicate", "203"),
         "211": ("exact_duplicate", "003"),
     }
-    assert pq.read_schema(tmp_path / "run/summaries/curate/part-0000000.parquet").names == ["key", "sha256"]
+    assert pq.read_schema(tmp_path / "run/summaries/curate/part-0000000.parquet").names == [
+        "key", "sha256", "place", "caption",
+    ]  # fmt: skip
 
 
 def test_off_by_default_and_by_yaml(corpus: Path, tmp_path: Path) -> None:
@@ -211,16 +217,64 @@ def test_mirrored_images_by_choice(tmp_path: Path) -> None:
     assert {name: kept for name, (_, kept) in found.items() if kept} == {f"1{seed}": f"{seed}" for seed in range(4)}
 
 
-def test_captions_alone_and_several_captions_of_an_image(tmp_path: Path) -> None:
-    source = tmp_path / "source"
+def table_of(source: Path, lines: list[str], **images: Image.Image | bytes) -> Path:
+    """A table of captions beside its images."""
     source.mkdir()
-    for name, image in (("a", photograph(1)), ("b", photograph(2))):
-        (source / f"{name}.jpg").write_bytes(jpeg(image))
-    lines = ["image,caption", "a.jpg,a red ball", "a.jpg,a ball of red", ",no image at all", "b.jpg,a box", ",nothing"]
-    (source / "pairs.csv").write_text("\n".join(lines) + "\n")
-    phrasebox(*arguments(source / "pairs.csv", tmp_path / "run", duplicates="perceptual"), "--inline")
-    found = rows(tmp_path / "run", "curation")
-    assert [row["reason"] for row in found] == [None, "exact_duplicate", None, None, None]
+    for name, image in images.items():
+        (source / f"{name}.jpg").write_bytes(image if isinstance(image, bytes) else jpeg(image))
+    (source / "pairs.csv").write_text("\n".join(["image,caption", *lines]) + "\n")
+    return source / "pairs.csv"
+
+
+def test_captions_alone(tmp_path: Path) -> None:
+    source = table_of(tmp_path / "source", ["a.jpg,a box", ",no image", ",no image"], a=photograph(1))
+    phrasebox(*arguments(source, tmp_path / "run", duplicates="perceptual"), "--inline")
+    assert [row["reason"] for row in rows(tmp_path / "run", "curation")] == [None] * 3
+
+
+def captions_of_photographs(source: Path) -> Path:
+    """As COCO and Flickr30k have them, not in order: of a, and of its copies, several captions each."""
+    lines = ["a.jpg,a red ball", "a.jpg,a ball of red", "b.jpg,a box", "a.jpg,A red  ball", "copy.jpg,a red ball"]
+    lines += ["copy.jpg,yet another ball", "a.jpg,a sphere", "small.jpg,a small ball", "small.jpg,a tiny ball"]
+    image = photograph(1)
+    return table_of(source, lines, a=image, b=photograph(2), copy=image, small=ALTERATIONS["half the size"](image))
+
+
+@pytest.mark.parametrize("duplicates", ["off", "exact", "perceptual"])
+def test_all_captions_of_an_image_are_kept_and_none_of_a_copy(tmp_path: Path, duplicates: str) -> None:
+    source, run = captions_of_photographs(tmp_path / "source"), tmp_path / "run"
+    phrasebox(*arguments(source, run, duplicates=duplicates, max_caption_repeats=5), "--set=part_size=4", "--inline")
+    found = [(row["reason"], row["duplicate_of"]) for row in rows(run, "curation")]
+    keys = [row["key"] for row in rows(run, "curation")]
+    exact, near = ("exact_duplicate", keys[0]), ("near_duplicate", keys[0])
+    kept: tuple[None, None] = (None, None)
+    wanted = [kept, kept, kept, exact, exact, exact, kept, near, near]
+    kinds = {"off": {kept}, "exact": {kept, exact}, "perceptual": {kept, exact, near}}[duplicates]
+    assert found == [decision if decision in kinds else kept for decision in wanted]
+    assert "all in order" in phrasebox("verify", str(run))
+
+
+def test_the_captions_of_the_next_copy_are_kept_when_the_image_is_removed(tmp_path: Path) -> None:
+    source, run = captions_of_photographs(tmp_path / "source"), tmp_path / "run"
+    phrasebox(*arguments(source, run, duplicates="perceptual"), "--inline")
+    ids = tmp_path / "ids.txt"
+    pairs = rows(run, "pairs")
+    ids.write_text("\n".join(row["source_id"] for row in pairs if row["image"]["uri"].endswith("/a.jpg")) + "\n")
+    phrasebox("remove", str(run), "--source-ids", str(ids), "--inline")
+    captions = {row["key"]: row["caption"] for row in pairs}
+    found = {captions[row["key"]]: row["reason"] for row in rows(run, "curation")}
+    near = {caption for caption, reason in found.items() if reason == "near_duplicate"}
+    assert near == {"a small ball", "a tiny ball"}
+    assert {caption for caption, reason in found.items() if not reason} == {"a box", "a red ball", "yet another ball"}
+
+
+def test_captions_of_a_leaked_image_are_left_out(tmp_path: Path) -> None:
+    source, run, folder = captions_of_photographs(tmp_path / "source"), tmp_path / "run", tmp_path / "test"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(jpeg(ALTERATIONS["darker"](photograph(1))))
+    phrasebox(*arguments(source, run, against=[{"source": str(folder)}]), "--inline")
+    found = [row["reason"] for row in rows(run, "curation")]
+    assert found == ["benchmark_leak", "benchmark_leak", None, *["benchmark_leak"] * 6]
 
 
 # -- benchmarks --------------------------------------------------------------------------------------------------------
@@ -323,7 +377,7 @@ def test_rules_leave_out_what_breaks_them(poor: Path, tmp_path: Path) -> None:
     found = reasons(poor, tmp_path / "run", duplicates="perceptual", **rules, **of_images)
     start: list[str | None] = ["file_name_caption", "boilerplate_caption", None]
     rest = ["small_image", "extreme_aspect", "plain_image", None, "plain_image"]
-    assert found == [*start, "exact_duplicate", "repeated_caption", "exact_duplicate", *rest]
+    assert found == [*start, "exact_duplicate", "repeated_caption", None, *rest]
     kept = rows(tmp_path / "run", "curation")[2]["key"]
     assert [row["duplicate_of"] for row in rows(tmp_path / "run", "curation")] == [
         kept if reason == "exact_duplicate" else None for reason in found
