@@ -23,9 +23,11 @@ from stages.curate.components import roots
 from stages.curate.images import DIGEST
 from stages.curate.likeness import likeness
 from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
+from stages.curate.space import Space, open_space
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
+    from model.similarity.images import ImageEmbedder
     from schemas.config import CurateConfig, IngestConfig
 
 SIGNATURES = "summaries/curate"
@@ -50,33 +52,41 @@ class Pairs:
     broken: NDArray[np.int8]  # (P,) the rule that it breaks, of rules.BROKEN; -1: none
 
 
-def decide(io: RunIO, config: CurateConfig, ingest: IngestConfig) -> dict[str, Any]:
+def decide(
+    io: RunIO,
+    config: CurateConfig,
+    ingest: IngestConfig,
+    embedder: ImageEmbedder | None = None,
+    made_of: str = "",
+) -> dict[str, Any]:
     """Writes curation/; returns the figures of the run for the commit record.
 
     The images of benchmarks come before all pairs, as items 0 to B - 1: a component that touches one begins with it.
     Pairs that break a rule take no part, so that the image that is kept of a component breaks none. Several captions of
     one image, which lies at one place, share what is decided about it; of equal captions, the first is kept.
+    `embedder`: of benchmarks, where these are compared by vectors; `made_of`: a digest of the settings.
     """
-    known, pairs = read_benchmarks(io, config.against, ingest), read_pairs(io, config)
+    known, pairs = read_benchmarks(io, config.against, ingest, embedder), read_pairs(io, config)
     digest = np.concatenate([known.digest, np.where((pairs.broken < 0)[:, None], pairs.digest, 0)])
     copy_of, own = same_digest(digest), np.arange(len(digest))
     image, said = images_and_captions(copy_of, pairs, len(known.names))
     exact = copy_of != own
-    later, earlier = own[exact], copy_of[exact]
-    notes: dict[str, Any] = {}
-    if config.duplicates == "perceptual" or config.against:
-        with tempfile.TemporaryDirectory() as scratch:
-            near = find_near(io, Path(scratch), known, digest.any(1) & ~exact, config)
-        later, earlier = np.concatenate([later, near.later]), np.concatenate([earlier, near.earlier])
-        notes |= {"candidates": near.candidates, "largest_bucket": near.largest_bucket}
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted, space = digest.any(1) & ~exact, None
+        if config.embedder.model:
+            space = open_space(io, Path(scratch), known.vectors, wanted, config, made_of)
+        near, notes = find_alike(io, Path(scratch), known, wanted, config, space)
+        cluster = (space.clusters(len(own)) if space else np.full(len(own), -1))[copy_of]
+    later, earlier = np.concatenate([own[exact], near[0]]), np.concatenate([copy_of[exact], near[1]])
     root = roots(len(own), later, earlier)
     leaked = root < len(known.names)
-    keeper = np.where(leaked, root, {"off": image, "exact": copy_of, "perceptual": root}[config.duplicates])
+    keepers = {"off": image, "exact": copy_of, "perceptual": root, "embedding": root}
+    keeper = np.where(leaked, root, keepers[config.duplicates])
     reason = np.where(leaked, LEAK, np.where(keeper == image, KEPT, np.where(copy_of != image, EXACT, NEAR)))
     keeper = np.where(reason == KEPT, own if config.duplicates == "off" else said, keeper)
     reason = np.where((reason == KEPT) & (keeper != own), EXACT, reason)[len(known.names) :]
     reason = np.where(pairs.broken >= 0, len(REASONS) - len(rules.BROKEN) + pairs.broken, reason)
-    write_tables(io, pairs, known.names, keeper, reason)
+    write_tables(io, pairs, known.names, keeper, reason, cluster)
     if config.against:
         notes |= {"benchmark_images": len(known.names), "unreadable_of_benchmarks": known.unreadable}
     return figures(keeper[len(known.names) :] - len(known.names), reason) | notes
@@ -164,6 +174,19 @@ class Near:
     largest_bucket: int
 
 
+def find_alike(
+    io: RunIO, scratch: Path, known: Known, wanted: Flags, config: CurateConfig, space: Space | None
+) -> tuple[tuple[Ints, Ints], dict[str, Any]]:
+    """Later and earlier items that are alike, by signatures or vectors as the config says; figures for the record."""
+    if config.duplicates == "embedding":
+        none = np.empty(0, np.int64)
+        return space.alike(config) if space else (none, none), {}
+    if config.duplicates == "perceptual" or config.against:
+        near = find_near(io, scratch, known, wanted, config)
+        return (near.later, near.earlier), {"candidates": near.candidates, "largest_bucket": near.largest_bucket}
+    return (np.empty(0, np.int64), np.empty(0, np.int64)), {}
+
+
 def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: CurateConfig) -> Near:
     """`wanted` (B + P,): the items that take part, one for each image."""
     items = spool(io, "bits", known.bits, wanted, scratch / "bits")
@@ -216,8 +239,9 @@ def are_alike(thumbs: Bytes, place: Ints, found: Candidates, least: float) -> It
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 
-def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Ints, reason: Ints) -> None:
-    """`keeper` (B + P,): the item that is kept of each one's component; `reason` (P,): of REASONS."""
+def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Ints, reason: Ints, cluster: Ints) -> None:
+    """`keeper` (B + P,): the item that is kept of each one's component; `reason` (P,): of REASONS; `cluster` (B + P,):
+    -1 for none."""
     parts, known = io.parts(), len(benchmarks)
     for done, (part, start, stop) in enumerate(zip(parts, pairs.offsets[:-1], pairs.offsets[1:], strict=True)):
         own = reason[start:stop]
@@ -230,7 +254,7 @@ def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Int
             keep=own == KEPT,
             reason=[REASONS[number] for number in own.tolist()],
             duplicate_of=instead,
-            cluster=[None] * len(own),
+            cluster=[number if number >= 0 else None for number in cluster[known + start : known + stop].tolist()],
             similarity=[None] * len(own),
         )
         io.write_part("curation", part, table.table)

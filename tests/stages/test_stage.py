@@ -20,6 +20,7 @@ from stages.stage import Input, ReduceStage, Stage, UserError
 
 RESOLVED = {
     ("curate", "against"),
+    ("curate", "embedder"),
     ("label", "variant"),
     ("label", "revision"),
     ("phrases", "backend_version"),
