@@ -184,6 +184,8 @@ class CurateConfig(Section):
     """Of pairs with the same caption, so many are kept, the first ones."""
     memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
     """GiB that the search for copies may take; with less, it takes more passes."""
+    threads: Annotated[Annotated[int, Field(ge=1)], Only.SPEED] = 2
+    """CPU threads of the search for copies."""
 
 
 def _named(value: object) -> object:

@@ -7,7 +7,8 @@ thumbnails of candidates, lie in files of the machine's scratch space.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ from stages.curate.space import Space, open_space
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from model.similarity.images import ImageEmbedder
     from schemas.config import CurateConfig, IngestConfig
 
@@ -101,12 +104,14 @@ def figures(keeper: Ints, reason: Ints) -> dict[str, int]:
 
 
 def read_pairs(io: RunIO, config: CurateConfig) -> Pairs:
+    import pyarrow as pa
+
     numbers, digests, lengths = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)], [0]
     ruled, hashes = [np.empty(0, np.int8)], [np.empty((2, 0), np.uint64)]
     columns = ["key", "sha256", "place", "caption", *(rules.COLUMNS if rules.are_on(config) else ())]
     for part in io.parts():
         table = io.read_part(SIGNATURES, part, columns)
-        numbers.append(np.asarray(table["key"].to_pylist(), np.int64) if len(table) else np.empty(0, np.int64))
+        numbers.append(table["key"].cast(pa.int64()).to_numpy())
         digests.append(fixed(table["sha256"], DIGEST).view("<u8").astype(np.uint64))
         lengths.append(len(table))
         ruled.append(rules.broken(table, config) if rules.are_on(config) else np.full(len(table), -1, np.int8))
@@ -191,7 +196,7 @@ def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: Cur
     """`wanted` (B + P,): the items that take part, one for each image."""
     items = spool(io, "bits", known.bits, wanted, scratch / "bits")
     bits = mapped(scratch / "bits", (len(items), len(VIEWS), BYTES))
-    found = find_candidates(bits, config.flips, int(config.memory * 2**30))
+    found = find_candidates(bits, config.flips, int(config.memory * 2**30), config.threads)
     compared = np.zeros(len(items), np.bool_)
     compared[found.later] = compared[found.earlier] = True
     chosen = np.zeros(len(wanted), np.bool_)
@@ -199,7 +204,7 @@ def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: Cur
     spool(io, "thumb", known.thumbs, chosen, scratch / "thumbs")
     place = np.cumsum(compared) - 1  # of a row's thumbnail in the file
     thumbs = mapped(scratch / "thumbs", (int(compared.sum()), THUMB, THUMB))
-    alike = np.concatenate([np.empty(0, np.bool_), *are_alike(thumbs, place, found, config.min_likeness)])
+    alike = are_alike(thumbs, place, found, config)
     return Near(items[found.later[alike]], items[found.earlier[alike]], len(alike), found.largest_bucket)
 
 
@@ -223,9 +228,10 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Bytes:
     return np.memmap(path, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
 
 
-def are_alike(thumbs: Bytes, place: Ints, found: Candidates, least: float) -> Iterator[Flags]:
+def are_alike(thumbs: Bytes, place: Ints, found: Candidates, config: CurateConfig) -> Flags:
     """Of each candidate."""
-    for start in range(0, len(found.later), PAIRS_AT_ONCE):
+
+    def of_some(start: int) -> Flags:
         now = slice(start, start + PAIRS_AT_ONCE)
         values = likeness(
             np.asarray(thumbs[place[found.later[now]]]),
@@ -233,7 +239,11 @@ def are_alike(thumbs: Bytes, place: Ints, found: Candidates, least: float) -> It
             np.asarray(thumbs[place[found.earlier[now]]]),
             found.earlier_view[now],
         )
-        yield values >= least
+        return values >= config.min_likeness
+
+    with ThreadPoolExecutor(config.threads) as pool:
+        pieces = pool.map(of_some, range(0, len(found.later), PAIRS_AT_ONCE))
+        return np.concatenate([np.empty(0, np.bool_), *pieces])
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------
@@ -242,24 +252,30 @@ def are_alike(thumbs: Bytes, place: Ints, found: Candidates, least: float) -> It
 def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Ints, reason: Ints, cluster: Ints) -> None:
     """`keeper` (B + P,): the item that is kept of each one's component; `reason` (P,): of REASONS; `cluster` (B + P,):
     -1 for none."""
+    import pyarrow as pa
+
     parts, known = io.parts(), len(benchmarks)
+    reasons, names = pa.array(REASONS, pa.string()), np.array([*benchmarks, ""], np.object_)
     for done, (part, start, stop) in enumerate(zip(parts, pairs.offsets[:-1], pairs.offsets[1:], strict=True)):
-        own = reason[start:stop]
-        instead = [
-            (benchmarks[item] if item < known else key_of(pairs.number[item - known])) if is_copy else None
-            for item, is_copy in zip(keeper[known + start : known + stop].tolist(), np.isin(own, COPIES), strict=True)
-        ]
+        own, instead = reason[start:stop], keeper[known + start : known + stop]
+        where = cluster[known + start : known + stop]
+        named = keys_of(pairs.number[np.maximum(instead - known, 0)]).to_numpy(zero_copy_only=False)
+        named = np.where(instead < known, names[np.minimum(instead, known)], named)
         table = CurationTable.of_columns(
-            key=[key_of(number) for number in pairs.number[start:stop].tolist()],
+            key=keys_of(pairs.number[start:stop]),
             keep=own == KEPT,
-            reason=[REASONS[number] for number in own.tolist()],
-            duplicate_of=instead,
-            cluster=[number if number >= 0 else None for number in cluster[known + start : known + stop].tolist()],
-            similarity=[None] * len(own),
+            reason=reasons.take(pa.array(own)),
+            duplicate_of=pa.array(named, pa.string(), mask=~np.isin(own, COPIES)),
+            cluster=pa.array(where, pa.int32(), mask=where < 0),
+            similarity=pa.nulls(len(own), pa.float32()),
         )
         io.write_part("curation", part, table.table)
         io.progress(done + 1, len(parts), "writing decisions")
 
 
-def key_of(number: int) -> str:
-    return f"{number:012d}"
+def keys_of(numbers: Ints) -> pa.StringArray:
+    """The keys that the numbers are, with their 12 digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.utf8_lpad(pa.array(numbers).cast(pa.string()), 12, "0")

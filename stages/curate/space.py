@@ -14,8 +14,6 @@ from stages.curate.vectors import Flags, Ints, Vectors
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from schemas.config import CurateConfig
 
 SIGNATURES = "summaries/curate"
@@ -37,9 +35,9 @@ class Space:
         later, earlier = find_neighbours(self.vectors, self.places, self.known, first, config.min_cosine, memory)
         return self.items[later], self.items[earlier]
 
-    def clusters(self, count: int) -> NDArray[np.int32]:
+    def clusters(self, count: int) -> Ints:
         """(count,) the cluster of each item; -1: it is none of the images."""
-        found = np.full(count, -1, np.int32)
+        found = np.full(count, -1, np.int64)
         found[self.items] = self.places.own
         return found
 

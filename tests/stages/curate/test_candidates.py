@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stages.curate import candidates
 from stages.curate.candidates import MAX_DISTANCE, REACH, TABLES, TRIES, Candidates, find_candidates
 from stages.curate.signature import BYTES, PLAIN, VIEWS, mirror_mask
 
@@ -59,11 +60,21 @@ def test_the_nearest_views_of_all_pairs_that_share_a_key(flips: bool) -> None:
         assert 1 <= len(own) <= TRIES and [distances[entry] for entry in own] == sorted(distances.values())[: len(own)]
 
 
-def test_blocks_change_nothing() -> None:
+@pytest.mark.parametrize("flips", [False, True])
+def test_blocks_and_threads_change_nothing(flips: bool) -> None:
     bits = bits_of(300, seed=1, copies=100)
-    whole = listed(find_candidates(bits, False, MEMORY))
+    whole = listed(find_candidates(bits, flips, MEMORY))
     assert len(whole) >= 100
-    assert listed(find_candidates(bits, False, 20_000)) == whole
+    assert listed(find_candidates(bits, flips, 20_000)) == whole
+    assert listed(find_candidates(bits, flips, 50_000, threads=3)) == whole
+
+
+def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bits = bits_of(300, seed=1, copies=100)
+    bits[50:80] = bits[7]  # a bucket larger than a piece
+    whole = listed(find_candidates(bits, False, MEMORY))
+    monkeypatch.setattr(candidates, "AT_ONCE", 20)
+    assert listed(find_candidates(bits, False, MEMORY)) == whole
 
 
 def test_later_rows_change_nothing_about_earlier_ones() -> None:

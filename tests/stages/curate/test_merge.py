@@ -11,7 +11,7 @@ from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import CurateConfig, IngestConfig
 from schemas.records import make_key, part_name
-from stages.curate.merge import SIGNATURES, decide, fixed, key_of, same_digest
+from stages.curate.merge import SIGNATURES, decide, fixed, keys_of, same_digest
 from tests.stages.audit_run import no_beat
 
 
@@ -67,4 +67,4 @@ def test_the_tables_of_a_run(tmp_path: Path) -> None:
 
 
 def test_a_key_has_twelve_digits() -> None:
-    assert key_of(30_000_12) == "000003000012"
+    assert keys_of(np.array([30_000_12, 0])).to_pylist() == ["000003000012", make_key(0, 0)]
