@@ -182,6 +182,8 @@ class CurateConfig(Section):
     """Leave out captions that say nothing of the image, such as "click to enlarge"."""
     max_caption_repeats: Annotated[int, Field(ge=1)] | None = None
     """Of pairs with the same caption, so many are kept, the first ones."""
+    min_similarity: Cosine | None = None
+    """With an image-text embedder: pairs are left out whose image and caption have a lower cosine."""
     memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
     """GiB that the search for copies may take; with less, it takes more passes."""
     threads: Annotated[Annotated[int, Field(ge=1)], Only.SPEED] = 2

@@ -43,6 +43,7 @@ SET_ASIDE: dict[str, str] = {
     "text_image": "curation: more than curate.max_text of the image looks like text",
     "file_name_caption": "curation: the caption is only the name of a file",
     "boilerplate_caption": 'curation: the caption says nothing of the image, such as "click to enlarge"',
+    "low_similarity": "curation: the image's similarity with its caption is under curate.min_similarity",
     "repeated_caption": "curation: curate.max_caption_repeats earlier pairs have the same caption",
 }
 

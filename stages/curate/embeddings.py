@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.curate.images import BATCH, DIGEST, Signed, Vector
 from stages.images import decode_rgb
@@ -96,3 +97,26 @@ def stored(vectors: Sequence[Vector | None]) -> Any:
 
 def as_bytes(vector: Vector) -> bytes:
     return vector.astype("<f2").tobytes()
+
+
+def similarities(
+    embedder: ImageEmbedder, captions: Sequence[str], vectors: Sequence[Vector | None]
+) -> tuple[NDArray[np.float32], int]:
+    """(N,) cosine of each caption with the vector of its image, NaN where it has none or the network knows no texts;
+    and how many of the captions were too long for it and were cut.
+
+    A caption is embedded once for a part, however often it occurs there.
+    """
+    from model.similarity.network import Similarity
+
+    found = np.full(len(captions), np.nan, np.float32)
+    own = [(number, vector) for number, vector in enumerate(vectors) if vector is not None]
+    if not isinstance(embedder, Similarity) or not own:
+        return found, 0
+    texts = list(dict.fromkeys(captions[number] for number, _ in own))
+    place = {text: number for number, text in enumerate(texts)}
+    known, cut = embedder.text_vectors(texts)
+    wide = known.double().numpy()
+    for number, vector in own:
+        found[number] = vector.astype(np.float64) @ wide[place[captions[number]]]
+    return found, sum(cut)

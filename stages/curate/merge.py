@@ -53,6 +53,7 @@ class Pairs:
     caption: NDArray[np.uint64]  # (P,) a hash
     offsets: Ints  # (parts + 1,)
     broken: NDArray[np.int8]  # (P,) the rule that it breaks, of rules.BROKEN; -1: none
+    similarity: NDArray[np.float32]  # (P,) of caption and image; NaN: unknown
 
 
 def decide(
@@ -107,8 +108,9 @@ def read_pairs(io: RunIO, config: CurateConfig) -> Pairs:
     import pyarrow as pa
 
     numbers, digests, lengths = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)], [0]
-    ruled, hashes = [np.empty(0, np.int8)], [np.empty((2, 0), np.uint64)]
+    ruled, hashes, similar = [np.empty(0, np.int8)], [np.empty((2, 0), np.uint64)], [np.empty(0, np.float32)]
     columns = ["key", "sha256", "place", "caption", *(rules.COLUMNS if rules.are_on(config) else ())]
+    columns += ["similarity"] if config.embedder.model else []
     for part in io.parts():
         table = io.read_part(SIGNATURES, part, columns)
         numbers.append(table["key"].cast(pa.int64()).to_numpy())
@@ -116,11 +118,21 @@ def read_pairs(io: RunIO, config: CurateConfig) -> Pairs:
         lengths.append(len(table))
         ruled.append(rules.broken(table, config) if rules.are_on(config) else np.full(len(table), -1, np.int8))
         hashes.append(np.stack([table["place"].to_numpy(), table["caption"].to_numpy()]))
-    broken, (place, caption) = np.concatenate(ruled), np.concatenate(hashes, axis=1)
+        unknown = np.full(len(table), np.nan, np.float32)
+        similar.append(table["similarity"].to_numpy() if config.embedder.model else unknown)
+    broken, (place, caption), similarity = (
+        np.concatenate(ruled),
+        np.concatenate(hashes, axis=1),
+        np.concatenate(similar),
+    )
+    if config.min_similarity is not None:
+        broken[(broken < 0) & (similarity < config.min_similarity)] = rules.BROKEN.index("low_similarity")
     if config.max_caption_repeats is not None:
         often = rules.beyond(caption, broken < 0, config.max_caption_repeats)
         broken[often] = rules.BROKEN.index("repeated_caption")
-    return Pairs(np.concatenate(numbers), np.concatenate(digests), place, caption, np.cumsum(lengths), broken)
+    return Pairs(
+        np.concatenate(numbers), np.concatenate(digests), place, caption, np.cumsum(lengths), broken, similarity
+    )
 
 
 def fixed(column: Any, size: int) -> Bytes:
@@ -267,7 +279,7 @@ def write_tables(io: RunIO, pairs: Pairs, benchmarks: Sequence[str], keeper: Int
             reason=reasons.take(pa.array(own)),
             duplicate_of=pa.array(named, pa.string(), mask=~np.isin(own, COPIES)),
             cluster=pa.array(where, pa.int32(), mask=where < 0),
-            similarity=pa.nulls(len(own), pa.float32()),
+            similarity=pa.array(pairs.similarity[start:stop], pa.float32(), from_pandas=True),  # NaN becomes null
         )
         io.write_part("curation", part, table.table)
         io.progress(done + 1, len(parts), "writing decisions")

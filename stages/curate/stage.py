@@ -19,7 +19,7 @@ from schemas.tables import PairTable
 from stages.checkpoints import resolve_checkpoint
 from stages.curate import rules
 from stages.curate.clusters import CLUSTERS
-from stages.curate.embeddings import KEY, embedded, open_embedder, stored
+from stages.curate.embeddings import KEY, embedded, open_embedder, similarities, stored
 from stages.curate.images import BATCH, DIGEST, Signed, Vector, signed
 from stages.curate.signature import BYTES, THUMB, VIEWS
 from stages.hashes import hash_texts
@@ -55,7 +55,14 @@ class CurateStage(ReduceStage):
     @classmethod
     def enabled(cls, config: Config) -> bool:
         section = config.curate
-        return any((section.duplicates != "off", section.against, section.embedder.model, rules.are_on(section)))
+        on = (section.duplicates != "off", section.against, section.embedder.model, rules.are_on(section))
+        return any(on) or bool(cls._of_embedder(section))
+
+    @staticmethod
+    def _of_embedder(section: CurateConfig) -> list[str]:
+        """Keys that are set and need an embedder."""
+        keys = {"duplicates": section.duplicates == "embedding", "min_similarity": section.min_similarity is not None}
+        return [key for key, is_set in keys.items() if is_set]
 
     @classmethod
     def needs(cls, config: Config) -> Needs:
@@ -77,12 +84,18 @@ class CurateStage(ReduceStage):
 
         section = config.curate.embedder
         if section.model is None:
-            if config.curate.duplicates == "embedding":
-                raise UserError(f"curate.duplicates: embedding needs {KEY}, a folder or an id of the hub")
+            for key in cls._of_embedder(config.curate):
+                raise UserError(
+                    f"curate.{key}: {getattr(config.curate, key)} needs {KEY}, a folder or an id of the hub"
+                )
             return {}
         try:
             found = resolve_checkpoint(KEY, section)
-            knows_texts(fetch(section.model, found["revision"]).folder)
+            if (
+                not knows_texts(fetch(section.model, found["revision"]).folder)
+                and config.curate.min_similarity is not None
+            ):
+                raise UserError(f"curate.min_similarity: {KEY} ({section.model}) knows no texts; CLIP and SigLIP do")
             found["device"] = resolve_device(section.device)
         except (HubError, DeviceError) as error:
             raise UserError(f"{KEY}: {error}") from error
@@ -107,7 +120,8 @@ class CurateStage(ReduceStage):
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
         section = config.curate
-        signatures = "perceptual" if cls._compares(section) else section.duplicates
+        others = "off" if section.embedder.model else section.duplicates  # no vectors anew for another of these
+        signatures = "perceptual" if cls._compares(section) else others
         found = {"measures": rules.measures_images(section)} if rules.are_on(section) else {}
         return {"signatures": signatures, **found, **cls._embedder_digest(section)}
 
@@ -135,7 +149,8 @@ class CurateStage(ReduceStage):
 
     def run_part(self, io: PartIO) -> PartResult:
         """Writes key, the first 16 bytes of sha256, hashes of the caption and of where the image lies, the bits of the
-        image's views and its thumbnail, or its vector, null where it cannot be read, and what the rules ask."""
+        image's views and its thumbnail, its vector and how similar the caption is, null where it cannot be read, and
+        what the rules ask."""
         import pyarrow as pa
 
         columns = (PairTable.key, PairTable.caption, PairTable.image, PairTable.width, PairTable.height)
@@ -155,7 +170,9 @@ class CurateStage(ReduceStage):
             table["bits"] = pa.array([entry and entry.bits for entry in own], pa.binary(len(VIEWS) * BYTES))
             table["thumb"] = pa.array([entry and entry.thumb for entry in own], pa.binary(THUMB * THUMB))
         if self.config.embedder.model:
-            table["embedding"] = stored([vectors.get(digest) if digest else None for digest in digests])
+            owned = [vectors.get(digest) if digest else None for digest in digests]
+            similar, notes["captions_cut"] = similarities(self.embedder, pairs.caption.to_pylist(), owned)
+            table |= {"embedding": stored(owned), "similarity": pa.array(similar, from_pandas=True)}
         if rules.are_on(self.config):
             measured = [found[digest].measures if digest in found else None for digest in digests]
             table |= rules.columns(pairs, measured)

@@ -1,4 +1,4 @@
-"""Duplicates by vectors, as a user runs it: growth, workers and kills change no byte."""
+"""What vectors decide, as a user runs it: growth, workers and kills change no byte."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from schemas.config import Config
 from stages.curate.stage import CurateStage
 from stages.images import decode_rgb
 from stages.stage import Needs
-from tests.similarity_models import save_image_network
-from tests.stages.curate.photographs import ALTERATIONS, jpeg, photograph
+from tests.similarity_models import save_checkpoint, save_image_network
+from tests.stages.curate.photographs import ALTERATIONS, jpeg, photograph, write_pair
 from tests.stages.curate.test_stage import ROOT, arguments, curate, decisions, phrasebox, rows, write_tar
 from tests.stages.image_files import png_chunk
 from tests.waiting import wait_for
@@ -197,6 +197,43 @@ def test_clusters_are_made_again_when_asked_for(corpus: Path, network: Path, tmp
     assert sum(row["size"] for row in pq.read_table(centres).to_pylist()) == COUNT + 22
 
 
+# -- captions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight images with captions of their own, and one image with two captions."""
+    source = tmp_path_factory.mktemp("captioned")
+    words = ["red", "a dog", "blue box", "seven cats", "x", "the sea", "old town", "tree"]
+    for number, caption in enumerate(words):
+        write_pair(source, f"{number}", photograph(number), caption)
+    write_pair(source, "8", photograph(3), "dog")
+    return source
+
+
+def similarities_of(run: Path) -> dict[str, float | None]:
+    names = {row["key"]: row["source_id"] for row in rows(run, "pairs")}
+    return {names[row["key"]]: row["similarity"] for row in rows(run, "curation")}
+
+
+def test_captions_that_do_not_fit_are_left_out(captioned: Path, tmp_path: Path) -> None:
+    clip, run = save_checkpoint("clip", tmp_path / "clip"), tmp_path / "run"
+    found = curate(captioned, run, embedder=str(clip), duplicates="off")
+    assert set(found.values()) == {(None, None)}
+    values = similarities_of(run)
+    before = (run / "commits/curate/part-0000000.json").read_bytes()
+    least = sorted(value for value in values.values() if value is not None)[4]
+    given = arguments(captioned, run, embedder=str(clip), duplicates="exact", min_similarity=least)
+    phrasebox(*given, "--inline")
+    assert similarities_of(run) == values and None not in values.values() and len(set(values.values())) == 9
+    reasons = {row["key"]: row["reason"] for row in rows(run, "curation")}
+    names = {row["source_id"]: row["key"] for row in rows(run, "pairs")}
+    low = {name for name, value in values.items() if value is not None and value < least}
+    assert {name for name, key in names.items() if reasons[key] == "low_similarity"} == low and len(low) == 4
+    assert (run / "commits/curate/part-0000000.json").read_bytes() == before  # no image was looked at again
+    assert "all in order" in phrasebox("verify", str(run))
+
+
 def test_mistakes_are_told_before_any_work(corpus: Path, network: Path, tmp_path: Path) -> None:
     def refused(**given: Any) -> str:
         done = CliRunner().invoke(app, [*arguments(corpus, tmp_path / "run", **given), "--inline"])
@@ -205,6 +242,8 @@ def test_mistakes_are_told_before_any_work(corpus: Path, network: Path, tmp_path
 
     assert "curate.duplicates: embedding needs curate.embedder" in refused(duplicates="embedding")
     assert "no such folder" in refused(**settings(tmp_path / "nowhere"))
+    assert "curate.min_similarity: 0.2 needs curate.embedder" in refused(min_similarity=0.2)
+    assert "knows no texts; CLIP and SigLIP do" in refused(**settings(network, min_similarity=0.2))
     wrong = {"model": str(network), "model_sha256": "0" * 64}
     assert "curate.embedder.model_sha256 asks for 0000" in refused(**settings(network, embedder=wrong))
     (tmp_path / "model").mkdir()

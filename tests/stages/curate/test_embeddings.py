@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 import torch
 
+from model.similarity.network import Similarity
 from schemas.config import EmbedderConfig
 from stages.curate import embeddings
-from stages.curate.embeddings import embedded, open_embedder, stored
+from stages.curate.embeddings import embedded, open_embedder, similarities, stored
 from stages.stage import RowError, UserError
-from tests.similarity_models import save_image_network
+from tests.similarity_models import save_checkpoint, save_image_network
 from tests.stages.curate.photographs import jpeg, photograph
 
 LIMIT = 10**6
@@ -70,3 +71,23 @@ def test_a_network_that_cannot_be_had_is_told(tmp_path: Path) -> None:
         open_embedder(EmbedderConfig())
     with pytest.raises(UserError, match=r"curate\.embedder: .*no config\.json in it"):
         open_embedder(EmbedderConfig(model=str(tmp_path)))
+
+
+def test_a_caption_is_compared_with_its_own_image(tmp_path: Path) -> None:
+    folder = save_checkpoint("clip", tmp_path)
+    embedder = open_embedder(EmbedderConfig(model=str(folder), device="cpu", batch_size=2))
+    captions = ["a dog", "a cat", "a dog", "a text that is far too long for it", "no image"]
+    data = [jpeg(photograph(seed)) for seed in range(4)]
+    vectors = [entry and entry.vector for _, entry in embedded(enumerate(data), embedder, LIMIT)]
+    found, cut = similarities(embedder, captions, [*vectors, None])
+    assert isinstance(embedder, Similarity) and cut == 1 and np.isnan(found[4]) and found.dtype == np.float32
+    texts = embedder.text_vectors(captions[:4])[0].numpy()
+    images = np.stack([vector for vector in vectors if vector is not None])
+    assert found[:4] == pytest.approx((images * texts).sum(1), abs=1e-5)
+    assert len(set(found[:4].tolist())) == 4
+
+
+def test_a_network_of_images_alone_compares_no_captions(folder: Path) -> None:
+    embedder = open_embedder(EmbedderConfig(model=str(folder), device="cpu"))
+    found, cut = similarities(embedder, ["a dog"], [np.ones(16, np.float32)])
+    assert np.isnan(found).tolist() == [True] and cut == 0
