@@ -158,6 +158,13 @@ class CurateConfig(Section):
     """With an embedder: kinds of images that the corpus is divided into."""
     sample: Annotated[int, Field(ge=1)] = 65_536
     """So many of the first images make the clusters, and are compared all with all."""
+    keep_per_cluster: Annotated[int, Field(ge=1)] | None = None
+    """Of a cluster that has more images in the sample, so many of them are kept, the ones nearest to its centre, and of
+    later images those that are as near; null: all."""
+    near: Annotated[tuple[Benchmark, ...], Only.DIGEST] = ()
+    """With an embedder: images to which the corpus is to be like; what is near none of them is left out."""
+    near_k: Annotated[int, Field(ge=1)] = 4
+    """So many images of the sample are near each image of `near`, and of later images those that are as near."""
     again: int = 0
     """Another number than before: the clusters of a corpus that has grown are made again, of its first images now."""
     flips: bool = False

@@ -5,12 +5,13 @@ A run that finds centres takes them as they are, so that an image has the same c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.curate.vectors import Ints, Vectors, nearest
+from stages.curate.vectors import Cosines, Ints, Vectors, nearest
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Centres:
 
     vectors: Vectors  # (K, D)
     sizes: Ints  # (K,)
+    members: Sequence[Cosines] | None = None  # how close those of them that are kept are, the closest first
 
     @property
     def images(self) -> int:
@@ -60,7 +62,7 @@ def kmeans(sample: Vectors, count: int, seed: int = 0) -> Centres:
     return Centres(centres, np.bincount(own, minlength=count))
 
 
-def assign(rows: Vectors, centres: Vectors) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def assign(rows: Vectors, centres: Vectors) -> tuple[NDArray[np.int32], Cosines]:
     """(N,) the nearest centre of each row, and its product with it."""
     own, product = nearest(rows, centres, 1)
     return own[:, 0], product
@@ -91,7 +93,8 @@ def read_centres(io: RunIO, made_of: str) -> Centres | None:
         return None
     vectors = np.frombuffer(b"".join(table["centre"].to_pylist()), "<f2").astype(np.float16)
     sizes = np.asarray(table["size"].to_pylist(), np.int64)
-    return Centres(vectors.reshape(len(sizes), -1), sizes)
+    members = [np.asarray(near, np.float64) for near in table["closeness"].to_pylist()]
+    return Centres(vectors.reshape(len(sizes), -1), sizes, members)
 
 
 def write_centres(io: RunIO, centres: Centres, made_of: str) -> None:
@@ -99,10 +102,12 @@ def write_centres(io: RunIO, centres: Centres, made_of: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    members = [near.tolist() for near in centres.members or ()] or [[]] * len(centres.sizes)
     table = pa.table(
         {
             "cluster": pa.array(range(len(centres.sizes)), pa.int32()),
             "size": pa.array(centres.sizes, pa.int64()),
+            "closeness": pa.array(members, pa.list_(pa.float64())),
             "centre": pa.array([row.astype("<f2").tobytes() for row in centres.vectors], pa.binary()),
         }
     )

@@ -7,7 +7,7 @@ thumbnails of candidates, lie in files of the machine's scratch space.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.tables import CurationTable
 from stages.curate import rules
+from stages.curate.balance import judge
 from stages.curate.benchmarks import Known, read_benchmarks
 from stages.curate.candidates import Candidates, find_candidates
 from stages.curate.components import roots
@@ -25,6 +26,7 @@ from stages.curate.images import DIGEST
 from stages.curate.likeness import likeness
 from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
 from stages.curate.space import Space, open_space
+from stages.curate.vectors import Vectors
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
 
 SIGNATURES = "summaries/curate"
 PAIRS_AT_ONCE = 8192
-REASONS = (None, "exact_duplicate", "near_duplicate", "benchmark_leak", *rules.BROKEN)
-KEPT, EXACT, NEAR, LEAK = range(4)
+REASONS = (
+    *(None, "exact_duplicate", "near_duplicate", "benchmark_leak", "far_from_seeds", "crowded_cluster"),
+    *rules.BROKEN,
+)
+KEPT, EXACT, NEAR, LEAK, FAR, CROWDED, FIRST_RULE = range(7)
 COPIES = (EXACT, NEAR, LEAK)  # which have another image in their place
 
 Ints = NDArray[np.int64]
@@ -60,7 +65,7 @@ def decide(
     io: RunIO,
     config: CurateConfig,
     ingest: IngestConfig,
-    embedder: ImageEmbedder | None = None,
+    embedder: Callable[[], ImageEmbedder] | None = None,
     made_of: str = "",
 ) -> dict[str, Any]:
     """Writes curation/; returns the figures of the run for the commit record.
@@ -68,32 +73,52 @@ def decide(
     The images of benchmarks come before all pairs, as items 0 to B - 1: a component that touches one begins with it.
     Pairs that break a rule take no part, so that the image that is kept of a component breaks none. Several captions of
     one image, which lies at one place, share what is decided about it; of equal captions, the first is kept.
-    `embedder`: of benchmarks, where these are compared by vectors; `made_of`: a digest of the settings.
+    `embedder`: opens the network, where vectors of benchmarks or of a seed set are needed; `made_of`: a digest of the
+    settings.
     """
-    known, pairs = read_benchmarks(io, config.against, ingest, embedder), read_pairs(io, config)
+    by_vectors = embedder if config.duplicates == "embedding" and config.against else None
+    known = read_benchmarks(io, config.against, ingest, by_vectors and by_vectors())
+    pairs = read_pairs(io, config)
     digest = np.concatenate([known.digest, np.where((pairs.broken < 0)[:, None], pairs.digest, 0)])
     copy_of, own = same_digest(digest), np.arange(len(digest))
-    image, said = images_and_captions(copy_of, pairs, len(known.names))
     exact = copy_of != own
     with tempfile.TemporaryDirectory() as scratch:
         wanted, space = digest.any(1) & ~exact, None
         if config.embedder.model:
             space = open_space(io, Path(scratch), known.vectors, wanted, config, made_of)
         near, notes = find_alike(io, Path(scratch), known, wanted, config, space)
-        cluster = (space.clusters(len(own)) if space else np.full(len(own), -1))[copy_of]
-    later, earlier = np.concatenate([own[exact], near[0]]), np.concatenate([copy_of[exact], near[1]])
-    root = roots(len(own), later, earlier)
-    leaked = root < len(known.names)
-    keepers = {"off": image, "exact": copy_of, "perceptual": root, "embedding": root}
-    keeper = np.where(leaked, root, keepers[config.duplicates])
-    reason = np.where(leaked, LEAK, np.where(keeper == image, KEPT, np.where(copy_of != image, EXACT, NEAR)))
-    keeper = np.where(reason == KEPT, own if config.duplicates == "off" else said, keeper)
-    reason = np.where((reason == KEPT) & (keeper != own), EXACT, reason)[len(known.names) :]
-    reason = np.where(pairs.broken >= 0, len(REASONS) - len(rules.BROKEN) + pairs.broken, reason)
+        root = roots(len(own), np.concatenate([own[exact], near[0]]), np.concatenate([copy_of[exact], near[1]]))
+        keeper, reason = settle(pairs, copy_of, root, len(known.names), config)
+        cluster = np.full(len(own), -1)
+        if space is not None:
+
+            def seeds() -> tuple[Sequence[str], Vectors]:
+                found = read_benchmarks(io, config.near, ingest, embedder and embedder())
+                return found.names, found.vectors
+
+            far, crowded = judge(io, space, reason == KEPT, config, made_of, seeds)
+            reason = np.where((reason == KEPT) & far[copy_of], FAR, reason)
+            reason = np.where((reason == KEPT) & crowded[copy_of], CROWDED, reason)
+            cluster = space.clusters(len(own))[copy_of]
+            notes |= {"clusters": len(space.centres.sizes)}
+    reason = np.where(pairs.broken >= 0, FIRST_RULE + pairs.broken, reason[len(known.names) :])
     write_tables(io, pairs, known.names, keeper, reason, cluster)
     if config.against:
         notes |= {"benchmark_images": len(known.names), "unreadable_of_benchmarks": known.unreadable}
     return figures(keeper[len(known.names) :] - len(known.names), reason) | notes
+
+
+def settle(pairs: Pairs, copy_of: Ints, root: Ints, known: int, config: CurateConfig) -> tuple[Ints, Ints]:
+    """(B + P,) the item that is kept in place of each, and of REASONS why, from the first item with the same bytes and
+    the first of its component; `known`: items of benchmarks."""
+    own = np.arange(len(root))
+    image, said = images_and_captions(copy_of, pairs, known)
+    leaked = root < known
+    keepers = {"off": image, "exact": copy_of, "perceptual": root, "embedding": root}
+    keeper = np.where(leaked, root, keepers[config.duplicates])
+    reason = np.where(leaked, LEAK, np.where(keeper == image, KEPT, np.where(copy_of != image, EXACT, NEAR)))
+    keeper = np.where(reason == KEPT, own if config.duplicates == "off" else said, keeper)
+    return keeper, np.where((reason == KEPT) & (keeper != own), EXACT, reason)
 
 
 def figures(keeper: Ints, reason: Ints) -> dict[str, int]:

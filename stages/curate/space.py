@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.curate.clusters import Centres, kmeans, read_centres, write_centres
+from stages.curate.clusters import Centres, kmeans, read_centres
 from stages.curate.neighbours import Places, find_neighbours, find_places
 from stages.curate.vectors import Flags, Ints, Vectors
 from stages.stage import RunIO
@@ -47,17 +47,16 @@ def open_space(
 ) -> Space | None:
     """`known` (B, D): vectors of benchmarks, where these are compared; `wanted` (B + P,): the items that take part, one
     for each image; `made_of`: a digest of the settings, with which centres stay those that were made first. None where
-    no image has a vector."""
+    no pair has a vector."""
     path = scratch / "vectors"
     items, width = spool_vectors(io, known, wanted, path)
-    if not len(items):
+    before = int((items < len(known)).sum())
+    if len(items) == before:
         return None
     vectors = np.memmap(path, np.float16, "r", shape=(len(items), width))
-    before = int((items < len(known)).sum())
     centres = read_centres(io, made_of)
     if centres is None:
         centres = kmeans(np.asarray(vectors[before : before + config.sample]), config.clusters)
-    write_centres(io, centres, made_of)
     return Space(items, before, vectors, centres, find_places(vectors, centres.vectors))
 
 

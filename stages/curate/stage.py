@@ -28,7 +28,7 @@ from stages.stage import Counts, Input, Needs, Output, PartIO, PartResult, Reduc
 
 if TYPE_CHECKING:
     from model.similarity.images import ImageEmbedder
-    from schemas.config import Config, CurateConfig
+    from schemas.config import Benchmark, Config, CurateConfig
 
 SIGNATURES = "summaries/curate"
 
@@ -61,8 +61,10 @@ class CurateStage(ReduceStage):
     @staticmethod
     def _of_embedder(section: CurateConfig) -> list[str]:
         """Keys that are set and need an embedder."""
-        keys = {"duplicates": section.duplicates == "embedding", "min_similarity": section.min_similarity is not None}
-        return [key for key, is_set in keys.items() if is_set]
+        keys = [
+            key for key in ("min_similarity", "keep_per_cluster", "near") if getattr(section, key) not in (None, ())
+        ]
+        return keys + (["duplicates"] if section.duplicates == "embedding" else [])
 
     @classmethod
     def needs(cls, config: Config) -> Needs:
@@ -72,9 +74,11 @@ class CurateStage(ReduceStage):
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
-        """Paths of benchmarks made absolute, and the embedder found. Raises UserError for what is not there, and for
-        two benchmarks of one name."""
-        return {**cls._resolve_benchmarks(config), **cls._resolve_embedder(config)}
+        """Paths of benchmarks and seeds made absolute, and the embedder found. Raises UserError for what is not there,
+        and for two of one name."""
+        section = config.curate
+        images = {**cls._resolve_images("against", section.against), **cls._resolve_images("near", section.near)}
+        return {**images, **cls._resolve_embedder(config)}
 
     @classmethod
     def _resolve_embedder(cls, config: Config) -> dict[str, Any]:
@@ -85,9 +89,8 @@ class CurateStage(ReduceStage):
         section = config.curate.embedder
         if section.model is None:
             for key in cls._of_embedder(config.curate):
-                raise UserError(
-                    f"curate.{key}: {getattr(config.curate, key)} needs {KEY}, a folder or an id of the hub"
-                )
+                needing = "duplicates: embedding" if key == "duplicates" else key
+                raise UserError(f"curate.{needing} needs {KEY}, a folder or an id of the hub")
             return {}
         try:
             found = resolve_checkpoint(KEY, section)
@@ -102,20 +105,20 @@ class CurateStage(ReduceStage):
         return {"embedder": section.model_copy(update=found)}
 
     @classmethod
-    def _resolve_benchmarks(cls, config: Config) -> dict[str, Any]:
+    def _resolve_images(cls, key: str, entries: Sequence[Benchmark]) -> dict[str, Any]:
         from stages.curate.benchmarks import name_of
 
         found = []
-        for benchmark in config.curate.against:
-            paths = {name: absolute(path) for name in ("source", "images") if (path := getattr(benchmark, name))}
+        for entry in entries:
+            paths = {name: absolute(path) for name in ("source", "images") if (path := getattr(entry, name))}
             for path in paths.values():
                 if "://" not in path and not Path(path).exists():
-                    raise UserError(f"curate.against: {path}: no such file or folder")
-            found.append(benchmark.model_copy(update=paths))
-        names = [name_of(benchmark) for benchmark in found]
+                    raise UserError(f"curate.{key}: {path}: no such file or folder")
+            found.append(entry.model_copy(update=paths))
+        names = [name_of(entry) for entry in found]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise UserError(f"curate.against: two benchmarks are called {twice[0]}; give them a `name`")
-        return {"against": tuple(found)} if found else {}
+            raise UserError(f"curate.{key}: two entries are called {twice[0]}; give them a `name`")
+        return {key: tuple(found)} if found else {}
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
@@ -134,11 +137,14 @@ class CurateStage(ReduceStage):
     def merge_digests(cls, config: Config) -> dict[str, Any]:
         from stages.curate.benchmarks import digest_of, name_of
 
-        against = [
-            [name_of(entry), entry.format, *(digest_of(path) for path in (entry.source, entry.images) if path)]
-            for entry in config.curate.against
-        ]
-        return {"against": against, **cls._embedder_digest(config.curate)}
+        found = {
+            key: [
+                [name_of(entry), entry.format, *(digest_of(path) for path in (entry.source, entry.images) if path)]
+                for entry in getattr(config.curate, key)
+            ]
+            for key in ("against", "near")
+        }
+        return {**found, **cls._embedder_digest(config.curate)}
 
     @property
     def embedder(self) -> ImageEmbedder:
@@ -224,7 +230,5 @@ class CurateStage(ReduceStage):
     def merge(self, io: RunIO) -> dict[str, Any]:
         from stages.curate.merge import decide
 
-        settings = json.dumps(self.merge_settings(self.whole), sort_keys=True)
-        compared = self.config.duplicates == "embedding" and self.config.against
-        embedder = self.embedder if compared else None
-        return decide(io, self.config, self.ingest, embedder, hashlib.sha256(settings.encode()).hexdigest())
+        settings = hashlib.sha256(json.dumps(self.merge_settings(self.whole), sort_keys=True).encode()).hexdigest()
+        return decide(io, self.config, self.ingest, lambda: self.embedder, settings)

@@ -67,11 +67,15 @@ def test_copies_of_one_image_fill_one_cluster() -> None:
 def test_centres_stay_while_the_settings_do(tmp_path: Path) -> None:
     run = RunFiles(LocalStorage(str(tmp_path)), [], "merge", no_beat)
     assert read_centres(run, "ab") is None
-    centres = Centres(drawn(5), np.arange(5))
+    members = [np.sort(np.random.default_rng(0).random(size))[::-1] for size in range(5)]
+    centres = Centres(drawn(5), np.arange(5), members)
     write_centres(run, centres, "ab")
     found = read_centres(run, "ab")
     assert found is not None and np.array_equal(found.vectors, centres.vectors) and found.images == 10
     assert found.vectors.dtype == np.float16 and found.sizes.tolist() == [0, 1, 2, 3, 4]
+    assert found.members is not None and [near.tolist() for near in found.members] == [
+        near.tolist() for near in members
+    ]
     assert read_centres(run, "cd") is None
     once = (tmp_path / FILE).read_bytes()
     write_centres(run, centres, "ab")

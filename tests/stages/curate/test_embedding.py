@@ -234,6 +234,85 @@ def test_captions_that_do_not_fit_are_left_out(captioned: Path, tmp_path: Path) 
     assert "all in order" in phrasebox("verify", str(run))
 
 
+# -- balance and retrieval ---------------------------------------------------------------------------------------------
+
+
+def by_hand(vectors: dict[str, np.ndarray], centres: list[dict[str, Any]]) -> dict[str, tuple[int, float]]:
+    """Cluster and closeness of each image, by its name."""
+    middles = np.stack([np.frombuffer(row["centre"], "<f2").astype(float) for row in centres])
+    stored = {name: vector.astype(np.float16).astype(float) for name, vector in vectors.items()}
+    return {name: (int((middles @ row).argmax()), float((middles @ row).max())) for name, row in stored.items()}
+
+
+def test_clusters_in_excess_are_cut_and_rare_ones_kept(
+    corpus: Path, network: Path, vectors: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """The sample is the whole corpus here. Each cluster keeps its eight nearest images that are no copies."""
+    run = tmp_path / "run"
+    given = arguments(corpus, run, **settings(network, sample=1000, keep_per_cluster=8))
+    phrasebox(*given, "--inline")
+    names = {row["key"]: row["source_id"] for row in rows(run, "pairs")}
+    reasons = {names[row["key"]]: row["reason"] for row in rows(run, "curation")}
+    clusters = {names[row["key"]]: row["cluster"] for row in rows(run, "curation")}
+    places = by_hand(vectors, pq.read_table(run / "summaries/clusters/centres.parquet").to_pylist())
+    assert {name: number for name, (number, _) in places.items()} == {
+        name: number for name, number in clusters.items() if number is not None
+    }
+    single = [name for name in places if reasons[name] in (None, "crowded_cluster")]
+    for number in (0, 1):
+        nearest = sorted((name for name in single if places[name][0] == number), key=lambda name: -places[name][1])
+        assert [name for name in nearest if reasons[name] is None] == nearest[:8]
+    assert len(single) == COUNT + 10 and "crowded_cluster" in reasons.values()
+    assert "all in order" in phrasebox("verify", str(run))
+    counts = json.loads((run / "commits/phrases/part-0000000.json").read_text())["counts"]
+    assert counts["set_aside"]["crowded_cluster"] == sum(
+        reasons[name] == "crowded_cluster" for name in reasons if name[0] == "0"
+    )
+
+
+def test_what_is_near_a_seed_set_is_kept(
+    corpus: Path, network: Path, images: dict[str, bytes], vectors: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    seeds, run = tmp_path / "seeds", tmp_path / "run"
+    seeds.mkdir()
+    for name in ("004", "203"):
+        (seeds / f"{name}.jpg").write_bytes(images[name])
+    near = [{"source": str(seeds)}]
+    given = arguments(corpus, run, **settings(network, sample=1000, near=near, near_k=3))
+    phrasebox(*given, "--inline")
+    names = {row["key"]: row["source_id"] for row in rows(run, "pairs")}
+    reasons = {names[row["key"]]: row["reason"] for row in rows(run, "curation")}
+    single = [name for name in vectors if reasons[name] in (None, "far_from_seeds")]
+    expected = set()
+    for seed in ("004", "203"):
+        expected |= set(sorted(single, key=lambda name: -(vectors[name] @ vectors[seed]))[:3])
+    assert {name for name in single if reasons[name] is None} == expected and {"004", "203"} <= expected
+    (seeds / "203.jpg").unlink()
+    phrasebox(*given, "--inline")
+    found = {names[row["key"]]: row["reason"] for row in rows(run, "curation")}
+    assert sum(found[name] is None for name in single) == 3
+
+
+def test_balance_of_a_corpus_that_grows(corpus: Path, network: Path, images: dict[str, bytes], tmp_path: Path) -> None:
+    """Radii are settled on the first part, whatever comes later."""
+    seeds, source = tmp_path / "seeds", tmp_path / "source"
+    seeds.mkdir()
+    (seeds / "a.jpg").write_bytes(images["004"])
+    shutil.copytree(corpus, source)
+    more = settings(network, clusters=1, keep_per_cluster=7, near=[{"source": str(seeds)}], near_k=12)
+    phrasebox(*arguments(source, tmp_path / "again", **more), "--inline")
+    for path in source.iterdir():
+        path.unlink()
+    for number in range(3):
+        (source / f"{number}.tar").write_bytes((corpus / f"{number}.tar").read_bytes())
+        phrasebox(*arguments(source, tmp_path / "run", **more), "--inline")
+        assert files(tmp_path / "run") == files(tmp_path / "again", number + 1)
+    found = [row["reason"] for row in rows(tmp_path / "run", "curation")]
+    first = found[:COUNT]
+    assert first.count(None) == 7 and first.count("far_from_seeds") == 8 and first.count("crowded_cluster") == 5
+    assert {"crowded_cluster", "far_from_seeds", None} <= set(found[COUNT:])
+
+
 def test_mistakes_are_told_before_any_work(corpus: Path, network: Path, tmp_path: Path) -> None:
     def refused(**given: Any) -> str:
         done = CliRunner().invoke(app, [*arguments(corpus, tmp_path / "run", **given), "--inline"])
@@ -242,7 +321,9 @@ def test_mistakes_are_told_before_any_work(corpus: Path, network: Path, tmp_path
 
     assert "curate.duplicates: embedding needs curate.embedder" in refused(duplicates="embedding")
     assert "no such folder" in refused(**settings(tmp_path / "nowhere"))
-    assert "curate.min_similarity: 0.2 needs curate.embedder" in refused(min_similarity=0.2)
+    assert "curate.min_similarity needs curate.embedder" in refused(min_similarity=0.2)
+    assert "curate.keep_per_cluster needs curate.embedder" in refused(keep_per_cluster=5)
+    assert "curate.near: /nowhere: no such file" in refused(**settings(network, near=[{"source": "/nowhere"}]))
     assert "knows no texts; CLIP and SigLIP do" in refused(**settings(network, min_similarity=0.2))
     wrong = {"model": str(network), "model_sha256": "0" * 64}
     assert "curate.embedder.model_sha256 asks for 0000" in refused(**settings(network, embedder=wrong))

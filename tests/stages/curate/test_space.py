@@ -11,7 +11,7 @@ from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import CurateConfig
 from schemas.records import make_key
-from stages.curate.clusters import kmeans
+from stages.curate.clusters import kmeans, write_centres
 from stages.curate.embeddings import stored
 from stages.curate.space import SIGNATURES, Space, open_space
 from stages.curate.vectors import Vectors
@@ -82,6 +82,7 @@ def test_centres_stay_as_the_corpus_grows(tmp_path: Path) -> None:
     rows = drawn(100)
     first = opened(run_of(tmp_path / "run", [list(rows[:40])]), tmp_path / "one", NOTHING, 40)
     grown = run_of(tmp_path / "run", [list(rows[:40]), list(rows[40:])])
+    write_centres(grown, first.centres, "ab")
     then = opened(grown, tmp_path / "two", NOTHING, 100)
     assert np.array_equal(then.centres.vectors, first.centres.vectors) and then.centres.images == 40
     anew = opened(grown, tmp_path / "three", NOTHING, 100, "cd")
