@@ -10,13 +10,12 @@ import numpy as np
 
 from stages.curate.clusters import Centres, kmeans, read_centres
 from stages.curate.neighbours import Places, find_neighbours, find_places
+from stages.curate.pairs import SIGNATURES
 from stages.curate.vectors import Flags, Ints, Vectors
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
     from schemas.config import CurateConfig
-
-SIGNATURES = "summaries/curate"
 
 
 @dataclass(frozen=True)

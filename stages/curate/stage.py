@@ -21,6 +21,7 @@ from stages.curate import rules
 from stages.curate.clusters import CLUSTERS
 from stages.curate.embeddings import KEY, embedded, open_embedder, similarities, stored
 from stages.curate.images import BATCH, DIGEST, Signed, Vector, signed
+from stages.curate.pairs import SIGNATURES
 from stages.curate.signature import BYTES, THUMB, VIEWS
 from stages.hashes import hash_texts
 from stages.ingest.sources import absolute
@@ -29,8 +30,6 @@ from stages.stage import Counts, Input, Needs, Output, PartIO, PartResult, Reduc
 if TYPE_CHECKING:
     from model.similarity.images import ImageEmbedder
     from schemas.config import Benchmark, Config, CurateConfig
-
-SIGNATURES = "summaries/curate"
 
 
 class CurateStage(ReduceStage):

@@ -13,7 +13,8 @@ from schemas.config import CurateConfig
 from schemas.records import make_key
 from stages.curate.clusters import kmeans, write_centres
 from stages.curate.embeddings import stored
-from stages.curate.space import SIGNATURES, Space, open_space
+from stages.curate.pairs import SIGNATURES
+from stages.curate.space import Space, open_space
 from stages.curate.vectors import Vectors
 from tests.stages.audit_run import no_beat
 from tests.stages.curate.test_vectors import drawn
