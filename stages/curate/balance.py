@@ -77,10 +77,11 @@ def settled(names: Sequence[str], seeds: Vectors, sample: Vectors, count: int) -
             block = seeds[start : start + TILE]
             products = block.astype(np.float32) @ sample.astype(np.float32).T
             least = np.partition(products, len(sample) - count, axis=1)[:, len(sample) - count]
-            for number, row in enumerate(products >= (least - 2 * SLACK)[:, None]):
-                near = np.flatnonzero(row)
-                found = cosines(np.repeat(block[number : number + 1], len(near), axis=0), sample[near])
-                radii[start + number] = np.sort(found)[-count]
+            row, near = np.nonzero(products >= (least - 2 * SLACK)[:, None])
+            found = cosines(block, sample, row, near)
+            order = np.lexsort((-found, row))  # of each seed, the nearest first
+            begins = np.searchsorted(row, np.arange(len(block)))
+            radii[start : start + len(block)] = found[order][begins + count - 1]
     return Seeds(names, seeds, radii)
 
 
@@ -90,8 +91,8 @@ def are_near(vectors: Vectors, seeds: Seeds) -> Flags:
     for start in range(0, len(vectors), TILE):
         block = np.asarray(vectors[start : start + TILE])
         for at in range(0, len(seeds.vectors), TILE):
-            near = alike(seeds.vectors[at : at + TILE], block, seeds.radii[at : at + TILE, None])
-            found[start : start + TILE] |= near.any(0)
+            _, near = alike(seeds.vectors[at : at + TILE], block, seeds.radii[at : at + TILE])
+            found[start + near] = True
     return found
 
 

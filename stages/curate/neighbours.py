@@ -8,18 +8,19 @@ holds the listed vectors of as many clusters as fit; all others pass by in block
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.curate.vectors import Cosines, Ints, Vectors, alike, nearest
+from stages.curate.vectors import ROWS_AT_ONCE, Cosines, Ints, Vectors, alike, nearest
 
 PROBES = 3  # centres at which an image is looked for
 LISTED = 1 << 16  # images that a centre lists, the first ones
 KEPT = 16  # of the earlier images that an image is like, so many are kept, the first ones
-BLOCK = 1 << 17  # rows that pass by at a time
+BLOCK = 1 << 21  # rows of the mapped file that pass by at a time
 TILE = 2048  # rows, and columns, that are compared at a time
 COMPACT = 1 << 22  # pairs that wait until the ones that are not kept are thrown away
 
@@ -67,16 +68,17 @@ class Found:
         return kept
 
 
-def find_places(vectors: Vectors, centres: Vectors) -> Places:
+def find_places(vectors: Vectors, centres: Vectors, threads: int = 1) -> Places:
     """`vectors` (N, D) may be a mapped file."""
-    pieces = [nearest(block, centres, PROBES) for _, block in blocks(vectors)]
-    probes = [probes for probes, _ in pieces]
+    with ThreadPoolExecutor(threads) as pool:
+        pieces = list(pool.map(lambda block: nearest(block[1], centres, PROBES), blocks(vectors, ROWS_AT_ONCE)))
     empty = np.empty((0, min(PROBES, len(centres))), np.int32)
-    return Places(np.concatenate([empty, *probes]), np.concatenate([np.empty(0), *(near for _, near in pieces)]))
+    probes = np.concatenate([empty, *(probes for probes, _ in pieces)])
+    return Places(probes, np.concatenate([np.empty(0), *(closeness for _, closeness in pieces)]))
 
 
 def find_neighbours(
-    vectors: Vectors, places: Places, known: int, first: int, least: float, memory: int
+    vectors: Vectors, places: Places, known: int, first: int, least: float, memory: int, threads: int = 1
 ) -> tuple[Ints, Ints]:
     """(M,), (M,) later and earlier row of pairs with a cosine of `least` or more.
 
@@ -85,48 +87,59 @@ def find_neighbours(
     group of clusters may take. What is found for a row depends on the rows before it alone.
     """
     found = Found()
-    compare_all(vectors, known, min(first, len(vectors)), least, found)
-    if len(vectors) > first:
-        compare_by_place(vectors, places, first, least, memory, found)
+    with ThreadPoolExecutor(threads) as pool:
+        for one, other in pool.map(lambda tile: compare(tile, least), all_tiles(vectors, known, first)):
+            found.add(one, other, known)
+        if len(vectors) > first:
+            for tiles in tiles_by_place(vectors, places, memory):
+                for one, other in pool.map(lambda tile: compare(tile, least), tiles):
+                    found.add(one, other, first)
     pairs = found.compact()
     return pairs[:, 0], pairs[:, 1]
 
 
-def compare_all(vectors: Vectors, known: int, stop: int, least: float, found: Found) -> None:
-    for row in range(known, stop, TILE):
-        rows = np.asarray(vectors[row : min(row + TILE, stop)])
-        for column in range(0, row + len(rows), TILE):
-            columns = np.asarray(vectors[column : min(column + TILE, row + len(rows))])
-            one, other = np.nonzero(alike(rows, columns, least))
-            found.add(one + row, other + column, known)
+@dataclass(frozen=True)
+class Tile:
+    """Rows of a block that are compared with others."""
+
+    block: Vectors  # which may be a part of a mapped file
+    start: int  # the number of its first row
+    rows: Ints  # (R,) of the block
+    others: Vectors  # (C, D)
+    columns: Ints  # (C,) numbers of the others
 
 
-def compare_by_place(vectors: Vectors, places: Places, first: int, least: float, memory: int, found: Found) -> None:
+def compare(tile: Tile, least: float) -> tuple[Ints, Ints]:
+    one, other = alike(tile.block[tile.rows], tile.others, least)
+    return tile.rows[one] + tile.start, tile.columns[other]
+
+
+def all_tiles(vectors: Vectors, known: int, stop: int) -> Iterator[Tile]:
+    """All rows from `known` to `stop`, each with all before it."""
+    for row, rows in blocks(vectors[:stop], TILE):
+        for column, columns in blocks(vectors[: row + len(rows)], TILE):
+            if row + len(rows) > known:
+                yield Tile(rows, row, np.arange(len(rows)), columns, np.arange(column, column + len(columns)))
+
+
+def tiles_by_place(vectors: Vectors, places: Places, memory: int) -> Iterator[list[Tile]]:
+    """All rows, a block at a time, each with those that the centres list at which it is looked for."""
     for clusters, listed in groups(places.own, vectors.shape[1] * vectors.itemsize, memory):
         members = np.concatenate([np.empty(0, np.int64), *listed])
         offsets = np.cumsum([0, *map(len, listed)])
         held = gathered(vectors, members)
-        for start, block in blocks(vectors):
+        for start, block in blocks(vectors, BLOCK):
             looking = places.probes[start : start + len(block)]
             row, probe = np.nonzero((looking >= clusters.start) & (looking < clusters.stop))
-            cluster = looking[row, probe]
-            order = np.argsort(cluster, kind="stable")
-            row, cluster = row[order], cluster[order]
+            order = np.argsort(looking[row, probe], kind="stable")
+            row, cluster = row[order], looking[row, probe][order]
             ends = np.searchsorted(cluster, np.arange(clusters.start, clusters.stop + 1))
-            for number in range(len(listed)):
-                rows, own = row[ends[number] : ends[number + 1]], slice(offsets[number], offsets[number + 1])
-                compare_tiles(block, rows, start, held[own], members[own], first, least, found)
-
-
-def compare_tiles(
-    block: Vectors, rows: Ints, start: int, held: Vectors, members: Ints, first: int, least: float, found: Found
-) -> None:
-    """Rows of a block, which begins at `start`, with the members (M,) of a cluster, whose vectors are held (M, D)."""
-    for row in range(0, len(rows), TILE):
-        own = rows[row : row + TILE]
-        for column in range(0, len(members), TILE):
-            one, other = np.nonzero(alike(block[own], held[column : column + TILE], least))
-            found.add(own[one] + start, members[other + column], first)
+            yield [
+                Tile(block, start, row[at : min(at + TILE, end)], held[piece], members[piece])
+                for (begin, end), own in zip(pairwise(ends.tolist()), pairwise(offsets.tolist()), strict=True)
+                for at in range(begin, end, TILE)
+                for piece in (slice(first, min(first + TILE, own[1])) for first in range(*own, TILE))
+            ]
 
 
 def groups(own: NDArray[np.int32], size: int, memory: int) -> Iterator[tuple[range, list[Ints]]]:
@@ -150,12 +163,12 @@ def gathered(vectors: Vectors, rows: Ints) -> Vectors:
     found = np.empty((len(rows), vectors.shape[1]), np.float16)
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
-    for start, block in blocks(vectors):
+    for start, block in blocks(vectors, BLOCK):
         begin, end = np.searchsorted(ordered, [start, start + len(block)])
         found[order[begin:end]] = block[ordered[begin:end] - start]
     return found
 
 
-def blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-    for start in range(0, len(vectors), BLOCK):
-        yield start, np.asarray(vectors[start : start + BLOCK])
+def blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Vectors]]:
+    for start in range(0, len(vectors), size):
+        yield start, np.asarray(vectors[start : start + size])

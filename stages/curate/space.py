@@ -31,7 +31,9 @@ class Space:
     def alike(self, config: CurateConfig) -> tuple[Ints, Ints]:
         """(M,), (M,) later and earlier item of pairs that are duplicates."""
         first, memory = self.known + config.sample, int(config.memory * 2**30)
-        later, earlier = find_neighbours(self.vectors, self.places, self.known, first, config.min_cosine, memory)
+        later, earlier = find_neighbours(
+            self.vectors, self.places, self.known, first, config.min_cosine, memory, config.threads
+        )
         return self.items[later], self.items[earlier]
 
     def clusters(self, count: int) -> Ints:
@@ -56,7 +58,7 @@ def open_space(
     centres = read_centres(io, made_of)
     if centres is None:
         centres = kmeans(np.asarray(vectors[before : before + config.sample]), config.clusters)
-    return Space(items, before, vectors, centres, find_places(vectors, centres.vectors))
+    return Space(items, before, vectors, centres, find_places(vectors, centres.vectors, config.threads))
 
 
 def spool_vectors(io: RunIO, known: Vectors, wanted: Flags, path: Path) -> tuple[Ints, int]:

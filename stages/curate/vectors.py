@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Flags = NDArray[np.bool_]
 Vectors = NDArray[np.float16]
 Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 Cosines = NDArray[np.float64]
 
 ERROR = 2e-4  # of a product of two vectors in float32, with room to spare
@@ -20,27 +20,28 @@ PAIRS_AT_ONCE = 1 << 15
 ROWS_AT_ONCE = 1 << 13
 
 
-def cosines(one: Vectors, other: Vectors) -> Cosines:
-    """(N, D), (N, D) -> (N,)."""
-    found = np.empty(len(one), np.float64)
-    for start in range(0, len(one), PAIRS_AT_ONCE):
+def cosines(rows: Vectors, columns: Vectors, row: Ints, column: Ints) -> Cosines:
+    """(M,) of pairs of (R, D) and (C, D)."""
+    found = np.empty(len(row), np.float64)
+    for start in range(0, len(row), PAIRS_AT_ONCE):
         now = slice(start, start + PAIRS_AT_ONCE)
-        first, second = one[now].astype(np.float64), other[now].astype(np.float64)
+        first, second = rows[row[now]].astype(np.float64), columns[column[now]].astype(np.float64)
         lengths = np.sqrt((first * first).sum(1)) * np.sqrt((second * second).sum(1))
         found[now] = (first * second).sum(1) / np.maximum(lengths, 1e-9)
     return found
 
 
-def alike(rows: Vectors, columns: Vectors, least: float | Cosines) -> Flags:
-    """(R, D), (C, D) -> (R, C) whether their cosine is `least` (or (R, 1), a number for each row) or more."""
+def alike(rows: Vectors, columns: Vectors, least: float | Cosines) -> tuple[Ints, Ints]:
+    """(M,), (M,) row and column of the pairs of (R, D) and (C, D) whose cosine is `least`, or (R,) a number for each
+    row, or more."""
     products = rows.astype(np.float32) @ columns.astype(np.float32).T
-    found: Flags = products >= np.float32(least - SLACK)
-    row, column = np.nonzero(found & (products < np.float32(least + SLACK)))
-    wanted = np.broadcast_to(least, (len(rows), 1))[:, 0]
-    for start in range(0, len(row), PAIRS_AT_ONCE):
-        one, other = row[start : start + PAIRS_AT_ONCE], column[start : start + PAIRS_AT_ONCE]
-        found[one, other] = cosines(rows[one], columns[other]) >= wanted[one]
-    return found
+    each = np.broadcast_to(np.asarray(least, np.float64), len(rows))
+    near = np.flatnonzero(products >= (each - SLACK).astype(np.float32)[:, None])
+    row, column = np.divmod(near, len(columns))
+    chosen = products.reshape(-1)[near] >= each[row] + SLACK
+    unsure = np.flatnonzero(~chosen)
+    chosen[unsure] = cosines(rows, columns, row[unsure], column[unsure]) >= each[row[unsure]]
+    return row[chosen], column[chosen]
 
 
 def nearest(rows: Vectors, centres: Vectors, count: int) -> tuple[NDArray[np.int32], Cosines]:

@@ -11,18 +11,13 @@ from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
 from stages.curate import balance
 from stages.curate.balance import Seeds, are_near, by_cluster, crowded, read_seeds, settled, write_seeds
-from stages.curate.vectors import cosines
 from tests.stages.audit_run import no_beat
-from tests.stages.curate.test_vectors import drawn
+from tests.stages.curate.test_vectors import all_cosines, drawn
 
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balance, "TILE", 7)
-
-
-def all_cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.stack([cosines(np.repeat(row[None], len(other), axis=0), other) for row in one])
 
 
 @pytest.mark.parametrize("count", [1, 4, 59])

@@ -30,7 +30,7 @@ def all_pairs(rows: Vectors, known: int = 0) -> Found:
 
 
 def search(rows: Vectors, centres: Vectors, known: int = 0, first: int = 200, memory: int = 1 << 30) -> Found:
-    later, earlier = find_neighbours(rows, find_places(rows, centres), known, first, LEAST, memory)
+    later, earlier = find_neighbours(rows, find_places(rows, centres, 2), known, first, LEAST, memory, 2)
     return list(zip(later.tolist(), earlier.tolist(), strict=True))
 
 

@@ -32,24 +32,35 @@ def test_products_are_exact_in_float64() -> None:
     assert np.array_equal(found, one.astype(np.float64)[:, ::-1] @ other.astype(np.float64)[:, ::-1].T)
 
 
+def all_cosines(rows: Vectors, columns: Vectors) -> np.ndarray:
+    row, column = np.indices((len(rows), len(columns))).reshape(2, -1)
+    return cosines(rows, columns, row, column).reshape(len(rows), len(columns))
+
+
 def test_cosines() -> None:
-    one, other = drawn(100), drawn(100, seed=1)
-    wide, far = one.astype(np.float64), other.astype(np.float64)
-    expected = (wide * far).sum(1) / np.linalg.norm(wide, axis=1) / np.linalg.norm(far, axis=1)
-    assert cosines(one, other) == pytest.approx(expected, abs=1e-12)
-    assert cosines(one[:1], np.zeros((1, 48), np.float16)).tolist() == [0.0]
+    rows, columns = drawn(100), drawn(30, seed=1)
+    wide, far = rows.astype(np.float64), columns.astype(np.float64)
+    expected = wide @ far.T / np.linalg.norm(wide, axis=1)[:, None] / np.linalg.norm(far, axis=1)
+    assert all_cosines(rows, columns) == pytest.approx(expected, abs=1e-12)
+    nothing = np.zeros((1, 48), np.float16)
+    assert all_cosines(rows[:1], nothing).tolist() == [[0.0]]
 
 
 def test_what_lies_on_the_threshold_is_decided_exactly() -> None:
     """The threshold is the very cosine of a pair, for every pair: it counts, and with the next number it does not."""
     rows, columns = drawn(12), drawn(9, seed=2)
-    wanted = np.stack([cosines(np.repeat(row[None], 9, axis=0), columns) for row in rows])
+    wanted = all_cosines(rows, columns)
+
+    def found(least: float | np.ndarray) -> list[tuple[int, int]]:
+        return [(int(row), int(column)) for row, column in zip(*alike(rows, columns, least), strict=True)]
+
     for i, j in np.ndindex(12, 9):
         least = wanted[i, j].item()
-        assert np.array_equal(alike(rows, columns, least), wanted >= least)
-        assert not alike(rows, columns, np.nextafter(least, 2))[i, j]
-    own = wanted[:, 3:4]  # a threshold for each row
-    assert np.array_equal(alike(rows, columns, own), wanted >= own)
+        assert found(least) == [tuple(pair) for pair in np.argwhere(wanted >= least).tolist()]
+        assert (i, j) not in found(float(np.nextafter(least, 2)))
+    own = wanted[:, 3]  # a threshold for each row
+    assert found(own) == [tuple(pair) for pair in np.argwhere(wanted >= own[:, None]).tolist()]
+    assert found(2.0) == []
 
 
 def test_the_nearest_centres_whatever_the_block() -> None:
