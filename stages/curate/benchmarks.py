@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.annotations import decoding
+from stages.curate.embeddings import as_bytes, embedded
 from stages.curate.images import signed
 from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
+from stages.curate.vectors import Vectors
 from stages.ingest import sources
 from stages.ingest.names import base_name, below, is_image, without_suffix
 from stages.json_stream import stream
@@ -26,9 +28,10 @@ from stages.stage import Files, ImageRef, RowError, UserError
 from stages.train.annotated import safe_name
 
 if TYPE_CHECKING:
+    from model.similarity.images import ImageEmbedder
     from schemas.config import Benchmark, IngestConfig
 
-KEY = "curate.against"
+KEY = "curate"
 PART = 1000  # rows of a benchmark that are planned together
 
 Image = ImageRef | bytes | RowError
@@ -42,31 +45,39 @@ class Known:
     digest: NDArray[np.uint64]  # (B, 2)
     bits: Bytes  # (B, len(VIEWS), BYTES)
     thumbs: Bytes  # (B, THUMB, THUMB)
+    vectors: Vectors  # (B, D); D is 0 where signatures are compared, and these are empty where vectors are
     unreadable: dict[str, int]  # by benchmark, where there are any
 
 
-def read_benchmarks(files: Files, against: Sequence[Benchmark], ingest: IngestConfig) -> Known:
-    """Raises UserError for a benchmark none of whose images can be read."""
+def read_benchmarks(
+    files: Files, against: Sequence[Benchmark], ingest: IngestConfig, embedder: ImageEmbedder | None = None
+) -> Known:
+    """With signatures, or with the vectors of an embedder. Raises UserError for a benchmark none of whose images can be
+    read."""
     names: list[str] = []
-    rows: list[tuple[bytes, bytes, bytes]] = []
+    rows: list[tuple[bytes, bytes, bytes, bytes]] = []
     unreadable: dict[str, int] = {}
     for benchmark in against:
         before, known = len(rows), set[bytes]()
-        for image, found in signed(_loaded(files, benchmark, ingest), ingest.max_pixels):
+        images = _loaded(files, benchmark, ingest)
+        looked_at = embedded(images, embedder, ingest.max_pixels) if embedder else signed(images, ingest.max_pixels)
+        for image, found in looked_at:
             if found is None:
                 unreadable[name_of(benchmark)] = unreadable.get(name_of(benchmark), 0) + 1
             elif found.digest not in known:  # several captions have one image
                 known.add(found.digest)
                 names.append(f"{name_of(benchmark)}:{image}")
-                rows.append((found.digest, found.bits, found.thumb))
+                vector = b"" if found.vector is None else as_bytes(found.vector)
+                rows.append((found.digest, found.bits, found.thumb, vector))
         if len(rows) == before:
             raise UserError(f"{KEY}: {benchmark.source} has no image that can be read; name their folder in `images`")
-    digest, bits, thumbs = (b"".join(column) for column in zip(*rows, strict=True)) if rows else (b"", b"", b"")
+    digest, bits, thumbs, vectors = (b"".join(column) for column in zip(*rows, strict=True)) if rows else (b"",) * 4
     return Known(
         names,
         np.frombuffer(digest, "<u8").astype(np.uint64).reshape(-1, 2),
         np.frombuffer(bits, np.uint8).reshape(-1, len(VIEWS), BYTES),
         np.frombuffer(thumbs, np.uint8).reshape(-1, THUMB, THUMB),
+        np.frombuffer(vectors, "<f2").astype(np.float16).reshape(len(rows), len(rows) and len(rows[0][3]) // 2),
         unreadable,
     )
 

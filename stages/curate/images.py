@@ -7,32 +7,32 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.curate.rules import MEASURED, measure
 from stages.curate.signature import SIDE, as_rows, signatures
 from stages.images import decode_grey
 from stages.stage import RowError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 BATCH = 256  # images whose signatures are computed together
 DIGEST = 16  # bytes of an image's sha256 that are kept
 
 Name = TypeVar("Name")
+Vector = NDArray[np.float32]  # (D,), of length 1
 
 
 @dataclass(frozen=True)
 class Signed:
-    """What is kept of an image. `measures`: what `rules.measure` gives; None: nobody asked."""
+    """What is kept of an image. `measures`: what `rules.measure` gives. Empty or None: nobody asked."""
 
     digest: bytes
-    bits: bytes
-    thumb: bytes
+    bits: bytes = b""
+    thumb: bytes = b""
     measures: tuple[float, float, float] | None = None
+    vector: Vector | None = None
 
 
 def signed(

@@ -24,7 +24,7 @@ CONTRAST, NEAR_ENDS, MIDDLE = 96, 24, 0.25  # levels between ink and paper; arou
 
 BROKEN = (
     "small_image", "extreme_aspect", "blurred_image", "plain_image", "text_image",
-    "file_name_caption", "boilerplate_caption", "repeated_caption",
+    "file_name_caption", "boilerplate_caption", "low_similarity", "repeated_caption",
 )  # fmt: skip
 COLUMNS = ("width", "height", "sharpness", "entropy", "text", "file_name", "boilerplate")
 OF_IMAGES = ("min_sharpness", "min_entropy", "max_text")  # rules for which images are measured
@@ -105,7 +105,7 @@ def columns(pairs: Any, measured: Sequence[tuple[float, float, float] | None]) -
 
 
 def broken(table: pa.Table, config: CurateConfig) -> NDArray[np.int8]:
-    """(N,) the first rule that each pair breaks on its own, as an index of BROKEN; -1: none. Nulls break none."""
+    """(N,) the first rule about COLUMNS that each pair breaks, as an index of BROKEN; -1: none. Nulls break none."""
 
     def column(name: str) -> NDArray[np.float64]:
         values: NDArray[np.float64] = table[name].to_numpy().astype(np.float64)

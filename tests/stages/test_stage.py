@@ -20,6 +20,8 @@ from stages.stage import Input, ReduceStage, Stage, UserError
 
 RESOLVED = {
     ("curate", "against"),
+    ("curate", "embedder"),
+    ("curate", "near"),
     ("label", "variant"),
     ("label", "revision"),
     ("phrases", "backend_version"),

@@ -1,4 +1,4 @@
-"""Equal digests against a dict, columns of binary values, and the tables of a run."""
+"""The tables of a run."""
 
 from __future__ import annotations
 
@@ -11,27 +11,9 @@ from pipeline.storage.files import PartFiles, RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import CurateConfig, IngestConfig
 from schemas.records import make_key, part_name
-from stages.curate.merge import SIGNATURES, decide, fixed, keys_of, same_digest
+from stages.curate.merge import decide, keys_of
+from stages.curate.pairs import SIGNATURES
 from tests.stages.audit_run import no_beat
-
-
-def test_the_first_with_a_digest() -> None:
-    draw = np.random.default_rng(0)
-    digests = draw.integers(0, 3, (200, 2)).astype(np.uint64)  # (0, 0): no image
-    first: dict[tuple[int, int], int] = {}
-    wanted = [
-        row if pair == (0, 0) else first.setdefault(pair, row)
-        for row, pair in enumerate(tuple(entry) for entry in digests.tolist())
-    ]
-    assert same_digest(digests).tolist() == wanted
-    assert same_digest(digests[:0]).tolist() == []
-
-
-def test_binary_columns() -> None:
-    column = pa.chunked_array([pa.array([b"ab", None], pa.binary(2)), pa.array([b"cd"], pa.binary(2))])
-    assert fixed(column, 2).tolist() == [[97, 98], [0, 0], [99, 100]]
-    assert fixed(column.slice(2), 2).tolist() == [[99, 100]]
-    assert fixed(column.slice(3), 2).shape == (0, 2)
 
 
 def test_the_tables_of_a_run(tmp_path: Path) -> None:

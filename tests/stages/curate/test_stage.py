@@ -361,7 +361,7 @@ def test_benchmarks_that_cannot_be_read_are_told(corpus: Path, benchmark: Path, 
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/1.jpg").write_bytes(b"no image")
     assert "nowhere: no such file or folder" in refused({"source": str(tmp_path / "nowhere")})
-    assert "two benchmarks are called val2017" in refused({"source": str(benchmark)}, {"source": str(benchmark)})
+    assert "two entries are called val2017" in refused({"source": str(benchmark)}, {"source": str(benchmark)})
     assert "has no image that can be read" in refused({"source": str(tmp_path / "empty")})
 
 
