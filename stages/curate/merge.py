@@ -172,21 +172,22 @@ def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: Cur
 
 
 def are_alike(thumbs: Bytes, place: Ints, found: Candidates, config: CurateConfig) -> Flags:
-    """Of each candidate."""
+    """Of each candidate. The second views of two images are looked at where the first ones are not alike."""
 
-    def of_some(start: int) -> Flags:
-        now = slice(start, start + PAIRS_AT_ONCE)
-        values = likeness(
-            np.asarray(thumbs[place[found.later[now]]]),
-            found.later_view[now],
-            np.asarray(thumbs[place[found.earlier[now]]]),
-            found.earlier_view[now],
-        )
-        return values >= config.min_likeness
+    def of_some(chosen: Ints) -> Flags:
+        one, other = place[found.later[chosen]], place[found.earlier[chosen]]
+        views = found.later_view[chosen], found.earlier_view[chosen]
+        return likeness(np.asarray(thumbs[one]), views[0], np.asarray(thumbs[other]), views[1]) >= config.min_likeness
 
+    again = np.zeros(len(found.later), np.bool_)
+    again[1:] = (found.later[1:] == found.later[:-1]) & (found.earlier[1:] == found.earlier[:-1])
+    alike = np.zeros(len(again), np.bool_)
     with ThreadPoolExecutor(config.threads) as pool:
-        pieces = pool.map(of_some, range(0, len(found.later), PAIRS_AT_ONCE))
-        return np.concatenate([np.empty(0, np.bool_), *pieces])
+        for chosen in (np.flatnonzero(~again), np.flatnonzero(again)):
+            left = chosen[~alike[chosen - 1]]
+            pieces = [left[start : start + PAIRS_AT_ONCE] for start in range(0, len(left), PAIRS_AT_ONCE)]
+            alike[left] = np.concatenate([np.empty(0, np.bool_), *pool.map(of_some, pieces)])
+    return alike
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------
