@@ -22,12 +22,20 @@ RESOLVED = {("label", "variant"), ("label", "revision"), ("phrases", "backend_ve
 CHECKPOINTS = {
     (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
 }  # their stages have tests of their own
-FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
+FILES = [
+    ("label", "weights"),
+    ("label", "weights_sha256"),
+    ("label", "tuned"),
+    ("label", "tuned_sha256"),
+    ("audit", "categories"),
+    ("train", "init"),
+]
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
     *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", ("glip-nano", "glip-photos")),
+    *("step", "linear", [{"name": "hen", "suffix": " in grass"}]),
 ]
 
 
