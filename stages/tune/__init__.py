@@ -1,1 +1,1 @@
-"""a model + a few examples -> tuned weights: full tuning, linear probing, prompt tuning"""
+"""A model + a few examples -> tuned weights."""

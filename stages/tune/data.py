@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,18 +18,23 @@ from numpy.typing import NDArray
 
 from schemas.rows import Corners
 from stages.annotations import rising
-from stages.evaluate.coco import read_coco
+from stages.evaluate.coco import FLOOR, percent, read_coco, results_of
+from stages.evaluate.coco_ap import precision_at_recalls
+from stages.evaluate.inputs import in_chunks, read_image
 from stages.geometry import box_array, clip, from_xywh
 from stages.ingest.names import base_name, folder_of
 from stages.stage import UserError
 from stages.tune.shots import draw_shots
+from stages.tune.tuner import Shot
 
 if TYPE_CHECKING:
+    from model.scheduler import Scheduler
     from schemas.config import TuneConfig
     from stages.stage import Files
 
 SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 NAMES = ("annotations_without_background.json", "_annotations.coco.json", "annotations.json")  # the first one counts
+CHUNK = 16  # images in memory
 SMALL = 1.0  # pixels: a box with such a side is none
 
 Kind = Literal["train", "val"]
@@ -169,3 +175,30 @@ def only(dataset: dict[str, Any], places: list[int]) -> dict[str, Any]:
         "images": rows,
         "annotations": [box for box in dataset["annotations"] if box["image_id"] in kept],
     }
+
+
+# -- to learn from, and to measure by -------------------------------------------------------------------------------
+
+
+def shots_of(files: Files, pictures: Pictures) -> list[Shot]:
+    """Images to learn from; each is read when its batch is due."""
+    found = []
+    for row, (boxes, category) in zip(pictures.dataset["images"], pictures.boxes(), strict=True):
+        if len(boxes):
+            read = partial(read_image, files, pictures.folder, [row["file_name"]], row["size"], "tune.images")
+            found.append(Shot(read, boxes, category))
+    return found
+
+
+def validation_ap(model: Scheduler, files: Files, pictures: Pictures) -> float:
+    """COCO AP in percent, of category prompts."""
+    results: list[dict[str, Any]] = []
+    numbers = [category["id"] for category in pictures.dataset["categories"]]
+    for rows in in_chunks(pictures.dataset["images"], CHUNK):
+        images = [
+            read_image(files, pictures.folder, [row["file_name"]], row["size"], "tune.val_images") for row in rows
+        ]
+        found = model.detect(images, pictures.names, score_floor=FLOOR)
+        for row, result in zip(rows, found, strict=True):
+            results += results_of(row["id"], result, numbers)
+    return percent(precision_at_recalls(pictures.dataset, results)) or 0.0

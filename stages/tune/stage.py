@@ -10,27 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.marks import device_type
-from stages.evaluate.coco import FLOOR, percent, results_of
-from stages.evaluate.coco_ap import precision_at_recalls
-from stages.evaluate.inputs import in_chunks, read_image
 from stages.ingest.sources import absolute
 from stages.label.several import first_of
 from stages.label.teacher import describe, resolve_device
 from stages.stage import JobStage, Needs, Output, RunIO, UserError
-from stages.tune.data import Pictures, open_pictures
 
 if TYPE_CHECKING:
     from model.glip import Glip
     from model.prompt import CategoryList
-    from model.scheduler import Scheduler
     from schemas.config import Config
-    from stages.stage import Files
-    from stages.tune.tuner import Result, Shot
+    from stages.tune.data import Pictures
+    from stages.tune.tuner import Result
 
 FOLDER = "tuned"
 WEIGHTS = f"{FOLDER}/tuned.safetensors"
 HISTORY = f"{FOLDER}/history.json"
-CHUNK = 16  # images in memory
 
 
 class TuneStage(JobStage):
@@ -90,6 +84,8 @@ class TuneStage(JobStage):
 
     def _pictures(self, io: RunIO) -> tuple[Pictures, Pictures | None]:
         """Those to learn from and those by which training is stopped; without shots, the latter are not needed."""
+        from stages.tune.data import open_pictures
+
         train = open_pictures(io, self.config, "train")
         if not self.config.shots:
             return train, None
@@ -105,6 +101,7 @@ class TuneStage(JobStage):
     ) -> Result:
         from model.grounding import GlipGrounder
         from model.scheduler import Scheduler
+        from stages.tune.data import shots_of, validation_ap
         from stages.tune.tuner import Result, tune
 
         label = self.whole.label
@@ -187,32 +184,6 @@ def open_base(config: Config) -> tuple[Glip, str]:
     if config.tune.checkpointing:
         glip.use_checkpointing()
     return glip, sha256(path)
-
-
-def shots_of(files: Files, pictures: Pictures) -> list[Shot]:
-    """Images to learn from; each is read when its batch is due."""
-    from stages.tune.tuner import Shot
-
-    found = []
-    for row, (boxes, category) in zip(pictures.dataset["images"], pictures.boxes(), strict=True):
-        if len(boxes):
-            read = partial(read_image, files, pictures.folder, [row["file_name"]], row["size"], "tune.images")
-            found.append(Shot(read, boxes, category))
-    return found
-
-
-def validation_ap(model: Scheduler, files: Files, pictures: Pictures) -> float:
-    """COCO AP in percent, of category prompts."""
-    results: list[dict[str, Any]] = []
-    numbers = [category["id"] for category in pictures.dataset["categories"]]
-    for rows in in_chunks(pictures.dataset["images"], CHUNK):
-        images = [
-            read_image(files, pictures.folder, [row["file_name"]], row["size"], "tune.val_images") for row in rows
-        ]
-        found = model.detect(images, pictures.names, score_floor=FLOOR)
-        for row, result in zip(rows, found, strict=True):
-            results += results_of(row["id"], result, numbers)
-    return percent(precision_at_recalls(pictures.dataset, results)) or 0.0
 
 
 def annotations_sha256(path: str) -> dict[str, str]:
