@@ -71,13 +71,17 @@ class BatchMaker:
         sizes = [resized_size(shape, sides) for shape in shapes]
         return Batch(step, examples, skipped, padded_size((max(h for h, _ in sizes), max(w for _, w in sizes))))
 
+    def scales(self) -> list[tuple[int, int]]:
+        """(short, long) sides that images may have."""
+        (short, long), scales = self.sides, self.config.scales
+        return [(drawn, self.config.long or round(drawn * long / short)) for drawn in scales or (short,)]
+
     def _sides(self, step: int) -> tuple[int, int]:
         """(short, long) side of the images of a step, drawn from `scales` where there are any."""
-        (short, long), scales = self.sides, self.config.scales
-        if not scales:
-            return short, self.config.long or long
-        drawn = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
-        return drawn, self.config.long or round(drawn * long / short)
+        scales = self.scales()
+        if len(scales) == 1:
+            return scales[0]
+        return scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
 
     def _example(self, draw: Draw, sides: tuple[int, int]) -> Example:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])

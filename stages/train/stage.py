@@ -76,6 +76,15 @@ class TrainStage(RankedJobStage):
     def needs(cls, config: Config) -> Needs:
         return Needs(gpu=device_type(config.train.device) == "cuda", ranks=config.train.workers)
 
+    def forecast(self, io: RunIO) -> list[str]:
+        from stages.train.forecast import forecast
+
+        try:
+            sets, maker = make_batches(io, self.whole)
+        except NothingToTrainOn as error:
+            return [f"samples   none yet: {error}"]
+        return forecast(io, FOLDER, with_steps(self.whole, maker), sets, maker)
+
     def run_rank(self, io: RunIO, rank: int, world: int) -> dict[str, Any]:
         """One of `train.workers` processes that train together; the first one's result is the job's."""
         import torch
@@ -171,7 +180,7 @@ def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config
 
 
 def make_batches(io: RunIO, config: Config) -> tuple[dict[str, SampleSet], BatchMaker]:
-    """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn."""
+    """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn and UserError."""
     from model.variants import get_variant
     from stages.train.balance import repeats
     from stages.train.loader import BatchMaker

@@ -57,11 +57,9 @@ def start_model(config: Config) -> tuple[Glip, dict[str, str]]:
 
     variant, init = config.train.variant, config.train.init
     regularisation = get_variant(variant).published if config.train.regularise else NONE
-    if init is None:
-        return Glip.from_variant(variant, config.train.seed, regularisation), {}
     if not isinstance(init, str):
         glip = Glip.from_variant(variant, config.train.seed, regularisation)
-        return glip, _load(glip, init)
+        return glip, load_start(glip, init)
     if init != "teacher":
         return Glip.from_file(variant, init, regularisation), {}
     if config.label.teacher != variant:
@@ -69,11 +67,14 @@ def start_model(config: Config) -> tuple[Glip, dict[str, str]]:
     return Glip.from_file(variant, config.label.weights or packaged_weights(variant), regularisation), {}
 
 
-def _load(glip: Glip, start: StartConfig) -> dict[str, str]:
+def load_start(glip: Glip, start: StartConfig | str | None) -> dict[str, str]:
+    """Puts published weights into the encoders; what was taken, in words, by encoder. Raises UserError."""
     from model.checkpoint import WeightsError
     from model.starts import read_start, start_bert, start_swin
 
-    found = {}
+    found: dict[str, str] = {}
+    if start is None or isinstance(start, str):
+        return found
     for encoder, (path, _) in _published(start).items():
         try:
             state = read_start(path)

@@ -51,3 +51,13 @@ def test_a_tuning_is_said_with_its_file_and_what_it_has_brought(tmp_path: Path) 
         f"tuned      {tmp_path}/tuned/tuned.safetensors (14 images, 4,856 bytes; validation AP 31.2, before 2.0)"
     ]
     assert lines(**{**made, "shots": 0}) == [f"tuned      {tmp_path}/tuned/tuned.safetensors (4,856 bytes)"]
+
+
+def test_a_training_says_what_it_took_of_published_weights(tmp_path: Path) -> None:
+    state = RunState(LocalStorage(str(tmp_path)), [TrainStage], Config(), {})
+    start = {"visual": "173 of 179 tensors taken; left fresh: norm1.weight", "text": "197 of 197 tensors taken"}
+    state.add(TrainStage, JOB, CommitRecord("train", 0, "same", Counts(0, 0), (), 0.0, {}, {"start": start}))
+    assert summary(state)[1:] == [
+        "start      text: 197 of 197 tensors taken",
+        "start      visual: 173 of 179 tensors taken; left fresh: norm1.weight",
+    ]
