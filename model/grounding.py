@@ -18,7 +18,7 @@ from model.outputs import Grounding, HeadOutput
 from model.postprocess import rank
 from model.prompt import Prompt, caption_prompts, category_prompts, pad
 from model.selection import OFFICIAL, Settings, begin_select
-from model.teacher import NON_FINITE, Image, Query, Span, Turn, Work
+from model.teacher import NON_FINITE, Image, Query, Span, TeacherError, Turn, Work
 
 SHORT = 32  # tokens; longer texts are batched by the next power of two, so that few tokens are padding
 
@@ -40,7 +40,20 @@ class GlipGrounder:
         return caption_prompts(caption, spans)
 
     def category_work(self, categories: Sequence[str], per_prompt: int | None = None) -> Work[Prompt]:
-        """As many names in a prompt as fit the text encoder, or `per_prompt`."""
+        """As many names in a prompt as fit the text encoder, or `per_prompt`; what the network is tuned for, in the
+        prompt that it is tuned with. Raises TeacherError for categories that a tuned prompt says nothing of.
+        """
+        own = self.network.listed
+        if own is None:
+            return category_prompts(categories, per_prompt)
+        others = sorted(set(categories) - set(own.names))
+        if not others:
+            return own.work(categories)
+        if own.alone:
+            raise TeacherError(
+                f"label.tuned: its prompt is for {', '.join(own.names[:5])}{', ...' if len(own.names) > 5 else ''}, and"
+                f" {others[0]!r} is not among them; leave label.tuned out for other categories"
+            )
         return category_prompts(categories, per_prompt)
 
     def bucket(self, size: Size, prompts: Sequence[Prompt]) -> Hashable:

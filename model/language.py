@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,11 +19,35 @@ class LanguageBackbone(nn.Module):
     def __init__(self, spec: TextSpec, dropout: float = 0.0) -> None:
         super().__init__()
         self.body = nn.ModuleDict({"model": Bert(spec, dropout)})
+        self.tuned: TunedPrompt | None = None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, L) token ids and (B, L) mask of real tokens -> (B, L, hidden), the last layer's states."""
         states: Tensor = self.body["model"](input_ids, attention_mask)
-        return states
+        return states if self.tuned is None else self.tuned(states, input_ids)
+
+
+class TunedPrompt(nn.Module):
+    """One learned vector for each token of a prompt, added to what the encoder makes of it (GLIP, section 5.3).
+
+    It acts on its own text alone: a vector belongs to a token, and any other text is read as by the base model.
+    """
+
+    ids: Tensor
+
+    def __init__(self, ids: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("ids", torch.tensor(ids), persistent=False)  # (T,), with [CLS] and [SEP]
+        self.offset = nn.Parameter(torch.zeros(len(ids), hidden))
+
+    def forward(self, states: Tensor, input_ids: Tensor) -> Tensor:
+        """(B, L, hidden), (B, L) -> (B, L, hidden)."""
+        length, longest = len(self.ids), input_ids.shape[1]
+        if longest < length:
+            return states
+        own = (input_ids[:, :length] == self.ids).all(1)  # (B,): it ends with [SEP], so the whole text is the same
+        offset = F.pad(self.offset, (0, 0, 0, longest - length)).to(states.dtype)  # (L, hidden)
+        return states + own[:, None, None] * offset
 
 
 class Bert(nn.Module):

@@ -11,6 +11,7 @@ from model.dyhead import DyConv
 from model.head import Head, Rpn
 from model.language import LanguageBackbone
 from model.outputs import HeadOutput
+from model.prompt import CategoryList
 from model.variants import NONE, Regularisation, Variant
 
 
@@ -20,6 +21,7 @@ class GlipNetwork(nn.Module):
     def __init__(self, variant: Variant, regularisation: Regularisation = NONE) -> None:
         super().__init__()
         self.variant = variant
+        self.listed: CategoryList | None = None  # the categories that it is tuned for
         self.precision = "fp32"  # or "bf16", "fp16": what the network computes in
         self.backbone = Backbone(variant, regularisation)
         self.language_backbone = LanguageBackbone(variant.text, regularisation.text_dropout)

@@ -176,6 +176,64 @@ def category_caption(categories: Sequence[str]) -> tuple[str, list[list[Span]]]:
     return SEPARATOR.join(names), spans
 
 
+@dataclass(frozen=True)
+class CategoryPrompt:
+    """How a category is asked for: the phrase is `name`; `prefix` and `suffix` say more about it."""
+
+    name: str
+    prefix: str = ""
+    suffix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.prefix}{self.name}{self.suffix}"
+
+
+@dataclass(frozen=True)
+class CategoryList:
+    """Categories, by the names that data has for them, and how each is asked for: all in one prompt, in this order."""
+
+    names: tuple[str, ...]
+    prompts: tuple[CategoryPrompt, ...]
+    alone: bool = False  # what is tuned acts on these alone; other categories are asked of the base model
+
+    @classmethod
+    def of(cls, names: Sequence[str], prompts: Sequence[CategoryPrompt] = ()) -> CategoryList:
+        """Without prompts, categories are asked for by their names, as in any detection prompt.
+
+        Raises ValueError for names that are not each its own, and for a text that is too long for one prompt.
+        """
+        asked = tuple(prompts) or tuple(CategoryPrompt(clean_category(name)) for name in names)
+        if len(asked) != len(names):
+            raise ValueError(f"{len(asked)} prompts for the {len(names)} categories {', '.join(names)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two categories have the same name: {', '.join(sorted(names))}")
+        found = cls(tuple(names), asked)
+        if len(encode(found.caption)) > MAX_TOKENS:
+            raise ValueError(f"the prompts of {len(names)} categories have no room in {MAX_TOKENS} tokens")
+        empty = [name for name, spans in zip(names, found.spans) if not token_positions(encode(found.caption), spans)]
+        if empty:
+            raise ValueError(f"the prompt of {empty[0]!r} has no name to look for")
+        return found
+
+    @property
+    def caption(self) -> str:
+        return SEPARATOR.join(map(str, self.prompts))
+
+    @property
+    def spans(self) -> list[list[Span]]:
+        """Of each category's name in the caption."""
+        found, at = [], 0
+        for prompt in self.prompts:
+            start = at + len(prompt.prefix)
+            found.append([(start, start + len(prompt.name))])
+            at += len(str(prompt)) + len(SEPARATOR)
+        return found
+
+    def work(self, categories: Sequence[str]) -> Work[Prompt]:
+        """What is looked for where some of these categories are asked for, in any order."""
+        return caption_prompts(self.caption, [self.spans[self.names.index(name)] for name in categories])
+
+
 def category_prompts(categories: Sequence[str], per_prompt: int | None = None, reader: Reader = GLIP) -> Work[Prompt]:
     """Detection prompts for any number of categories: as many in each as fit, or at most per_prompt."""
     prompts: list[Prompt] = []

@@ -119,6 +119,15 @@ class Teacher(Grounder, Protocol):
         return None
 
     @classmethod
+    def tuned(cls, label: LabelConfig) -> Path | None:
+        """The file of tuned weights beside them, `label.tuned`. Raises TeacherError.
+
+        This default is for a teacher that `phrasebox tune` does not adapt.
+        """
+        reject_settings(label, {"tuned": None})
+        return None
+
+    @classmethod
     def defaults(cls, label: LabelConfig) -> dict[str, Any]:
         """What fields of the section come to that are left open: `variant`, `short` and `long`. Raises TeacherError.
 
@@ -136,14 +145,21 @@ class Description:
     name: str  # the teacher's, in the config
     variant: str  # the architecture
     weights: str | None  # sha256 of the file or folder; None: the teacher has none
+    tuned: str | None = None  # sha256 of the tuned weights beside them, where there are any
 
     @classmethod
     def of(cls, label: LabelConfig) -> Description:
         """Of the resolved label section."""
-        return cls(label.teacher, label.variant or label.teacher, label.weights_sha256)
+        return cls(label.teacher, label.variant or label.teacher, label.weights_sha256, label.tuned_sha256)
+
+    def to_json(self) -> dict[str, str | None]:
+        """By name; `tuned` only where there is something: what was made before tuning was there stays current."""
+        own = {"name": self.name, "variant": self.variant, "weights": self.weights}
+        return own if self.tuned is None else {**own, "tuned": self.tuned}
 
     def __str__(self) -> str:
-        return f"{self.variant}@{self.weights[:12]}" if self.weights else self.variant
+        weights = f"{self.variant}@{self.weights[:12]}" if self.weights else self.variant
+        return f"{weights}+{self.tuned[:12]}" if self.tuned else weights
 
 
 class TeacherError(ValueError):

@@ -215,6 +215,8 @@ class TeacherConfig(Section):
     weights: Annotated[str | None, Only.DIGEST] = None
     revision: Annotated[str | None, Only.DIGEST] = None
     weights_sha256: Annotated[str | None, Only.DIGEST] = None
+    tuned: Annotated[str | None, Only.DIGEST] = None
+    tuned_sha256: Annotated[str | None, Only.DIGEST] = None
     score_floor: Probability | None = None
     """null: that of the label section."""
     short: Annotated[int, Field(ge=32)] | None = None
@@ -235,6 +237,10 @@ class LabelConfig(Section):
     """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
     weights_sha256: Annotated[str | None, Only.DIGEST] = None
     """Filled in when the config is resolved; given by hand, it is what the file or folder must have."""
+    tuned: Annotated[str | None, Only.DIGEST] = None
+    """What `phrasebox tune` has made of these weights: a file that is put beside them; null: nothing."""
+    tuned_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved."""
     score_floor: Probability = 0.1
     batch_size: Annotated[int, Field(ge=1)] = 8
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -501,6 +507,53 @@ class EvaluateConfig(Section):
     """Score above which precision and recall are quoted."""
 
 
+class PromptConfig(Section):
+    """How a category is asked for: the phrase is `name`; `prefix` and `suffix` say more about it."""
+
+    name: str
+    prefix: str = ""
+    suffix: str = ""
+
+
+class TuneConfig(Section):
+    """Defaults are the published ones (GLIP's few-shot transfer to ODinW); docs/tuning.md."""
+
+    data: str | None = None
+    """A COCO instances JSON, or a folder in one of ODinW's layouts; null: the stage is off."""
+    images: Text | None = None
+    """The folder of its images; null: that of the JSON."""
+    val: str | None = None
+    """The instances JSON by which training is stopped; null: the one that the folder `data` has."""
+    val_images: Text | None = None
+    method: Literal["full", "linear", "prompt"] = "full"
+    """What is learned: all weights, the last layers, or a vector for each token of the prompt."""
+    shots: Annotated[int, Field(ge=0)] | Literal["all"] = "all"
+    """Images for each category, drawn with `seed`; 0: nothing is learned, the prompts alone are kept."""
+    seed: int = 3
+    """Of the draw, and of the order of images; published: 3, 30 and 300."""
+    prompts: tuple[PromptConfig, ...] = ()
+    """How each category is asked for, in the order of rising category ids; empty: by its name."""
+    lr: Annotated[float, Field(gt=0.0)] | None = None
+    """null: 1e-4; for prompts 0.05."""
+    text_lr: Annotated[float, Field(gt=0.0)] | None = None
+    """Of the language backbone in full tuning; null: 1e-5."""
+    weight_decay: Annotated[float, Field(ge=0.0)] | None = None
+    """null: 0.05; for prompts 0.25."""
+    epochs: Annotated[int, Field(ge=1)] = 200
+    """At most; few shots come several times in an epoch."""
+    warmup: Annotated[int, Field(ge=0)] = 2000
+    """Steps in which the learning rate rises."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    flip: Probability = 0.5
+    scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
+    """Short sides to draw from for each step, pixels. Empty: the teacher's own."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpointing: bool = False
+    """Recompute activations in the backward pass, to save memory."""
+    device: Device = "auto"
+    threads: Annotated[int, Field(ge=1)] = 2
+
+
 class Config(Section):
     run: Annotated[str, Only.PLACE] = "runs/default"
     """The run folder; a path or a URI."""
@@ -520,6 +573,7 @@ class Config(Section):
     audit: AuditConfig = AuditConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    tune: TuneConfig = TuneConfig()
 
     @field_validator("run")
     @classmethod

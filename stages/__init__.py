@@ -24,6 +24,7 @@ STAGES: dict[str, str] = {
     "audit": "stages.audit.stage:AuditStage",
     "train": "stages.train.stage:TrainStage",
     "evaluate": "stages.evaluate.stage:EvaluateStage",
+    "tune": "stages.tune.stage:TuneStage",
 }
 
 

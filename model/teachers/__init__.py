@@ -59,7 +59,7 @@ def teacher_class(name: str) -> type[Teacher]:
 
 def resolve(label: LabelConfig, source: str) -> dict[str, Any]:
     """What the fields of a label section come to that say which teacher it is: its name, its architecture, the digest
-    of its weights, and the size of its images. `source`: `ingest.source`. Raises TeacherError.
+    of its weights and of those beside them, and the size of its images. `source`: `ingest.source`. Raises TeacherError.
     """
     from model.checkpoint import WeightsError, sha256
     from model.teacher import TeacherError
@@ -70,11 +70,14 @@ def resolve(label: LabelConfig, source: str) -> dict[str, Any]:
         usual = kind.defaults(label)
         path = kind.weights(label.model_copy(update=usual))
         found = None if path is None else sha256(path)
+        tuned = kind.tuned(label)
+        beside = None if tuned is None else sha256(tuned)
     except (OSError, WeightsError) as error:
         raise TeacherError(f"weights of {label.teacher}: {error}") from error
     if label.weights_sha256 not in (None, found):
         raise TeacherError(f"label.weights: sha256 {found}, but label.weights_sha256 asks for {label.weights_sha256}")
-    return {"teacher": label.teacher, "variant": None, "weights_sha256": found, **usual}
+    more = {} if beside == label.tuned_sha256 else {"tuned_sha256": beside}
+    return {"teacher": label.teacher, "variant": None, "weights_sha256": found, **more, **usual}
 
 
 def open_teacher(label: LabelConfig) -> Teacher:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoint import packaged_weights
+from model.checkpoint import packaged_weights, sha256
 from model.deform_choice import settle
 from model.device import resolve_device
 from model.glip import Glip
 from model.grounding import GlipGrounder
 from model.teacher import Teacher, TeacherError, reject_settings
+from model.tuning import Tuned
 from model.variants import get_variant
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ class GlipTeacher(GlipGrounder, Teacher):
     """Weights are a `.safetensors` or `.pth` file in the official layout."""
 
     def __init__(self, label: LabelConfig) -> None:
-        glip = Glip.from_file(label.teacher, self.weights(label))
+        weights = self.weights(label)
+        glip = Glip.from_file(label.teacher, weights)
+        tuned = self.tuned(label)
+        if tuned is not None:
+            Tuned.load(tuned).apply(glip, sha256(weights))
         glip.precision = label.precision
         size = self.defaults(label)
         super().__init__(glip.to(resolve_device(label.device)), (size["short"], size["long"]))
@@ -38,6 +43,10 @@ class GlipTeacher(GlipGrounder, Teacher):
         if path.is_dir():
             raise TeacherError(f"label.weights: {label.teacher} is opened from a file, and {path} is a folder")
         return path
+
+    @classmethod
+    def tuned(cls, label: LabelConfig) -> Path | None:
+        return Path(label.tuned) if label.tuned else None
 
     @classmethod
     def defaults(cls, label: LabelConfig) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pipeline.storage.open import open_storage
 from schemas.config import Config, Section
 
 # Of the config; where the section has a `revision`, the key may also name an id of the hub.
-KEYS = (("label", "weights"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
+KEYS = (("label", "weights"), ("label", "tuned"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
 START = ("visual", "text")  # of train.init, where it names the weights of the two encoders
 TEACHER = "teacher"  # a value of `train.init` that names no file
 FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
@@ -63,7 +63,7 @@ def _with_weights(config: Config, where: Callable[[Section, str], str | None]) -
     """The config with other paths of weights; `where`: the path that a key of a section gets, None for its own."""
     for name, key in KEYS:
         config = config.model_copy(update={name: _with(getattr(config, name), key, where)})
-    teachers = tuple(_with(teacher, "weights", where) for teacher in config.label.teachers)
+    teachers = tuple(_with(_with(teacher, "weights", where), "tuned", where) for teacher in config.label.teachers)
     label = config.label.model_copy(update={"teachers": teachers})
     curate = config.curate.model_copy(update={"embedder": _with(config.curate.embedder, "model", where)})
     return config.model_copy(update={"label": label, "curate": curate})

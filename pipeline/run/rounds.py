@@ -41,6 +41,8 @@ def config_of(config: Config, number: int) -> Config:
         "weights": f"{open_storage(before).root}/{WEIGHTS}",
         "weights_sha256": None,
         "revision": None,
+        "tuned": None,
+        "tuned_sha256": None,
     }
     if config.label.teachers:  # the student stands in for the first of them
         first = TeacherConfig(teacher=config.train.variant, name=config.label.teachers[0].name)

@@ -14,6 +14,7 @@ from schemas.reasons import REJECTED
 from schemas.records import part_name
 from stages.evaluate.stage import COUNTED
 from stages.stage import MapStage
+from stages.tune.stage import WEIGHTS as TUNED
 
 SHARES = {"precision", "recall", "mean_iou"}  # all else that is measured is percent
 
@@ -39,6 +40,7 @@ def summary(state: RunState) -> list[str]:
         lines.append(f"phrases    in {audit['pairs_with_phrases']:,} of {audit['pairs']:,} captions")
     lines += [f"{role:10} {_headline(found)}" for role, found in notes("evaluate", JOB).items() if role != "inputs"]
     root = state.storage.root
+    lines += _tuned(f"{root}/{TUNED}", notes("tune", JOB))
     if samples := sum(record.counts.out for record in parts("shard")):
         lines.append(f"shards     {root}/shards ({samples:,} samples)")
     if audit:
@@ -48,6 +50,15 @@ def summary(state: RunState) -> list[str]:
     if not notes("train", JOB).get("event_files", True):
         lines.append(f"metrics    {root}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')")
     return lines
+
+
+def _tuned(file: str, notes: dict[str, Any]) -> list[str]:
+    if not notes:
+        return []
+    ap = notes.get("validation_ap")
+    measured = f"; validation AP {ap['best']:.1f}, before {ap['before']:.1f}" if ap else ""
+    images = f"{notes['images']['train'][0]:,} images, " if notes["shots"] else ""
+    return [f"tuned      {file} ({images}{notes['bytes']:,} bytes{measured})"]
 
 
 def _pairs(state: RunState, ingested: list[CommitRecord], labelled: list[CommitRecord]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io as bytesio
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +36,7 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     stats = figures(merged, config.label.score_floor, config.filter.min_score)
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher
-    stats["labelled_by"] = asdict(Description.of(config.label))
+    stats["labelled_by"] = Description.of(config.label).to_json()
     stats["teacher_note"] = told_of(config.label)
     if "scores" in stats:
         stats["scores"]["rules"] = {name: getattr(config.filter, name) for name in SCORE_RULES}

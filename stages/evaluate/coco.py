@@ -82,21 +82,22 @@ def evaluate_coco(
     }
 
 
-def read_coco(files: Files, uri: str, count: int, masks: bool = False) -> dict[str, Any]:
+def read_coco(files: Files, uri: str, count: int | None = None, masks: bool = False, key: str = DATA) -> dict[str, Any]:
     """The part of an instances JSON that the first `count` images need, categories by rising id. Raises UserError.
 
     Images and categories are numbered from 0: ids may be of any kind, and pycocotools sorts them. `masks`: annotations
-    have theirs as run lengths.
+    have theirs as run lengths. `key`: the place in the config that names the file.
     """
-    data = read_json(files, uri, DATA, segmentation=masks)
-    with reading(uri, "COCO instances file", DATA) as entries:
+    data = read_json(files, uri, key, segmentation=masks)
+    with reading(uri, "COCO instances file", key) as entries:
         names = {id_of(row): str(row["name"]) for row in entries.of(data, "categories")}
         number_of = {id: number for number, id in enumerate(sorted(names, key=rising))}
         images: dict[Id, int] = {}
         rows = []
         for number, row in enumerate(entries.of(data, "images", count)):
             images[id_of(row)] = number
-            rows.append({"id": number, "file_name": str(row["file_name"]), "size": declared_size(row)})
+            name, size = str(row["file_name"]), declared_size(row)
+            rows.append({"id": number, "source_id": id_of(row), "file_name": name, "size": size})
         boxes: list[dict[str, Any]] = []
         for annotation in entries.of(data, "annotations"):
             image = images.get(id_of(annotation, "image_id"))
@@ -105,8 +106,8 @@ def read_coco(files: Files, uri: str, count: int, masks: bool = False) -> dict[s
                 boxes.append(box | box_entry(annotation, category_of(annotation, number_of)))
                 if masks:
                     boxes[-1]["segmentation"] = coded(annotation, size_of(rows[image]))
-        check_matched(entries, data, uri)
-    check_boxes(sum(not box["iscrowd"] for box in boxes), uri, len(rows))
+        check_matched(entries, data, uri, key)
+    check_boxes(sum(not box["iscrowd"] for box in boxes), uri, len(rows), key)
     return {
         "info": {},
         "images": rows,

@@ -29,7 +29,11 @@ Item = TypeVar("Item")
 
 
 def read_image(
-    files: Files, folder: str, names: Sequence[str], size: tuple[int, int] | None = None
+    files: Files,
+    folder: str,
+    names: Sequence[str],
+    size: tuple[int, int] | None = None,
+    key: str = "evaluate.images",
 ) -> NDArray[np.uint8]:
     """(H, W, 3) RGB of the first of `names` that lies in the folder; its size must be the annotated (width, height).
 
@@ -39,13 +43,13 @@ def read_image(
         data = stored_bytes(files, folder, names)
         pixels = decode_rgb(data, MAX_PIXELS)
     except RowError as error:
-        raise UserError(f"evaluate.images: {folder}/{names[0]}: {error}") from None
+        raise UserError(f"{key}: {folder}/{names[0]}: {error}") from None
     height, width = pixels.shape[:2]
     found = relation(size, (width, height), read_header(data).orientation)
     if size is not None and found != "same":
         remedy = "store it upright" if found == "turned" else "use the images in their original size"
         raise UserError(
-            f"evaluate.images: {folder}/{names[0]} is {width} x {height}, its annotations are for {size[0]} x {size[1]}"
+            f"{key}: {folder}/{names[0]} is {width} x {height}, its annotations are for {size[0]} x {size[1]}"
             f" pixels; {remedy}"
         )
     return pixels
@@ -63,21 +67,21 @@ def stored_bytes(files: Files, folder: str, names: Sequence[str]) -> bytes:
     raise first or RowError("missing_image", "it has no name")
 
 
-def check_matched(entries: Entries, data: dict[str, Any], uri: str) -> None:
+def check_matched(entries: Entries, data: dict[str, Any], uri: str, key: str = DATA) -> None:
     """Raises UserError for an annotation file none of whose annotations is of one of its images."""
     known = {same_id(row["id"]) for row in entries.of(data, "images")}
     found = [same_id(annotation["image_id"]) for annotation in entries.of(data, "annotations")]
     if found and known.isdisjoint(found):
         raise UserError(
-            f"{DATA}: {uri}: none of its {len(found):,} annotations is of one of its {len(known):,} images (image_id"
+            f"{key}: {uri}: none of its {len(found):,} annotations is of one of its {len(known):,} images (image_id"
             f" {found[0]!r} where ids are like {next(iter(known), None)!r})"
         )
 
 
-def check_boxes(boxes: int, uri: str, images: int) -> None:
+def check_boxes(boxes: int, uri: str, images: int, key: str = DATA) -> None:
     """Raises UserError where nothing can be measured."""
     if not boxes:
-        raise UserError(f"{DATA}: {uri}: no true box in the {images:,} images that are measured, so there is no figure")
+        raise UserError(f"{key}: {uri}: no true box in the {images:,} images that are measured, so there is no figure")
 
 
 def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +13,7 @@ from model.teacher import Description
 from schemas.marks import device_type
 from schemas.settings import settings_of
 from stages.ingest.sources import absolute
-from stages.label.teacher import describe, open_scheduler
+from stages.label.teacher import describe, open_scheduler, user_errors
 from stages.mask.segmenter import open_segmenter
 from stages.stage import Input, JobStage, Needs, Output, RunIO, UserError
 from stages.train.stage import WEIGHTS
@@ -87,7 +86,7 @@ class EvaluateStage(JobStage):
             more["instances_sha256"] = sha256_of(instances_of(evaluate.data))
         if evaluate.benchmark in WITH_MASKS and config.mask.model is not None:
             more["mask"] = {**settings_of(config, ("mask",)), "model": config.mask.model_sha256}
-        return {"teacher": asdict(describe(config)), "data_sha256": sha256_of(evaluate.data or ""), **more}
+        return {"teacher": describe(config).to_json(), "data_sha256": sha256_of(evaluate.data or ""), **more}
 
     @classmethod
     def needs(cls, config: Config) -> Needs:
@@ -106,11 +105,13 @@ class EvaluateStage(JobStage):
         for number, name in enumerate(models):
             model, description = self._open_model(io, name)
             torch.set_num_threads(self.whole.train.threads)
+            with user_errors():  # what a tuned prompt is asked for that it says nothing of
+                figures = self._measure(model, io, number, len(models))
             result = {
-                "model": {"role": name, **asdict(description)},
+                "model": {"role": name, **description.to_json()},
                 "benchmark": self.config.benchmark,
                 "settings": self.config.model_dump(mode="json"),
-                **self._measure(model, io, number, len(models)),
+                **figures,
             }
             self._write(io, name, result)
             summary[name] = headline(result)
@@ -121,7 +122,7 @@ class EvaluateStage(JobStage):
         from stages.evaluate.labels import evaluate_labels
 
         result = {
-            "model": {"role": "teacher", **asdict(Description.of(self.whole.label))},
+            "model": {"role": "teacher", **Description.of(self.whole.label).to_json()},
             "benchmark": self.config.benchmark,
             "settings": self.config.model_dump(mode="json"),
             **evaluate_labels(io, self.config.threshold, lambda done: io.progress(done, 0)),

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from schemas.config import Config, LabelConfig, TeacherConfig
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
-OWN = ("teacher", "variant", "weights", "revision", "weights_sha256", "score_floor", "short", "long")
+OWN = (
+    "teacher",
+    "variant",
+    "weights",
+    "revision",
+    "weights_sha256",
+    "tuned",
+    "tuned_sha256",
+    "score_floor",
+    "short",
+    "long",
+)
 
 
 def folder_of(name: str) -> str:

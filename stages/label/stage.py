@@ -6,7 +6,6 @@ Everything at or above the score floor is kept, so that another threshold needs 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,7 +56,8 @@ class LabelStage(MapStage):
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
-        return {"weights": config.label.weights_sha256}
+        tuned = config.label.tuned_sha256
+        return {"weights": config.label.weights_sha256, **({} if tuned is None else {"tuned": tuned})}
 
     @classmethod
     def needs(cls, config: Config) -> Needs:
@@ -96,7 +96,7 @@ class LabelStage(MapStage):
         counts = Counts(len(rows), len(found), len(rejected), set_aside)
         teacher = scheduler.teacher
         notes = {**machine_notes(teacher.device), **teacher.notes, **scheduler.notes([row.key for row in with_image])}
-        return PartResult(counts, {"teacher": asdict(Description.of(self.config)), **notes})
+        return PartResult(counts, {"teacher": Description.of(self.config).to_json(), **notes})
 
     def _requests(self, io: PartIO, rows: list[Row], unreadable: dict[str, RowError]) -> Iterator[Request]:
         """What the teacher is asked, row by row. Why an image cannot be had is left in `unreadable`, by key."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from stages.train.wording import rename
 if TYPE_CHECKING:
     from schemas.config import TrainConfig
 
+Made = TypeVar("Made")
 AHEAD = 2  # batches that lie ready, beside those that the threads are at
 
 
@@ -110,10 +111,10 @@ class BatchMaker:
         return sample
 
 
-def prefetch(make: Callable[[int], Batch], start: int, stop: int, threads: int = 1) -> Iterator[Batch]:
+def prefetch(make: Callable[[int], Made], start: int, stop: int, threads: int = 1) -> Iterator[Made]:
     """Batches of steps [start, stop), in order, made in advance by some threads."""
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="loader") as pool:
-        pending: deque[Future[Batch]] = deque()
+        pending: deque[Future[Made]] = deque()
         step = start
         while step < stop or pending:
             while step < stop and len(pending) < AHEAD + threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.language import Bert, BertEmbeddings
+from model.language import Bert, BertEmbeddings, TunedPrompt
 from model.variants import TextSpec
 
 SPEC = TextSpec(hidden=24, layers=3, heads=4, intermediate=40, positions=32, vocabulary=100, embedding=24)
@@ -61,3 +61,25 @@ def test_dropout_acts_in_train_mode_only() -> None:
     assert not torch.equal(bert(ids, mask), bert(ids, mask))
     bert.eval()
     assert torch.equal(bert(ids, mask), bert(ids, mask))
+
+
+def test_a_tuned_prompt_adds_its_vectors_to_its_own_text_alone() -> None:
+    prompt = TunedPrompt([101, 7, 8, 102], hidden=3)
+    with torch.no_grad():
+        prompt.offset.copy_(torch.arange(12.0).reshape(4, 3))
+    states = torch.full((4, 6, 3), 0.5)
+    ids = torch.tensor(
+        [
+            [101, 7, 8, 102, 0, 0],  # the prompt, padded
+            [101, 7, 8, 9, 102, 0],  # begins like it
+            [101, 7, 102, 0, 0, 0],  # ends early
+            [101, 8, 7, 102, 0, 0],
+        ]
+    )
+    found = prompt(states, ids)
+    expected = states.clone()
+    for token in range(4):
+        expected[0, token] += torch.tensor([3.0 * token, 3.0 * token + 1, 3.0 * token + 2])
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    short = prompt(states[:, :3], ids[:, :3])  # a batch of shorter texts
+    torch.testing.assert_close(short, states[:, :3], rtol=0, atol=0)

@@ -10,6 +10,8 @@ from model.prompt import (
     NO_TOKENS,
     OVER_LIMIT,
     VOCABULARY,
+    CategoryList,
+    CategoryPrompt,
     Prompt,
     caption_prompts,
     category_prompts,
@@ -211,3 +213,39 @@ def test_any_number_of_categories_is_split() -> None:
             assert {len(prompt.phrases) for prompt in prompts[:-1]} == {40}
         else:  # as many as fit: one more name would not
             assert all(len(prompt.ids) > MAX_TOKENS - 7 for prompt in prompts[:-1])
+
+
+def test_categories_with_words_around_their_names() -> None:
+    """GLIP's prompts for ODinW: only the name is looked for, and the names are the data's own."""
+    prompts = [CategoryPrompt("flat mushroom", suffix=", on wood"), CategoryPrompt("hand", "a small ", " of a person")]
+    listed = CategoryList.of(["CoW", "chanterelle"], prompts)
+    assert listed.caption == "flat mushroom, on wood. a small hand of a person"
+    assert [[listed.caption[start:end] for start, end in spans] for spans in listed.spans] == [
+        ["flat mushroom"],
+        ["hand"],
+    ]
+    work = listed.work(["chanterelle", "CoW"])
+    (prompt,) = work.prompts
+    assert [words_of(prompt, phrase) for phrase in (0, 1)] == [["hand"], ["flat", "mushroom"]]
+    assert prompt.ids == encode(listed.caption).ids and not work.dropped
+
+
+def test_categories_without_prompts_are_asked_for_as_in_detection() -> None:
+    names = ["traffic_light", "cup (of tea)", "dog"]
+    (expected,), _ = category_prompts(names)
+    (found,), _ = CategoryList.of(names).work(names)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "prompts", "words"),
+    [
+        (["a", "b"], [CategoryPrompt("a")], "1 prompts for the 2 categories a, b"),
+        (["a", "a"], [], "two categories have the same name"),
+        ([f"category {n}" for n in range(100)], [], "the prompts of 100 categories have no room in 256 tokens"),
+        (["a", "b"], [CategoryPrompt("a"), CategoryPrompt("", "the ", " one")], "the prompt of 'b' has no name"),
+    ],
+)
+def test_prompts_that_cannot_be_asked(names: list[str], prompts: list[CategoryPrompt], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        CategoryList.of(names, prompts)

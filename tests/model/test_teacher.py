@@ -16,6 +16,9 @@ def test_a_description_names_the_architecture_and_the_weights() -> None:
     assert found == Description("transformers", "grounding-dino", "0123456789abcdef" * 4)
     assert str(found) == "grounding-dino@0123456789ab"
     assert str(Description.of(LabelConfig(teacher="colour"))) == "colour"
+    tuned = Description.of(resolved.model_copy(update={"tuned_sha256": "fedcba9876543210" * 4}))
+    assert str(tuned) == "grounding-dino@0123456789ab+fedcba987654"
+    assert tuned.to_json() == {**found.to_json(), "tuned": "fedcba9876543210" * 4} and "tuned" not in found.to_json()
 
 
 @pytest.mark.parametrize(

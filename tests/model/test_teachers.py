@@ -14,8 +14,10 @@ from model import teachers
 from model.checkpoint import packaged_weights
 from model.device import DeviceError
 from model.glip import Glip
+from model.prompt import CategoryList
 from model.teacher import Teacher, TeacherError
 from model.teachers.glip import GlipTeacher
+from model.tuning import Tuned
 from model.variants import VARIANTS
 from schemas.config import LabelConfig
 
@@ -117,3 +119,27 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_weights_that_are_not_there_or_not_the_ones(setting: dict[str, Any], words: str) -> None:
     with pytest.raises(TeacherError, match=words):
         teachers.resolve(LabelConfig(**setting), "scenes")
+
+
+def test_tuned_weights_have_a_digest_and_are_for_glip(tmp_path: Path, stone: LabelConfig) -> None:
+    file = tmp_path / "tuned.safetensors"
+    base = hashlib.sha256(packaged_weights("glip-nano").read_bytes()).hexdigest()
+    file.write_bytes(Tuned("glip-nano", base, "prompt", CategoryList.of(["hen", "cow"]), {}).to_bytes())
+    label = LabelConfig(teacher="glip-nano", device="cpu", tuned=str(file), short=192, long=320)
+    found = teachers.resolve(label, "scenes")
+    assert found["tuned_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest() and found["weights_sha256"] == base
+    opened = teachers.open_teacher(label)
+    assert isinstance(opened, GlipTeacher) and opened.network.listed is not None
+    assert opened.network.listed.names == ("hen", "cow")
+    resolved = label.model_copy(update=found)
+    file.write_bytes(Tuned("glip-nano", base, "prompt", CategoryList.of(["eel"]), {}).to_bytes())
+    again = resolved.model_copy(update=teachers.resolve(resolved, "scenes"))
+    assert again.tuned_sha256 == hashlib.sha256(file.read_bytes()).hexdigest() != resolved.tuned_sha256
+    assert teachers.resolve(again.model_copy(update={"tuned": None}), "scenes")["tuned_sha256"] is None
+    with pytest.raises(TeacherError, match=r"weights of glip-nano: .*gone"):
+        teachers.resolve(label.model_copy(update={"tuned": "/gone"}), "scenes")
+    file.write_bytes(Tuned("glip-nano", "0" * 64, "prompt", CategoryList.of(["eel"]), {}).to_bytes())
+    with pytest.raises(TeacherError, match=r"weights of glip-nano: tuned for glip-nano with the weights 0{12}, not"):
+        teachers.open_teacher(label)
+    with pytest.raises(TeacherError, match=r"label\.tuned: the teacher stone takes none"):
+        teachers.resolve(stone.model_copy(update={"tuned": str(file)}), "scenes")

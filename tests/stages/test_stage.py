@@ -29,25 +29,22 @@ RESOLVED = {
 CHECKPOINTS = {
     (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
 }  # their stages have tests of their own
-FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
+FILES = [
+    ("label", "weights"),
+    ("label", "weights_sha256"),
+    ("label", "tuned"),
+    ("label", "tuned_sha256"),
+    ("audit", "categories"),
+    ("train", "init"),
+]
 RULES = ("min_side", "max_aspect", "min_sharpness", "min_entropy", "max_text", "drop_file_names", "drop_boilerplate")
 OF_PARTS = {("curate", name): {"curate"} for name in ("duplicates", "max_caption_repeats", *RULES)}
 BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}, **OF_PARTS}  # that a stage adds in another form
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
-    *(
-        "tab",
-        "csv",
-        {"web": "folder"},
-        "plain",
-        "triton",
-        "square",
-        "geometric",
-        "exact",
-        "perceptual",
-        ("glip-nano", "glip-photos"),
-    ),
+    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", "exact", "perceptual"),
+    *("step", "linear", [{"name": "hen", "suffix": " in grass"}], ("glip-nano", "glip-photos")),
 ]
 
 

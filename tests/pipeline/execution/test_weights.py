@@ -203,3 +203,15 @@ def test_the_weights_of_both_encoders_travel(tmp_path: Path, monkeypatch: pytest
     assert Path(there.visual or "").read_bytes() == b"these weights" and Path(there.visual or "").suffix == ".pth"
     assert (Path(there.text or "") / "model.safetensors").read_text() == "{}"
     assert {Path(path or "").parent for path in (there.visual, there.text)} == {run / "weights"}
+
+
+def test_tuned_weights_travel_beside_the_base(tmp_path: Path) -> None:
+    run, base, tuned = tmp_path / "run", tmp_path / "base.safetensors", tmp_path / "tuned.safetensors"
+    base.write_bytes(b"these weights")
+    tuned.write_bytes(b"and these")
+    teachers: Any = ["glip-nano", {"name": "other", "teacher": "glip-t", "tuned": str(tuned)}]
+    label = {"weights": str(base), "tuned": str(tuned), "teachers": teachers}
+    there = local_config(ship(context(run, label=label))).label
+    assert Path(there.weights or "").read_bytes() == b"these weights"
+    assert Path(there.tuned or "").read_bytes() == b"and these" and there.teachers[1].tuned == there.tuned
+    assert there.teachers[0].tuned is None and Path(there.tuned or "").parent == run / "weights"

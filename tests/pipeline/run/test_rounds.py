@@ -71,12 +71,14 @@ def test_the_student_labels_the_pairs_of_the_second_round(tmp_path: Path, capsys
 
 def test_a_later_round_has_the_config_of_the_run_with_the_student_as_teacher(tmp_path: Path) -> None:
     label = {"teacher": "glip-t", "weights": "glip_t.pth", "weights_sha256": "0" * 64, "short": 480, "long": 800}
+    label |= {"tuned": "tuned.safetensors", "tuned_sha256": "1" * 64}
     config = Config.model_validate(
         {"run": str(tmp_path / "run"), "rounds": 3, "label": label, "filter": {"min_score": 0.4}}
     )
     third = config_of(config, 3)
     assert third.run == str(tmp_path / "run" / "rounds" / "3") and third.rounds == 1
     assert third.label.teacher == "glip-nano" and third.label.weights_sha256 is None
+    assert third.label.tuned is None and third.label.tuned_sha256 is None
     assert third.label.weights == str(tmp_path / "run" / "rounds" / "2" / "student" / "weights.safetensors")
     assert (third.label.short, third.label.long) == (
         None,

@@ -12,6 +12,7 @@ from schemas.commit import CommitRecord, Counts
 from schemas.config import Config
 from stages.evaluate.stage import EvaluateStage
 from stages.train.stage import TrainStage
+from stages.tune.stage import TuneStage
 
 
 def test_an_evaluation_is_said_with_its_figures_and_with_what_failed(tmp_path: Path) -> None:
@@ -37,6 +38,19 @@ def test_a_training_without_tensorboard_says_where_its_metrics_are(tmp_path: Pat
         f"metrics    {tmp_path}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')"
     ]
     assert lines(event_files=True) == lines() == []
+
+
+def test_a_tuning_is_said_with_its_file_and_what_it_has_brought(tmp_path: Path) -> None:
+    def lines(**notes: object) -> list[str]:
+        state = RunState(LocalStorage(str(tmp_path)), [TuneStage], Config(), {})
+        state.add(TuneStage, JOB, CommitRecord("tune", 0, "same", Counts(0, 0), (), 0.0, {}, notes))
+        return summary(state)[1:]
+
+    made = {"shots": 3, "bytes": 4856, "images": {"train": [14, "drawn, seed 3"], "val": [12, "all"]}}
+    assert lines(**made, validation_ap={"before": 2.04, "best": 31.25}) == [
+        f"tuned      {tmp_path}/tuned/tuned.safetensors (14 images, 4,856 bytes; validation AP 31.2, before 2.0)"
+    ]
+    assert lines(**{**made, "shots": 0}) == [f"tuned      {tmp_path}/tuned/tuned.safetensors (4,856 bytes)"]
 
 
 def test_a_training_says_what_it_took_of_published_weights(tmp_path: Path) -> None:

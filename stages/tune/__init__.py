@@ -1,0 +1,1 @@
+"""A model + a few examples -> tuned weights."""
