@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,19 @@ def test_swin_computes_what_transformers_computes(layout: str, tmp_path: Path) -
     assert str(taken).startswith(f"{taken.taken} of {taken.taken + 6} tensors taken; left fresh: norm1.weight, ")
 
 
-def test_swin_of_glip_t_computes_what_transformers_computes(tmp_path: Path) -> None:
-    spec = get_variant("glip-t").backbone
-    assert isinstance(spec, SwinSpec)
+GLIP_T, GLIP_L = (get_variant(name).backbone for name in ("glip-t", "glip-l"))
+assert isinstance(GLIP_T, SwinSpec) and isinstance(GLIP_L, SwinSpec)
+NARROW_L = replace(GLIP_L, width=GLIP_L.width // 8)  # its depths, heads and windows
+
+
+@pytest.mark.parametrize(("spec", "size"), [(GLIP_T, (224, 288)), (NARROW_L, (416, 448))], ids=["glip-t", "glip-l"])
+def test_swin_of_glip_computes_what_transformers_computes(
+    spec: SwinSpec, size: tuple[int, int], tmp_path: Path
+) -> None:
     theirs = drawn(transformers.SwinBackbone(swin_config(spec)))
     body = SwinTransformer(spec)
     start_swin(body, saved(theirs, tmp_path))
-    mine, others = features(body, theirs, (224, 288))
+    mine, others = features(body, theirs, size)
     for own, other in zip(mine[1:], others[1:], strict=True):
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-3)
 

@@ -1,4 +1,5 @@
-"""A Ray cluster of two nodes that loses a node, a worker and patience, over 1,000 parts; and one without memory."""
+"""A Ray cluster of two nodes that loses a node, a worker and patience, over 1,000 parts; one without memory; and one
+that trains on both of its nodes."""
 
 from __future__ import annotations
 
@@ -9,11 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy_runs import data_files, make_config, only_hangs_are_overdue, run_toys, write_source
 
 from pipeline.execution.dispatch import Dispatch
+from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.ray_pool import COUNT_EVERY, RayExecutor
+from tests.pipeline.execution.test_ranks import losses, train
 
 PARTS = 1000
 DEADLINE = 5.0  # seconds
@@ -31,7 +35,8 @@ def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], A
     started = []
 
     def start(workers: int) -> Any:
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for `toys` alone
+        here = Path(__file__)  # for `toys`, and for this tree where another one is installed
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here.parents[1]), str(here.parents[3])]))
         monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         started.append(Cluster(initialize_head=True, head_node_args={"num_cpus": workers, **SMALL}))
         return started[0]
@@ -121,3 +126,18 @@ def test_a_part_that_eats_memory_fails_alone(
     assert run_toys(config).made == {"phrases": 1, "shard": 12, "train": 1}
     run_toys(make_config(tmp_path / "calm", source))
     assert data_files(run) == data_files(tmp_path / "calm")
+
+
+@pytest.mark.slow
+def test_two_ranks_on_two_nodes_have_the_losses_of_one(tmp_path: Path, start_cluster: Callable[[int], Any]) -> None:
+    """Each node has one CPU, and so each rank has a node of its own."""
+    assert not train(tmp_path / "one", InlineExecutor()).failed
+    cluster = start_cluster(1)
+    cluster.add_node(num_cpus=1, **SMALL)
+    with RayExecutor(address=cluster.address) as executor:
+        report = train(tmp_path / "two", executor, workers=2)
+        import ray
+
+        assert [node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"]] == [1.0, 1.0]
+    assert report.made == {"train": 1} and not report.failed
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=2e-3)

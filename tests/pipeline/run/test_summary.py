@@ -37,3 +37,13 @@ def test_a_training_without_tensorboard_says_where_its_metrics_are(tmp_path: Pat
         f"metrics    {tmp_path}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')"
     ]
     assert lines(event_files=True) == lines() == []
+
+
+def test_a_training_says_what_it_took_of_published_weights(tmp_path: Path) -> None:
+    state = RunState(LocalStorage(str(tmp_path)), [TrainStage], Config(), {})
+    start = {"visual": "173 of 179 tensors taken; left fresh: norm1.weight", "text": "197 of 197 tensors taken"}
+    state.add(TrainStage, JOB, CommitRecord("train", 0, "same", Counts(0, 0), (), 0.0, {}, {"start": start}))
+    assert summary(state)[1:] == [
+        "start      text: 197 of 197 tensors taken",
+        "start      visual: 173 of 179 tensors taken; left fresh: norm1.weight",
+    ]
