@@ -1,7 +1,8 @@
 """The speed of each detector of transformers as our teacher, beside the library's own pipeline.
 
-    python -m benchmarks.teacher_families --family owlvit omdet-turbo --threads 2 --out FILE     # on the CPU: minutes
-    python -m benchmarks.teacher_families --family owlv2 --count 1 --batch-sizes 1 --threads 2 --out FILE    # five more
+    python -m benchmarks.teacher_families --family owlvit omdet-turbo --out FILE      # on the CPU: some eight minutes
+    python -m benchmarks.teacher_families --family owlv2 --count 2 --batch-sizes 1 --out FILE     # six more; the same
+                                                              # for grounding-dino and mm-grounding-dino
     python -m benchmarks.teacher_families --device cuda --precision bf16 --batch-sizes 1 8 16 32 --count 256
     python -m benchmarks.teacher_families --rehearse                # small networks, scenes: half a minute
 
@@ -12,7 +13,7 @@ phrase; there is none for OmDet-Turbo, whose forward is called with all phrases.
 DINO), or encodes the image once. Each round measures both sides, one after the other, after a warm-up; rates are
 medians over the rounds, with the lowest and the highest beside them. ratio_at_1: ours over the library's with batches
 of 1; ratio_at_best: of the best batch sizes. Families that FILE has already, and this call does not measure, stay in
-it: each has the command that made it. On a CPU, `grounding-dino` and `mm-grounding-dino` take as long as `owlv2`.
+it: each has the command that made it.
 """
 
 from __future__ import annotations

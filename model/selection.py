@@ -55,20 +55,21 @@ def select(candidates: Candidates, image_sizes: Sequence[Size], settings: Settin
     chosen = np.flatnonzero((scores > NEVER) & (scores >= settings.score_floor))
     chosen = chosen[falling(scores[chosen])]  # (N,), of all images, as what follows
     scores, phrase, image = scores[chosen], phrase[chosen], chosen // max(slots, 1)
-    boxes = np.minimum(np.maximum(boxes[chosen], 0), last_pixels(image_sizes)[image])
+    boxes = np.maximum(boxes.take(chosen, axis=0), 0)  # `take` gives whole rows many times as fast as an index
+    np.minimum(boxes, last_pixels(image_sizes).take(image, axis=0), out=boxes)
     keep = suppress_by_group(boxes, image * (phrase.max(initial=0) + 1) + phrase, settings)
     kept = np.flatnonzero(keep)
     kept = kept[rising(image[kept])]
     ends = np.searchsorted(image[kept], np.arange(images + 1))
     own = [kept[start:end] for start, end in pairwise(ends)]
-    return [limited(boxes[mine], scores[mine], phrase[mine], settings) for mine in own]
+    return [limited(boxes.take(mine, axis=0), scores[mine], phrase[mine], settings) for mine in own]
 
 
 def suppress_by_group(boxes: Floats, group: Indices, settings: Settings) -> Flags:
     """NMS inside each group (N,), an image and a phrase; boxes (N, 4) come best first. (N,) which ones stay."""
     order = rising(group)
     group = group[order]
-    keep = suppress(boxes[order], group, settings.nms_iou)
+    keep = suppress(boxes.take(order, axis=0), group, settings.nms_iou)
     if settings.limits_per_phrase:
         first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]][: len(group)])
         before: Indices = np.cumsum(keep) - keep  # how many stay before each box

@@ -103,6 +103,103 @@ class PhrasesConfig(Section):
     """Also find each phrase's referring expression: "a dog in a field of flowers" for "a dog"."""
 
 
+def _off(value: object) -> object:
+    """YAML reads an unquoted off as false."""
+    return "off" if value is False else value
+
+
+class Benchmark(Section):
+    """Images to evaluate on, which the corpus must not hold."""
+
+    source: Text
+    """A folder of images, a JSON file of COCO's kind that lists them, or what ingest reads."""
+    format: Literal["auto", "images", "coco", "webdataset", "table", "folder", "grit", "odvg"] = "auto"
+    images: Text | None = None
+    """The folder of the images that a JSON file or a table names."""
+    name: Text | None = None
+    """How it is called in `duplicate_of`; null: as its file or folder."""
+
+
+class EmbedderConfig(Section):
+    """The network that gives images their vectors, for curate."""
+
+    model: Annotated[str | None, Only.DIGEST] = None
+    """DINOv2, DINOv3, CLIP, SigLIP, SigLIP 2 or MetaCLIP 2, as a folder or an id of the Hugging Face hub."""
+    revision: Annotated[str | None, Only.DIGEST] = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    model_sha256: Annotated[str | None, Only.DIGEST] = None
+    """Filled in when the config is resolved; given by hand, it is what the checkpoint must have."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Images, or captions, that the network reads at a time."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: Device = "auto"
+    """auto, cpu, cuda."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of one worker."""
+
+
+def _embedder(value: object) -> object:
+    """A network that is only named."""
+    return {"model": value} if value is None or isinstance(value, str) else value
+
+
+class CurateConfig(Section):
+    """The stage is on where `duplicates` is, `against` names a benchmark, an embedder is named, or a rule is set."""
+
+    duplicates: Annotated[Literal["off", "exact", "perceptual", "embedding"], BeforeValidator(_off)] = "off"
+    """Of the images that are alike, the first is kept: of those with the same bytes; of those that look the same
+    but for size, compression, brightness, contrast, colour, a small crop or a caption bar; or of those whose vectors
+    are near each other. off: every image is."""
+    embedder: Annotated[EmbedderConfig, BeforeValidator(_embedder), Only.DIGEST] = EmbedderConfig()
+    """A folder or an id of the hub, or a section with `model` and how it runs; null: images have no vectors."""
+    min_cosine: Cosine = 0.9
+    """Embedding: from what cosine of their vectors up two images are duplicates."""
+    clusters: Annotated[int, Field(ge=1)] = 1024
+    """With an embedder: kinds of images that the corpus is divided into."""
+    sample: Annotated[int, Field(ge=1)] = 65_536
+    """So many of the first images make the clusters, and are compared all with all."""
+    keep_per_cluster: Annotated[int, Field(ge=1)] | None = None
+    """Of a cluster that has more images in the sample, so many of them are kept, the ones nearest to its centre, and of
+    later images those that are as near; null: all."""
+    near: Annotated[tuple[Benchmark, ...], Only.DIGEST] = ()
+    """With an embedder: images to which the corpus is to be like; what is near none of them is left out."""
+    near_k: Annotated[int, Field(ge=1)] = 4
+    """So many images of the sample are near each image of `near`, and of later images those that are as near."""
+    again: int = 0
+    """Another number than before: the clusters of a corpus that has grown are made again, of its first images now."""
+    flips: bool = False
+    """Perceptual: an image and its mirror image look the same."""
+    against: Annotated[tuple[Benchmark, ...], Only.DIGEST] = ()
+    """Benchmarks: an image that looks like one of theirs is left out, and all that look like such an image."""
+    min_likeness: Probability = 0.8
+    """Perceptual, and against benchmarks: from what correlation of their details up two images look the same."""
+    min_side: Annotated[int, Field(ge=1)] | None = None
+    """Images with a shorter side, in pixels, are left out; null, here and below: the rule is off."""
+    max_aspect: Annotated[float, Field(ge=1.0)] | None = None
+    """Images whose long side is more than so many times the short one are left out."""
+    min_sharpness: Annotated[float, Field(ge=0.0)] | None = None
+    """Blurred images are left out: those whose variance of the Laplacian is below it, at 256 x 256 pixels."""
+    min_entropy: Annotated[float, Field(ge=0.0, le=8.0)] | None = None
+    """Plain images are left out: those whose histogram of grey levels has less entropy, in bits."""
+    max_text: Probability | None = None
+    """Images of text are left out: those with ink on paper in a greater share of their area."""
+    drop_file_names: bool = False
+    """Leave out captions that are only the name of a file, such as IMG_1234.jpg."""
+    drop_boilerplate: bool = False
+    """Leave out captions that say nothing of the image, such as "click to enlarge"."""
+    max_caption_repeats: Annotated[int, Field(ge=1)] | None = None
+    """Of pairs with the same caption, so many are kept, the first ones."""
+    caption_likeness: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """From what share of common pieces, five bytes each, two captions count as the same there; by MinHash. 1: only
+    captions with the same words do."""
+    min_similarity: Cosine | None = None
+    """With an image-text embedder: pairs are left out whose image and caption have a lower cosine."""
+    memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
+    """GiB that the search for copies may take; with less, it takes more passes."""
+    threads: Annotated[Annotated[int, Field(ge=1)], Only.SPEED] = 2
+    """CPU threads of the search for copies."""
+
+
 def _named(value: object) -> object:
     """A teacher that is only named."""
     return {"teacher": value} if isinstance(value, str) else value
@@ -413,6 +510,7 @@ class Config(Section):
     rounds: Annotated[int, Field(ge=1, le=100), Only.PLAN] = 1
     """How often `phrasebox run` goes through: the student of each round is the teacher of the next, in RUN/rounds/K."""
     ingest: IngestConfig = IngestConfig()
+    curate: CurateConfig = CurateConfig()
     phrases: PhrasesConfig = PhrasesConfig()
     label: LabelConfig = LabelConfig()
     rescore: RescoreConfig = RescoreConfig()

@@ -36,6 +36,17 @@ SET_ASIDE: dict[str, str] = {
     "exact_duplicate": "curation: the same image as that of an earlier pair",
     "near_duplicate": "curation: nearly the same image as that of an earlier pair",
     "benchmark_leak": "curation: the image, or a near duplicate of it, belongs to a benchmark",
+    "far_from_seeds": "curation: the image is near none of the images that curate.near names",
+    "crowded_cluster": "curation: beyond the curate.keep_per_cluster images that are nearest to its cluster's centre",
+    "small_image": "curation: the image's short side is under curate.min_side pixels",
+    "extreme_aspect": "curation: the image's long side is more than curate.max_aspect times its short side",
+    "blurred_image": "curation: the image's sharpness is under curate.min_sharpness",
+    "plain_image": "curation: the entropy of the image's grey levels is under curate.min_entropy",
+    "text_image": "curation: more than curate.max_text of the image looks like text",
+    "file_name_caption": "curation: the caption is only the name of a file",
+    "boilerplate_caption": 'curation: the caption says nothing of the image, such as "click to enlarge"',
+    "low_similarity": "curation: the image's similarity with its caption is under curate.min_similarity",
+    "repeated_caption": "curation: curate.max_caption_repeats earlier pairs have the same caption",
 }
 
 # A true box of the source that ingest left out of gold/. They are counted in the commit record's notes.

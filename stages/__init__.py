@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STAGES: dict[str, str] = {
     "ingest": "stages.ingest.stage:IngestStage",
+    "curate": "stages.curate.stage:CurateStage",
     "phrases": "stages.phrases.stage:PhrasesStage",
     "label": "stages.label.stage:LabelStage",
     "rescore": "stages.rescore.stage:RescoreStage",

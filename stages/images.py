@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["ImageInfo", "check_sha256", "decode_rgb", "inspect", "open_rgb", "sniff", "upright_file"]
+__all__ = ["ImageInfo", "check_sha256", "decode_grey", "decode_rgb", "inspect", "open_rgb", "sniff", "upright_file"]
 
 # How an image is encoded that has to be encoded again: JPEG without halved colours.
 _ENCODING: dict[str, dict[str, Any]] = {
@@ -88,6 +88,27 @@ def open_rgb(data: bytes, max_pixels: int) -> Image:
     if decoded.size != (header.width, header.height):
         raise RowError("truncated_image", f"the header says {header.width} x {header.height} pixels, decoding differs")
     return _upright(decoded, header.orientation)
+
+
+def decode_grey(data: bytes, max_pixels: int, side: int) -> NDArray[np.uint8]:
+    """The image in grey, upright, reduced to (side, side) pixels whatever its shape.
+
+    A JPEG is decoded at the smallest size that its format offers from twice as many pixels up, which takes a fraction
+    of the time. Raises RowError as `open_rgb`.
+    """
+    import numpy as np
+    from PIL.Image import Resampling
+
+    header = _checked_header(data, max_pixels)
+    try:
+        with _open(data, header) as image:
+            image.draft("L", (2 * side, 2 * side))
+            image.load()
+            grey = image if image.format == "JPEG" and image.mode == "L" else _to_rgb(image).convert("L")
+            small = grey.resize((side, side), Resampling.BOX)
+    except _DAMAGED as error:
+        raise RowError("truncated_image", f"{type(error).__name__}: {error}") from error
+    return np.asarray(_upright(small, header.orientation))
 
 
 def upright_file(data: bytes, max_pixels: int) -> bytes:

@@ -1,4 +1,7 @@
-"""Tiny random checkpoints of the families that rescore, saved to a folder as the library saves them."""
+"""Tiny random checkpoints of the networks that embed images, saved to a folder as the library saves them.
+
+Those of FAMILIES know texts, too, and rescore; those of IMAGES_ALONE do not.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 import torch
 
 FAMILIES = ("clip", "metaclip_2", "siglip", "siglip2")
+IMAGES_ALONE = {"dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters", "dinov3_vit": "DINOv3ViT"}
 LETTERS = string.ascii_lowercase + string.digits + ".,'-"
 SIDE, PATCH, WIDTH, TOKENS = 32, 8, 16, 12
 TOWER = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -32,6 +36,30 @@ def save_checkpoint(family: str, folder: Path, seed: int = 0) -> Path:
         settings = json.loads(path.read_text())
         path.write_text(json.dumps({**settings, "tokenizer_class": "SiglipTokenizer"}))
     return folder
+
+
+def save_image_network(family: str, folder: Path, seed: int = 0) -> Path:
+    """A checkpoint of a network that knows images alone, with the settings of its image processor."""
+    import transformers
+
+    prefix = IMAGES_ALONE[family]
+    sizes = {**TOWER, "image_size": SIDE, "patch_size": PATCH}
+    torch.manual_seed(seed)
+    network = getattr(transformers, f"{prefix}Model")(getattr(transformers, f"{prefix}Config")(**sizes))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    network.eval().save_pretrained(folder)
+    stretched_processor().save_pretrained(folder)
+    return folder
+
+
+def stretched_processor() -> Any:
+    """To the square, with the mean and deviation of ImageNet, as DINOv3's."""
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return ViTImageProcessorPil(size={"height": SIDE, "width": SIDE}, image_mean=mean, image_std=deviation)
 
 
 def network_of(family: str, vocabulary: int, tokenizer: Any) -> Any:

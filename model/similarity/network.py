@@ -12,18 +12,18 @@ CLIP (Radford et al. 2021), SigLIP (Zhai et al. 2023), SigLIP 2 (Tschannen et al
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from model.device import autocast, forbid_tf32, resolve_device, send
+from model.device import send
 from model.hub import CONFIG, HubError, read_json
-from model.pretrained import library, open_network
-from model.similarity.pixels import Patched, Preparation, Stretched, read_settings
+from model.pretrained import library
+from model.similarity.images import ImageEmbedder
+from model.similarity.pixels import Patched, Stretched, read_settings
 
 
 class Family(NamedTuple):
@@ -55,18 +55,14 @@ def family_of(folder: Path) -> Family:
     return FAMILIES[kind]
 
 
-class Similarity:
+class Similarity(ImageEmbedder):
     """An image-text model on its device, at its precision. Texts and images go through it in batches."""
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "fp32", batch_size: int = 32) -> None:
         """Raises HubError, DeviceError."""
         self.family = family_of(folder)
-        self.device = torch.device(resolve_device(device))
-        self.precision = precision
-        self.batch_size = batch_size
-        self.pixels: Preparation = self.family.pixels(read_settings(folder))
-        forbid_tf32()
-        self.network = open_network(folder, self.family.network).to(self.device)
+        pixels = self.family.pixels(read_settings(folder))
+        super().__init__(folder, self.family.network, pixels, device, precision, batch_size)
         self.tokenizer, self.canonical = open_tokenizer(folder)
         self.longest = int(self.network.config.text_config.max_position_embeddings)  # tokens of a text
 
@@ -94,36 +90,8 @@ class Similarity:
         place = torch.tensor(order).argsort()
         return torch.cat(vectors)[place], [len(own) > self.longest for own in tokens]
 
-    def image_vectors(self, groups: Iterable[Sequence[Any]]) -> Iterator[Tensor]:
-        """For each group of prepared images (`pixels`) their vectors (n, D), of length 1, float32 on the CPU.
-
-        A batch takes images of several groups, so that small groups do not make small batches. One is never empty.
-        """
-        sizes: list[int] = []  # of the groups that are not out yet
-        done: list[Tensor] = []  # vectors that are not out yet
-
-        def images() -> Iterator[Any]:
-            for group in groups:
-                sizes.append(len(group))
-                yield from group
-
-        coming = images()
-        while batch := list(islice(coming, self.batch_size)):
-            inputs = self.pixels.batch(batch, self.device)
-            done.append(self._unit(self.network.get_image_features, inputs))
-            ready = torch.cat(done)
-            while sizes and sizes[0] <= len(ready):
-                group, ready = ready[: sizes[0]], ready[sizes[0] :]
-                sizes.pop(0)
-                yield group
-            done = [ready]
-
-    @torch.inference_mode()
-    def _unit(self, features: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """Vectors of length 1 from one of the network's two towers."""
-        with autocast(self.device, self.precision):
-            found: Tensor = features(**inputs).pooler_output
-        return torch.nn.functional.normalize(found.float(), dim=-1).cpu()
+    def _image_features(self, **inputs: Tensor) -> Any:
+        return self.network.get_image_features(**inputs)
 
     def _prepared(self, text: str) -> str:
         if not self.family.whole_text:

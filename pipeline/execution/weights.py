@@ -64,7 +64,9 @@ def _with_weights(config: Config, where: Callable[[Section, str], str | None]) -
     for name, key in KEYS:
         config = config.model_copy(update={name: _with(getattr(config, name), key, where)})
     teachers = tuple(_with(teacher, "weights", where) for teacher in config.label.teachers)
-    return config.model_copy(update={"label": config.label.model_copy(update={"teachers": teachers})})
+    label = config.label.model_copy(update={"teachers": teachers})
+    curate = config.curate.model_copy(update={"embedder": _with(config.curate.embedder, "model", where)})
+    return config.model_copy(update={"label": label, "curate": curate})
 
 
 def _with(section: AnySection, key: str, where: Callable[[Section, str], str | None]) -> AnySection:

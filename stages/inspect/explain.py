@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 
 from schemas.reasons import ALL
 from schemas.records import part_of, row_of
+from schemas.rows import Corners
 from schemas.tables import CurationTable, LabelTable, PhraseTable, PseudoTable, RejectTable
 from stages.inspect.show import draw, plain
-from stages.sample_images import SampleImage, ShownBox, read_samples
+from stages.label.several import folder_of, other_names
+from stages.sample_images import SampleImage, ShownBox, read_samples, rounded
 from stages.stage import RowError, RunIO, Slice, UserError
 
 if TYPE_CHECKING:
@@ -45,8 +47,9 @@ def explain(io: RunIO, config: Config, key: str, piece: Slice | None, stages: Se
         raise UserError(f"explain: the run has no pair {key}; it is of another run, or the source has no such row")
     lines = [key, *_source(key, piece, samples)]
     if samples:
-        lines += [*_curation(io, key), *_phrases(io, samples[0]), *_labels(io, samples[0]), *_rescore(samples[0])]
-        lines += [*_filter(io, samples[0]), *_mask(samples[0]), *_shard(io, config, samples[0])]
+        lines += [*_curation(io, key), *_phrases(io, samples[0]), *_labels(io, samples[0])]
+        lines += [*_other_labels(io, config, samples[0]), *_rescore(samples[0]), *_filter(io, samples[0])]
+        lines += [*_mask(samples[0]), *_shard(io, config, samples[0])]
     lines += [f"{stage:8} rejected: {_reason(reason)}{detail}" for stage, reason, detail in rejected]
     if not samples:
         return Explained(lines, None)
@@ -82,11 +85,20 @@ def _phrases(io: RunIO, sample: SampleImage) -> Iterator[str]:
         yield "phrases  not made yet"
         return
     yield f"phrases  {len(sample.phrases)} taken, {len(sample.dropped)} left out"
+    grown = _expressions(io, sample)
     for i, phrase in enumerate(sample.phrases):
-        yield f"         {i}: {plain(phrase.text)!r} [{phrase.start}, {phrase.end}), counted as {plain(phrase.norm)!r}"
+        line = f"         {i}: {plain(phrase.text)!r} [{phrase.start}, {phrase.end}), counted as {plain(phrase.norm)!r}"
+        yield line + (f", grown to {plain(grown[i])!r}" if i < len(grown) and grown[i] != phrase.text else "")
     for span in sample.dropped:
         text = plain(sample.pair.caption[span.start : span.end])
         yield f"         left out: {text!r} [{span.start}, {span.end}): {_reason(span.reason)}"
+
+
+def _expressions(io: RunIO, sample: SampleImage) -> list[str]:
+    """The referring expression of each phrase; nothing where the run has none."""
+    table = PhraseTable.read_part(io, part_of(sample.key))
+    rows = dict(zip(table.key.to_pylist(), table.expression_rows(), strict=True))
+    return [sample.pair.caption[span.start : span.end] for span in rows.get(sample.key, ())]
 
 
 def _labels(io: RunIO, sample: SampleImage) -> Iterator[str]:
@@ -102,6 +114,18 @@ def _labels(io: RunIO, sample: SampleImage) -> Iterator[str]:
             yield f"         {i}: {plain(phrase.text)!r} got no box at or above the score floor"
 
 
+def _other_labels(io: RunIO, config: Config, sample: SampleImage) -> Iterator[str]:
+    """What further teachers found, whom the filter hears for `agree`."""
+    part = part_of(sample.key)
+    for name in other_names(config.label):
+        if io.has_part(folder_of(name), part):
+            table = LabelTable(io.read_part(folder_of(name), part))
+            for row in LabelTable(table.table.filter(pc.equal(table.key, sample.key))).records():
+                yield f"label    {name}, another teacher, has {len(row.boxes)} boxes"
+                for box in sorted(row.boxes, key=lambda box: -box.score):
+                    yield _box(sample, box.phrase, box.corners, box.score)
+
+
 def _filter(io: RunIO, sample: SampleImage) -> Iterator[str]:
     if not io.has_part(PseudoTable.dataset, part_of(sample.key)):
         yield "filter   not made yet"
@@ -109,10 +133,13 @@ def _filter(io: RunIO, sample: SampleImage) -> Iterator[str]:
     kept = sum(not box.reason for box in sample.boxes)
     yield f"filter   {kept} boxes kept, {len(sample.boxes) - kept} taken out"
     for box in sample.boxes:
-        corners = ", ".join(f"{side:g}" for side in box.corners)
         why = _reason(box.reason) if box.reason else "kept"
-        text = plain(sample.phrases[box.phrase].text)
-        yield f"         {box.score:.3f}  {box.phrase}: {text}  [{corners}]{_crop(sample, box)}  {why}"
+        yield f"{_box(sample, box.phrase, box.corners, box.score)}{_crop(sample, box)}  {why}"
+
+
+def _box(sample: SampleImage, phrase: int, corners: Corners, score: float) -> str:
+    places = ", ".join(f"{side:g}" for side in rounded(corners))
+    return f"         {score:.3f}  {phrase}: {plain(sample.phrases[phrase].text)}  [{places}]"
 
 
 def _rescore(sample: SampleImage) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Toy stages beside the main line of `toys`: a curation, counts of the whole run, and scores, each off by default.
 
-    ingest -> curate -> phrases -> count -> score -> shard
+    ingest -> winnow -> phrases -> count -> score -> shard
 
-`curate` is a reduce stage whose merge writes a part file for each part, `count` a job with one result and part files,
+`winnow` is a reduce stage whose merge writes a part file for each part, `count` a job with one result and part files,
 `score` a map stage that reads both, and `shard` reads the scores where there are any.
 """
 
@@ -50,12 +50,12 @@ class RescoreOptions:
     memory: Annotated[int, Only.SPEED] = 0
 
 
-class SideCurate(Toy, ReduceStage):
+class SideWinnow(Toy, ReduceStage):
     """Of the captions that end alike, the first of the run is kept; "leak" belongs to a benchmark."""
 
-    name = "curate"
+    name = "winnow"
     inputs = (Input("pairs", ("key", "caption")),)
-    outputs = (Output("summaries/curate"),)
+    outputs = (Output("summaries/winnow"),)
     merged = (Output("curation", aligned_with="pairs"),)
     carries_rows = False
     section = Switch
@@ -68,14 +68,14 @@ class SideCurate(Toy, ReduceStage):
     def run_part(self, io: PartIO) -> PartResult:
         table = io.read("pairs", ["key", "caption"])
         ends = [ending(caption) for caption in table["caption"].to_pylist()]
-        io.write("summaries/curate", pa.table({"key": table["key"], "end": ends}))
+        io.write("summaries/winnow", pa.table({"key": table["key"], "end": ends}))
         io.progress(table.num_rows)
         return PartResult(Counts(table.num_rows, table.num_rows))
 
     def merge(self, io: RunIO) -> dict[str, Any]:
         first: dict[str, str] = {}
         for part in io.parts():
-            ends = io.read_part("summaries/curate", part).to_pylist()
+            ends = io.read_part("summaries/winnow", part).to_pylist()
             rows = [self._row(row["key"], row["end"], first) for row in ends]
             io.write_part("curation", part, pa.Table.from_pylist(rows, schema=CURATION))
         return {"distinct": len(first)}
@@ -174,8 +174,8 @@ class SideShard(ToyShard):
         return PartResult(Counts(len(rows), len(rows)))
 
 
-SIDE_PROJECT: list[type[Stage]] = [ToyIngest, SideCurate, SidePhrases, SideCount, SideRescore, SideShard, ToyTrain]
-ON: dict[str, Any] = {"curate": {"on": True}, "count": {"on": True}, "score": {"on": True}}
+SIDE_PROJECT: list[type[Stage]] = [ToyIngest, SideWinnow, SidePhrases, SideCount, SideRescore, SideShard, ToyTrain]
+ON: dict[str, Any] = {"winnow": {"on": True}, "count": {"on": True}, "score": {"on": True}}
 
 
 def ending(caption: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from stages.images import decode_rgb, inspect, upright_file
+from stages.images import decode_grey, decode_rgb, inspect, upright_file
 from stages.stage import RowError
 from tests.stages import image_files
 from tests.stages.image_files import HEIGHT, WIDTH, image_file, pixels
@@ -66,6 +66,33 @@ def test_what_decodes_to_rgb_comes_through(data: bytes) -> None:
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(image.convert("RGB")).astype(int)
     assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [0, 3, 6])
+def test_a_small_grey_image_is_that_of_the_whole(format: str, orientation: int) -> None:
+    """Of an image from which a JPEG's decoder leaves out three quarters of the pixels."""
+    image = Image.fromarray(pixels(320, 240))
+    exif = Image.Exif()
+    exif[0x0112] = orientation or 1
+    data = image_files.save(image, format, exif=exif)
+    grey = Image.fromarray(decode_rgb(data, LIMIT)).convert("L").resize((32, 32), Image.Resampling.BOX)
+    found = decode_grey(data, LIMIT, 32)
+    assert found.shape == (32, 32) and found.dtype == np.uint8
+    assert np.abs(found.astype(int) - np.asarray(grey)).mean() < 2
+
+
+def test_a_grey_image_with_a_transparent_level_is_laid_over_white() -> None:
+    data = image_files.save(Image.new("L", (40, 40), 7), "PNG", transparency=7)
+    assert (decode_grey(data, LIMIT, 8) == 255).all()
+
+
+def test_a_small_grey_image_is_checked_as_any_other() -> None:
+    def small(data: bytes, limit: int) -> Any:
+        return decode_grey(data, limit, 16)
+
+    assert reason(b"", small) == "empty_image" and reason(image_files.bomb(), small) == "image_too_large"
+    assert reason(image_file()[:-40], small) == reason(image_file()[:-40]) == "truncated_image"
 
 
 def test_cmyk_keeps_its_colours() -> None:

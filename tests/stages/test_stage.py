@@ -18,16 +18,36 @@ from schemas.settings import marks_of
 from stages import load_stage
 from stages.stage import Input, ReduceStage, Stage, UserError
 
-RESOLVED = {("label", "variant"), ("label", "revision"), ("phrases", "backend_version")}  # name no file
+RESOLVED = {
+    ("curate", "against"),
+    ("curate", "embedder"),
+    ("curate", "near"),
+    ("label", "variant"),
+    ("label", "revision"),
+    ("phrases", "backend_version"),
+}  # tests of their own
 CHECKPOINTS = {
     (section, name) for section in ("mask", "rescore") for name in ("model", "revision", "model_sha256")
 }  # their stages have tests of their own
 FILES = [("label", "weights"), ("label", "weights_sha256"), ("audit", "categories"), ("train", "init")]
-BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}}  # fields that other stages add in a form of their own
+RULES = ("min_side", "max_aspect", "min_sharpness", "min_entropy", "max_text", "drop_file_names", "drop_boilerplate")
+OF_PARTS = {("curate", name): {"curate"} for name in ("duplicates", "max_caption_repeats", *RULES)}
+BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}, **OF_PARTS}  # that a stage adds in another form
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
-    *("tab", "csv", {"web": "folder"}, "plain", "triton", "square", "geometric", ("glip-nano", "glip-photos")),
+    *(
+        "tab",
+        "csv",
+        {"web": "folder"},
+        "plain",
+        "triton",
+        "square",
+        "geometric",
+        "exact",
+        "perceptual",
+        ("glip-nano", "glip-photos"),
+    ),
 ]
 
 
@@ -73,7 +93,7 @@ def another(config: Config, section: str, name: str) -> Iterator[Config]:
         changes = {**holder, name: value}
         with suppress(ValidationError, UserError):  # of another kind, or not to be had here
             other = Config.model_validate({**tree, section: changes} if section else changes)
-            if value != holder[name] and settings(other):
+            if other != config and settings(other):
                 yield other
 
 

@@ -81,23 +81,8 @@ def test_batches_change_nothing_but_the_last_digits(folders: dict[str, Path], fa
     assert torch.equal(many.text_vectors(TEXTS)[0], many.text_vectors(list(TEXTS))[0])
 
 
-def test_groups_come_out_as_soon_as_their_batch_is_computed(folders: dict[str, Path]) -> None:
-    model = Similarity(folders["clip"], batch_size=2)
-    image = model.pixels.crop(images()[0])
-    drawn: list[int] = []
-
-    def groups() -> Any:
-        for number in range(6):
-            drawn.append(number)
-            yield [image]
-
-    coming = model.image_vectors(groups())
-    assert next(coming).shape == (1, 16) and drawn == [0, 1]
-
-
-def test_nothing_gives_nothing(folders: dict[str, Path]) -> None:
-    model = Similarity(folders["siglip"])
-    assert model.text_vectors([])[1] == [] and list(model.image_vectors([])) == []
+def test_no_texts_give_nothing(folders: dict[str, Path]) -> None:
+    assert Similarity(folders["siglip"]).text_vectors([])[1] == []
 
 
 def test_a_probability_follows_from_a_cosine(folders: dict[str, Path]) -> None:

@@ -21,7 +21,7 @@ def test_the_project_is_every_stage_in_its_order() -> None:
     [
         (None, None, list(STAGES)),
         ("label", "filter", ["label", "rescore", "filter"]),
-        (None, "phrases", ["ingest", "phrases"]),
+        (None, "phrases", ["ingest", "curate", "phrases"]),
         ("shard", "shard", ["shard"]),
     ],
 )

@@ -47,7 +47,7 @@ def test_two_workers_give_the_bytes_of_one_process(tmp_path: Path, wide_source: 
     run_toys(side_config(tmp_path / "inline", wide_source), project=SIDE_PROJECT)
     config = side_config(tmp_path / "ray", wide_source)
     report = run_toys(config, ray_of(workers=2), SIDE_PROJECT)
-    assert report.made["curate"] == 9 and report.made["score"] == 8 and not report.failed
+    assert report.made["winnow"] == 9 and report.made["score"] == 8 and not report.failed
     assert data_files(tmp_path / "ray") == data_files(tmp_path / "inline")
     assert problems(config) == []
 

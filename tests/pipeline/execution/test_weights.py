@@ -52,6 +52,16 @@ def test_the_weights_of_every_teacher_travel(tmp_path: Path) -> None:
     assert Path(second.weights or "").parent == run / "weights" and second.name == "other"
 
 
+def test_the_embedder_travels(tmp_path: Path) -> None:
+    run, mine = tmp_path / "run", tmp_path / "checkpoint"
+    mine.mkdir()
+    (mine / "config.json").write_text("{}")
+    (mine / "model.safetensors").write_text("weights")
+    there = local_config(ship(context(run, curate={"embedder": {"model": str(mine), "batch_size": 3}}))).curate
+    assert Path(there.embedder.model or "").parent == run / "weights" and there.embedder.batch_size == 3
+    assert (Path(there.embedder.model or "") / "model.safetensors").read_text() == "weights"
+
+
 def test_nothing_is_sent_where_nothing_is_named(tmp_path: Path) -> None:
     plain = context(tmp_path / "run", train={"init": "teacher"})
     assert local_config(ship(plain)) == config_of(plain) and not (tmp_path / "run").exists()

@@ -72,7 +72,7 @@ def test_it_knows_what_follows_from_what(good: Path, tmp_path: Path) -> None:
     assert "score" not in plan() and plan()["phrases"] == "2 parts" and plan()["train"] == "to be made"
     changed = plan(**{**ON, "score": {"on": True, "factor": 3.0}})
     assert (changed["count"], changed["score"], changed["shard"]) == ("done", "2 parts", "2 parts")
-    (run / "commits/curate/part-0000001.json").unlink()
+    (run / "commits/winnow/part-0000001.json").unlink()
     assert plan(**ON)["phrases"] == "2 parts" and plan(**ON)["count"] == "to be made"  # one part, read by all
 
 

@@ -64,21 +64,21 @@ def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
         ),
         (
             "curation/part-0000001.parquet",
-            "curate",
+            "winnow",
             "result",
             lambda rows: rows.pop(),
-            f"curate, result: curation/part-0000001.parquet {UNLIKE} pairs in their order, e.g. 000000100003",
+            f"winnow, result: curation/part-0000001.parquet {UNLIKE} pairs in their order, e.g. 000000100003",
         ),
         (
             "curation/part-0000001.parquet",
-            "curate",
+            "winnow",
             "result",
             lambda rows: rows.reverse(),
-            f"curate, result: curation/part-0000001.parquet {UNLIKE} pairs in their order, e.g. 000000100003",
+            f"winnow, result: curation/part-0000001.parquet {UNLIKE} pairs in their order, e.g. 000000100003",
         ),
         (
             "curation/part-0000000.parquet",
-            "curate",
+            "winnow",
             "result",
             lambda rows: rows[0].update(keep=False, reason="exact_duplicate"),
             "phrases, part 0: curation sets 1 rows aside as exact_duplicate, the record fewer",
@@ -120,9 +120,9 @@ def test_a_lost_part_file_of_a_result_is_named_and_made_again(good: Path, tmp_pa
     (run / "curation/part-0000001.parquet").unlink()
     (run / "curation/part-0000009.parquet").write_bytes(b"left over")
     assert problems(config, quick=True) == [
-        "curate, result: curation/part-0000001.parquet is missing",
-        "curate, part 9: curation/part-0000009.parquet belongs to no commit record",
+        "winnow, result: curation/part-0000001.parquet is missing",
+        "winnow, part 9: curation/part-0000009.parquet belongs to no commit record",
     ]
     (run / "curation/part-0000009.parquet").unlink()
-    assert make(config).made == {"curate": 1}
+    assert make(config).made == {"winnow": 1}
     assert data_files(run) == data_files(good)

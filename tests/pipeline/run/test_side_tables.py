@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from drive import crash_before
-from side_toys import ON, SIDE_PROJECT, SideCurate, SidePhrases, SideRescore
+from side_toys import ON, SIDE_PROJECT, SidePhrases, SideRescore, SideWinnow
 from toy_runs import data_files, make_config, run_toys, words_in_shards
 
 from pipeline.execution.inline import InlineExecutor
@@ -50,7 +50,7 @@ def test_what_is_not_kept_is_set_aside_by_reason_and_all_adds_up(tmp_path: Path,
     run = tmp_path / "run"
     config = side_config(run, pairs, **ON)
     report = make(config)
-    assert report.made == {"ingest": 3, "curate": 4, "phrases": 3, "count": 1, "score": 3, "shard": 4, "train": 1}
+    assert report.made == {"ingest": 3, "winnow": 4, "phrases": 3, "count": 1, "score": 3, "shard": 4, "train": 1}
     assert not report.failed and not report.waiting
     captions = {row["key"]: row["caption"] for row in rows(run, "pairs")}
     curation = rows(run, "curation")
@@ -92,7 +92,7 @@ def test_one_that_is_turned_off_again_is_not_read(tmp_path: Path, pairs: Path) -
     off = side_config(run, pairs)
     assert make(off).made == {"phrases": 3, "shard": 3, "train": 1}  # the third part's phrases are what they were
     assert len(rows(run, "phrases")) == len(LINES) + 2 - 1 and problems(off) == []
-    assert "  curate    3/3 done" in "\n".join(as_lines(run_status(open_storage(str(run)), SIDE_PROJECT, off)))
+    assert "  winnow    3/3 done" in "\n".join(as_lines(run_status(open_storage(str(run)), SIDE_PROJECT, off)))
     # and on again: what still fits is not computed again
     assert make(side_config(run, pairs, **ON)).made == {"phrases": 3, "shard": 4, "train": 1}
     fresh = tmp_path / "fresh"
@@ -103,7 +103,7 @@ def test_one_that_is_turned_off_again_is_not_read(tmp_path: Path, pairs: Path) -
 def test_as_a_command_it_runs_though_it_is_off(tmp_path: Path, pairs: Path) -> None:
     config = side_config(tmp_path / "run", pairs)
     make(config)
-    assert run_toys(config, project=SIDE_PROJECT, stages=("curate",)).made == {"curate": 4}
+    assert run_toys(config, project=SIDE_PROJECT, stages=("winnow",)).made == {"winnow": 4}
     assert len(rows(tmp_path / "run", "curation")) == len(LINES) + 2 - 1
     assert make(config).made == {} and problems(config) == []
 
@@ -112,8 +112,8 @@ def test_parts_wait_for_a_table_that_is_turned_on(tmp_path: Path, pairs: Path) -
     """And for the result of the whole run: a run of some parts goes as far as it can, and says what waits."""
     config = side_config(tmp_path / "run", pairs, **ON)
     report = make(config, parts={0})
-    assert report.made == {"ingest": 1, "curate": 1}
-    assert report.waiting == {"curate": 1, "phrases": 1, "count": 1, "score": 1, "shard": 1, "train": 1}
+    assert report.made == {"ingest": 1, "winnow": 1}
+    assert report.waiting == {"winnow": 1, "phrases": 1, "count": 1, "score": 1, "shard": 1, "train": 1}
     assert make(config).made["phrases"] == 3
 
 
@@ -127,10 +127,10 @@ def test_a_change_reaches_what_reads_the_result_of_the_whole_run(tmp_path: Path,
     }
     (pairs / "c.txt").write_text("late fox\n")  # a duplicate: the counts are what they were
     report = make(side_config(run, pairs, **{**ON, "score": {"on": True, "factor": 2.0}}))
-    assert report.made == {"ingest": 1, "curate": 2, "phrases": 1, "count": 1, "score": 1, "shard": 2, "train": 1}
+    assert report.made == {"ingest": 1, "winnow": 2, "phrases": 1, "count": 1, "score": 1, "shard": 2, "train": 1}
     (pairs / "d.txt").write_text("late red bus\n")  # "red" is counted once more, which every part reads
     report = make(side_config(run, pairs, **{**ON, "score": {"on": True, "factor": 2.0}}))
-    assert report.made["phrases"] == 1 and report.made["curate"] == 2 and report.made["score"] == 5
+    assert report.made["phrases"] == 1 and report.made["winnow"] == 2 and report.made["score"] == 5
     fresh = tmp_path / "fresh"
     make(side_config(fresh, pairs, **{**ON, "score": {"on": True, "factor": 2.0}}))
     assert data_files(run) == data_files(fresh)
@@ -149,15 +149,15 @@ def test_parts_that_leave_the_source_leave_the_tables_of_results_too(tmp_path: P
 
 def test_the_real_phrases_see_what_a_curation_keeps(tmp_path: Path) -> None:
     """And the report counts it: pairs, what each table does not keep, and phrases of the rest."""
-    project: list[type[Stage]] = [IngestStage, SideCurate, PhrasesStage, AuditStage]
+    project: list[type[Stage]] = [IngestStage, SideWinnow, PhrasesStage, AuditStage]
     captions = ["a red fox", "an old fox", "two birds on a wire", "the secret leak", "a blue bus"]
     (tmp_path / "a.tsv").write_text("caption\turl\n" + "".join(f"{text}\thttps://a/{text}\n" for text in captions))
     ingest = {"source": str(tmp_path / "a.tsv"), "format": "table", "caption": "caption", "url": "url"}
     run = tmp_path / "run"
-    config = config_class(project).model_validate({"run": str(run), "ingest": ingest, "curate": {"on": True}})
+    config = config_class(project).model_validate({"run": str(run), "ingest": ingest, "winnow": {"on": True}})
     config = resolve(config, project, project)
     report = run_toys(config, project=project)
-    assert report.made == {"ingest": 1, "curate": 2, "phrases": 1, "audit": 2} and not report.failed
+    assert report.made == {"ingest": 1, "winnow": 2, "phrases": 1, "audit": 2} and not report.failed
     assert [row["caption"] for row in rows(run, "phrases")] == ["a red fox", "two birds on a wire", "a blue bus"]
     counts = record(run, "phrases", "part-0000000").counts
     assert (counts.in_, counts.out, counts.set_aside) == (5, 3, {"benchmark_leak": 1, "near_duplicate": 1})
@@ -175,20 +175,20 @@ def test_a_merge_that_fails_half_way_leaves_no_record_behind(
     run = tmp_path / "run"
     make(side_config(run, pairs, **ON))
     (pairs / "0.txt").write_text("new fox\n")  # sorts first, and so decides about the others
-    row = SideCurate._row
+    row = SideWinnow._row
 
-    def stumbling(self: SideCurate, key: str, end: str, first: dict[str, str]) -> dict[str, Any]:
+    def stumbling(self: SideWinnow, key: str, end: str, first: dict[str, str]) -> dict[str, Any]:
         if key.startswith("0000001"):
             raise ValueError("not today")
         return row(self, key, end, first)
 
-    monkeypatch.setattr(SideCurate, "_row", stumbling)
+    monkeypatch.setattr(SideWinnow, "_row", stumbling)
     config = side_config(run, pairs, **ON)
     report = make(config)
-    assert [failure.where for failure in report.failed] == ["curate, result"]
-    assert not (run / "commits/curate/result.json").exists() and report.waiting["phrases"] == 4
-    monkeypatch.setattr(SideCurate, "_row", row)
-    assert make(config).made["curate"] == 1 and problems(config) == []
+    assert [failure.where for failure in report.failed] == ["winnow, result"]
+    assert not (run / "commits/winnow/result.json").exists() and report.waiting["phrases"] == 4
+    monkeypatch.setattr(SideWinnow, "_row", row)
+    assert make(config).made["winnow"] == 1 and problems(config) == []
 
 
 def run_again(config: Config, selection: Selection) -> Report:
@@ -205,7 +205,7 @@ def test_a_removed_pair_leaves_the_side_tables_and_what_they_decided(tmp_path: P
     make(config)
     note_removal(open_storage(config.run), [0, 1, 2], ["line 0"])
     stages = [stage for stage in SIDE_PROJECT if writes_parts(stage)]
-    assert [stage.name for stage in stages] == ["ingest", "curate", "phrases", "count", "score", "shard"]
+    assert [stage.name for stage in stages] == ["ingest", "winnow", "phrases", "count", "score", "shard"]
     assert spreads(state_of(config), stages)
     run_again(config, Selection(stages, replan=False))
     assert "odd fox" in [row["caption"] for row in rows(run, "phrases")]
@@ -226,7 +226,7 @@ def test_rejected_rows_of_a_side_stage_are_tried_again(tmp_path: Path, pairs: Pa
 def test_status_names_them_by_what_they_declare(good: Path) -> None:
     config = side_config(good, good.parent / "pairs", **ON)
     lines = as_lines(run_status(open_storage(str(good)), SIDE_PROJECT, config))
-    assert "  curate    2/2 done, 7 pairs in, 7 out, 0 rejected" in lines
+    assert "  winnow    2/2 done, 7 pairs in, 7 out, 0 rejected" in lines
     assert "  phrases   2/2 done, 7 pairs in, 4 out, 0 rejected, 1 benchmark_leak, 2 near_duplicate" in lines
     assert "  count     1/1 done" in lines
     off = as_lines(run_status(open_storage(str(good.parent)), SIDE_PROJECT, side_config(good, "unused")))
@@ -249,9 +249,9 @@ def test_a_stage_reads_only_what_it_declares(tmp_path: Path, pairs: Path, monkey
 def test_an_unknown_reason_to_set_aside_fails_the_part(
     tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = SideCurate._row
-    monkeypatch.setattr(SideCurate, "_row", lambda *args: {**row(*args), "keep": False, "reason": "because"})
-    (failure, *_) = make(side_config(tmp_path / "run", pairs, curate={"on": True})).failed
+    row = SideWinnow._row
+    monkeypatch.setattr(SideWinnow, "_row", lambda *args: {**row(*args), "keep": False, "reason": "because"})
+    (failure, *_) = make(side_config(tmp_path / "run", pairs, winnow={"on": True})).failed
     assert failure.where == "phrases, part 0" and "no reason to set a row aside: because" in failure.error
 
 

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from schemas.reasons import ALL
+from schemas.records import part_name
+from schemas.rows import Span
+from schemas.tables import PhraseTable
 from stages.inspect.explain import Explained, explain
+from stages.inspect.show import plain
 from stages.stage import Slice, UserError
 from tests.stages.audit.test_second_opinion import add_scores
 
@@ -141,3 +146,30 @@ def test_what_rescore_and_mask_say(shapes: Callable[..., Any]) -> None:
 def test_a_key_that_the_run_never_had(run: Any, key: str) -> None:
     with pytest.raises(UserError, match="explain:"):
         story(run, key)
+
+
+def test_what_others_say_of_the_boxes(shapes: Callable[..., Any]) -> None:
+    """A second teacher, the cosines of rescore, and referring expressions."""
+    two = {"teachers": ["glip-nano", {"name": "small", "teacher": "glip-nano"}]}
+    run = shapes(part_size=40, label=two).fill(30)
+    labels = run.rows["labels"]
+    first = next(row for row in labels if row["boxes"])
+    box = {**first["boxes"][0], "score": 0.75}
+    run.write("labels-small", 0, [{**row, "boxes": [box] if row is first else []} for row in labels])
+    nothing = {"score": None, "best_phrase": None, "best_score": None}
+    scores = [{"key": row["key"], "image": 0.25, "boxes": [dict(nothing) for _ in row["boxes"]]} for row in labels]
+    next(row for row in scores if row["key"] == first["key"])["boxes"][0]["score"] = 0.125
+    run.write("scores", 0, scores)
+    path = run.root / "phrases" / part_name(0)
+    table = PhraseTable(pq.read_table(path))
+    captions = table.caption.to_pylist()
+    whole = [[Span(p.start, len(text)) for p in row.phrases] for row, text in zip(table.records(), captions)]
+    pq.write_table(table.with_expressions(whole).table, path)
+    text = "\n".join(story(run, first["key"]).lines)
+    phrase = row(run, "phrases", first["key"])["phrases"][box["phrase"]]
+    corners = ", ".join(f"{round(box[side], 1):g}" for side in ("x1", "y1", "x2", "y2"))
+    assert "label    small, another teacher, has 1 boxes" in text
+    assert f"0.750  {box['phrase']}: {phrase['text']}  [{corners}]\n" in text
+    assert "rescore  cosine of image and caption 0.250" in text and text.count("  crop 0.125  ") == 1
+    grown = row(run, "pairs", first["key"])["caption"][phrase["start"] :]
+    assert grown == phrase["text"] or f"grown to {plain(grown)!r}" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,6 +136,31 @@ def test_hostile_captions_stay_text(browser: Browser, run: Any) -> None:
                     " document.body.append(s); })()")  # fmt: skip
         assert browser.run("document.title") == "phrasebox review"
         assert any("Content Security Policy" in complaint for complaint in browser.complaints)
+
+
+HOSTILE = (
+    "<img src=x onerror=\"document.title='owned'\"> a dog",
+    "<svg/onload=document.title='owned'> <a href=javascript:alert(1)>a dog</a>",
+    "&lt;b&gt; {{7*7}} ${document.title='owned'} `x` \\u003cscript> --> ]]> </textarea></title>",
+    "a dog \u202e god a \u2066 \x00 \x1b[31m",
+)
+
+
+@pytest.mark.parametrize("caption", HOSTILE)
+def test_no_caption_becomes_anything_but_text(browser: Browser, run: Any, caption: str) -> None:
+    with serving(run, boxes=20) as server:
+        session = server.session
+        for key, sample in session.samples.items():
+            session.samples[key] = replace(sample, pair=replace(sample.pair, caption=caption))
+        session.units = [replace(unit, span=(2, 9)) for unit in session.units]
+        begin(browser, server.address)
+        assert browser.text("caption") == caption
+        assert browser.run("document.querySelector('mark').textContent") == caption[2:9]
+        assert browser.run("document.querySelectorAll('#caption *').length") == 1  # the mark
+        assert browser.run("document.title") == "phrasebox review"
+        answer(browser, "3")
+    (line,) = lines(run, "ann")
+    assert line["text"] == caption[2:9] and line["verdict"] == "wrong_phrase"
 
 
 def test_the_phrase_is_marked_where_it_stands(browser: Browser, run: Any) -> None:

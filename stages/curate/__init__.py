@@ -1,0 +1,1 @@
+"""Pairs -> curation: no image twice, and none of a benchmark."""

@@ -1,0 +1,213 @@
+"""Pairs of images that may be copies of each other, without comparing all with all.
+
+The 12 bytes of a view are read as three keys of four bytes, in four ways: 12 tables. Two views that agree in the key of
+some table, and differ in few of their 96 bits, make their images a candidate. This is banded hashing, with every band
+32 bits wide: chance agreements stay rare among tens of millions of images, and a copy's few wrong bits spare some band.
+
+A table is searched in blocks, each of the keys of one share of all keys. A block sorts its keys, so that equal ones lie
+side by side. Blocks need nothing of each other: they run in threads, and their number bounds the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.curate.signature import BYTES, PLAIN, VIEWS, Bytes, mirror_mask
+
+TABLES = (
+    *((0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)),
+    *((0, 4, 8, 1), (5, 9, 2, 6), (10, 3, 7, 11)),
+    *((0, 5, 10, 7), (1, 6, 8, 11), (2, 4, 9, 3)),
+    *((0, 6, 9, 11), (1, 4, 10, 2), (3, 5, 7, 8)),
+)
+MAX_DISTANCE = 12  # of 96 bits
+REACH = 16  # in a bucket, an image is compared with the first so many and the last so many before it
+AT_ONCE = 1 << 18  # entries or pairs that are worked on at a time, so that they stay in the processor's cache
+ENTRY = 20  # bytes that a block takes for an entry: eight, twice while it is gathered, and what is worked on
+TRIES = 2  # pairs of views for which two images are compared, the nearest ones
+
+Ints = NDArray[np.int64]
+Entries = NDArray[np.uint64]  # upper half: a key; lower half: the number of an entry, row * kinds + view
+Numbers = NDArray[np.uint32]
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of rows, later > earlier, sorted, at most `TRIES` times each; a view is one of `likeness`."""
+
+    later: Ints
+    earlier: Ints
+    later_view: Ints
+    earlier_view: Ints
+    largest_bucket: int
+
+
+def find_candidates(bits: Bytes, flips: bool, memory: int, threads: int = 1) -> Candidates:
+    """`bits` (N, len(VIEWS), BYTES), which may be a mapped file; `memory`: bytes that the blocks of all threads may
+    take.
+
+    What is found for a row depends on the rows before it alone. Raises ValueError for more rows than have a number.
+    """
+    kinds = len(VIEWS) + (len(PLAIN) if flips else 0)  # of entries of an image
+    if len(bits) * kinds >= 2**32:
+        raise ValueError(f"{len(bits):,} images are more than one run can compare ({2**32 // kinds:,})")
+    blocks = threads * max(1, -(-len(bits) * kinds * ENTRY // memory))
+
+    def search(at: tuple[int, int]) -> tuple[Entries, int]:
+        return _search(bits, kinds, *at, blocks)
+
+    found, largest = [np.empty((2, 0), np.uint64)], 0
+    with ThreadPoolExecutor(threads) as pool:
+        for done, (near, bucket) in enumerate(pool.map(search, product(range(len(TABLES)), range(blocks))), 1):
+            found.append(near)
+            largest = max(largest, bucket)
+            if done % blocks == 0:  # a table is done
+                found = [_nearest(np.concatenate(found, axis=1))]
+    pair, rank = found[0]
+    later, earlier = (pair >> HALF).astype(np.int64), (pair & LOW).astype(np.int64)
+    views = (rank & np.uint64(0xFFFF)).astype(np.int64)
+    return Candidates(later, earlier, views >> 8, views & 0xFF, largest)
+
+
+def _search(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> tuple[Entries, int]:
+    """What `_near` finds in a block of a table, and the images of its largest bucket."""
+    found, largest = [np.empty((2, 0), np.uint64)], 0
+    entries = _entries(bits, kinds, table, block, blocks)
+    entries.sort()
+    for shared, bucket in buckets(entries, kinds):
+        largest = max(largest, bucket)
+        found.extend(_near(bits, kinds, table, later, earlier) for later, earlier in pairs_in_buckets(shared))
+    return _nearest(np.concatenate(found, axis=1)), largest
+
+
+def _entries(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> Entries:
+    """Of all views whose key falls into a block. Keys are mixed for it, since those of images are not spread evenly
+    (Fibonacci hashing)."""
+    mask = mirror_mask()
+    found = [np.empty(0, np.uint64)]
+    first, last = (np.uint32(-(-number * 2**32 // blocks) - end) for number, end in ((block, 0), (block + 1, 1)))
+    step = max(1, AT_ONCE // kinds)
+    for start in range(0, len(bits), step):
+        part = np.asarray(bits[start : start + step])
+        if kinds > len(VIEWS):
+            part = np.concatenate([part, part[:, : len(PLAIN)] ^ mask], axis=1)
+        keys = np.zeros(len(part) * kinds, np.uint32)
+        for place, column in enumerate(TABLES[table]):
+            keys |= part[:, :, column].reshape(-1).astype(np.uint32) << np.uint32(8 * place)
+        mixed = keys * np.uint32(2654435769)
+        chosen = np.flatnonzero((mixed >= first) & (mixed <= last))
+        found.append((keys[chosen].astype(np.uint64) << HALF) | (chosen + start * kinds).astype(np.uint64))
+    return np.concatenate(found)
+
+
+def buckets(entries: Entries, kinds: int) -> Iterator[tuple[Entries, int]]:
+    """Sorted entries in pieces, each of whole buckets with several rows, and the rows of its largest bucket."""
+    start = 0
+    while start < len(entries):
+        last = min(start + AT_ONCE, len(entries)) - 1
+        stop = int(np.searchsorted(entries, entries[last] | LOW, side="right"))
+        shared, sizes = _one_per_image(entries[start:stop], kinds)
+        yield shared, int(sizes.max(initial=0))
+        start = stop
+
+
+def _one_per_image(entries: Entries, kinds: int) -> tuple[Entries, Ints]:
+    """Sorted entries -> those of buckets with several images, one an image and bucket, its first view; and how many
+    images each of these buckets has."""
+    keys = (entries >> HALF).astype(np.uint32)
+    same = keys[1:] == keys[:-1]
+    shared = np.zeros(len(entries), np.bool_)
+    shared[1:] = same
+    shared[:-1] |= same
+    entries, keys = entries[shared], keys[shared]
+    rows = _numbers(entries) // np.uint32(kinds)
+    new = np.ones(len(entries), np.bool_)
+    new[1:] = (keys[1:] != keys[:-1]) | (rows[1:] != rows[:-1])
+    entries, keys = entries[new], keys[new]
+    sizes = np.diff(_begins(keys), append=len(keys))
+    return entries[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
+
+
+def _numbers(entries: Entries) -> Numbers:
+    return (entries & LOW).astype(np.uint32)
+
+
+def _begins(keys: Numbers) -> Ints:
+    """Where each bucket begins."""
+    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.empty(0, np.int64)
+
+
+def pairs_in_buckets(entries: Entries) -> Iterator[tuple[Numbers, Numbers]]:
+    """Entry numbers (later, earlier): each with the REACH before it, and with the first REACH of its bucket."""
+    numbers, begins = _numbers(entries), _begins((entries >> HALF).astype(np.uint32))
+    begin = np.repeat(begins, np.diff(begins, append=len(entries)))
+    at = np.arange(len(entries))
+    place = at - begin  # in the bucket
+    for step in range(1, REACH + 1):
+        at = at[place[at] >= step]
+        yield from _in_pieces(numbers[at], numbers[at - step])
+    for first in range(REACH):
+        at = at[place[at] - first > REACH]
+        yield from _in_pieces(numbers[at], numbers[begin[at] + first])
+
+
+def _in_pieces(later: Numbers, earlier: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+    for start in range(0, len(later), AT_ONCE):
+        yield later[start : start + AT_ONCE], earlier[start : start + AT_ONCE]
+
+
+def _near(bits: Bytes, kinds: int, table: int, later: Numbers, earlier: Numbers) -> Entries:
+    """(2, M): later row and earlier row; differing bits, later view and earlier view. Of the pairs of entries that are
+    near enough, of views that are compared, and that no table before this one has brought together."""
+    allowed = _compared(later % np.uint32(kinds), earlier % np.uint32(kinds))
+    later, earlier = later[allowed], earlier[allowed]
+    different = _bits_of(bits, later, kinds) ^ _bits_of(bits, earlier, kinds)
+    counts = np.bitwise_count(different)
+    distance = counts[:, 0] + counts[:, 1] + counts[:, 2]
+    near = np.flatnonzero(distance <= MAX_DISTANCE)
+    apart = different[near].view(np.uint8)  # (M, BYTES)
+    for before in range(table):
+        new = apart[:, list(TABLES[before])].any(1)
+        near, apart = near[new], apart[new]
+    rows = [number[near].astype(np.uint64) // np.uint64(kinds) for number in (later, earlier)]
+    views = [number[near].astype(np.uint64) % np.uint64(kinds) for number in (later, earlier)]
+    rank = (distance[near].astype(np.uint64) << np.uint64(16)) | (views[0] << np.uint64(8)) | views[1]
+    return np.stack([(rows[0] << HALF) | rows[1], rank])
+
+
+def _compared(one: Numbers, other: Numbers) -> NDArray[np.bool_]:
+    """Whether views are compared: one of them plain, or one mirrored and the other not."""
+    mirrored = (one >= len(VIEWS)) != (other >= len(VIEWS))
+    upright = (one < len(VIEWS)) & (other < len(VIEWS))
+    allowed: NDArray[np.bool_] = mirrored | (upright & ((one < len(PLAIN)) | (other < len(PLAIN))))
+    return allowed
+
+
+def _bits_of(bits: Bytes, numbers: Numbers, kinds: int) -> Numbers:
+    """(M,) -> (M, BYTES / 4)."""
+    views = bits.view(np.uint32).reshape(-1, BYTES // 4)
+    if kinds == len(VIEWS):
+        return np.take(views, numbers, axis=0)
+    rows, kind = numbers // np.uint32(kinds), numbers % np.uint32(kinds)
+    mirrored = kind >= len(VIEWS)
+    found = np.take(
+        views, rows * np.uint32(len(VIEWS)) + np.where(mirrored, kind - np.uint32(len(VIEWS)), kind), axis=0
+    )
+    found[mirrored] ^= mirror_mask().view(np.uint32)
+    return found
+
+
+def _nearest(found: Entries) -> Entries:
+    """(2, M) of `_near` -> sorted, the TRIES nearest of each pair of rows."""
+    pair, rank = found[:, np.lexsort(found[::-1])]
+    chosen = np.ones(len(pair), np.bool_)
+    chosen[TRIES:] = pair[TRIES:] != pair[:-TRIES]
+    return np.stack([pair[chosen], rank[chosen]])
