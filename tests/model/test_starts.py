@@ -131,6 +131,7 @@ def test_swin_of_glip_computes_what_transformers_computes(
     body = SwinTransformer(spec)
     start_swin(body, saved(theirs, tmp_path))
     mine, others = features(body, theirs, size)
+    assert len(mine) == len(others) == 4
     for own, other in zip(mine[1:], others[1:], strict=True):
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-3)
 
