@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.alterations import ALTERATIONS, jpeg
 from stages.curate.signature import SIDE, THUMB, VIEWS, Bytes, bits_of, frequencies, thumbnails
 from stages.images import decode_grey
-from tests.stages.curate.photographs import ALTERATIONS, jpeg
 
 KINDS = (None, *ALTERATIONS)  # of an image: no copy, or which alteration
 EXACT = len(KINDS)  # a copy with the same bytes
