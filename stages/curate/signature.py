@@ -61,29 +61,39 @@ VIEWS = (*PLAIN, *CROPS)
 
 
 def signatures(grey: Bytes) -> tuple[Bytes, Bytes]:
-    """(N, SIDE, SIDE) grey images -> the bits of their views (N, len(VIEWS), BYTES), and thumbnails (N, THUMB, THUMB).
+    """(N, SIDE, SIDE) grey images -> bits of their views (N, len(VIEWS), BYTES), and thumbnails (N, THUMB, THUMB)."""
+    return bits_of(frequencies(grey)), thumbnails(grey)
+
+
+def frequencies(grey: Bytes) -> Floats:
+    """(N, SIDE, SIDE) -> (N, len(VIEWS), BITS) the lowest ones of each view, from low to high."""
+    pixels = grey.astype(np.float64)
+    rows, columns = _indices()
+    found = np.empty((len(grey), len(VIEWS), BITS))
+    for number, view in enumerate(VIEWS):
+        low = np.matmul(np.matmul(_cosines(view.y1, view.y2), pixels), _cosines(view.x1, view.x2).T)  # (N, K, K)
+        found[:, number] = low[:, rows, columns]
+    return found
+
+
+def bits_of(waves: NDArray[Any]) -> Bytes:
+    """(N, len(VIEWS), BITS) -> (N, len(VIEWS), BYTES) their signs.
 
     Bit b of byte i is that of frequency 12 b + i, so that every byte has low and high frequencies.
     """
-    pixels = grey.astype(np.float64)
-    rows, columns = _frequencies()
-    bits = np.empty((len(grey), len(VIEWS), BITS), np.bool_)
-    for number, view in enumerate(VIEWS):
-        low = np.matmul(np.matmul(_cosines(view.y1, view.y2), pixels), _cosines(view.x1, view.x2).T)  # (N, K, K)
-        bits[:, number] = low[:, rows, columns] > 0
-    spread = bits.reshape(*bits.shape[:2], 8, BYTES).swapaxes(2, 3)
-    return np.packbits(spread, axis=-1)[..., 0], _thumbnails(pixels)
+    spread = (waves > 0).reshape(*waves.shape[:2], 8, BYTES).swapaxes(2, 3)
+    return np.packbits(spread, axis=-1)[..., 0]
 
 
 def mirror_mask() -> Bytes:
     """(BYTES,) bits that are the other way round in a mirrored image: those of odd horizontal frequencies."""
-    odd = (_frequencies()[1] % 2).astype(np.bool_)
+    odd = (_indices()[1] % 2).astype(np.bool_)
     mask: Bytes = np.packbits(odd.reshape(8, BYTES).T, axis=-1)[:, 0]
     return mask
 
 
 @cache
-def _frequencies() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _indices() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Vertical and horizontal index of each bit, from low to high, without the mean."""
     waves = [(down, across) for down in range(FREQUENCIES) for across in range(FREQUENCIES) if down + across]
     order = sorted(waves, key=lambda wave: (sum(wave), wave))
@@ -101,8 +111,9 @@ def _cosines(start: float, stop: float) -> Floats:
     return found
 
 
-def _thumbnails(pixels: Floats) -> Bytes:
-    """Means of areas, of a third of a pixel's precision."""
+def thumbnails(grey: Bytes) -> Bytes:
+    """(N, SIDE, SIDE) -> (N, THUMB, THUMB) means of areas, of a third of a pixel's precision."""
+    pixels = grey.astype(np.float64)
     share = area_weights(0, 1, SIDE, THUMB) * 3 * (SIDE / THUMB)
     whole = np.round(share)  # thirds of a pixel: SIDE / THUMB is 8 / 3
     total = np.matmul(np.matmul(whole, pixels), whole.T)  # 64 times the mean

@@ -186,6 +186,24 @@ def test_the_next_one_is_kept_when_the_first_is_removed(corpus: Path, tmp_path: 
     assert "all in order" in phrasebox("verify", str(run))
 
 
+def test_an_image_that_is_there_at_last_is_kept_and_its_copies_are_not(tmp_path: Path) -> None:
+    """`retry` of what ingest rejected decides again about the parts after it, which are not recomputed otherwise."""
+    lines = [f"{name}.jpg,a red ball" for name in ("late", *"abc", "copy")]
+    images = {name: photograph(seed) for seed, name in enumerate("abc")}
+    source = table_of(tmp_path / "source", lines, copy=ALTERATIONS["darker"](photograph(9)), **images)
+    run = tmp_path / "run"
+    phrasebox(*arguments(source, run, duplicates="perceptual"), "--set=part_size=4", "--inline")
+    assert [row["reason"] for row in rows(run, "curation")] == [None] * 4
+    assert [row["reason"] for row in rows(run, "rejects/ingest")] == ["missing_image"]
+    before = (run / "commits/curate/part-0000001.json").read_text()
+    (source.parent / "late.jpg").write_bytes(jpeg(photograph(9)))
+    phrasebox("retry", str(run), "--reason", "missing_image", "--inline")
+    assert [row["reason"] for row in rows(run, "curation")] == [None, None, None, None, "near_duplicate"]
+    assert rows(run, "curation")[-1]["duplicate_of"] == rows(run, "pairs")[0]["key"]
+    assert len(rows(run, "phrases")) == 4 and "all in order" in phrasebox("verify", str(run))
+    assert (run / "commits/curate/part-0000001.json").read_text() == before
+
+
 def test_exact_copies_alone(corpus: Path, tmp_path: Path) -> None:
     found = curate(corpus, tmp_path / "run", duplicates="exact")
     assert {name: decision for name, decision in found.items() if decision[0]} == {
