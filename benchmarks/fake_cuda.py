@@ -32,9 +32,9 @@ from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from benchmarks.record import ROOT, publish
-from benchmarks.teacher_flops import forget
 from model.anchors import level_sizes, pyramid_anchors
 from model.device import PRECISIONS
+from model.fake_tensors import forget
 from model.glip import Glip
 from model.grounding import GlipGrounder
 from model.losses import Positives, claims

@@ -9,7 +9,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,23 +132,37 @@ def grounding_dino_rates(of: Scale) -> dict[str, Any]:
     rows = rates(library, "grounding-dino-t", "transformers", of)
     if "transformers" in TEACHERS:
         model.to("cpu")
-        teacher = as_teacher(model, processor, of)
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
+            teacher = as_teacher(folder, of, of.sides)
         rows += rates(lambda size: partial(through, teacher, size), "grounding-dino-t", "teacher", of)
     return {"grounding-dino-t": {"rows": rows}}
 
 
-def as_teacher(model: Any, processor: Any, of: Scale) -> Any:
-    """The model as the label stage would open it, from a folder in the hub's layout."""
-    short, long = of.sides or (None, None)
+def detector_rates(name: str, family: str, of: Scale) -> dict[str, Any]:
+    """Another detector of transformers as a teacher of ours, with random weights at its published size and its own size
+    of images; with batches of the middle size alone."""
+    from benchmarks.detectors import write_checkpoint
+
+    forbid_tf32()
+    one = replace(of, batch_sizes=(of.middle,), precision="fp32" if of.small else of.precision)  # fp16 crawls on a CPU
+    words = [word for pair in pairs("photos", one.images, one) for word in pair.caption.split()]
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        label = SimpleNamespace(
-            **{"teacher": "transformers", "weights": folder, "revision": None, "weights_sha256": None, "variant": None},
-            **{"device": of.device, "precision": of.precision, "short": short, "long": long, "threads": 1},
-            **{"deform": "auto", "compile": False},
-        )
-        return teacher_class("transformers")(label)  # type: ignore[arg-type]
+        write_checkpoint(family, words, Path(folder), one.small)
+        teacher = as_teacher(folder, one, None)
+    return {name: {"rows": rates(lambda size: partial(through, teacher, size), name, "teacher", one)}}
+
+
+def as_teacher(folder: str, of: Scale, sides: tuple[int, int] | None) -> Any:
+    """A checkpoint in the hub's layout as the label stage would open it; sides: of images, None: the checkpoint's."""
+    short, long = sides or (None, None)
+    label = SimpleNamespace(
+        **{"teacher": "transformers", "weights": folder, "revision": None, "weights_sha256": None, "variant": None},
+        **{"device": of.device, "precision": of.precision, "short": short, "long": long, "threads": 1},
+        **{"deform": "auto", "compile": False},
+    )
+    return teacher_class("transformers")(label)  # type: ignore[arg-type]
 
 
 def trace(of: Scale) -> dict[str, Any]:

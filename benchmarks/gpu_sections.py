@@ -91,6 +91,10 @@ def glip(name: str, seconds: int, *modes: str, of: str | None = None) -> Section
     return Section(name, seconds, partial(gpu_rates.glip_rates, of or name, modes), of_rates)
 
 
+def detector(name: str, seconds: int, family: str) -> Section:
+    return Section(name, seconds, partial(gpu_rates.detector_rates, name, family), of_rates)
+
+
 SECTIONS = (
     Section("parity", 45, gpu_checks.parity, of_parity),
     Section("kernel", 35, gpu_checks.kernel, of_kernel),
@@ -104,6 +108,9 @@ SECTIONS = (
     glip("glip-nano", 20, "plain"),
     glip("glip-photos", 20, "plain"),
     glip("glip-t-compiled", 110, "compiled", of="glip-t"),
+    detector("llmdet-t", 35, "mm-grounding-dino"),
+    detector("owlv2-base", 30, "owlv2"),
+    detector("omdet-turbo-t", 30, "omdet-turbo"),
     Section("clip", 20, gpu_others.clip, plainly),
     Section("sam", 25, gpu_others.sam, plainly),
     Section("embedding", 20, gpu_others.embedding, plainly),

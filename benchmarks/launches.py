@@ -25,10 +25,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.record import publish
-from benchmarks.teacher_flops import forget
 from model.deform_choice import convolutions
 from model.device import autocast
 from model.dyhead import DyConv
+from model.fake_tensors import forget
 from model.fusion import Fusion
 from model.glip import Glip
 from model.language import BertLayer

@@ -4,7 +4,8 @@
 
 For each family: seconds to encode an image, seconds for each box after that (decoding, enlarging and run lengths), and
 for SAM and SAM-HQ the same image and boxes through transformers' processor, model and post-processing, with run lengths
-by pycocotools. Both sides run in turn on the same images; medians are kept. EdgeTAM is left out: its encoder is timm's.
+by pycocotools. Both sides run in turn on the same images; medians are kept, and of an image the least and the most.
+EdgeTAM is left out: its encoder is timm's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.record import processor_name, publish
+from benchmarks.record import command_line, processor_name, publish
 from model.segmenter import Segmenter
 from stages.rle import encode
 
@@ -48,6 +49,7 @@ def main() -> None:
             checkpoint = arguments.checkpoint or save(family, Path(folder))
             rates[family] = measure(family, checkpoint, arguments.images, arguments.boxes, arguments.device)
     settings = {"images": arguments.images, "boxes": arguments.boxes, "size": [HEIGHT, WIDTH]}
+    settings = {"command": command_line("benchmarks.masks"), **settings}
     publish({**settings, **environment(arguments.device, arguments.threads), "families": rates}, arguments.out)
 
 
@@ -78,8 +80,12 @@ def measure(family: str, checkpoint: Path, images: int, boxes: int, device: str)
             other.append(timed(lambda image=image, own=own: theirs(image, own)))  # type: ignore[misc]
     whole, first = statistics.median(many[1:]), statistics.median(one[1:])
     per_box = max(whole - first, 0.0) / max(boxes - 1, 1)
-    rates = {"seconds_per_image": whole, "encode_seconds": first - per_box, "seconds_per_box": per_box}
-    return rates | ({"library_seconds_per_image": statistics.median(other[1:])} if other else {})
+    rates: dict[str, Any] = {"seconds_per_image": whole, "seconds_per_image_range": [min(many[1:]), max(many[1:])]}
+    rates |= {"encode_seconds": first - per_box, "seconds_per_box": per_box}
+    if other:
+        rates["library_seconds_per_image"] = statistics.median(other[1:])
+        rates["library_seconds_per_image_range"] = [min(other[1:]), max(other[1:])]
+    return rates
 
 
 def ours(segmenter: Segmenter, image: Any, boxes: Any) -> list[bytes]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.photos_teacher [--shared ../shared] [--data data/photos]
         [--out benchmarks/results/photos_teacher.json]
-    python -m benchmarks.photos_teacher --speed --out ...     # adds photos per second of all three; on a quiet machine
+    python -m benchmarks.photos_teacher --speed --out ...     # adds photos per second and memory; on a quiet machine
 
 Flickr photos of the published half of the test split, with people's phrases and with the extractor's; captions of
 coco-mini, which is the development set for both of COCO's figures; COCO AP with the 80 names in one prompt. Nothing is
@@ -15,24 +15,27 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import multiprocessing
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.photos_detector import Detector
 from benchmarks.record import processor_name, publish
+from benchmarks.teacher_measure import resident
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
 from model.outputs import Grounding
 from recipes.glip_photos import gold, judge
 from recipes.glip_photos.gold import Photo
+from recipes.glip_photos.nanodet import Detector
 from stages.evaluate.coco import LIMIT, percent, results_of
 from stages.evaluate.coco_ap import precision_at_recalls
 from stages.images import decode_rgb
@@ -42,6 +45,8 @@ CHUNK = 64  # images in memory
 BATCH = 8  # of what is timed
 FLOOR = 0.05
 SAMPLE = 40  # photos at the beginning of each set whose figures stand on their own, for a quick second look
+MODELS = ("glip-photos", "glip-nano", "detector")
+CLEAN = "glip-photos-coco"  # of recipes/glip_photos_coco; measured beside them where its weights are given
 NOUNS, LEAST = 50, 5  # best and worst head nouns listed, of those with so many phrases
 
 Ground = Callable[[list[np.ndarray], Sequence[Photo]], list[Grounding]]
@@ -110,7 +115,30 @@ def speeds(models: dict[str, Ground], photos: Sequence[Photo], turns: int = 5) -
                 part = photos[at : at + BATCH]
                 ground([decode_rgb(photo.path.read_bytes(), 10_000_000) for photo in part], part)
             rates[name] += [round(len(photos) / (time.perf_counter() - started), 2)] * bool(turn)
-    return {name: {"photos_per_second": own, "median": statistics.median(own)} for name, own in rates.items()}
+    return {
+        name: {"photos_per_second": own, "median": statistics.median(own)} if own else {} for name, own in rates.items()
+    }
+
+
+def opened(name: str, shared: Path) -> Ground:
+    """One of the three, from files."""
+    if name != "detector":
+        return grounder(Glip.pretrained(name))
+    folder = shared / "data"
+    return Detector(folder / "photos" / "detector", category_names(folder / "coco-mini")).ground
+
+
+def peak(name: str, shared: Path, photos: Sequence[Photo]) -> int:
+    """The most memory, in MiB, of a process that grounds photos in batches of 8 and does nothing else."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as process:
+        return process.submit(peak_here, name, shared, photos).result()
+
+
+def peak_here(name: str, shared: Path, photos: Sequence[Photo]) -> int:
+    torch.set_num_threads(1)
+    speeds({name: opened(name, shared)}, photos, turns=0)
+    return resident()
 
 
 def add_speeds(found: dict[str, dict[str, Any]], out: Path | None) -> None:
@@ -164,9 +192,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/photos"))
     parser.add_argument("--flickr", default="entities_test", help="entities_dev for whatever is to be chosen")
     parser.add_argument("--weights", type=Path, default=None, help="of glip-photos; else the packaged ones")
+    parser.add_argument("--clean-weights", type=Path, default=None, help=f"of {CLEAN}, to be measured, too")
     parser.add_argument(
         "--only",
-        choices=("glip-photos", "glip-nano", "detector"),
+        choices=(*MODELS, CLEAN),
         default=None,
         help="measure this one; what --out has of the others stays",
     )
@@ -178,9 +207,10 @@ def main() -> None:
     detector = options.shared / "data" / "photos" / "detector"
     if options.speed:
         photos = read_flickr(options.shared, options.data, options.flickr)[:CHUNK]
-        grounds = {name: grounder(Glip.pretrained(name)) for name in ("glip-photos", "glip-nano")}
-        grounds["detector"] = Detector(detector, category_names(coco)).ground
-        add_speeds(speeds(grounds, photos), options.out)
+        found = speeds({name: opened(name, options.shared) for name in MODELS}, photos)
+        for name in MODELS:
+            found[name]["peak_mib"] = peak(name, options.shared, photos)
+        add_speeds(found, options.out)
         return
     sets = read_sets(options.shared, options.data, options.flickr)
     models: dict[str, Callable[[], dict[str, Any]]] = {
@@ -190,6 +220,8 @@ def main() -> None:
         "glip-nano": lambda: measure_glip("glip-nano", packaged_weights("glip-nano"), sets, coco),
         "detector": lambda: measure_detector(detector, sets, coco),
     }
+    if options.clean_weights:
+        models[CLEAN] = lambda: measure_glip("glip-photos", options.clean_weights, sets, coco)
     result: dict[str, Any] = {
         "what": "phrases of captions of real photos, grounded",
         "command": f"python -m benchmarks.photos_teacher --flickr {options.flickr}",
@@ -204,13 +236,11 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "date": datetime.date.today().isoformat(),
     }
-    kept = (
-        json.loads(options.out.read_text())["models"] if options.only and options.out and options.out.is_file() else {}
-    )
+    if options.only and options.out and options.out.is_file():
+        before = json.loads(options.out.read_text())
+        result |= {key: before[key] for key in ("models", "speed") if key in before}
     for name, run in models.items():
-        if name in kept and name != options.only:
-            result["models"][name] = kept[name]
-        elif options.only in (None, name):
+        if options.only in (None, name):
             result["models"][name] = run()
             sys.stdout.write(summary(name, result["models"][name]))
             sys.stdout.flush()

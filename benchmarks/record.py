@@ -18,6 +18,21 @@ def processor_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def command_line(module: str) -> str:
+    """What was typed, less where the result goes."""
+    return " ".join([f"python -m {module}", *without_out(sys.argv[1:])])
+
+
+def without_out(arguments: list[str]) -> list[str]:
+    """The command line less where its result goes."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != "--out" and not argument.startswith("--out="):
+            kept.append(argument)
+        skip = argument == "--out"
+    return kept
+
+
 def publish(result: dict[str, Any], out: Path | None) -> None:
     """Prints a result and, where `out` is given, keeps it there."""
     text = json.dumps(result, indent=1) + "\n"

@@ -4,7 +4,8 @@
 
 For each family: crops in a second, from pixels to vectors, as the stage has them (prepared in one thread, `--batch` at
 a time) and through transformers' image processor and model at the same batch size; texts in a second. Both sides run in
-turn on the same crops; medians are kept. CLIP is ViT-B/32, SigLIP and SigLIP 2 (NaFlex, 256 patches) are B/16.
+turn on the same crops; medians are kept, with the lowest and the highest rate. CLIP is ViT-B/32, SigLIP and SigLIP 2
+(NaFlex, 256 patches) are B/16.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.record import processor_name, publish
+from benchmarks.record import command_line, processor_name, publish
 from model.similarity.network import Similarity
 
 PREFIXES = {"clip": "CLIP", "siglip": "Siglip", "siglip2": "Siglip2"}
@@ -52,7 +53,8 @@ def main() -> None:
             rates[family] = measure(model, processor_class(family).from_pretrained(checkpoint), given.rounds)
     name = torch.cuda.get_device_name() if given.device.startswith("cuda") else processor_name()
     versions = {package: version(package) for package in ("torch", "transformers")}
-    settings = {"batch": given.batch, "precision": given.precision, "threads": given.threads, "rounds": given.rounds}
+    settings: dict[str, Any] = {"command": command_line("benchmarks.rescore")}
+    settings |= {"batch": given.batch, "precision": given.precision, "threads": given.threads, "rounds": given.rounds}
     about = {"device": name, "versions": versions, "date": datetime.now(UTC).date().isoformat()}
     publish({**settings, **about, "families": rates}, given.out)
 
@@ -76,8 +78,8 @@ def processor_class(family: str) -> Any:
     return getattr(transformers, f"{PREFIXES[family]}ImageProcessorPil")
 
 
-def measure(model: Similarity, processor: Any, rounds: int) -> dict[str, float]:
-    """Rates at the median of the rounds, of which a first one is a rehearsal."""
+def measure(model: Similarity, processor: Any, rounds: int) -> dict[str, Any]:
+    """Rates at the median of the rounds, of which a first one is a rehearsal; with the lowest and the highest."""
     crops = [drawn(number) for number in range(model.batch_size)]
     texts = [f"a {WORDS[i % 10]} {WORDS[i // 10 % 10]} {i}" for i in range(model.batch_size)]
     mine, theirs, of_texts = [], [], []
@@ -86,10 +88,11 @@ def measure(model: Similarity, processor: Any, rounds: int) -> dict[str, float]:
         theirs.append(timed(lambda: library(model, processor, crops)))
         of_texts.append(timed(lambda: model.text_vectors(texts)))
     names = ("crops_per_second", "library_crops_per_second", "texts_per_second")
-    return {
-        name: len(crops) / statistics.median(seconds[1:])
-        for name, seconds in zip(names, (mine, theirs, of_texts), strict=True)
-    }
+    found: dict[str, Any] = {}
+    for name, seconds in zip(names, (mine, theirs, of_texts), strict=True):
+        found[name] = len(crops) / statistics.median(seconds[1:])
+        found[f"{name}_range"] = [len(crops) / own(seconds[1:]) for own in (max, min)]
+    return found
 
 
 def ours(model: Similarity, crops: list[Any]) -> torch.Tensor:

@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.record import ROOT, processor_name
+from benchmarks.record import ROOT, command_line, processor_name
 from benchmarks.teacher_measure import Case
 
 MODELS = ("glip-t", "glip-t-plain", "grounding-dino-t", "glip-nano")
@@ -133,7 +133,7 @@ def main() -> None:
         sys.stdout.flush()
     result = {
         "what": "images per second from JPEG bytes to boxes",
-        "command": " ".join(["python -m benchmarks.teacher", *without_out(sys.argv[1:])]),
+        "command": command_line("benchmarks.teacher"),
         "protocol": " ".join((__doc__ or "").split("\n\n", 2)[2].split()),
         "rows": with_fractions(rows),
         "ratios": {device: ratios(rows, device) for device in options.devices},
@@ -144,16 +144,6 @@ def main() -> None:
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     sys.stdout.write(json.dumps(result["ratios"]) + "\n")
-
-
-def without_out(arguments: list[str]) -> list[str]:
-    """The command line less where its result goes."""
-    kept, skip = [], False
-    for argument in arguments:
-        if not skip and argument != "--out" and not argument.startswith("--out="):
-            kept.append(argument)
-        skip = argument == "--out"
-    return kept
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The speed of each detector of transformers as our teacher, beside the library's own pipeline.
 
-    python -m benchmarks.teacher_families                           # on the CPU: about a quarter of an hour
+    python -m benchmarks.teacher_families --family owlvit omdet-turbo --threads 2 --out FILE     # on the CPU: minutes
+    python -m benchmarks.teacher_families --family owlv2 --count 1 --batch-sizes 1 --threads 2 --out FILE    # five more
     python -m benchmarks.teacher_families --device cuda --precision bf16 --batch-sizes 1 8 16 32 --count 256
     python -m benchmarks.teacher_families --rehearse                # small networks, scenes: half a minute
 
@@ -9,14 +10,16 @@ bytes to boxes. Networks have their published sizes and random weights (benchmar
 the same checkpoint. `library` is `pipeline("zero-shot-object-detection")`, which runs the whole network for each
 phrase; there is none for OmDet-Turbo, whose forward is called with all phrases. Ours reads the caption once (Grounding
 DINO), or encodes the image once. Each round measures both sides, one after the other, after a warm-up; rates are
-medians over the rounds. ratio_at_1: ours over the library's with batches of 1; ratio_at_best: of the best batch sizes.
+medians over the rounds, with the lowest and the highest beside them. ratio_at_1: ours over the library's with batches
+of 1; ratio_at_best: of the best batch sizes. Families that FILE has already, and this call does not measure, stay in
+it: each has the command that made it. On a CPU, `grounding-dino` and `mm-grounding-dino` take as long as `owlv2`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,8 +31,8 @@ from typing import Any
 import torch
 
 from benchmarks.detectors import FAMILIES, FLOOR, Library, write_checkpoint
-from benchmarks.record import publish
-from benchmarks.teacher import name_of, versions, without_out
+from benchmarks.record import command_line, publish
+from benchmarks.teacher import name_of, versions
 from benchmarks.teacher_measure import Pair, photos, scenes
 from model import teachers
 from model.device import PRECISIONS, forbid_tf32
@@ -82,7 +85,8 @@ def measured(runs: dict[str, Run], pairs: Sequence[Pair], batch_size: int, round
                 except (RuntimeError, ValueError) as error:
                     del rates[name]
                     row[f"{name}_failed"] = str(error).strip().splitlines()[0][:200]
-    return row | {name: round(statistics.median(own[1:]), 4) for name, own in rates.items()}
+    row |= {name: round(statistics.median(own[1:]), 4) for name, own in rates.items()}
+    return row | {f"{name}_range": [round(own(rates[name][1:]), 4) for own in (min, max)] for name in rates}
 
 
 def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -101,7 +105,30 @@ def of_family(family: str, pairs: Sequence[Pair], options: argparse.Namespace) -
         write_checkpoint(family, words, Path(folder), options.rehearse)
         runs = sides_of(family, Path(folder), options.device, options.precision)
         rows = [measured(runs, pairs, size, options.rounds) for size in options.batch_sizes]
-    return {"family": family, "size_of": FAMILIES[family], "rows": rows, **ratios(rows)}
+    phrases = round(sum(len(texts_of(pair)) for pair in pairs) / len(pairs), 2)
+    about = {"family": family, "size_of": FAMILIES[family], "phrases_per_image": phrases}
+    return {**about, "rows": rows, **ratios(rows), **how(options)}
+
+
+def how(options: argparse.Namespace) -> dict[str, Any]:
+    """With what a family was measured."""
+    return {
+        "command": command_line("benchmarks.teacher_families"),
+        "count": options.count,
+        "rounds": options.rounds,
+        "threads": options.threads,
+        "precision": options.precision,
+        "device": name_of(options.device),
+        "versions": versions(),
+        "date": date.today().isoformat(),
+    }
+
+
+def measured_before(out: Path | None) -> dict[str, Any]:
+    """By family, what a result's file has already."""
+    if out is None or not out.exists():
+        return {}
+    return {entry["family"]: entry for entry in json.loads(out.read_text(encoding="utf-8"))["families"]}
 
 
 def main() -> None:
@@ -120,14 +147,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     forbid_tf32()
     pairs = scenes(options.count) if options.rehearse else photos(options.count)
+    found = measured_before(options.out)
+    found |= {family: of_family(family, pairs, options) for family in options.family}
     result = {
         "what": "images per second from JPEG bytes to boxes, of detectors of transformers",
-        "command": " ".join(["python -m benchmarks.teacher_families", *without_out(sys.argv[1:])]),
         "protocol": " ".join((__doc__ or "").split("\n\n", 2)[2].split()),
-        "families": [of_family(family, pairs, options) for family in options.family],
-        "device": name_of(options.device),
-        "versions": versions(),
-        "date": date.today().isoformat(),
+        "families": [found[family] for family in FAMILIES if family in found],
     }
     publish(result, options.out)
 

@@ -19,13 +19,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.record import publish
-from model.anchors import level_anchors
-from model.backbone import relative_position_index, shift_mask
-from model.deform import row_offsets, tap_places
 from model.dyhead import DyConv
+from model.fake_tensors import forget
 from model.fusion import BiMultiHeadAttention, Fusion
 from model.glip import Glip
-from model.images import statistics
 from model.language import BertLayer
 from model.variants import get_variant
 
@@ -92,12 +89,6 @@ def estimate(variant: str, height: int, width: int, tokens: int, plain: bool = F
     if plain:
         return at(long)
     return at(short) + (tokens - short) / (long - short) * (at(long) - at(short))
-
-
-def forget() -> None:
-    """What the model keeps between calls must not pass from real tensors to those without data, nor back."""
-    for kept in (shift_mask, relative_position_index, tap_places, row_offsets, level_anchors, statistics):
-        kept.cache_clear()
 
 
 def _count(glip: Glip, height: int, width: int, tokens: int, plain: bool) -> dict[str, float]:

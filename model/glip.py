@@ -17,9 +17,9 @@ from model.checkpoint import load_official, packaged_weights, read_weights, writ
 from model.contrastive import RegionWordContrast
 from model.device import send
 from model.grounding import GlipGrounder
-from model.images import Sides, normalise, preprocess, resize, resized_size, stack
+from model.images import Sides, normalise, padded_size, preprocess, resize, resized_size, stack
 from model.initial import initialise
-from model.losses import head_losses, match
+from model.losses import head_losses, match, normalisers
 from model.network import GlipNetwork
 from model.outputs import Grounding
 from model.prompt import pad, truncated
@@ -185,6 +185,27 @@ class Glip(GlipNetwork):
                 maps, states, positives, wanted.phrases, texts, wanted.weights, average
             )
         return losses
+
+    def normalisers(
+        self,
+        images: Sequence[np.ndarray],
+        captions: Sequence[str],
+        spans: Sequence[Sequence[Sequence[Span]]],
+        targets: Sequence[Any],
+        resize_to: ResizeTo = "variant",
+        pad_to: tuple[int, int] = (0, 0),
+    ) -> Tensor:
+        """(2,): what `losses` divides by with the same arguments, before `average`. The network is not asked.
+
+        For a batch that goes through the network in pieces: each piece's losses are divided by the sum over all.
+        """
+        sides = self._sides(resize_to)
+        sizes = [resized_size(image.shape, sides) for image in images]
+        positions = [truncated(*own)[1] for own in zip(captions, spans, strict=True)]
+        wanted = batch_targets(targets, positions, [image.shape[:2] for image in images], sizes, self.device)
+        height, width = padded_size((max(h for h, _ in sizes), max(w for _, w in sizes)))
+        anchors = pyramid_anchors(level_sizes(max(height, pad_to[0]), max(width, pad_to[1])), self.device)
+        return normalisers(wanted.boxes, wanted.regression, anchors, match(wanted.boxes, anchors))
 
     def _sides(self, resize_to: ResizeTo) -> Sides:
         if resize_to == "variant":

@@ -102,7 +102,11 @@ def _snapshot(model: str, revision: str | None) -> Path:
     except ModuleNotFoundError as error:
         raise HubError(f"{model}: a checkpoint of the hub needs the package {error.name}; or give a folder") from error
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of every attempt
-    download = partial(snapshot_download, model, revision=revision, allow_patterns=list(FILES), ignore_patterns=BELOW)
+    # One file at a time: where the network ends, the library's threads close each other's connections, and what they
+    # raise then is no longer an error of the network.
+    download = partial(
+        snapshot_download, model, revision=revision, allow_patterns=list(FILES), ignore_patterns=BELOW, max_workers=1
+    )
     try:
         if COMMIT.fullmatch(revision or ""):
             with suppress(LocalEntryNotFoundError):

@@ -131,16 +131,11 @@ def head_losses(
 
     image, anchor_index, box_index = matched or match(boxes, levels)
     anchor = anchors[anchor_index]  # (P, 4)
-    target = torch.cat([own.to(anchors) for own in boxes])[box_index]
-    target = decode(encode(target, anchor), anchor)  # (P, 4); through the coder and back, as published
-    quality = centerness_target(anchor, target)  # (P,)
+    target, quality, trained = regression_targets(boxes, regression, anchor, box_index)
     weight = torch.ones_like(quality) if weights is None else torch.cat([x.to(quality) for x in weights])[box_index]
-    trained = (
-        torch.ones_like(quality) if regression is None else torch.cat([x.to(quality) for x in regression])[box_index]
-    )
 
-    normalisers = torch.stack((quality.new_full((), float(len(anchor_index))), (quality * trained).sum()))
-    positives, total = (normalisers if average is None else average(normalisers)).unbind()
+    divisors = counted(quality, trained)
+    positives, total = (divisors if average is None else average(divisors)).unbind()
     positives = positives.clamp(min=1)
     overlap_loss = giou_loss(decode(deltas[image, :, anchor_index], anchor), target)  # (P,)
     center_loss = F.binary_cross_entropy_with_logits(centerness[image, anchor_index], quality, reduction="none")  # (P,)
@@ -157,6 +152,32 @@ def head_losses(
             phrase_softmax(logits, Positives(image, anchor_index, box_index), phrase_targets) * weight
         ).sum() / positives
     return losses
+
+
+def regression_targets(
+    boxes: Sequence[Tensor], regression: Sequence[Tensor] | None, anchor: Tensor, box_index: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the positive anchors (P, 4) and their boxes (P,): the box (P, 4), centerness (P,), whether it trains (P,)."""
+    target = torch.cat([own.to(anchor) for own in boxes])[box_index]
+    target = decode(encode(target, anchor), anchor)  # (P, 4); through the coder and back, as published
+    quality = centerness_target(anchor, target)  # (P,)
+    if regression is None:
+        return target, quality, torch.ones_like(quality)
+    return target, quality, torch.cat([x.to(quality) for x in regression])[box_index]
+
+
+def counted(quality: Tensor, trained: Tensor) -> Tensor:
+    """(2,): what losses are divided by, the positive anchors and the sum of centerness targets."""
+    return torch.stack((quality.new_full((), float(len(quality))), (quality * trained).sum()))
+
+
+def normalisers(
+    boxes: Sequence[Tensor], regression: Sequence[Tensor] | None, levels: Sequence[Tensor], matched: Positives
+) -> Tensor:
+    """(2,), those of `head_losses` before `average`; they follow from the boxes alone."""
+    _, anchor_index, box_index = matched
+    _, quality, trained = regression_targets(boxes, regression, torch.cat(list(levels))[anchor_index], box_index)
+    return counted(quality, trained)
 
 
 def match(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> Positives:

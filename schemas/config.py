@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from schemas.dividers import DIVIDERS
 from schemas.marks import Enters, EntersUnless, Only, device_type
@@ -367,20 +367,45 @@ class GoldSet(Section):
     """Share of its samples that become detection prompts (categories, with sampled negatives) instead of captions."""
 
 
+class StartConfig(Section):
+    """Published weights that the two encoders start from (docs/training.md); null: random. The rest is random."""
+
+    visual: str | None = None
+    """An ImageNet Swin: a file or folder, or an id of the Hugging Face hub."""
+    visual_revision: str | None = None
+    """Of an id of the hub: a branch, a tag or a commit; null: main. The resolved config has the commit."""
+    text: str | None = None
+    """A BERT in the layout of transformers: a file or folder, or an id of the Hugging Face hub."""
+    text_revision: str | None = None
+
+
+# Told apart by what they are. The tags are empty because they appear in the place that an error names.
+Start = Annotated[
+    Annotated[str, Tag("a name")] | Annotated[StartConfig, Tag("")],
+    Discriminator(lambda value: "a name" if isinstance(value, str) else ""),
+]
+
+
 class TrainConfig(Section):
     variant: str = "glip-nano"
     gold: tuple[GoldSet, ...] = ()
     pseudo: bool = True
     """Train on the run's shards; off for a teacher that sees gold only."""
-    init: Annotated[str | None, Only.DIGEST] = None
-    """Weights to start from; null: random, `teacher`: the label stage's."""
+    init: Annotated[Start | None, Only.DIGEST] = None
+    """Weights to start from: a file, `teacher` for the label stage's, or those of the two encoders (`visual`, `text`);
+    null: random."""
     crop_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of crop pre-training on the first gold set, before the grounded training: a start for random weights."""
     crop_lr: Annotated[float, Field(gt=0.0)] = 2e-3
     steps: Annotated[int, Field(ge=1)] = 200
+    epochs: Annotated[Annotated[float, Field(gt=0.0)] | None, EntersUnless(None)] = None
+    """The length in passes over the mixture of all sets, instead of `steps`; null: `steps` counts."""
     seed: int = 0
     batch_size: Annotated[int, Field(ge=1)] = 16
     """Over all workers together."""
+    accumulate: Annotated[int, Field(ge=1), EntersUnless(1)] = 1
+    """In how many pieces, one after the other, a worker goes through its share of a batch: the same step in less
+    memory."""
     lr: Annotated[float, Field(gt=0.0)] = 1e-3
     text_lr: Annotated[float, Field(gt=0.0)] = 1e-3
     backbone_lr: Annotated[float, Field(gt=0.0)] | None = None
@@ -389,6 +414,8 @@ class TrainConfig(Section):
     """Parameters that stay as they are: all whose names begin with one of these, such as `backbone.` or
     `language_backbone.body.model.embeddings.word_embeddings`."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    weight_decay_schedule: Annotated[Literal["constant", "step"], EntersUnless("constant")] = "constant"
+    """step: a tenth after two thirds of the way to each step of the learning rate, as GLIP-L was trained."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 50
     clip: Annotated[float, Field(gt=0.0)] = 1.0
@@ -406,9 +433,13 @@ class TrainConfig(Section):
     """Training ends when a greater share of the samples, of at least 100, cannot be read or decoded."""
     flip: Probability = 0.5
     scales: tuple[Annotated[int, Field(ge=32)], ...] = ()
-    """Short sides to draw from for each step, pixels; the long side follows. Empty: the variant's own."""
+    """Short sides to draw from for each step, pixels. Empty: the variant's own."""
+    long: Annotated[Annotated[int, Field(ge=32)] | None, EntersUnless(None)] = None
+    """Limit of the long side at every scale, as published; null: it grows and shrinks with the short side."""
     negative_captions: Probability = 0.0
     """Probability of packing captions of other samples as negatives."""
+    max_negative_captions: Annotated[Annotated[int, Field(ge=1)] | None, EntersUnless(None)] = None
+    """As published, with probability one half so many captions, else any smaller number; null: one to three."""
     phrase_prompts: Probability = 0.0
     """Probability of asking a pseudo sample for a list: its grounded phrases among up to `negative_categories` of other
     samples, as detection prompts do with categories."""

@@ -59,7 +59,12 @@ class Selected:
 
     boxes: Boxes
     masks: list[Mask | None]
-    left_out: int  # boxes further from their masks than the limit
+    stays: Flags  # (N,) which of pseudo's boxes these are
+
+    @property
+    def left_out(self) -> int:
+        """Boxes further from their masks than the limit."""
+        return int((~self.stays).sum())
 
 
 def select(pseudo: PseudoTable, table: MaskTable | None, limit: float) -> Selected:
@@ -79,7 +84,7 @@ def select(pseudo: PseudoTable, table: MaskTable | None, limit: float) -> Select
         if limit < 1.0:
             keep[has_mask] = measure(boxes.xyxy[has_mask], found).gap <= limit
     kept = [mask for mask, stays in zip(masks, keep.tolist(), strict=True) if stays]
-    return Selected(boxes.keep(keep), kept, int((~keep).sum()))
+    return Selected(boxes.keep(keep), kept, keep)
 
 
 def masks_beside(pseudo: PseudoTable, table: MaskTable) -> tuple[Flags, Masks]:

@@ -257,6 +257,10 @@ class JobStage(Stage):
     def run_job(self, io: RunIO) -> dict[str, Any]:
         """Make the result; returns notes for the commit record. An interrupted job finds the files that it had made."""
 
+    def forecast(self, io: RunIO) -> list[str]:
+        """For a dry run: what the job will take, in lines for a person. What it writes is thrown away."""
+        return []
+
 
 class RankedJobStage(JobStage):
     """A job that `needs(config).ranks` processes make together; torch's process group is there when they start."""

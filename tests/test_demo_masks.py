@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(run: Path, checkpoint: Path, *more: str) -> list[str]:
     settings = {**SETTINGS, "mask.model": checkpoint, "mask.batch_size": 2}
     chosen = [f"--set={key}={value}" for key, value in settings.items()]
-    return [sys.executable, "-m", "pipeline.cli", "run", "configs/demo.yaml", "--run", str(run), *chosen, *more]
+    return [sys.executable, "-m", "pipeline.cli", "run", "configs/demo_masks.yaml", "--run", str(run), *chosen, *more]
 
 
 def phrasebox(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -102,6 +103,21 @@ def test_every_box_has_its_scores_and_every_loss_its_reason(inline: Path) -> Non
                 if gone.get(number) == "low_region_score":
                     assert score["score"] <= 0
     assert 0 < kept < seen
+
+
+@pytest.mark.slow
+def test_shards_and_sql_have_the_cosines(inline: Path) -> None:
+    sql = "SELECT key, region_score, image_score FROM boxes_flat WHERE kept ORDER BY key, box"
+    rows = [line.split(",") for line in command("query", str(inline), sql, "--csv").split()[1:]]
+    expected = [(key, float(region), float(image)) for key, region, image in rows]
+    found = []
+    for path in sorted((inline / "shards").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            for record in (json.load(tar.extractfile(m)) for m in tar if m.name.endswith(".json")):  # type: ignore[arg-type]
+                found += [(record["key"], box["region_score"], record["image_score"]) for box in record["boxes"]]
+    assert [entry[0] for entry in found] == [entry[0] for entry in expected] and len(found) > 5
+    for one, other in zip(found, expected, strict=True):
+        assert one[1:] == pytest.approx(other[1:], abs=1e-6)
 
 
 @pytest.mark.slow

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT
-from experiments.selftraining.cells import Cell, Grid, cells_of, chosen, seconds
-from experiments.selftraining.runner import Runner, read
+from experiments.cell import Cell, chosen
+from experiments.runner import one_by_one, read
+from experiments.selftraining.cells import Grid, cells_of, seconds
+from experiments.selftraining.runner import Runner
 from experiments.selftraining.summary import collect
 
 RESULTS = Path(__file__).with_name("results")
@@ -104,16 +106,6 @@ def plan_lines(cells: list[Cell], runner: Runner, grid: Grid, rates: Mapping[str
         left += cost
         yield f"{cell.name:24} {f'{cost / 60:5.0f} min' if cell.name in pending else 'done'}"
     yield f"{left / 3600:.1f} h left on one core or device"
-
-
-def one_by_one(cells: list[Cell], make: Callable[[Cell], bool]) -> None:
-    """One after the other, a line for each, until the time is over."""
-    for left, cell in zip(range(len(cells), 0, -1), cells, strict=True):
-        if not make(cell):
-            sys.stdout.write(f"stopped in {cell.name}; {left} cells are left\n")
-            return
-        sys.stdout.write(f"{cell.name}; {left - 1} cells are left\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

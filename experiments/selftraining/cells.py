@@ -12,18 +12,15 @@ seed.
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from experiments.cell import IMAGES, WEIGHTS, WORK, Cell
+from experiments.cell import chosen as chosen  # with the grid, for whoever picks cells of it
 
 GOLD = 2000  # gold images: all in which rare nouns occur
 GOLD_SEED = 7  # that of recipes/glip_nano/teacher.yaml, which the packaged weights have seen
-WEIGHTS = "student/weights.safetensors"
-IMAGES = "evaluate.count"
-WORK = "$WORK"  # stands for the folder of all cells in settings, which are recorded and compared on other machines
 
 
 @dataclass(frozen=True)
@@ -51,42 +48,9 @@ class Grid:
     device: str = "cpu"
 
 
-@dataclass(frozen=True)
-class Cell:
-    name: str
-    settings: Mapping[str, Any]
-    commands: tuple[str, ...]  # of phrasebox, in this order
-    needs: tuple[Cell, ...] = ()
-    begins_as: Cell | None = None  # its folder starts as a copy of this one's
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what the results are sorted by
-
-    def key(self) -> str:
-        """Changes with every setting of the cell and of those it needs, but for the number of evaluation images."""
-        settings = sorted(item for item in self.settings.items() if item[0] != IMAGES)
-        parts = [self.name, settings, self.commands, [cell.key() for cell in self.needs]]
-        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
-
-    def shortened(self, steps: int) -> Cell:
-        """The same cell with fewer (or more) steps of training."""
-        return replace(self, name=f"{self.name}-k{steps}", settings={**self.settings, "train.steps": steps})
-
-
 def cells_of(grid: Grid) -> list[Cell]:
     """Every cell after those that it needs."""
     return [cell for seed in grid.seeds for cell in CellsOfSeed(grid, seed).cells()]
-
-
-def chosen(cells: list[Cell], pattern: str) -> list[Cell]:
-    """The cells whose name matches a shell pattern, and all that they need, in order."""
-    wanted: set[str] = set()
-
-    def want(cells: Iterable[Cell]) -> None:
-        for cell in cells:
-            wanted.add(cell.name)
-            want(cell.needs)
-
-    want(cell for cell in cells if fnmatch.fnmatch(cell.name, pattern))
-    return [cell for cell in cells if cell.name in wanted]
 
 
 def seconds(cell: Cell, grid: Grid, rates: Mapping[str, float]) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import typer
 
-from model.cards import note
+from model.cards import notes
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run import rounds
 from pipeline.run.config import dump, load_config, resolve
@@ -94,9 +94,8 @@ def run_config(config: Config, stages: Sequence[type[Stage]], options: Options) 
 def execute(
     storage: Storage, config: Config, every: Sequence[type[Stage]], selection: Selection, options: Options
 ) -> None:
-    about = note(config.label.teacher, config.label.weights)
-    if about and any(stage.name == "label" for stage in selection.stages):
-        say(f"{config.label.teacher}: {about}")
+    if any(stage.name.partition("-")[0] == "label" for stage in selection.stages):
+        say(*(f"{teacher}: {about}" for teacher, about in notes(config.label).items()))
     with make_executor(options) as executor:
         report = Runner(storage, config, every, executor, make_display(storage, options.verbose)).run(selection)
     finish(report)

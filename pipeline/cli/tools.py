@@ -91,7 +91,7 @@ def explain(
 
 def review(
     run: RunFolder,
-    boxes: Annotated[int, typer.Option("--boxes", min=0, help="Boxes to draw.")] = 400,
+    boxes: Annotated[int, typer.Option("--boxes", min=0, help="Boxes to draw, of each teacher.")] = 400,
     phrases: Annotated[int, typer.Option("--phrases", min=0, help="Phrases to draw, for recall.")] = 60,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draw.")] = 0,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the page [a free one].")] = 0,

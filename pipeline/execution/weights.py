@@ -18,6 +18,7 @@ from schemas.config import Config, Section
 
 # Of the config; where the section has a `revision`, the key may also name an id of the hub.
 KEYS = (("label", "weights"), ("rescore", "model"), ("mask", "model"), ("train", "init"))
+START = ("visual", "text")  # of train.init, where it names the weights of the two encoders
 TEACHER = "teacher"  # a value of `train.init` that names no file
 FOLDER = "weights"  # in the run folder; each file, or folder of files, goes by its sha256
 AnySection = TypeVar("AnySection", bound=Section)
@@ -39,7 +40,7 @@ def _named(section: Section, key: str) -> Path | None:
     """The file or folder of this machine that a key names, by its path or, with a revision, by an id of the hub."""
     from model.hub import fetch
 
-    name, revision = getattr(section, key), getattr(section, "revision", None)
+    name, revision = getattr(section, key), getattr(section, _revision_of(section, key), None)
     if name in (None, TEACHER):
         return None
     path = Path(name) if revision is None else fetch(name, revision).folder
@@ -69,11 +70,22 @@ def _with_weights(config: Config, where: Callable[[Section, str], str | None]) -
 
 
 def _with(section: AnySection, key: str, where: Callable[[Section, str], str | None]) -> AnySection:
-    """With a path under the key, which has no revision."""
+    """With a path under the key, which has no revision; or, where the key holds a section, under each of its keys."""
+    below = getattr(section, key)
+    if isinstance(below, Section):
+        for own in START:
+            below = _with(below, own, where)
+        return section.model_copy(update={key: below})
     path = where(section, key)
     if path is None:
         return section
-    return section.model_copy(update={key: path, **({"revision": None} if hasattr(section, "revision") else {})})
+    revision = _revision_of(section, key)
+    return section.model_copy(update={key: path, **({revision: None} if hasattr(section, revision) else {})})
+
+
+def _revision_of(section: Section, key: str) -> str:
+    """The key with the revision of an id of the hub, where there is one."""
+    return f"{key}_revision" if hasattr(section, f"{key}_revision") else "revision"
 
 
 def _upload(storage: Storage, weights: Path) -> str:

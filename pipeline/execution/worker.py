@@ -19,6 +19,7 @@ from pipeline.run.digests import digest_name
 from pipeline.run.fingerprint import columns_digest
 from pipeline.run.lock import holds
 from pipeline.run.plan import read_plan, read_removed
+from pipeline.run.target import job_marker
 from pipeline.run.task import Context, Outcome, Task, load_class
 from pipeline.storage.base import Storage
 from pipeline.storage.files import PartFiles, RunFiles
@@ -142,7 +143,7 @@ class Worker:
         record = _record(task, stage, Counts(len(parts), len(parts)), entries, notes, time.monotonic() - start)
         write_record(self.storage, record, task.target)
         if is_job:
-            self.storage.delete(_job_marker(stage.name))
+            self.storage.delete(job_marker(stage.name))
         return record
 
     def _merge(self, stage: Stage, io: RunFiles, task: Task) -> dict[str, Any]:
@@ -165,7 +166,7 @@ class Worker:
 
     def _make_room(self, task: Task, stage: Stage) -> None:
         """What an interrupted job left is its to go on from, unless it was working on something else."""
-        marker = _job_marker(stage.name)
+        marker = job_marker(stage.name)
         left = self.storage.read_or_none(marker)
         if left is None or left.decode() != task.fingerprint:
             self.storage.delete(record_path(stage.name, task.target))
@@ -213,10 +214,6 @@ def _record(
     versions = {**_versions(), "stage": str(stage.version)}
     number = task.target.recorded
     return CommitRecord(stage.name, number, task.fingerprint, counts, entries, round(seconds, 3), versions, notes)
-
-
-def _job_marker(stage: str) -> str:
-    return f"state/jobs/{stage}"
 
 
 def _one_line(error: Exception) -> str:

@@ -113,7 +113,7 @@ def validated(tree: dict[str, Any], where: str, kind: type[Config] = Config) -> 
 
 
 def _explain(problem: Any, keys: Sequence[str]) -> str:
-    place = ".".join(str(step) for step in problem["loc"])
+    place = ".".join(str(step) for step in problem["loc"] if step != "")
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place, keys, n=1, cutoff=0.6) or _moved_key(place, keys)
         hint = f"did you mean {near[0]}?" if near else "`phrasebox config --help` says where all keys are listed"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from pipeline.run.runner import Selection
 from pipeline.run.state import RunState
+from pipeline.run.target import job_marker
+from pipeline.storage.base import Storage
+from pipeline.storage.files import RunFiles
+from pipeline.storage.open import open_storage
 from stages.stage import Input, JobStage, ReduceStage, Stage
 
 
@@ -30,6 +38,7 @@ def dry_run(state: RunState, selection: Selection, workers: int) -> list[str]:
             due.results.add(stage.name)
         if issubclass(stage, JobStage):
             lines.append(f"  {stage.name:9} {'to be made' if stage.name in due.results else 'done'}")
+            lines += _forecast(state, stage) if stage.name in due.results else []
             continue
         text, took = _cost(state, stage, due.parts[stage.name], workers)
         lines.append(f"  {stage.name:9} {text}")
@@ -39,6 +48,47 @@ def dry_run(state: RunState, selection: Selection, workers: int) -> list[str]:
             hours += took
     total = f"about {hours:.1f} h with {workers} workers"
     return [*lines, total + (f", without {', '.join(unknown)}: no rate is known yet" if unknown else "")]
+
+
+def _forecast(state: RunState, stage: type[JobStage]) -> list[str]:
+    """What a job says of itself, by what is in the run now; nothing where what it is made from is not there."""
+    task = state.result_task(stage)
+    if task is None:
+        return []
+    under_way = state.storage.read_or_none(job_marker(stage.name)) == task.fingerprint.encode()
+    hidden = [] if under_way else [output.folder for output in stage.outputs]  # what is there will be replaced
+    with tempfile.TemporaryDirectory(prefix="phrasebox-dry-run-") as folder:
+        files = ScratchFiles(state.storage, list(state.plan), [*task.turned_off, *hidden], folder)
+        return [f"  {'':9} {line}" for line in stage(state.config).forecast(files)]
+
+
+class ScratchFiles(RunFiles):
+    """The files of a run as a job sees them in a dry run: what it writes goes to another folder."""
+
+    def __init__(self, storage: Storage, parts: Sequence[int], turned_off: Sequence[str], folder: str) -> None:
+        super().__init__(storage, parts, "dry-run", _unheard, turned_off)
+        self._scratch = RunFiles(open_storage(folder), parts, "dry-run", _unheard)
+
+    def files(self, folder: str) -> list[str]:
+        return sorted({*super().files(folder), *self._scratch.files(folder)})
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        with self._scratch.open(path) if path in self._scratch.created else super().open(path) as file:
+            yield file
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[BinaryIO]:
+        with self._scratch.create(path) as file:
+            yield file
+
+    def delete(self, path: str) -> None:
+        if path in self._scratch.created:
+            self._scratch.delete(path)
+
+
+def _unheard(done: int, total: int, message: str) -> None:
+    """Nobody waits for a dry run."""
 
 
 def _due_parts(state: RunState, stage: type[Stage], due: Due, selection: Selection) -> set[int]:

@@ -44,6 +44,7 @@ def summary(state: RunState) -> list[str]:
     if audit:
         warnings = f" (warnings: {audit['warnings']:,})" if audit.get("warnings") else ""
         lines.append(f"report     {root}/report/index.html{warnings}")
+    lines += [f"start      {encoder}: {words}" for encoder, words in notes("train", JOB).get("start", {}).items()]
     if not notes("train", JOB).get("event_files", True):
         lines.append(f"metrics    {root}/student/metrics.jsonl (curves: pip install 'phrasebox[tensorboard]')")
     return lines

@@ -1,11 +1,13 @@
 """From trained weights to those in the package: half precision, and 0.5 put where labels are right often enough.
 
     python -m recipes.glip_photos.calibrate runs/photos_second/student/weights.safetensors
+    python -m recipes.glip_photos.calibrate WEIGHTS --captions ../shared/data/coco-mini --out FILE
 
 The loss does not know which score a user will ask for. One number of the model shifts all scores alike, the bias of the
 alignment (`bias0`, log-odds). On the dev split of the photos, labels are taken from the best score down as long as
 --precision of them are right; the bias is moved until the score where that ends is 0.5. Neither the test split nor a
-photo of COCO is looked at. The weights go to --out, what each round found to standard output.
+photo of COCO is looked at; --captions names coco-mini, the development set of COCO's figures, instead of the dev split.
+The weights go to --out, what each round found to standard output.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import torch
 
 from model.checkpoint import packaged_weights
 from model.glip import Glip
-from recipes.glip_photos.gold import flickr
+from recipes.glip_photos.gold import Photo, coco_captions, flickr
 from recipes.glip_photos.judge import Judged, judge
 from stages.images import decode_rgb
+from stages.phrases import NounPhraseExtractor
 
 ROUNDS = 5
 NEAR = 0.003  # of the score to 0.5
@@ -35,14 +38,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--data", type=Path, default=Path("data/photos"), help="where prepare.py has written")
+    parser.add_argument("--captions", type=Path, default=None, help="a folder as coco-mini, instead of the dev split")
     parser.add_argument("--precision", type=float, default=0.81)
     parser.add_argument("--count", type=int, default=None, help="photos; else all of the dev split")
     parser.add_argument("--out", type=Path, default=packaged_weights("glip-nano").with_name("glip-photos.safetensors"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     glip = Glip.from_file("glip-photos", options.weights)
+    photos = dev_photos(options.data, options.captions)[: options.count]
     for number in range(ROUNDS):
-        score, recall = border(judge_dev(glip, options.data, options.count), options.precision)
+        judged = judge_dev(glip, photos, shared=options.captions is not None)
+        score, recall = border(judged, options.precision)
         bias = float(glip.rpn.head.bias0.detach())
         sys.stdout.write(f"bias {bias:.3f}: precision {options.precision} down to {score:.4f}, recall {recall:.4f}\n")
         sys.stdout.flush()
@@ -53,14 +59,21 @@ def main() -> None:
     glip.save(options.out, torch.float16)
 
 
-def judge_dev(glip: Glip, data: Path, count: int | None) -> list[Judged]:
-    photos = flickr(data / "entities_dev.json", data / "flickr")[:count]
+def dev_photos(data: Path, captions: Path | None) -> list[Photo]:
+    """The dev split of Flickr's photos; or captions of COCO's, with phrases that name a category."""
+    if captions is not None:
+        return coco_captions(captions, NounPhraseExtractor("auto"))
+    return flickr(data / "entities_dev.json", data / "flickr")
+
+
+def judge_dev(glip: Glip, photos: list[Photo], shared: bool = False) -> list[Judged]:
+    """`shared`: as in judge.py, for phrases that name a category."""
     found: list[Judged] = []
     for at in range(0, len(photos), CHUNK):
         part = photos[at : at + CHUNK]
         images = [decode_rgb(photo.path.read_bytes(), 10_000_000) for photo in part]
         spans = [[phrase.spans for phrase in photo.phrases] for photo in part]
-        found += judge(part, glip.ground(images, [photo.caption for photo in part], spans, FLOOR))
+        found += judge(part, glip.ground(images, [photo.caption for photo in part], spans, FLOOR), shared)
     return found
 
 

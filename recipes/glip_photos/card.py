@@ -16,6 +16,7 @@ TEXT = Path(__file__).with_name("card.md")
 NAMES = {
     "glip-photos": "`glip-photos`",
     "glip-nano": "`glip-nano`",
+    "glip-photos-coco": "`glip-photos-coco`, without Flickr data",
     "detector": "NanoDet-Plus, its 80 names and their synonyms",
 }
 HEADS = 25  # nouns of each of the two lists
@@ -52,8 +53,13 @@ def figures(models: dict[str, Any]) -> str:
 
 def speed(found: dict[str, Any]) -> str:
     """A sentence on the photos per second of each model."""
-    rates = ", ".join(f"{NAMES[model]} {found[model]['median']:.0f}" for model in NAMES)
-    return f"Photos per second from JPEG bytes, on one thread of an {found['processor']}, batches of 8: {rates}."
+    measured = [model for model in NAMES if model in found]
+    rates = ", ".join(f"{NAMES[model]} {found[model]['median']:.0f}" for model in measured)
+    text = f"Photos per second from JPEG bytes, on one thread of an {found['processor']}, batches of 8: {rates}."
+    if all("peak_mib" in found[model] for model in measured):
+        peaks = (f"{NAMES[model]} {found[model]['peak_mib']}" for model in measured)
+        text += f" Memory of a process at its peak, in MiB: {', '.join(peaks)}."
+    return text
 
 
 def cell(found: dict[str, Any], figure: str) -> str:

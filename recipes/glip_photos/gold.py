@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from recipes.glip_photos.nouns import category_of, names_of
 from stages.agreement import Characters, named_spans
 from stages.geometry import box_array, from_xywh
-from stages.phrases import NounPhraseExtractor
+from stages.phrases import NounPhrase, NounPhraseExtractor
 
 Span = tuple[int, int]
 SMALL = 32 * 32  # square pixels; a phrase is asked to be found where its category has a box at least as large
@@ -64,7 +65,11 @@ def extracted(photos: list[Photo], extractor: NounPhraseExtractor) -> list[Photo
     A phrase that overlaps none is left out: people gave boxes to what they thought could be boxed, not to all there is.
     A gold phrase that several name goes to the one that overlaps it most; one that none names stays, to be missed.
     """
-    found = extractor.extract([photo.caption for photo in photos])
+    return renamed(photos, extractor.extract([photo.caption for photo in photos]))
+
+
+def renamed(photos: list[Photo], found: Sequence[Sequence[NounPhrase]]) -> list[Photo]:
+    """The same photos with other phrases of their captions, as `extracted` says."""
     results = []
     for photo, own in zip(photos, found, strict=True):
         outer = [(min(s for s, _ in p.spans), max(e for _, e in p.spans)) for p in photo.phrases]

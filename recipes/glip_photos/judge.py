@@ -65,10 +65,9 @@ def judge_phrase(
     key: str, phrase: Phrase, boxes: NDArray[np.float32], scores: NDArray[np.float32], shared: bool
 ) -> Judged:
     """Boxes (N, 4) best first, scores (N,)."""
-    words = WORD.findall(phrase.text)
     overlap = iou(boxes[:, None], phrase.boxes)  # (N, M)
     grounded = bool(overlap[:1].size and overlap[0].max() >= MATCH_IOU)
-    one = Judged(key, singular(words[-1].lower()) if words else "", grounded, len(phrase.boxes), phrase.wanted)
+    one = Judged(key, head_of(phrase.text), grounded, len(phrase.boxes), phrase.wanted)
     free = np.ones(len(phrase.boxes), dtype=bool)
     for row, box, score in zip(overlap, boxes, scores.tolist(), strict=True):
         open_ = row if shared else np.where(free, row, 0)
@@ -79,6 +78,12 @@ def judge_phrase(
             free[taken] = False
         one.labels.append((score, taken >= 0, taken))
     return one
+
+
+def head_of(text: str) -> str:
+    """The last word of a phrase, in the singular."""
+    words = WORD.findall(text)
+    return singular(words[-1].lower()) if words else ""
 
 
 def on_crowd(box: NDArray[np.float32], crowds: NDArray[np.float32]) -> bool:

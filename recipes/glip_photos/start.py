@@ -47,6 +47,7 @@ MAX_PIXELS = 10_000_000
 TEXTS = 16  # in a step of the text's training
 LAST_SIGN = 1012  # tokens up to this one are special, or signs such as the full stop
 Text = tuple[str, list[list[tuple[int, int]]], list[Tensor]]  # its names' spans, and the vector that each stands for
+Draw = Callable[[np.random.Generator], Text]
 
 BEYOND = 0.15  # share of a level's neighbours in what DyConv passes on
 SHORT, LONG = 192, 256  # of the photos that the head is fitted on
@@ -56,15 +57,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path("data/photos"), help="where prepare.py has written")
+    parser.add_argument("--gold", type=Path, default=None, help="people's phrases [entities_train.json in --data]")
+    parser.add_argument("--images", type=Path, default=None, help="the photos of these phrases [flickr in --data]")
     parser.add_argument("--out", type=Path, default=Path("data/photos/start.safetensors"))
     parser.add_argument("--photos", type=int, default=2000, help="to fit the head on")
     parser.add_argument("--steps", type=int, default=800, help="of the text encoder's training")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     photos = options.shared / "data" / "photos"
+    phrases = options.gold or options.data / "entities_train.json"
+    gold = MdetrSet(LocalFiles(), str(phrases), str(options.images or options.data / "flickr"))
     glip = Glip.from_variant("glip-photos", options.seed).eval()
     outputs = load_detector(glip.backbone.body, glip.backbone.fpn, photos / "detector")
-    batches = photo_batches(options.data, options.photos, options.seed)
+    batches = photo_batches(gold, options.data, options.photos, options.seed)
     with torch.no_grad():
         join_levels(glip, outputs, [batch.pixels for batch in batches[:: max(1, len(batches) // 40)]], options.seed)
         pass_through(glip.rpn.head)
@@ -74,13 +79,13 @@ def main() -> None:
         fit = fitter.solve()
         load_words(glip, photos / "minilm_svd64_fp16.npy")
     sys.stdout.write(f"{len(fit.nouns)} nouns have vectors\n")
-    name_things(glip, options.data, fit, options.steps, options.seed)
+    texts = (named_lists(options.data, fit), named_captions(gold, fit))
+    name_things(glip, *texts, fit.moments, options.steps, options.seed)
     glip.save(options.out)
 
 
-def photo_batches(data: Path, count: int, seed: int, size: int = 8) -> list[Pixels]:
+def photo_batches(gold: MdetrSet, data: Path, count: int, seed: int, size: int = 8) -> list[Pixels]:
     """Training photos with people's phrases, by shape; and all of COCO's."""
-    gold = MdetrSet(LocalFiles(), str(data / "entities_train.json"), str(data / "flickr"))
     chosen = sorted(np.random.default_rng(seed).permutation(len(gold))[:count].tolist(), key=gold.shape)
     batches = []
     for at in range(0, len(chosen), size):
@@ -177,9 +182,8 @@ def load_words(glip: Glip, table: Path) -> None:
     glip.language_backbone.body["model"].embeddings.word_embeddings.weight.copy_(words / words.std())
 
 
-def name_things(glip: Glip, data: Path, fit: Fit, steps: int, seed: int) -> None:
+def name_things(glip: Glip, lists: Draw, captions: Draw, moments: Tensor, steps: int, seed: int) -> None:
     """Trains the text's layers (not its table) so that the tokens of a name score as its vector does."""
-    lists, captions = named_lists(data, fit), named_captions(data, fit)
     rng = np.random.default_rng(seed)
     head = glip.rpn.head
     trained = [p for n, p in glip.language_backbone.named_parameters() if "word_embeddings" not in n]
@@ -189,7 +193,7 @@ def name_things(glip: Glip, data: Path, fit: Fit, steps: int, seed: int) -> None
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for step in range(steps):
         texts = [lists(rng) if rng.random() < 0.3 else captions(rng) for _ in range(TEXTS)]
-        loss = text_loss(glip, texts, fit.moments)
+        loss = text_loss(glip, texts, moments)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -226,7 +230,7 @@ def asked(glip: Glip, input_ids: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([part if part.dim() == 3 else part[..., None] for part in head.align(states)], dim=-1)
 
 
-def named_lists(data: Path, fit: Fit) -> Callable[[np.random.Generator], Text]:
+def named_lists(data: Path, fit: Fit) -> Draw:
     """Lists of categories, as detection prompts have them."""
     rows = json.loads((data / "coco_train.json").read_text())["categories"]
     names = [row["name"] for row in sorted(rows, key=lambda row: row["id"])]
@@ -239,9 +243,8 @@ def named_lists(data: Path, fit: Fit) -> Callable[[np.random.Generator], Text]:
     return draw
 
 
-def named_captions(data: Path, fit: Fit) -> Callable[[np.random.Generator], Text]:
+def named_captions(gold: MdetrSet, fit: Fit) -> Draw:
     """Captions with people's phrases, of which those count whose noun has a vector."""
-    gold = MdetrSet(LocalFiles(), str(data / "entities_train.json"), str(data / "flickr"))
 
     def draw(rng: np.random.Generator) -> Text:
         index = int(rng.integers(len(gold)))

@@ -10,16 +10,14 @@ import numpy as np
 from stages import grid
 from stages.audit.masks import with_limits
 from stages.audit.merge import Merged
+from stages.audit.phrase_tables import phrase_tables
 from stages.audit.second_opinion import opinion_figures
-from stages.audit.terms import SUMS, Totals
+from stages.audit.terms import Totals
 from stages.audit.vocabulary import Category
-from stages.flat import Flags, Ints
+from stages.flat import Ints
 from stages.hashes import hash_texts
 
-LISTED = 40  # rows of each table of phrases
 HEAD = 100  # ranks whose counts are those of known phrases, at any size
-OFTEN = 20  # a phrase asked for at least so often counts as asked for many times
-HARDLY = 0.1  # ... and as hardly ever found when at most this share of it got a box
 
 
 def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, Any]:
@@ -50,7 +48,7 @@ def figures(merged: Merged, score_floor: float, min_score: float) -> dict[str, A
         "duplicates": duplicates(merged),
         "gold": agreement(merged, score_floor, min_score),
         "judged": None,  # by people; the report fills it in where they have
-        **opinion_figures(merged.counters, min_score),
+        **opinion_figures(merged.counters, merged.compared, min_score),
     }
 
 
@@ -150,45 +148,6 @@ def box_shapes(merged: Merged) -> dict[str, Any]:
         "near_duplicates": merged.count("near_duplicate_boxes"),
         "near_duplicate_share": _ratio(merged.count("near_duplicate_boxes"), boxes),
     }
-
-
-def phrase_tables(phrases: Totals) -> dict[str, list[dict[str, Any]]]:
-    """Most often in captions, most boxes, fewest boxes, most often ungrounded, most often with several boxes."""
-    c = phrases.columns
-    ungrounded = c["asked"] - c["grounded"]
-    often = (c["asked"] >= OFTEN) & (c["grounded"] <= HARDLY * c["asked"])
-    return {
-        "most_mentioned": _table(phrases, c["seen"], c["seen"] > 0),
-        "most_frequent": _table(phrases, c["boxes"], c["boxes"] > 0),
-        "rarest": _rarest(phrases),
-        "most_often_ungrounded": _table(phrases, ungrounded, often),
-        "most_often_several": _table(phrases, c["several"], c["several"] > 0),
-    }
-
-
-def _rarest(phrases: Totals) -> list[dict[str, Any]]:
-    """LISTED phrases of the fewest kept boxes; of equal ones those of the smallest hash, which is an even draw."""
-    boxes = phrases.columns["boxes"]
-    kept = np.flatnonzero((boxes > 0) & phrases.sampled)
-    return _rows(phrases, kept[np.argsort(boxes[kept], kind="stable")[:LISTED]])
-
-
-def _table(phrases: Totals, measure: Ints, where: Flags) -> list[dict[str, Any]]:
-    """The LISTED phrases of the highest measure. Ties: alphabetical (of at most 10,000 with the smallest hashes)."""
-    chosen = np.flatnonzero(where)
-    if len(chosen) > LISTED:
-        cut = np.partition(measure[chosen], -LISTED)[-LISTED]
-        above, level = chosen[measure[chosen] > cut], chosen[measure[chosen] == cut]
-        chosen = np.r_[above, level[:10_000]]
-    ordered = sorted(zip((-measure[chosen]).tolist(), phrases.texts(chosen), chosen.tolist()))[:LISTED]
-    return _rows(phrases, np.array([i for *_, i in ordered], np.int64))
-
-
-def _rows(phrases: Totals, index: Ints) -> list[dict[str, Any]]:
-    return [
-        {"phrase": text, **{name: int(phrases.columns[name][i]) for name in SUMS}}
-        for text, i in zip(phrases.texts(index), index.tolist())
-    ]
 
 
 def rank_frequency(phrases: Totals, counts: Ints) -> list[list[int]]:

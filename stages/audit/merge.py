@@ -27,6 +27,7 @@ class Merged:
     counters: dict[str, Any] = field(default_factory=dict)
     worst: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     terms: dict[str, Totals] = field(default_factory=dict)
+    compared: dict[str, Totals] = field(default_factory=dict)  # by the names of further teachers
     parts: list[int] = field(default_factory=list)
     planned: int = 0
     image_pairs: dict[int, int] = field(default_factory=dict)
@@ -48,6 +49,7 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
     known = names(merged.vocabularies)
     mergers: dict[str, Merger | DistinctMerger] = {kind: Merger(exact_phrases, known) for kind in TABLES["terms"]}
     mergers |= {kind: DistinctMerger(exact_phrases) for kind in TABLES["copies"]}
+    teachers: dict[str, Merger] = {}
     planned = io.parts()
     files = set(io.files("summaries/audit"))
     merged.planned = len(planned)
@@ -67,12 +69,17 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
                 rows = _table(io, part, table)
                 for kind in kinds:
                     mergers[kind].add(part, of_kind(rows, kind))
+        if f"{name}.teachers.parquet" in files:
+            rows = _table(io, part, "teachers")
+            for teacher in counters.get("teachers", {}):
+                teachers.setdefault(teacher, Merger(exact_phrases)).add(part, of_kind(rows, teacher))
         if f"{name}.waiting.parquet" in files:
             waiting.append(part)
         io.progress(done + 1, len(planned), "adding up")
     if "gold" in merged.counters:
         settle(merged.counters["gold"], (_table(io, part, "waiting") for part in waiting))
     merged.terms = {kind: merger.result() for kind, merger in mergers.items()}
+    merged.compared = {teacher: merger.result() for teacher, merger in sorted(teachers.items())}
     return merged
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.cards import note
+from model.cards import notes
 from model.teacher import Description
 from stages.audit import samples
 from stages.audit.checks import warnings
@@ -22,7 +22,7 @@ from stages.review.figures import review_figures
 from stages.stage import RunIO
 
 if TYPE_CHECKING:
-    from schemas.config import Config
+    from schemas.config import Config, LabelConfig
 
 SCORE_RULES = ("combine", "min_region_score", "min_image_score")  # of the filter, as the charts mark them
 HEADLINE = ("pairs", "pairs_with_phrases", "pairs_with_boxes", "boxes", "unique_phrases", "boxes_per_image")
@@ -38,7 +38,7 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     stats["corpus"] = config.corpus
     stats["teacher"] = config.label.teacher
     stats["labelled_by"] = asdict(Description.of(config.label))
-    stats["teacher_note"] = note(config.label.teacher, config.label.weights)
+    stats["teacher_note"] = told_of(config.label)
     if "scores" in stats:
         stats["scores"]["rules"] = {name: getattr(config.filter, name) for name in SCORE_RULES}
     if merged.has("labels"):
@@ -53,6 +53,14 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
     with io.create("report/index.html") as file:
         file.write(render(stats, shown).encode())
     return {name: stats[name] for name in HEADLINE} | {"warnings": len(stats["warnings"])}
+
+
+def told_of(label: LabelConfig) -> str | None:
+    """What the card of the (first) teacher says in a line, and those of further ones."""
+    found = notes(label)
+    own = found.pop(label.teacher, None)
+    lines = [own] if own else []
+    return " ".join([*lines, *(f"Beside it, {name}: {text}" for name, text in found.items())]) or None
 
 
 def phrases_file(phrases: Totals) -> bytes:

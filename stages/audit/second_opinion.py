@@ -10,42 +10,34 @@ import numpy as np
 
 from schemas.tables import LabelTable, ScoreTable
 from stages import grid
-from stages.audit.teachers import agreement_figures, count_agreement
+from stages.audit.teachers import Compared, agreement_figures, count_agreement
+from stages.audit.terms import Totals
 from stages.filter.second_opinion import aligned, geometric
-from stages.flat import Flags, FlatBoxes, FlatPhrases, Ints
+from stages.flat import Ints
 
 Counts = dict[str, Any]
 BIN = 2  # steps of the cosines' grid, and
 SCORE_BIN = 4  # of the scores' grid, in a cell of the scatter
 
 
-def count_opinions(
-    phrases: FlatPhrases,
-    asked: Flags,
-    labels: LabelTable,
-    scores: ScoreTable | None,
-    others: Mapping[str, LabelTable],
-) -> Counts:
-    """`scores`, where rescore has any, and `teachers`, where there are others; `asked`: which phrases (P,) the first
-    teacher was asked for."""
+def count_opinions(labels: LabelTable, scores: ScoreTable | None, others: Mapping[str, Compared]) -> Counts:
+    """`scores`, where rescore has any, and `teachers`, where there are others."""
     found: Counts = {}
     if scores is not None:
         found["scores"] = count_scores(labels, scores)
     if others:
-        mine = FlatBoxes.of(labels, phrases)
-        boxes = {name: FlatBoxes.of(table, phrases) for name, table in others.items()}
-        found["teachers"] = {name: count_agreement(phrases, asked, mine, other) for name, other in boxes.items()}
+        found["teachers"] = {name: count_agreement(compared) for name, compared in others.items()}
     return found
 
 
-def opinion_figures(counters: Mapping[str, Any], min_score: float) -> dict[str, Any]:
-    """The same of all parts, as stats.json has it."""
+def opinion_figures(counters: Mapping[str, Any], by_phrase: Mapping[str, Totals], min_score: float) -> dict[str, Any]:
+    """The same of all parts, as stats.json has it. `by_phrase`: of each further teacher."""
     found: dict[str, Any] = {}
     if "scores" in counters:
         found["scores"] = score_figures(counters["scores"], min_score)
     if "teachers" in counters:
         compared = sorted(counters["teachers"].items())
-        found["teachers"] = {name: agreement_figures(counts) for name, counts in compared}
+        found["teachers"] = {name: agreement_figures(own, by_phrase[name], min_score) for name, own in compared}
     return found
 
 

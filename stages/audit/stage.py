@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from model.cards import note
+from model.cards import notes
 from model.teacher import Description
 from schemas.records import OTHER_LABELS
 from stages.audit.summary import counters_bytes, summarise, terms_bytes
@@ -25,7 +25,7 @@ class AuditStage(ReduceStage):
     """`run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     carries_rows: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
@@ -37,7 +37,7 @@ class AuditStage(ReduceStage):
     )
     outputs: ClassVar[tuple[Output, ...]] = (Output("summaries/audit"),)
     merged: ClassVar[tuple[Output, ...]] = (Output("report", scope="run"),)
-    depends_on: ClassVar[tuple[str, ...]] = ()  # a part's summary follows from its tables alone
+    depends_on: ClassVar[tuple[str, ...]] = ("filter.min_score",)  # above which teachers are compared phrase by phrase
     merge_depends_on: ClassVar[tuple[str, ...]] = (
         "corpus",
         "label.teacher",
@@ -70,7 +70,7 @@ class AuditStage(ReduceStage):
         return {
             "categories": _sha256(config.audit.categories),
             "labelled_by": str(Description.of(config.label)),
-            "about": note(config.label.teacher, config.label.weights),
+            "about": notes(config.label),
         }
 
     @classmethod
@@ -78,7 +78,7 @@ class AuditStage(ReduceStage):
         return (REVIEWS,)
 
     def run_part(self, io: PartIO) -> PartResult:
-        counters, tables = summarise(io)
+        counters, tables = summarise(io, self.config.filter.min_score)
         with io.create(f"summaries/audit/part-{io.part:07d}.json") as file:
             file.write(counters_bytes(counters))
         for name, table in tables.items():

@@ -33,11 +33,12 @@ WORST = 12  # rows of each worst-of gallery
 OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another script than the Latin one
 
 
-def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
-    """Counters (JSON-able, integers only) and tables: `copies`; where the part has phrases, `terms`; and where true
-    boxes are named by categories, `waiting` (stages/audit/agreement.py).
+def summarise(tables: Tables, min_score: float) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """Counters (JSON-able, integers only) and tables: `copies`; where the part has phrases, `terms`; where there are
+    further teachers, `teachers`; and where true boxes are named by categories, `waiting` (stages/audit/agreement.py).
 
-    Works with whatever datasets the part has. The first two hold several kinds of terms, told apart by their `kind`.
+    Works with whatever datasets the part has. The first three hold several kinds of terms, told apart by their `kind`,
+    which is a teacher's name in `teachers`. These are compared phrase by phrase above `min_score`.
     """
     part = Part(tables)
     counters: dict[str, Any] = {"datasets": part.present(), **pair_figures(part.pairs), **reasons(tables, part)}
@@ -53,10 +54,12 @@ def summarise(tables: Tables) -> tuple[dict[str, Any], dict[str, pa.Table]]:
         counters |= {"languages": languages(part.phrases), **phrase_figures(phrases, asked)}
         if labels is not None and part.labels is not None:
             counters |= boxes.label_figures(labels)
-            scores, others = part.scores, other_labels(tables)
-            counters |= second_opinion.count_opinions(phrases, asked, part.labels, scores, others)
-            if others:
-                against = teachers.disagreements(phrases, asked, labels, others.values())
+            compared = compare_teachers(tables, phrases, asked, labels)
+            counters |= second_opinion.count_opinions(part.labels, part.scores, compared)
+            if compared:
+                by_phrase = {name: teachers.count_by_phrase(phrases, own, min_score) for name, own in compared.items()}
+                counted["teachers"] = terms.joined(by_phrase)
+                against = teachers.disagreements(phrases, labels.rows, compared.values())
                 worst["teachers_disagree"] = _top(against, labels.rows, against > 0)
             if part.gold is not None:
                 judgement = agreement.judge(phrases, labels, FlatGold.of(part.gold, read_categories(tables)))
@@ -104,10 +107,16 @@ class Part:
         }
 
 
-def other_labels(tables: Tables) -> dict[str, LabelTable]:
-    """The labels of further teachers, by name."""
+def compare_teachers(
+    tables: Tables, phrases: FlatPhrases, asked: Flags, labels: FlatBoxes
+) -> dict[str, teachers.Compared]:
+    """The first teacher with each of the others, by the name of these."""
     folders = [name for name in tables.datasets if name.startswith(OTHER_LABELS)]
-    return {name.removeprefix(OTHER_LABELS): LabelTable(tables.read(name)) for name in folders}
+    others = {folder: FlatBoxes.of(LabelTable(tables.read(folder)), phrases) for folder in folders}
+    return {
+        folder.removeprefix(OTHER_LABELS): teachers.compare(phrases, asked, labels, other)
+        for folder, other in others.items()
+    }
 
 
 def pair_figures(pairs: PairTable) -> dict[str, Any]:

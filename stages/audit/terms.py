@@ -23,6 +23,8 @@ from stages.flat import Flags, FlatBoxes, FlatPhrases, Ints
 from stages.hashes import Hashes, hash_texts
 
 SUMS = ("seen", "asked", "grounded", "several", "boxes")
+COMPARED = ("first", "other", "both", "same_place")  # of a phrase that two teachers were asked for, `seen` times
+ADDED = (*SUMS, *COMPARED)
 HEAVY = 100_000  # texts outside of the sample that are kept for the frequency table
 PATIENCE = 1_000_000  # rows that may wait however few distinct texts they have
 NEVER = np.iinfo(np.int64).max  # as a key: no such row
@@ -60,6 +62,22 @@ def count_terms(
         "best": best.astype(np.uint8),
         "row": _first(code, phrases.row, np.ones(len(code), np.bool_), distinct),
         "kept_row": _first(code, phrases.row, boxes > 0, distinct),
+    }
+    return _sorted(pa.table(columns))
+
+
+def compare_terms(texts: pa.Array, flags: dict[str, Flags]) -> pa.Table:
+    """One row per distinct text (of P phrases that two teachers were asked for), sorted by hash: how often it was
+    `seen`, and how often each of the flags (P,) holds."""
+    encoded = texts.dictionary_encode()
+    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    distinct = len(encoded.dictionary)
+    counts = {name: np.bincount(code, weights=flag, minlength=distinct) for name, flag in flags.items()}
+    columns = {
+        "hash": pa.array(hash_texts(encoded.dictionary.to_pylist()), pa.uint64()),
+        "text": encoded.dictionary,
+        "seen": np.bincount(code, minlength=distinct),
+        **{name: count.astype(np.int64) for name, count in counts.items()},
     }
     return _sorted(pa.table(columns))
 
@@ -184,7 +202,7 @@ class Merger:
                 row = table[name].to_numpy().astype(np.int64)
                 keys = pa.array(np.where(row < 0, NEVER, row + base))
                 table = table.set_column(table.schema.get_field_index(name), key, keys)
-        for name in SUMS:
+        for name in ADDED:
             if name in table.column_names:
                 at = table.schema.get_field_index(name)
                 table = table.set_column(at, name, table[name].cast(pa.int64()))
@@ -245,7 +263,7 @@ def _grouped(table: pa.Table) -> pa.Table:
         if name == "text":
             columns[name] = table[name].take(order[starts])
         elif name != "hash":
-            how = np.add if name in SUMS else np.maximum if name == "best" else np.minimum
+            how = np.add if name in ADDED else np.maximum if name == "best" else np.minimum
             values = table[name].to_numpy()[order]
             columns[name] = how.reduceat(values, starts) if len(starts) else values
     return pa.table(columns)

@@ -1,8 +1,8 @@
-"""True masks of annotation files, as COCO's compressed run lengths."""
+"""True masks of annotation files, as COCO's compressed run lengths, and how other masks overlap with true ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from stages.rle import of_json, to_json
 
 Coded = dict[str, Any]  # {"size": [height, width], "counts": ASCII}
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def coded(annotation: Mapping[str, Any], size: tuple[int, int]) -> Coded:
@@ -46,3 +47,12 @@ def overlap(mine: Coded, other: Coded) -> tuple[int, int]:
 
     both, either = (mask.area(mask.merge([mine, other], intersect=intersect)) for intersect in (True, False))
     return int(both), int(either)
+
+
+def iou_figures(both: Sequence[int], either: Sequence[int]) -> dict[str, Any]:
+    """In percent, of N pairs of masks by their pixels in both and in either: oIoU is the sum of all intersections over
+    that of all unions, mIoU the mean, P@X the share of pairs with an IoU of X or more. Two empty masks have 0."""
+    inside, whole = np.asarray(both, np.int64), np.asarray(either, np.int64)
+    ious = np.divide(inside, whole, out=np.zeros(len(inside)), where=whole > 0)
+    precision = {f"P@{level}": 100 * float(np.mean(ious >= level)) for level in LEVELS}
+    return {"oIoU": 100 * float(inside.sum() / max(whole.sum(), 1)), "mIoU": 100 * float(ious.mean()), **precision}

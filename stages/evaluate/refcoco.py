@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluate.gold_masks import Coded, overlap
+from stages.evaluate.gold_masks import Coded, iou_figures, overlap
 from stages.evaluate.inputs import data_name, in_chunks, read_image
 from stages.evaluate.refcoco_gold import Expression, GoldImage, read_gold
 from stages.geometry import iou
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 CHUNK = 4  # images in memory, each with some ten sentences
 FLOOR = 0.05
 BOX_IOU = 0.5
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass
@@ -60,10 +59,7 @@ class Answers:
 
     def masks(self) -> dict[str, Any]:
         """In percent."""
-        both, either = np.asarray(self.both, np.int64), np.asarray(self.either, np.int64)
-        ious = np.divide(both, either, out=np.zeros(len(both)), where=either > 0)
-        precision = {f"P@{level}": 100 * float(np.mean(ious >= level)) for level in LEVELS}
-        return {"oIoU": 100 * float(both.sum() / max(either.sum(), 1)), "mIoU": 100 * float(ious.mean()), **precision}
+        return iou_figures(self.both, self.either)
 
 
 def area_of(mask: Coded) -> int:

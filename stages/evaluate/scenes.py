@@ -7,20 +7,23 @@ noun, averaged over the nouns of a tier that occur in the images: common, rare (
 gold). Every object of the image counts, mentioned in its caption or not.
 Agreement: the caption's phrases, found by the phrase extractor as in a run, are grounded; see `agreement.py` for what
 is right. `seen` leaves out phrases and gold boxes of unseen nouns; boxes on phrases that name no thing count as wrong.
+Masks, where the section `mask` names a model: each right box above the threshold is cut out, and the mask compared with
+that of its object, which is exact.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from schemas.rows import Corners
-from stages.agreement import Characters, claim, named_spans
+from stages.agreement import Characters, Claims, claim, named_spans
 from stages.evaluate.detections import Detections
 from stages.evaluate.lvis_ap import Pool, Truth, precision_at_recalls
+from stages.evaluate.scene_masks import SceneMasks
 from stages.evaluate.tally import Tally
 from stages.geometry import box_array
 from stages.images import decode_rgb
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from model.outputs import Grounding
     from model.scheduler import Scheduler
+    from model.segmenter import Segmenter
     from stages.phrases import NounPhraseExtractor
     from stages.synthetic import Scene
 
@@ -51,13 +55,15 @@ def evaluate_scenes(
     threshold: float,
     progress: Callable[[int], None],
     split: str = SPLIT,
+    segmenter: Segmenter | None = None,
 ) -> dict[str, Any]:
     """Both measures on `count` images; `progress` gets the number of images done.
 
     `failed`: how many images the model failed on in either measure, by reason; nothing was found in them.
     """
-    from stages.synthetic import NOUNS
+    from stages.synthetic import NOUNS, scene_masks
 
+    masks = None if segmenter is None else SceneMasks(segmenter, threshold)
     names = [noun.name for noun in NOUNS]
     tier = {noun.name: noun.tier for noun in NOUNS}
     pool, objects, done = Pool(), list[Sequence[tuple[str, Corners]]](), 0
@@ -69,8 +75,11 @@ def evaluate_scenes(
         for number, (scene, result) in enumerate(zip(scenes, detected, strict=True), done):
             pool.add(number, Detections(result.boxes.numpy(), result.scores.numpy(), result.phrase.numpy()))
             objects.append(scene.objects)
-        grounded = judge_scenes(model, extractor, scenes, images, tier, tallies)
-        both = (first.failed or second.failed for first, second in zip(detected, grounded, strict=True))
+        judged = judge_scenes(model, extractor, scenes, images, tier, tallies)
+        if masks is not None:
+            for index, (scene, image, own) in enumerate(zip(scenes, images, judged, strict=True), done):
+                masks.add(scene, scene_masks(split, seed, index), image, own.grounding, own.claims)
+        both = (first.failed or second.grounding.failed for first, second in zip(detected, judged, strict=True))
         failed.update(reason for reason in both if reason)
         done += len(scenes)
         progress(done)
@@ -81,6 +90,7 @@ def evaluate_scenes(
             name: {"at": tally.at(threshold), "curve": tally.curve(), "calibration": tally.calibration()}
             for name, tally in tallies.items()
         },
+        **({} if masks is None else {"masks": masks.figures()}),
         "pictures": count,
         "failed": dict(failed),
         "data": {"split": split, "seed": seed, "count": count},
@@ -123,6 +133,13 @@ def tier_means(by_noun: dict[str, dict[str, float]], tier: dict[str, str]) -> di
     }
 
 
+class Judged(NamedTuple):
+    """What was found in a scene, and which gold box each found box has claimed."""
+
+    grounding: Grounding
+    claims: Claims
+
+
 def judge_scenes(
     model: Scheduler,
     extractor: NounPhraseExtractor,
@@ -130,16 +147,18 @@ def judge_scenes(
     images: list[Any],
     tier: dict[str, str],
     tallies: dict[str, Tally],
-) -> list[Grounding]:
+) -> list[Judged]:
     """Ground the captions' phrases, add every box to the tallies of its tier, and return the boxes of each scene."""
+    judged = []
     captions = [scene.caption for scene in scenes]
     phrases = extractor.extract(captions)
     spans = [[[(phrase.start, phrase.end)] for phrase in found] for found in phrases]
     grounded = model.ground(images, captions, spans, score_floor=0.1)
     for scene, own, result in zip(scenes, phrases, grounded, strict=True):
         texts = [(own[phrase].start, own[phrase].end) for phrase in result.phrase.tolist()]
-        judge_scene(scene, texts, result.boxes.numpy(), result.scores.numpy(), tier, tallies)
-    return grounded
+        claims = judge_scene(scene, texts, result.boxes.numpy(), result.scores.numpy(), tier, tallies)
+        judged.append(Judged(result, claims))
+    return judged
 
 
 def judge_scene(
@@ -149,8 +168,8 @@ def judge_scene(
     scores: NDArray[np.float32],
     tier: dict[str, str],
     tallies: dict[str, Tally],
-) -> None:
-    """Add the boxes (N, 4) of one scene, each for the characters of its phrase (N,), to the tallies.
+) -> Claims:
+    """Add the boxes (N, 4) of one scene, each for the characters of its phrase (N,), to the tallies; what they claim.
 
     A tally's name is one of CLASSES or one of the values of `tier`.
     """
@@ -165,6 +184,7 @@ def judge_scene(
         tiers = CLASSES.get(name, (name,))
         mask = np.asarray([one in tiers for one in box_tier], dtype=bool)
         tally.add(scores, claims, mask, sum(span_tier[span] in tiers for span in gold_span.tolist()))
+    return claims
 
 
 def chunks(split: str, seed: int, count: int) -> Iterator[list[Scene]]:

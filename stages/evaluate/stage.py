@@ -34,7 +34,7 @@ BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
     "flickr30k": "a list of ids beside Sentences/ and Annotations/, their folder, or an MDETR-style JSON",
     "refcoco": "refs(unc).json with instances.json beside it",
 }
-WITH_MASKS = ("coco", "refcoco")  # where the section `mask` has a model
+WITH_MASKS = ("scenes", "coco", "refcoco")  # where the section `mask` has a model
 
 
 class EvaluateStage(JobStage):
@@ -170,24 +170,27 @@ class EvaluateStage(JobStage):
         from stages.phrases import NounPhraseExtractor
 
         extractor = NounPhraseExtractor(self.whole.phrases.backend)
-        return evaluate_scenes(model, extractor, config.count, config.seed, config.threshold, progress)
+        asked = (config.count, config.seed, config.threshold, progress)
+        return evaluate_scenes(model, extractor, *asked, segmenter=self._segmenter)
 
     @cached_property
     def _segmenter(self) -> Segmenter | None:
-        """Of the section `mask`, where it names a model."""
-        return None if self.whole.mask.model is None else open_segmenter(self.whole.mask)
-
-    def _measure_on_disk(self, model: Scheduler, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
+        """Of the section `mask`, where it names a model and the benchmark has true masks."""
         import torch
 
+        if self.whole.mask.model is None or self.config.benchmark not in WITH_MASKS:
+            return None
+        segmenter = open_segmenter(self.whole.mask)
+        torch.set_num_threads(self.whole.train.threads)
+        return segmenter
+
+    def _measure_on_disk(self, model: Scheduler, io: RunIO, progress: Callable[[int], None]) -> dict[str, Any]:
         from stages.evaluate.coco import evaluate_coco
         from stages.evaluate.flickr30k import evaluate_flickr30k
         from stages.evaluate.lvis import evaluate_lvis
         from stages.evaluate.refcoco import evaluate_refcoco
 
-        config = self.config
-        segmenter = self._segmenter if config.benchmark in WITH_MASKS else None
-        torch.set_num_threads(self.whole.train.threads)
+        config, segmenter = self.config, self._segmenter
         measure: dict[str, Callable[..., dict[str, Any]]] = {
             "coco": partial(evaluate_coco, segmenter=segmenter),
             "refcoco": partial(evaluate_refcoco, split=config.split or "val", segmenter=segmenter),
@@ -228,6 +231,7 @@ def figures(result: dict[str, Any]) -> dict[str, float]:
             for tier, values in result["detection"].items()
             if tier != "by_noun" and values["AP"] is not None
         },
+        **({"mask mIoU": result["masks"]["mIoU"]} if "mIoU" in result.get("masks", {}) else {}),
         "precision": agreement["precision"],
         "recall": agreement["recall"],
     }

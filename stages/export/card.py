@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from model.cards import note
+from model.cards import notes
 from schemas.tables import PairTable
 from stages.export.exporter import Exporter
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
-    from schemas.config import Config
+    from schemas.config import Config, LabelConfig
 
 SIZES = {
     10**3: "n<1K",
@@ -112,7 +112,7 @@ def how_it_was_made(config: Config) -> str:
 | source | {_code(config.ingest.source)} ({_code(config.ingest.format)}) |
 | phrases | {_code(config.phrases.backend)} |
 | teacher | {_code(config.label.teacher)} |
-| teacher's weights | {_code(config.label.weights or "those of the package")} |{_note(config.label)}
+| teacher's weights | {_code(config.label.weights or "those of the package")} |{_notes(config.label)}
 | labels kept from score | {config.label.score_floor:g} |
 | filter | score > {config.filter.min_score:g}, NMS per phrase at IoU {config.filter.nms_iou:g}{across} |
 """
@@ -136,10 +136,10 @@ def _image(config: Config) -> str:
     return "the image with its original bytes"
 
 
-def _note(label: Any) -> str:
-    """A row of its own where the teacher's weights have terms to tell of."""
-    about = note(label.teacher, label.weights)
-    return f"\n| about the teacher | {_text(about)} |" if about else ""
+def _notes(label: LabelConfig) -> str:
+    """A row for each teacher whose card has something to tell of its weights and labels."""
+    others = {teacher: f" {_code(teacher)}" if teacher != label.teacher else "" for teacher in notes(label)}
+    return "".join(f"\n| about the teacher{others[name]} | {_text(about)} |" for name, about in notes(label).items())
 
 
 def _agreement(stats: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ class CocoExport(Exporter):
     Beside COCO's own fields an image has `key`, `source_id` and `caption` (of its first pair), a caption `key` and
     `source_id`, an annotation `score`, `phrase`, `caption_id` and `span` ([start, end) in that caption). Boxes are
     [x, y, width, height]. Where the run has masks, `segmentation` is one as COCO's run lengths, and `area` its pixels.
+    Where it has scores, annotations have `region_score`, captions and images (of the first one) `image_score`.
     """
 
     def begin(self) -> None:
@@ -30,7 +31,7 @@ class CocoExport(Exporter):
 
     def write(self, image: LabelledImage) -> None:
         image_id, caption_id = image.number, self.pairs + 1
-        of_pair = {"key": image.key, "source_id": image.pair.source_id, "caption": image.caption}
+        of_pair = {"key": image.key, "source_id": image.pair.source_id, "caption": image.caption, **image.image_score}
         if image.first:
             self._file.add("images", image_record(image, image_id) | self._licenses.of(image) | of_pair)
         self._file.add("captions", {"id": caption_id, "image_id": image_id} | of_pair)
@@ -39,7 +40,8 @@ class CocoExport(Exporter):
                 "annotations",
                 annotation_record(box, self.done["boxes"] + 1 + i, image_id, self._category(image, box))
                 | mask_record(image, box)
-                | {"score": box.score, "phrase": image.text(box), "caption_id": caption_id, "span": image.span(box)},
+                | {"score": box.score, "phrase": image.text(box), "caption_id": caption_id, "span": image.span(box)}
+                | image.region_score(box),
             )
 
     def end(self) -> None:

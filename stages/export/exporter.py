@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from schemas.rows import Box, Mask, Pair, Phrase, Span
-from schemas.tables import LabelTable, MaskTable, PairTable, PhraseTable, PseudoTable
+from schemas.tables import LabelTable, PairTable, PhraseTable, PseudoTable
+from stages.export.rows import Row, kept_rows, labelled_rows
 from stages.export.shared_images import SharedImages
 from stages.images import sniff, upright_file
-from stages.masks import segmentation, select
+from stages.masks import segmentation
+from stages.scores import image_score, region_score
 from stages.stage import RowError, RunIO, UserError
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class LabelledImage:
     shared: bool = False  # with other pairs of the run
     first: bool = True
     masks: Mapping[Box, Mask] = field(default_factory=dict)  # of the boxes that have one
+    cosines: Mapping[Box, float] = field(default_factory=dict)  # of crops with their phrases, where rescore has them
+    fit: float | None = None  # cosine of image and caption
 
     @property
     def key(self) -> str:
@@ -78,22 +82,21 @@ class LabelledImage:
         """{"segmentation": COCO's run lengths, in the frame of the boxes}; nothing for a box without a mask."""
         return segmentation(self.masks.get(box))
 
+    def region_score(self, box: Box) -> dict[str, Any]:
+        """{"region_score": cosine of the box's crop with its phrase}; nothing where rescore has none."""
+        return region_score(self.cosines.get(box))
+
+    @property
+    def image_score(self) -> dict[str, Any]:
+        """{"image_score": cosine of image and caption}; nothing where rescore has none."""
+        return image_score(self.fit)
+
     def by_phrase(self) -> Iterator[tuple[Phrase, list[Box]]]:
         """Each phrase that has boxes, in the order of the phrases, with its boxes."""
         for i, phrase in enumerate(self.phrases):
             boxes = [box for box in self.boxes if box.phrase == i]
             if boxes:
                 yield phrase, boxes
-
-
-@dataclass(frozen=True)
-class Row:
-    """The boxes of a pair that are exported, and the masks of those that have one."""
-
-    width: int
-    height: int
-    boxes: tuple[Box, ...]
-    masks: Mapping[Box, Mask]
 
 
 def labelled_images(
@@ -117,31 +120,6 @@ def labelled_images(
             yield from _of_part(io, part, kept_rows(io, part, max_mask_box_gap, loose), left_out)
 
 
-def labelled_rows(io: RunIO, part: int, min_score: float) -> dict[str, Row]:
-    """By key, the labelled boxes above a score, whatever the filter said. Masks are those of kept boxes alone."""
-    rows = LabelTable.read_part(io, part).records()
-    return {
-        row.key: Row(row.width, row.height, tuple(box for box in row.boxes if box.score > min_score), {})
-        for row in rows
-    }
-
-
-def kept_rows(io: RunIO, part: int, max_mask_box_gap: float, loose: Counter[str]) -> dict[str, Row]:
-    """By key, the boxes of pseudo. Boxes that are left out because of their masks are counted in `loose`."""
-    pseudo = PseudoTable.read_part(io, part)
-    table = MaskTable.read_part(io, part) if io.has_part(MaskTable.dataset, part) else None
-    selected = select(pseudo, table, max_mask_box_gap)
-    if selected.left_out:
-        loose["mask_box_gap"] += selected.left_out
-    columns = {"key": pseudo.key, "width": pseudo.width, "height": pseudo.height, "dropped": pseudo.dropped}
-    kept = PseudoTable.of_columns(**columns, boxes=selected.boxes).records()
-    rows = {}
-    for row, own in zip(kept, selected.boxes.slices(), strict=True):
-        masks = {box: mask for box, mask in zip(row.boxes, selected.masks[own], strict=True) if mask is not None}
-        rows[row.key] = Row(row.width, row.height, row.boxes, masks)
-    return rows
-
-
 def _of_part(io: RunIO, part: int, rows: Mapping[str, Row], left_out: Counter[str]) -> Iterator[LabelledImage]:
     table = PhraseTable.read_part(io, part)
     phrases = {row.key: row.phrases for row in table.records()}
@@ -157,9 +135,9 @@ def _of_part(io: RunIO, part: int, rows: Mapping[str, Row], left_out: Counter[st
             continue
         key, row = pair.key, rows[pair.key]
         name = f"images/{key}.{sniff(data)}"
-        yield LabelledImage(
-            pair, row.width, row.height, phrases[key], expressions[key], row.boxes, data, name, masks=row.masks
-        )
+        size, own = (row.width, row.height), (phrases[key], expressions[key])
+        more: dict[str, Any] = {"masks": row.masks, "cosines": row.cosines, "fit": row.fit}
+        yield LabelledImage(pair, *size, *own, row.boxes, data, name, **more)
 
 
 class Exporter:

@@ -16,7 +16,8 @@ class FiftyOneExport(Exporter):
 
     `label` is the phrase as it stands in the caption, since no list of classes is given; norm, span, caption, source_id
     and license are attributes. Where the run has masks, the attribute `segmentation` is one as COCO's run lengths,
-    since the format has none of its own. An image with several captions is one entry, KEY being the first pair's.
+    since the format has none of its own; where it has scores, `region_score` and `image_score` are attributes. An image
+    with several captions is one entry, KEY being the first pair's.
     """
 
     def begin(self) -> None:
@@ -40,6 +41,8 @@ class FiftyOneExport(Exporter):
                     "caption": image.caption,
                     "source_id": image.pair.source_id,
                     "license": image.pair.license,
+                    **image.region_score(box),
+                    **image.image_score,
                     **image.segmentation(box),
                 },
             }

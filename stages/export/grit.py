@@ -11,14 +11,18 @@ from stages.export.exporter import Exporter, LabelledImage
 from stages.phrases.expressions import outermost
 
 ROWS = 50_000  # of one file
+SIMILARITIES = {  # of image and caption, by the model that says it
+    "openai/clip-vit-base-patch32": "clip_similarity_vitb32",
+    "openai/clip-vit-large-patch14": "clip_similarity_vitl14",
+}
 
 
 class GritExport(Exporter):
     """grit-00000.parquet ... `ref_exps` are those of phrases with boxes that lie in no other one, with the boxes of
     their phrase; where the run has no expressions, they repeat the noun chunks.
 
-    Each pair has an image file of its own: the rows name none, and are matched by key.
-    The CLIP similarities are null: nobody computed them. `id` counts from 0.
+    Each pair has an image file of its own: the rows name none, and are matched by key. The CLIP similarities are null
+    but for that of the model with which the run was rescored, where it is one of the two. `id` counts from 0.
     """
 
     shares_images = False
@@ -26,6 +30,7 @@ class GritExport(Exporter):
     def begin(self) -> None:
         self._rows: list[dict[str, Any]] = []
         self._files = 0
+        self._similarity = SIMILARITIES.get(self.config.rescore.model or "")
 
     def write(self, image: LabelledImage) -> None:
         w, h = image.width, image.height
@@ -40,6 +45,7 @@ class GritExport(Exporter):
                 "height": h,
                 "noun_chunks": chunks,
                 "ref_exps": referring(image) if image.expressions else chunks,
+                **({self._similarity: image.fit} if self._similarity and image.image_score else {}),
             }
         )
         if len(self._rows) == ROWS:
@@ -57,8 +63,7 @@ class GritExport(Exporter):
         schema = pa.schema(
             [
                 ("key", pa.string()),
-                ("clip_similarity_vitb32", pa.float64()),
-                ("clip_similarity_vitl14", pa.float64()),
+                *((column, pa.float64()) for column in SIMILARITIES.values()),
                 ("id", pa.int64()),
                 ("url", pa.string()),
                 ("caption", pa.string()),

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from schemas.tables import ScoreTable
 from stages.export.card import front_matter, how_it_was_made, licence_table, title
 from stages.export.exporter import Exporter, LabelledImage
 
@@ -22,7 +23,8 @@ class HuggingFaceExport(Exporter):
     """data/train-00000.parquet ... and README.md: `load_dataset(FOLDER)` gives one row a pair, with a decoded `image`.
 
     The columns are image, key, caption, width, height, phrases (start, end, text, head, norm), boxes (phrase, an index
-    into phrases; bbox, [x1, y1, x2, y2] in pixels of the upright image; score), teacher, source_id and license.
+    into phrases; bbox, [x1, y1, x2, y2] in pixels of the upright image; score), teacher, source_id and license. Where
+    the run has scores, a box has its region_score and a row its image_score, null where rescore was not asked.
     """
 
     shares_images = False
@@ -34,6 +36,8 @@ class HuggingFaceExport(Exporter):
         self._waiting = self._written = self._files = 0  # bytes of images: of the rows, and of the file
         self._file = self._open.enter_context(ExitStack())
         self._writer: pq.ParquetWriter | None = None
+        parts = self.io.parts()
+        self._schema = schema(any(self.io.has_part(ScoreTable.dataset, part) for part in parts))
 
     def write(self, image: LabelledImage) -> None:
         pair = image.pair
@@ -48,7 +52,11 @@ class HuggingFaceExport(Exporter):
                     {name: getattr(phrase, name) for name in ("start", "end", "text", "head", "norm")}
                     for phrase in image.phrases
                 ],
-                "boxes": [{"phrase": box.phrase, "bbox": list(box.corners), "score": box.score} for box in image.boxes],
+                "boxes": [
+                    {"phrase": box.phrase, "bbox": list(box.corners), "score": box.score, **image.region_score(box)}
+                    for box in image.boxes
+                ],
+                **image.image_score,
                 "teacher": self.config.label.teacher,
                 "source_id": pair.source_id,
                 "license": pair.license,
@@ -72,9 +80,9 @@ class HuggingFaceExport(Exporter):
 
         if self._writer is None:
             file = self._file.enter_context(self.create(f"data/train-{self._files:05d}.parquet"))
-            self._writer = self._file.enter_context(pq.ParquetWriter(file, schema(), compression="snappy"))
+            self._writer = self._file.enter_context(pq.ParquetWriter(file, self._schema, compression="snappy"))
             self._files += 1
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=schema()))
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._written += self._waiting
         self._rows, self._waiting = [], 0
         if self._written >= FILE_BYTES:
@@ -87,6 +95,8 @@ class HuggingFaceExport(Exporter):
     def _card(self) -> str:
         files = {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
         front = front_matter(self.config, self.pairs, self._licenses, "parquet", configs=json.dumps([files]))
+        cosines = "in `boxes`, `region_score`: cosine of crop and phrase; `image_score`: of image and caption; "
+        scored = cosines if "image_score" in self._schema.names else ""
         return f"""{front}
 {title(self.config)}
 {self.pairs:,} pairs, {self.done["boxes"]:,} boxes.
@@ -96,18 +106,20 @@ class HuggingFaceExport(Exporter):
 
 `image`; `key`; `caption`; `width` and `height` of the upright image; `phrases`: character spans `[start, end)` of the
 caption, each with `text`, `head` and `norm`; `boxes`: `phrase` (an index into `phrases`), `bbox` `[x1, y1, x2, y2]` in
-absolute pixels of the upright image, `score`; `teacher`; `source_id`; `license`.
+absolute pixels of the upright image, `score`; {scored}`teacher`; `source_id`; `license`.
 
 {licence_table(self._licenses)}"""
 
 
-def schema() -> pa.Schema:
-    """Arrow types, and in the metadata `datasets`' own, from which it knows that `image` is one."""
+def schema(scored: bool) -> pa.Schema:
+    """Arrow types, and in the metadata `datasets`' own, from which it knows that `image` is one. `scored`: the run has
+    cosines."""
     import pyarrow as pa
 
     text, whole, real = pa.string(), pa.int32(), pa.float32()
     span = pa.struct([("start", whole), ("end", whole), ("text", text), ("head", text), ("norm", text)])
-    box = pa.struct([("phrase", whole), ("bbox", pa.list_(real)), ("score", real)])
+    cosine = [("region_score", real)] if scored else []
+    box = pa.struct([("phrase", whole), ("bbox", pa.list_(real)), ("score", real), *cosine])
     columns = {
         "image": pa.struct([("bytes", pa.binary()), ("path", text)]),
         "key": text,
@@ -116,6 +128,7 @@ def schema() -> pa.Schema:
         "height": whole,
         "phrases": pa.list_(span),
         "boxes": pa.list_(box),
+        **({"image_score": real} if scored else {}),
         "teacher": text,
         "source_id": text,
         "license": text,

@@ -42,6 +42,7 @@ class LabelStudioExport(Exporter):
                 "key": image.key,
                 "source_id": image.pair.source_id,
                 "license": image.pair.license,
+                **image.image_score,
                 "phrases": [{"value": text} for text in dict.fromkeys(texts)],
             },
             "predictions": [

@@ -8,7 +8,8 @@ from stages.export.json_file import ArraysFile
 
 
 class MdetrExport(Exporter):
-    """mdetr.json. `tokens_positive` are character spans of the caption; the score of each box is kept as `score`.
+    """mdetr.json. `tokens_positive` are character spans of the caption; the score of each box is kept as `score`,
+    the cosines of rescore as `region_score` and, of an image, `image_score`.
 
     Rows of one image share its file and its `original_img_id`.
     """
@@ -29,11 +30,12 @@ class MdetrExport(Exporter):
             "tokens_positive_eval": [[span] for span in spans],
             "key": image.key,
             "source_id": image.pair.source_id,
+            **image.image_score,
         }
         self._file.add("images", row | self._licenses.of(image))
         for i, box in enumerate(image.boxes):
             annotation = annotation_record(box, self.done["boxes"] + 1 + i, number, 1)
-            more = {"tokens_positive": [image.span(box)], "score": box.score}
+            more = {"tokens_positive": [image.span(box)], "score": box.score, **image.region_score(box)}
             self._file.add("annotations", annotation | more)
 
     def end(self) -> None:

@@ -16,7 +16,8 @@ from stages.export.json_file import encode
 
 class OdvgExport(Exporter):
     """odvg.jsonl: `phrase` and `tokens_positive` of a region are a span's, never merged by text. Where the run has
-    masks, a region has its `segmentation` as COCO's run lengths, which the readers pass over."""
+    masks, a region has its `segmentation` as COCO's run lengths; where it has scores, its `region_score`, and a line
+    its `image_score`. Readers pass over them."""
 
     def begin(self) -> None:
         self._file = self.open("odvg.jsonl")
@@ -32,9 +33,11 @@ class OdvgExport(Exporter):
             "grounding": {
                 "caption": caption,
                 "regions": [
-                    region(box, image.span(box), caption, shift) | image.segmentation(box) for box in image.boxes
+                    region(box, image.span(box), caption, shift) | image.region_score(box) | image.segmentation(box)
+                    for box in image.boxes
                 ],
             },
+            **image.image_score,
             "source_id": image.pair.source_id,
             "license": image.pair.license,
         }

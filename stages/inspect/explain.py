@@ -45,8 +45,8 @@ def explain(io: RunIO, config: Config, key: str, piece: Slice | None, stages: Se
         raise UserError(f"explain: the run has no pair {key}; it is of another run, or the source has no such row")
     lines = [key, *_source(key, piece, samples)]
     if samples:
-        lines += [*_curation(io, key), *_phrases(io, samples[0]), *_labels(io, samples[0]), *_filter(io, samples[0])]
-        lines += _shard(io, config, samples[0])
+        lines += [*_curation(io, key), *_phrases(io, samples[0]), *_labels(io, samples[0]), *_rescore(samples[0])]
+        lines += [*_filter(io, samples[0]), *_mask(samples[0]), *_shard(io, config, samples[0])]
     lines += [f"{stage:8} rejected: {_reason(reason)}{detail}" for stage, reason, detail in rejected]
     if not samples:
         return Explained(lines, None)
@@ -111,7 +111,31 @@ def _filter(io: RunIO, sample: SampleImage) -> Iterator[str]:
     for box in sample.boxes:
         corners = ", ".join(f"{side:g}" for side in box.corners)
         why = _reason(box.reason) if box.reason else "kept"
-        yield f"         {box.score:.3f}  {box.phrase}: {plain(sample.phrases[box.phrase].text)}  [{corners}]  {why}"
+        text = plain(sample.phrases[box.phrase].text)
+        yield f"         {box.score:.3f}  {box.phrase}: {text}  [{corners}]{_crop(sample, box)}  {why}"
+
+
+def _rescore(sample: SampleImage) -> Iterator[str]:
+    if sample.fit is not None:
+        scored = sum(box.crop is not None for box in sample.boxes)
+        yield f"rescore  cosine of image and caption {sample.fit:.3f}; {scored} crops scored, beside their boxes below"
+
+
+def _crop(sample: SampleImage, box: ShownBox) -> str:
+    """What rescore says of a box."""
+    if box.crop is None:
+        return ""
+    better = ""
+    if box.better is not None:
+        phrase, cosine = box.better
+        better = f", as {plain(sample.phrases[phrase].text)!r} {cosine:.3f}"
+    return f"  crop {box.crop:.3f}{better}"
+
+
+def _mask(sample: SampleImage) -> Iterator[str]:
+    masks = sum(box.mask is not None for box in sample.boxes)
+    if masks:
+        yield f"mask     {masks} boxes cut out"
 
 
 def _shard(io: RunIO, config: Config, sample: SampleImage) -> Iterator[str]:

@@ -21,21 +21,23 @@ FROM (SELECT key, unnest(range(len(phrases))) AS i, unnest(phrases) AS p FROM ph
 
 BOX_CORNERS = ", ".join(f"b.{side} AS {side}" for side in CORNERS)
 
-# kept and reason are null where the filter has not run. A list's dropped entries are few, so that looking them up by
-# position costs less than a second join.
+# kept and reason are null where the filter has not run, as is what rescore says. A list's dropped entries are few, so
+# that looking them up by position costs less than a second join.
 BOXES_FLAT = f"""
 CREATE VIEW boxes_flat AS
 SELECT key, i::INTEGER AS box, b.phrase AS phrase, p.text AS text, p.head AS head, p.norm AS norm,
        {BOX_CORNERS}, b.score AS score, width, height,
        (b.x2 - b.x1) * (b.y2 - b.y1) / (width::DOUBLE * height) AS share,
-       CASE WHEN filtered THEN place IS NULL END AS kept, dropped[place].reason AS reason
+       CASE WHEN filtered THEN place IS NULL END AS kept, dropped[place].reason AS reason,
+       seen[i + 1].score AS region_score, seen[i + 1].best_phrase AS best_phrase, seen[i + 1].best_score AS best_score,
+       image_score
 FROM (
     SELECT *, phrases[b.phrase + 1] AS p, list_position([d.box FOR d IN dropped], i) AS place
     FROM (
         SELECT l.key AS key, l.width AS width, l.height AS height, f.phrases AS phrases,
-               s.key IS NOT NULL AS filtered, s.dropped AS dropped,
+               s.key IS NOT NULL AS filtered, s.dropped AS dropped, c.image AS image_score, c.boxes AS seen,
                unnest(range(len(l.boxes))) AS i, unnest(l.boxes) AS b
-        FROM labels l JOIN phrases f USING (key) LEFT JOIN pseudo s USING (key)
+        FROM labels l JOIN phrases f USING (key) LEFT JOIN pseudo s USING (key) LEFT JOIN scores c USING (key)
     )
 )
 """

@@ -7,7 +7,6 @@ a compromise between one precise figure for the corpus and one for each band of 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from stages.review.population import (
     mixed,
     passed,
     strata_of_boxes,
+    teachers_of,
     units_of_run,
 )
 from stages.stage import RunIO
@@ -45,11 +45,12 @@ class Unit:
     span: tuple[int, int]
     corners: Corners | None
     score: float
+    teacher: str = ""  # one of several that found the box; "" is the run's
 
 
 @dataclass(frozen=True)
 class Population:
-    """The whole run, counted; `chosen` are the units that were looked for, by their number."""
+    """All units of one teacher, counted; `chosen` are those that were looked for, by their number."""
 
     boxes: Ints  # (STRATA, 102): by `grid.passed`
     phrases: Ints  # (2,): common, rare
@@ -60,59 +61,63 @@ class Population:
 class Smallest:
     """The `most` units of each stratum with the smallest draws; units come part by part."""
 
-    def __init__(self, strata: int, most: int) -> None:
+    def __init__(self, strata: int, most: int, teacher: str = "") -> None:
         self.most = most
+        self.teacher = teacher
+        self.sizes = [0] * strata
         self.held: list[list[tuple[int, Unit]]] = [[] for _ in range(strata)]
 
     def add(self, units: Units, strata: Ints, seed: int) -> None:
         draws = mixed(units.number ^ mixed(np.array([seed], np.uint64)))  # (N,)
         for stratum in np.unique(strata).tolist():
             index = np.flatnonzero(strata == stratum)
+            self.sizes[stratum] += len(index)
             best = index[np.argsort(draws[index], kind="stable")[: self.most]]
-            found = zip(draws[best].tolist(), unit_list(units, best, strata), strict=True)
+            found = zip(draws[best].tolist(), unit_list(units, best, strata, self.teacher), strict=True)
             self.held[stratum] = sorted([*self.held[stratum], *found], key=lambda item: item[0])[: self.most]
 
 
-def unit_list(units: Units, index: Ints, strata: Ints) -> list[Unit]:
+def unit_list(units: Units, index: Ints, strata: Ints, teacher: str) -> list[Unit]:
     columns = (
         *(units.number[index].tolist(), strata[index].tolist(), units.keys(index)),
         *(units.start[index].tolist(), units.end[index].tolist(), units.corners[index].tolist()),
         units.score[index].tolist(),
     )
     return [
-        Unit(number, stratum, key, (start, end), tuple(corners) or None, score)  # type: ignore[arg-type]
+        Unit(number, stratum, key, (start, end), tuple(corners) or None, score, teacher)  # type: ignore[arg-type]
         for number, stratum, key, start, end, corners, score in zip(*columns, strict=True)
     ]
 
 
 def draw(io: RunIO, config: Config, boxes: int, phrases: int, seed: int = 0) -> tuple[list[Unit], list[Unit]]:
-    """So many boxes and phrases of the run, fewer where it has no more, in the order in which they are shown.
+    """So many boxes of each teacher and so many phrases, fewer where there are no more, in the order in which they are
+    shown. A box that two teachers have to the last bit is shown once.
 
     Raises UserError for a run without labels.
     """
     common = frequencies(io, config)
-    drawn_boxes, drawn_phrases = Smallest(STRATA, boxes), Smallest(len(CLASSES), phrases)
-    sizes = [Counter[int](), Counter[int]()]
-    for of_boxes, of_phrases in units_of_run(io, config):
-        for units, drawn, size in ((of_boxes, drawn_boxes, sizes[0]), (of_phrases, drawn_phrases, sizes[1])):
-            strata = _strata(units, common)
-            size.update(strata.tolist())
-            drawn.add(units, strata, seed)
-    return _in_order(drawn_boxes, sizes[0], boxes), _in_order(drawn_phrases, sizes[1], phrases)
+    drawn_boxes = [Smallest(STRATA, boxes, teacher) for teacher in teachers_of(io, config)]
+    drawn_phrases = Smallest(len(CLASSES), phrases)
+    for drawn in drawn_boxes:
+        for of_boxes, of_phrases in units_of_run(io, config, drawn.teacher):
+            drawn.add(of_boxes, _strata(of_boxes, common), seed)
+            if not drawn.teacher:
+                drawn_phrases.add(of_phrases, _strata(of_phrases, common), seed)
+    return _in_order(drawn_boxes), _in_order([drawn_phrases])
 
 
-def population(io: RunIO, config: Config, wanted: Numbers) -> Population:
+def population(io: RunIO, config: Config, wanted: Numbers, teacher: str = "") -> Population:
     """The run counted by stratum, and the units among `wanted` (M,) that it still has."""
     common = frequencies(io, config)
     boxes, phrases = np.zeros((STRATA, 102), np.int64), np.zeros(len(CLASSES), np.int64)
     chosen: dict[int, Unit] = {}
-    for of_boxes, of_phrases in units_of_run(io, config):
+    for of_boxes, of_phrases in units_of_run(io, config, teacher):
         strata = _strata(of_boxes, common)
         np.add.at(boxes, (strata, passed(of_boxes)), 1)
         phrases += np.bincount(_strata(of_phrases, common), minlength=len(CLASSES))
         for units in (of_boxes, of_phrases):
             index = np.flatnonzero(np.isin(units.number, wanted))
-            chosen |= {unit.number: unit for unit in unit_list(units, index, _strata(units, common))}
+            chosen |= {unit.number: unit for unit in unit_list(units, index, _strata(units, common), teacher)}
     return Population(boxes, phrases, common.cut, chosen)
 
 
@@ -121,15 +126,18 @@ def _strata(units: Units, common: Frequencies) -> Ints:
     return strata_of_boxes(units, flags) if units.corners.shape[1] else (~flags).astype(np.int64)
 
 
-def _in_order(drawn: Smallest, sizes: Counter[int], most: int) -> list[Unit]:
-    """The strata by turns, so that people who stop early have judged some of each."""
-    given = allocate([sizes[stratum] for stratum in range(len(drawn.held))], most)
+def _in_order(draws: Sequence[Smallest]) -> list[Unit]:
+    """Strata and teachers by turns, so that people who stop early have judged some of each."""
     placed = [
         ((place + 0.5) / number, held[place])
-        for held, number in zip(drawn.held, given.tolist(), strict=True)
+        for drawn in draws
+        for held, number in zip(drawn.held, allocate(drawn.sizes, drawn.most).tolist(), strict=True)
         for place in range(number)
     ]
-    return [unit for _, (_, unit) in sorted(placed, key=lambda item: (item[0], item[1][0]))]
+    found: dict[int, Unit] = {}
+    for _, (_, unit) in sorted(placed, key=lambda item: (item[0], item[1][0])):
+        found.setdefault(unit.number, unit)
+    return list(found.values())
 
 
 def allocate(sizes: Sequence[int], most: int) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from schemas.tables import PseudoTable
 from stages.geometry import iou
 from stages.review.draw import Unit
 from stages.review.journal import RIGHT, WRONG_BOX, WRONG_PHRASE, Judgement, corners_of, path_of
-from stages.review.session import judgement_on, labels_digest, samples_of
+from stages.review.session import judgement_on, origin_of, samples_of
 from stages.sample_images import SampleImage
 from stages.stage import RunIO, UserError
 
@@ -131,11 +131,10 @@ class _Writer:
     def __init__(
         self, io: RunIO, config: Config, samples: Mapping[str, SampleImage], reviewer: str, source: str
     ) -> None:
-        self.io, self.samples, self.reviewer, self.source = io, samples, reviewer, source
-        self.teacher = config.label.teacher
+        self.io, self.config, self.samples, self.reviewer, self.source = io, config, samples, reviewer, source
         self.judgements: list[Judgement] = []
         self.counted = Counter(unchanged=0, moved=0, relabelled=0, deleted=0, added=0)
-        self._digests: dict[int, str] = {}
+        self._digests: dict[str, str] = {}
 
     def note(self, unit: Unit | None, box: Corrected | None, image: SampleImage) -> None:
         if unit is None:
@@ -173,12 +172,9 @@ class _Writer:
         return True
 
     def _say(self, unit: Unit, verdict: str, **more: Any) -> None:
-        part = part_of(unit.key)
-        if part not in self._digests:
-            self._digests[part] = labels_digest(self.io, part)
-        about = self._digests[part], self.teacher
+        origin = origin_of(self.io, self.config, unit, self._digests)
         sample = self.samples[unit.key]
-        self.judgements.append(judgement_on(sample, unit, self.reviewer, verdict, about, source=self.source, **more))
+        self.judgements.append(judgement_on(sample, unit, self.reviewer, verdict, origin, source=self.source, **more))
 
 
 def _text(unit: Unit, samples: Mapping[str, SampleImage]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ import numpy as np
 from stages import grid
 from stages.agreement import claim
 from stages.geometry import box_array
+from stages.label.several import config_of, name_of
 from stages.review.draw import Population, Unit, population
 from stages.review.estimate import Estimate, Stratum, kappa, ratio, share
 from stages.review.journal import ABSENT, RIGHT, THERE, UNSURE, VERDICTS, Judgement, read_journals
-from stages.review.population import BANDS, CLASSES, STRATA, units_of_part
+from stages.review.population import BANDS, CLASSES, STRATA, teachers_of, units_of_part
 from stages.stage import RunIO, UserError
 
 if TYPE_CHECKING:
@@ -56,34 +56,47 @@ def review_figures(io: RunIO, config: Config) -> Figures | None:
         return None
     sampled = [judgement for judgement in judgements if judgement.drawn]
     numbers = np.array(sorted({judgement.number for judgement in sampled}), np.uint64)
-    whole = population(io, config, numbers)
-    there = [judgement for judgement in sampled if judgement.number in whole.chosen]
-    boxes = judged_boxes(there, whole)
-    floor = math.ceil(round(config.label.score_floor * 100, 6))
-    thresholds = [(i, t) for i, t in enumerate(grid.THRESHOLDS.tolist()) if i >= floor]
+    teachers = teachers_of(io, config)
+    whole = {teacher: population(io, config, numbers, teacher) for teacher in teachers}
+    there = [judgement for judgement in sampled if any(judgement.number in own.chosen for own in whole.values())]
+    of_teacher = {teacher: _of_teacher(io, config, there, own, teacher) for teacher, own in whole.items()}
+    figures = {
+        "reviewers": dict(sorted(Counter(judgement.reviewer for judgement in judgements).items())),
+        "stale": len(sampled) - len(there),
+        **of_teacher[""],
+        "common_from": whole[""].cut,
+        "visible": _row(_visible(whole[""], there)),
+        "agreement": agreement(there),
+    }
+    if len(teachers) > 1:
+        names = dict(zip(teachers, [name_of(config.label.teachers[0]), *teachers[1:]], strict=True))
+        figures["by_teacher"] = {names[teacher]: own for teacher, own in of_teacher.items()}
+    return figures
+
+
+def _of_teacher(io: RunIO, config: Config, judgements: Sequence[Judgement], whole: Population, teacher: str) -> Figures:
+    """Precision and recall of one teacher, "" being the run's, by what was said of its boxes and phrases."""
+    own = [judgement for judgement in judgements if judgement.number in whole.chosen]
+    label = config_of(config, teacher).label if teacher else config.label
+    thresholds = [(i, t) for i, t in enumerate(grid.THRESHOLDS.tolist()) if t >= round(label.score_floor, 6)]
+    boxes, phrases = judged_boxes(own, whole), judged_phrases(io, config, own, whole, teacher)
     precision = {
         group: [row for i, t in thresholds if (row := _precision(whole, boxes, strata, i, t))]
         for group, strata in GROUPS.items()
     }
-    phrases = judged_phrases(io, config, there, whole)
     recall = [{"threshold": t, **row} for i, t in thresholds if (row := _recall(whole, phrases, i))]
     return {
-        "reviewers": dict(sorted(Counter(judgement.reviewer for judgement in judgements).items())),
         "boxes": len(boxes),
-        "verdicts": _verdicts(there, "box"),
+        "verdicts": _verdicts(own, "box"),
         "phrases": len(phrases),
-        "phrase_verdicts": _verdicts(there, "phrase"),
-        "stale": len(sampled) - len(there),
+        "phrase_verdicts": _verdicts(own, "phrase"),
         "population": {"boxes": int(whole.boxes.sum()), "phrases": int(whole.phrases.sum())},
-        "common_from": whole.cut,
         "by_threshold": precision["all"],
         "by_frequency": {group: precision[group] for group in CLASSES},
         "at_min_score": _at(precision["all"], config.filter.min_score),
         "by_frequency_at_min_score": {g: _at(precision[g], config.filter.min_score) for g in CLASSES},
         "recall": recall,
         "recall_at_min_score": _at(recall, config.filter.min_score),
-        "visible": _row(_visible(whole, there)),
-        "agreement": agreement(there),
     }
 
 
@@ -133,7 +146,9 @@ def _precision(
 # -- phrases ------------------------------------------------------------------------------------------------------
 
 
-def judged_phrases(io: RunIO, config: Config, judgements: Sequence[Judgement], whole: Population) -> list[JudgedPhrase]:
+def judged_phrases(
+    io: RunIO, config: Config, judgements: Sequence[Judgement], whole: Population, teacher: str = ""
+) -> list[JudgedPhrase]:
     """Phrases of which someone is sure; of several reviewers, the first by name decides where things are."""
     sure: dict[int, Judgement] = {}
     for judgement in sorted(judgements, key=lambda judgement: judgement.reviewer):
@@ -144,7 +159,7 @@ def judged_phrases(io: RunIO, config: Config, judgements: Sequence[Judgement], w
         by_part[int(judgement.key[:7])].append(judgement)
     found = []
     for part, own in sorted(by_part.items()):
-        boxes, _ = units_of_part(io, part, config)
+        boxes, _ = units_of_part(io, part, config, teacher)
         for judgement in own:
             mine = (
                 (boxes.row == int(judgement.key[7:])) & (boxes.start == judgement.start) & (boxes.end == judgement.end)
@@ -176,7 +191,7 @@ def _visible(whole: Population, judgements: Sequence[Judgement]) -> Estimate | N
     """The share of phrases whose thing is in the image."""
     said: defaultdict[int, list[float]] = defaultdict(list)
     for judgement in judgements:
-        if judgement.kind == "phrase" and judgement.verdict != UNSURE:
+        if judgement.kind == "phrase" and judgement.verdict != UNSURE and judgement.number in whole.chosen:
             said[judgement.number].append(float(judgement.verdict == THERE))
     strata = [
         Stratum(int(size), [np.mean(v).item() for n, v in said.items() if whole.chosen[n].stratum == stratum])

@@ -6,6 +6,9 @@ common: the most frequent phrases (by norm) that together make up half of all me
 
 Each unit has a number that follows from its key, span and corners alone. It decides the draw, so that a box that a
 relabel has not changed is drawn again and its judgement counts on.
+
+The boxes are those of the run's teacher, or those of one of `label.teachers`, by its name: what the filter would keep
+of its labels if it were alone.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 BANDS = np.array([0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])  # a band is (edge, next edge]
 CLASSES = ("common", "rare")
 STRATA = len(CLASSES) * len(BANDS)  # of boxes; common ones first, each by rising score
+# Rules that hear somebody else, who was asked about the boxes of the run's teacher.
+ALONE = {"agree": 1, "relabel": False, "combine": "none", "min_region_score": None, "min_image_score": None}
 SPACE = 1 << 22  # counters of mentions; phrases that share one count as one, and may pass for more common than they are
 
 Ints = NDArray[np.int64]
@@ -82,23 +87,35 @@ def mixed(values: Numbers) -> Numbers:
         return values ^ (values >> np.uint64(31))
 
 
-def units_of_run(io: RunIO, config: Config) -> Iterator[tuple[Units, Units]]:
+def labels_of(teacher: str) -> str:
+    """The folder of a teacher's labels; "" is the run's."""
+    return folder_of(teacher) if teacher else LabelTable.dataset
+
+
+def teachers_of(io: RunIO, config: Config) -> list[str]:
+    """The run's teacher, "", and the names of the others that have labelled something."""
+    labelled = {name for name in other_names(config.label) for part in io.parts() if io.has_part(labels_of(name), part)}
+    return ["", *(name for name in other_names(config.label) if name in labelled)]
+
+
+def units_of_run(io: RunIO, config: Config, teacher: str = "") -> Iterator[tuple[Units, Units]]:
     """(boxes, phrases) of each labelled part. Raises UserError where none is."""
-    parts = [part for part in io.parts() if io.has_part(LabelTable.dataset, part)]
+    parts = [part for part in io.parts() if io.has_part(labels_of(teacher), part)]
     if not parts:
         raise UserError("review: the run has no labels yet; run `phrasebox label` first")
     for part in parts:
-        yield units_of_part(io, part, config)
+        yield units_of_part(io, part, config, teacher)
 
 
-def units_of_part(io: RunIO, part: int, config: Config) -> tuple[Units, Units]:
+def units_of_part(io: RunIO, part: int, config: Config, teacher: str = "") -> tuple[Units, Units]:
     columns = (PhraseTable.key, PhraseTable.caption, PhraseTable.phrases)
     captions = PhraseTable.read_part(io, part, *columns)
-    labels = LabelTable.read_part(io, part)
+    labels = LabelTable(io.read_part(labels_of(teacher), part))
     phrases = FlatPhrases.of(captions)
-    rules = config.filter.model_copy(update={"min_score": 0.0})
+    rules = config.filter.model_copy(update={"min_score": 0.0, **(ALONE if teacher else {})})
     lengths = pc.utf8_length(captions.aligned(labels.key).caption).to_numpy().astype(np.int64)
-    kept = FlatBoxes.of(filter_labels(labels, lengths, rules, *_second_opinions(io, part, config)), phrases)
+    opinions = (None, []) if teacher else _second_opinions(io, part, config)
+    kept = FlatBoxes.of(filter_labels(labels, lengths, rules, *opinions), phrases)
     asked = np.flatnonzero(asked_phrases(phrases, labels))
     nothing = np.zeros((len(asked), 0), np.float32)
     return (

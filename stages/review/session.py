@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.records import part_name, part_of
 from schemas.rows import Corners
-from schemas.tables import LabelTable
 from stages.images import check_sha256, open_rgb
 from stages.review.draw import Unit
 from stages.review.journal import VERDICTS, Judgement, corners_of, path_of, read_journal
+from stages.review.population import labels_of
 from stages.sample_images import SampleImage, read_samples
 from stages.stage import RowError, RunIO, UserError
 
@@ -43,7 +43,7 @@ class Session:
         self.io, self.config, self.append = io, config, append
         self.units = [*boxes, *phrases]
         self.samples = samples_of(io, self.units)
-        self._digests: dict[int, str] = {}
+        self._digests: dict[str, str] = {}
         self._images: dict[str, Image] = {}
         self._lock = threading.Lock()
 
@@ -111,14 +111,8 @@ class Session:
         boxes = tuple(box for given in request.get("boxes", [])[:MOST_BOXES] if (box := corners_of(given)))
         if (verdict == "there") != bool(boxes):
             raise ValueError("boxes are drawn for a phrase whose thing is there, and for nothing else")
-        return judgement_on(self.samples[unit.key], unit, str(request["reviewer"]), verdict, self._about(unit), boxes)
-
-    def _about(self, unit: Unit) -> tuple[str, str]:
-        """The digest of the labels and the teacher."""
-        part = part_of(unit.key)
-        if part not in self._digests:
-            self._digests[part] = labels_digest(self.io, part)
-        return self._digests[part], self.config.label.teacher
+        origin = origin_of(self.io, self.config, unit, self._digests)
+        return judgement_on(self.samples[unit.key], unit, str(request["reviewer"]), verdict, origin, boxes)
 
     def _decoded(self, key: str) -> Image:
         with self._lock:
@@ -147,11 +141,11 @@ def judgement_on(
     unit: Unit,
     reviewer: str,
     verdict: str | None,
-    about: tuple[str, str],
+    origin: tuple[str, str],
     boxes: tuple[Corners, ...] = (),
     **more: Any,
 ) -> Judgement:
-    """`about`: the digest of the labels and the teacher; `more`: the other fields of the judgement."""
+    """`origin`: as of `origin_of`; `more`: the other fields of the judgement."""
     path_of(reviewer)  # a bad name is an error now
     start, end = unit.span
     return Judgement(
@@ -163,18 +157,21 @@ def judgement_on(
         text=sample.pair.caption[start:end],
         box=unit.corners,
         verdict=verdict,
-        labels=about[0],
-        teacher=about[1],
+        labels=origin[0],
+        teacher=origin[1],
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         boxes=boxes,
         **more,
     )
 
 
-def labels_digest(io: RunIO, part: int) -> str:
-    """sha256 of a part of labels."""
-    with io.open(f"{LabelTable.dataset}/{part_name(part)}") as file:
-        return hashlib.file_digest(bytesio.BytesIO(file.read()), "sha256").hexdigest()
+def origin_of(io: RunIO, config: Config, unit: Unit, known: dict[str, str]) -> tuple[str, str]:
+    """The sha256 of the part of labels that a unit is from, and the teacher; `known`: digests of files so far."""
+    path = f"{labels_of(unit.teacher)}/{part_name(part_of(unit.key))}"
+    if path not in known:
+        with io.open(path) as file:
+            known[path] = hashlib.sha256(file.read()).hexdigest()
+    return known[path], unit.teacher or config.label.teacher
 
 
 def crop_area(corners: Corners, size: tuple[int, int]) -> Corners:

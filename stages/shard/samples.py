@@ -1,14 +1,15 @@
-"""What a part's shards are made of: rows of pseudo with their pairs, phrases and masks; and the JSON of a sample."""
+"""What a part's shards are made of: rows of pseudo with pairs, phrases, masks and cosines; and the JSON of a sample."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.rows import Pair
-from schemas.tables import MaskTable, PairTable, PhraseTable, PseudoTable
+from schemas.tables import MaskTable, PairTable, PhraseTable, PseudoTable, ScoreTable
 from stages.masks import segmentation, select
+from stages.scores import image_score, of_kept, region_score
 from stages.stage import PartIO
 
 
@@ -19,6 +20,7 @@ class ShardSample:
     pair: Pair
     phrases: list[dict[str, Any]]
     boxes: list[dict[str, Any]]
+    fit: dict[str, Any] = field(default_factory=dict)  # `image_score`, where rescore has one
 
     @property
     def set_aside(self) -> str:
@@ -35,9 +37,10 @@ class ShardSamples:
 
 
 def read_samples(io: PartIO, max_mask_box_gap: float = 1.0) -> ShardSamples:
-    """The rows of pseudo, in order, with what pairs, phrases and masks know of the same key."""
-    pseudo = PseudoTable.read(io, PseudoTable.key, PseudoTable.boxes)
+    """The rows of pseudo, in order, with what pairs, phrases, masks and scores know of the same key."""
+    pseudo = PseudoTable.read(io, PseudoTable.key, PseudoTable.boxes, PseudoTable.dropped)
     selected = select(pseudo, MaskTable.read(io) if io.has(MaskTable.dataset) else None, max_mask_box_gap)
+    cosines = of_kept(pseudo, ScoreTable.read(io) if io.has(ScoreTable.dataset) else None).keep(selected.stays)
     pairs = PairTable.read(io).aligned(pseudo.key)
     phrases = PhraseTable.read(io, PhraseTable.key, PhraseTable.phrases).aligned(pseudo.key).phrases
     boxes = selected.boxes
@@ -45,15 +48,15 @@ def read_samples(io: PartIO, max_mask_box_gap: float = 1.0) -> ShardSamples:
         {"start": start, "end": end, "text": text}
         for start, end, text in zip(phrases.start.tolist(), phrases.end.tolist(), phrases.text.to_pylist(), strict=True)
     ]
+    columns = (boxes.phrase.tolist(), boxes.xyxy.tolist(), boxes.score.tolist(), cosines.region.tolist())
     listed_boxes = [
-        {"phrase": phrase, "bbox": corners, "score": score, **segmentation(mask)}
-        for phrase, corners, score, mask in zip(
-            boxes.phrase.tolist(), boxes.xyxy.tolist(), boxes.score.tolist(), selected.masks, strict=True
-        )
+        {"phrase": phrase, "bbox": corners, "score": score, **region_score(cosine), **segmentation(mask)}
+        for phrase, corners, score, cosine, mask in zip(*columns, selected.masks, strict=True)
     ]
+    rows = zip(pairs.records(), phrases.slices(), boxes.slices(), map(image_score, cosines.image.tolist()), strict=True)
     samples = [
-        ShardSample(pair, listed_phrases[own_phrases], listed_boxes[own_boxes])
-        for pair, own_phrases, own_boxes in zip(pairs.records(), phrases.slices(), boxes.slices(), strict=True)
+        ShardSample(pair, listed_phrases[own_phrases], listed_boxes[own_boxes], fit)
+        for pair, own_phrases, own_boxes, fit in rows
     ]
     return ShardSamples(samples, selected.left_out)
 
@@ -74,6 +77,7 @@ def sample_json(sample: ShardSample, teacher: str, upright: bool = False) -> byt
             **({"source_orientation": pair.orientation} if upright else {}),
             "phrases": sample.phrases,
             "boxes": sample.boxes,
+            **sample.fit,
             "teacher": teacher,
             "source_id": pair.source_id,
             "license": pair.license,

@@ -1,8 +1,10 @@
-"""pairs + phrases + pseudo (+ masks) -> shards: WebDataset tars with the original image bytes and one JSON per sample.
+"""pairs + phrases + pseudo (+ masks, scores) -> shards: WebDataset tars, original image bytes and one JSON per sample.
 
 With `shard.upright`, images that are turned by their EXIF orientation are encoded again, upright.
 
 With masks, a box has its `segmentation`; boxes further from their masks than `filter.max_mask_box_gap` are left out.
+With scores, a box has the cosine of its crop with its phrase (`region_score`), and a sample that of its image with its
+caption (`image_score`).
 
 Shards are cut inside a part, so that a part can be recomputed on its own. Samples without boxes are set aside. The
 list of all shards, index.json, is put together from one small summary per part.
@@ -15,6 +17,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.cards import terms
 from model.teacher import Description
 from stages.images import check_sha256, sniff, upright_file
 from stages.shard.index import INDEX
@@ -23,7 +26,7 @@ from stages.stage import Counts, Input, Output, PartIO, PartResult, ReduceStage,
 from stages.tar_writer import TarWriter
 
 if TYPE_CHECKING:
-    from schemas.config import Config
+    from schemas.config import Config, LabelConfig
 
 
 class ShardStage(ReduceStage):
@@ -32,8 +35,9 @@ class ShardStage(ReduceStage):
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
         Input("phrases", ("key", "phrases.start", "phrases.end", "phrases.text")),
-        Input("pseudo", ("key", "width", "height", "boxes")),
+        Input("pseudo", ("key", "width", "height", "boxes", "dropped.box")),
         Input("masks", need="if_enabled"),
+        Input("scores", need="if_enabled"),
     )
     outputs: ClassVar[tuple[Output, ...]] = (Output("shards"), Output("summaries/shard"))
     depends_on: ClassVar[tuple[str, ...]] = ("corpus", "shard", "filter.max_mask_box_gap")
@@ -43,11 +47,11 @@ class ShardStage(ReduceStage):
         self.samples_per_shard: int = config.shard.samples_per_shard
         self.upright: bool = config.shard.upright
         self.max_mask_box_gap: float = config.filter.max_mask_box_gap
-        self.teacher = str(Description.of(config.label))
+        self.teacher = provenance(config.label)
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
-        return {"teacher": str(Description.of(config.label))}
+        return {"teacher": provenance(config.label)}
 
     def run_part(self, io: PartIO) -> PartResult:
         read = read_samples(io, self.max_mask_box_gap)
@@ -126,6 +130,12 @@ class ShardWriter:
         self.entries.append(entry)
         self._open.close()
         self._tar, self._in_shard = None, 0
+
+
+def provenance(label: LabelConfig) -> str:
+    """The teacher as each sample names it, with the terms that its weights put on their labels, if any."""
+    limits = terms(label)
+    return f"{Description.of(label)} ({limits})" if limits else str(Description.of(label))
 
 
 def summary_path(part: int) -> str:

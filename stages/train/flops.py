@@ -46,6 +46,16 @@ def attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object,
 COUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
 
 
+@torch.no_grad()
+def forward_flops(glip: Glip, height: int, width: int, tokens: int) -> float:
+    """Of the forward pass of one padded image and its text."""
+    pixels = torch.zeros(1, 3, height, width, device=glip.device)
+    ids = torch.zeros(1, tokens, dtype=torch.long, device=glip.device)
+    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter, glip.autocast():
+        glip.head_from(glip.backbone(pixels), ids, torch.ones_like(ids))
+    return float(counter.get_total_flops())
+
+
 class FlopMeter:
     """Adds up the FLOPs of every pass through `glip` since the last `take`.
 
@@ -87,18 +97,11 @@ class FlopMeter:
         sizes = [(height, width), (height, wide)]
         self.counting = True
         try:
-            return [h * w for h, w in sizes], [[self._count(h, w, tokens) for tokens in TOKENS] for h, w in sizes]
+            return [h * w for h, w in sizes], [
+                [forward_flops(self.glip, h, w, tokens) for tokens in TOKENS] for h, w in sizes
+            ]
         finally:
             self.counting = False
-
-    @torch.no_grad()
-    def _count(self, height: int, width: int, tokens: int) -> float:
-        glip = self.glip
-        pixels = torch.zeros(1, 3, height, width, device=glip.device)
-        ids = torch.zeros(1, tokens, dtype=torch.long, device=glip.device)
-        with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter, glip.autocast():
-            glip.head_from(glip.backbone(pixels), ids, torch.ones_like(ids))
-        return float(counter.get_total_flops())
 
     def _see_pixels(self, _: Any, inputs: tuple[torch.Tensor]) -> None:
         if not self.counting:

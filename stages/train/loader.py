@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,10 @@ class Batch:
     examples: list[Example]
     skipped: list[tuple[str, RowError]]  # samples that could not be read or decoded
     pad_to: Size  # (h, w) of the whole batch's pixels, whoever has the largest image of it
+
+    def pieces(self, count: int) -> list[Batch]:
+        """The examples in `count` parts, some of which may be empty."""
+        return [replace(self, examples=self.examples[start::count]) for start in range(count)]
 
 
 class BatchMaker:
@@ -66,13 +70,17 @@ class BatchMaker:
         sizes = [resized_size(shape, sides) for shape in shapes]
         return Batch(step, examples, skipped, padded_size((max(h for h, _ in sizes), max(w for _, w in sizes))))
 
+    def scales(self) -> list[tuple[int, int]]:
+        """(short, long) sides that images may have."""
+        (short, long), scales = self.sides, self.config.scales
+        return [(drawn, self.config.long or round(drawn * long / short)) for drawn in scales or (short,)]
+
     def _sides(self, step: int) -> tuple[int, int]:
         """(short, long) side of the images of a step, drawn from `scales` where there are any."""
-        (short, long), scales = self.sides, self.config.scales
-        if not scales:
-            return short, long
-        drawn = scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
-        return drawn, round(drawn * long / short)
+        scales = self.scales()
+        if len(scales) == 1:
+            return scales[0]
+        return scales[int(np.random.default_rng([self.config.seed, 5, step]).integers(len(scales)))]
 
     def _example(self, draw: Draw, sides: tuple[int, int]) -> Example:
         rng = np.random.default_rng([self.config.seed, 3, draw.position])
@@ -96,7 +104,8 @@ class BatchMaker:
             sample = rename(sample, self.config.word_substitution, rng)
         if own and rng.random() < self.config.negative_captions:
             near = samples.captions_near(draw.index)
-            others = [near[int(i)] for i in rng.integers(0, len(near), int(rng.integers(1, 4)))]
+            count = transforms.how_many_captions(self.config.max_negative_captions, rng)
+            others = [near[int(i)] for i in rng.integers(0, len(near), count)]
             return transforms.pack_captions(sample, [text for text in others if text != own], rng)
         return sample
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,8 +21,8 @@ from stages.train.bad_batches import BadBatches
 from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, save_weights
 from stages.train.flops import FlopMeter, peak_flops
 from stages.train.loader import Batch, BatchMaker, prefetch
-from stages.train.metrics import Entry, Metrics, finite, peak_memory
-from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set_rates
+from stages.train.metrics import Clock, Entry, Metrics, finite, peak_memory
+from stages.train.optimizer import Ema, decay_factor, freeze, make_optimizer, rate_factor, set_rates, set_weight_decay
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
 from stages.train.skips import Skips, TooManySkipped, word
@@ -61,40 +59,32 @@ class Student(nn.Module):
 
     def forward(self, batch: Batch, average: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """The weighted losses. A share without samples gives zeros with a graph, so that no rank waits for it."""
-        examples, config = batch.examples or [BLANK], self.config
+        config = self.config
         losses = self.glip.losses(
-            [example.image for example in examples],
-            [example.caption for example in examples],
-            [example.spans for example in examples],
-            [loss_target(example, config) for example in examples],
-            resize_to=None,  # the loader has done it
+            **self._inputs(batch),
             average=average,
             phrase_softmax=config.phrase_softmax > 0,
             contrast=self.contrast,
-            pad_to=batch.pad_to,
         )
         weights = {"loss_phrase_softmax": config.phrase_softmax, "loss_contrastive": config.contrastive}
         real = float(bool(batch.examples))
         return {name: loss * (weights.get(name, 1.0) * real) for name, loss in losses.items()}
 
+    def normalisers(self, pieces: Sequence[Batch]) -> Tensor:
+        """(2,): what the losses of the pieces of a share are divided by, before `average`."""
+        found = [self.glip.normalisers(**self._inputs(piece)) for piece in pieces if piece.examples]
+        return torch.stack(found).sum(0) if found else torch.zeros(2, device=self.glip.device)
 
-class Clock:
-    """Time since the last log: how much of it went into waiting for batches, and how many steps it holds."""
-
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-        self.waited = 0.0
-        self.steps = 0
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        before = time.monotonic()
-        yield
-        self.waited += time.monotonic() - before
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.start
+    def _inputs(self, batch: Batch) -> dict[str, Any]:
+        examples = batch.examples or [BLANK]
+        return {
+            "images": [example.image for example in examples],
+            "captions": [example.caption for example in examples],
+            "spans": [example.spans for example in examples],
+            "targets": [loss_target(example, self.config) for example in examples],
+            "resize_to": None,  # the loader has done it
+            "pad_to": batch.pad_to,
+        }
 
 
 class Trainer:
@@ -161,14 +151,13 @@ class Trainer:
         config = self.config
         torch.manual_seed((config.seed * 1_000_003 + batch.step) * 64 + self.ranks.rank)  # of the dropouts
         set_rates(self.optimizer, rate_factor(batch.step, config.steps, config.warmup, config.schedule))
-        losses = self.parallel(batch, self.ranks.average)
-        loss = torch.stack(list(losses.values())).sum()
-        arriving = self._begin_figures(batch, loss, losses)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        decay = decay_factor(batch.step, config.steps, config.weight_decay_schedule)
+        set_weight_decay(self.optimizer, config.weight_decay * decay)
+        losses, arriving = self._add_gradients(batch)
         figures = self._figures(batch, losses, arriving)
         if not math.isfinite(figures["loss"]):
-            self._leave_out(batch, f"the loss is {figures['loss']}", not bool(torch.isfinite(loss)))
+            mine = not bool(torch.stack(list(losses.values())).isfinite().all())
+            self._leave_out(batch, f"the loss is {figures['loss']}", mine)
             return None
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), config.clip)
@@ -182,12 +171,32 @@ class Trainer:
             self.ema.update(self.glip, batch.step)
         return {**figures, "gradient_norm": float(norm)}
 
-    def _begin_figures(self, batch: Batch, loss: Tensor, losses: dict[str, Tensor]) -> Callable[[], list[Tensor]]:
+    def _add_gradients(self, batch: Batch) -> tuple[dict[str, Tensor], Callable[[], list[Tensor]]]:
+        """The gradients of the share, piece by piece; its losses, and the figures of the whole batch on their way."""
+        pieces = batch.pieces(self.config.accumulate)
+        divisors = self.ranks.average(self.student.normalisers(pieces)) if len(pieces) > 1 else None
+
+        def average(value: Tensor) -> Tensor:
+            return self.ranks.average(value) if divisors is None else divisors  # of the whole batch
+
+        self.optimizer.zero_grad(set_to_none=True)
+        total: dict[str, Tensor] = {}
+        for number, piece in enumerate(pieces, start=1):
+            with self.ranks.collecting(self.parallel, more=number < len(pieces)):
+                losses = self.parallel(piece, average)
+                total = {name: loss.detach() + total.get(name, 0.0) for name, loss in losses.items()}
+                if number == len(pieces):
+                    arriving = self._begin_figures(batch, total)
+                self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+        return total, arriving
+
+    def _begin_figures(self, batch: Batch, losses: dict[str, Tensor]) -> Callable[[], list[Tensor]]:
         """The losses of the whole batch, over all ranks, on their way to the host.
 
         A GPU has the backward pass to do before anyone waits for them.
         """
-        local = torch.stack([loss, *losses.values(), loss.new_full((), float(len(batch.skipped)))]).detach()
+        loss = torch.stack(list(losses.values())).sum()
+        local = torch.stack([loss, *losses.values(), loss.new_full((), float(len(batch.skipped)))])
         return to_host([self.ranks.average(local)])
 
     def _figures(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -15,6 +17,25 @@ FILE = "metrics.jsonl"
 EVENTS = "tensorboard"  # beside the student's folder, not in it: event files hold times, and prove nothing
 
 Entry = dict[str, float | None]
+
+
+class Clock:
+    """Time since the last log: how much of it went into waiting for batches, and how many steps it holds."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.waited = 0.0
+        self.steps = 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self.waited += time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
 
 
 class Metrics:

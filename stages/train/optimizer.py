@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 BIAS_LR_FACTOR = 2.0  # official: biases at twice the rate, without weight decay
 STEP_MILESTONES = (0.67, 0.89)  # shares of the training at which "step" divides the rate by ten
+DECAY_BEFORE = 0.667  # of the way to each milestone: there the weight decay is divided by ten
 
 
 def make_optimizer(
@@ -62,9 +63,23 @@ def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
     return 1.0
 
 
+def decay_factor(step: int, steps: int, schedule: str) -> float:
+    """What the weight decay is multiplied by at `step` of `steps`: 1, or GLIP-L's steps."""
+    if schedule == "step":
+        return 0.1 ** sum(step >= DECAY_BEFORE * share * steps for share in STEP_MILESTONES)
+    return 1.0
+
+
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
+
+
+def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+    """Of the groups that have any; it is never 0 where it was not 0 before."""
+    for group in optimizer.param_groups:
+        if group["weight_decay"]:
+            group["weight_decay"] = weight_decay
 
 
 class Ema:

@@ -6,7 +6,7 @@ Whoever starts the ranks (pipeline/execution/ranks.py, or torchrun) sets up the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -54,3 +54,9 @@ class Ranks:
         if self.world == 1:
             return module
         return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+    @contextmanager
+    def collecting(self, wrapped: nn.Module, more: bool) -> Iterator[None]:
+        """With `more` pieces of the batch to come, gradients are added up here, and averaged with those of the last."""
+        with wrapped.no_sync() if more and self.world > 1 else nullcontext():  # type: ignore[operator]
+            yield

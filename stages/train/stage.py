@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemas.marks import device_type
-from stages.label.teacher import describe, resolve_device
+from stages.label.teacher import resolve_device
 from stages.stage import Input, Needs, Output, RankedJobStage, RunIO, UserError
 from stages.train.gold import (
     NothingToTrainOn,
@@ -15,6 +15,7 @@ from stages.train.gold import (
     unused_boxes,
     with_absolute_paths,
 )
+from stages.train.start import resolve_start, start_digest, start_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,15 +54,18 @@ class TrainStage(RankedJobStage):
             raise UserError(
                 f"train.variant: no variant {config.train.variant!r}; there are {', '.join(sorted(VARIANTS))}"
             )
+        if config.train.accumulate > 1 and config.train.contrastive:
+            raise UserError("train.contrastive compares a whole share of the batch; it needs train.accumulate: 1")
         return {
             "device": resolve_device("auto") if config.train.device == "auto" else config.train.device,
             "gold": tuple(with_absolute_paths(gold) for gold in config.train.gold),
+            **resolve_start(config),
         }
 
     @classmethod
     def digests(cls, config: Config) -> dict[str, Any]:
         gold = [gold_sha256(gold.source) for gold in config.train.gold]
-        return {"init": initial_weights(config), "gold_sha256": gold}
+        return {"init": start_digest(config), "gold_sha256": gold}
 
     @classmethod
     def written_by_people(cls, config: Config) -> tuple[str, ...]:
@@ -72,6 +76,15 @@ class TrainStage(RankedJobStage):
     def needs(cls, config: Config) -> Needs:
         return Needs(gpu=device_type(config.train.device) == "cuda", ranks=config.train.workers)
 
+    def forecast(self, io: RunIO) -> list[str]:
+        from stages.train.forecast import forecast
+
+        try:
+            sets, maker = make_batches(io, self.whole)
+        except NothingToTrainOn as error:
+            return [f"samples   none yet: {error}"]
+        return forecast(io, FOLDER, with_steps(self.whole, maker), sets, maker)
+
     def run_rank(self, io: RunIO, rank: int, world: int) -> dict[str, Any]:
         """One of `train.workers` processes that train together; the first one's result is the job's."""
         import torch
@@ -79,21 +92,6 @@ class TrainStage(RankedJobStage):
         resolve_device(self.config.device)
         torch.set_num_threads(self.config.threads)
         return train(io, self.whole, rank, world)
-
-
-def initial_weights(config: Config) -> str | None:
-    """sha256 of the weights that training starts from; null for random ones."""
-    from model.checkpoint import sha256
-
-    init = config.train.init
-    if init is None:
-        return None
-    if init == "teacher":
-        return describe(config).weights
-    try:
-        return sha256(init)
-    except OSError as error:
-        raise UserError(f"train.init: {error}") from error
 
 
 def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str, Any]:
@@ -111,8 +109,9 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
     ranks = Ranks(rank, world)
     with ranks.first_alone():  # which builds the columns of annotation files
         sets, maker = make_batches(io, config)
+    config = with_steps(config, maker)
     check_readable(sets, config.ingest.max_pixels)
-    glip = start_model(config)
+    glip, taken = start_model(config)
     begins = not checkpoints(io, FOLDER)
     crops = name_crops(io, glip, sets, config) if config.train.crop_steps and begins else None
     trainer = Trainer(glip, maker, config.train, io, FOLDER, ranks)
@@ -133,9 +132,19 @@ def train(io: RunIO, config: Config, rank: int = 0, world: int = 1) -> dict[str,
         "unused": {**unused_boxes(sets), **trainer.skips.unused(), **trainer.bad.unused()},
         "sets": {name: len(samples) for name, samples in sets.items()},
         "loss": entries[-1]["loss"] if entries else None,
+        "start": taken,
         "crops_named_right": trainer.crops_named_right,
         "event_files": trainer.metrics.event_files,
     }
+
+
+def with_steps(config: Config, maker: BatchMaker) -> Config:
+    """The config with the number of steps that `train.epochs` comes to; the batch that an epoch leaves is dropped."""
+    settings = config.train
+    if settings.epochs is None:
+        return config
+    steps = max(1, int(settings.epochs * maker.order.epoch_size / settings.batch_size))
+    return config.model_copy(update={"train": settings.model_copy(update={"steps": steps})})
 
 
 def progress_line(entry: Entry) -> str:
@@ -170,25 +179,8 @@ def name_crops(io: RunIO, glip: Glip, sets: dict[str, SampleSet], config: Config
     )
 
 
-def start_model(config: Config) -> Glip:
-    """The student before its first step."""
-    from model.checkpoint import packaged_weights
-    from model.glip import Glip
-    from model.variants import NONE, get_variant
-
-    variant, init = config.train.variant, config.train.init
-    regularisation = get_variant(variant).published if config.train.regularise else NONE
-    if init is None:
-        return Glip.from_variant(variant, config.train.seed, regularisation)
-    if init != "teacher":
-        return Glip.from_file(variant, init, regularisation)
-    if config.label.teacher != variant:
-        raise UserError(f"train.init: the teacher is a {config.label.teacher}, the student a {variant}")
-    return Glip.from_file(variant, config.label.weights or packaged_weights(variant), regularisation)
-
-
 def make_batches(io: RunIO, config: Config) -> tuple[dict[str, SampleSet], BatchMaker]:
-    """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn."""
+    """The sets to train on, by name, and the maker of their mixed batches. Raises NothingToTrainOn and UserError."""
     from model.variants import get_variant
     from stages.train.balance import repeats
     from stages.train.loader import BatchMaker

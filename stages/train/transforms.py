@@ -203,6 +203,13 @@ def how_many(negatives: int, rng: np.random.Generator) -> int:
     return negatives if rng.random() < 0.5 else int(rng.integers(1, negatives + 1)) if negatives else 0
 
 
+def how_many_captions(most: int | None, rng: np.random.Generator) -> int:
+    """One to three; or, of `most`, all with probability 0.5, else a uniform number below, as GLIP packs captions."""
+    if most is None:
+        return int(rng.integers(1, 4))
+    return most if rng.random() < 0.5 else int(rng.integers(most))
+
+
 def join_names(names: list[str]) -> tuple[str, tuple[Spans, ...]]:
     """GLIP's detection text: names joined by ". ", nothing after the last; and each name's span."""
     spans: list[Spans] = []

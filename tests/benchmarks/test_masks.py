@@ -24,9 +24,11 @@ def test_it_runs(tmp_path: Path) -> None:
     command += ["--checkpoint", str(checkpoint), "--out", str(tmp_path / "result.json")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     result = json.loads((tmp_path / "result.json").read_text())
+    assert result["command"] == f"python -m benchmarks.masks {' '.join(command[3:-2])}"
     assert (result["images"], result["boxes"], list(result["families"])) == (1, 3, ["sam"])
     assert result["families"]["sam"].keys() == {
-        "seconds_per_image", "encode_seconds", "seconds_per_box", "library_seconds_per_image"
+        "seconds_per_image", "seconds_per_image_range", "encode_seconds", "seconds_per_box",
+        "library_seconds_per_image", "library_seconds_per_image_range",
     }  # fmt: skip
 
 

@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.photos_teacher import SAMPLE, add_speeds, grounder, judged, speeds
+from benchmarks.photos_teacher import SAMPLE, add_speeds, grounder, judged, peak, speeds
 from model.cards import WEIGHTS
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
-from recipes.glip_photos.gold import Photo, flickr
+from model.head import postprocess
+from model.images import preprocess
+from model.prompt import pad, truncated
+from model.selection import Settings
+from recipes.glip_photos.gold import Photo, coco_captions, extracted, flickr
 from recipes.glip_photos.judge import figures
 from recipes.glip_photos.prepare import write_flickr
+from stages.images import decode_rgb
+from stages.phrases import NounPhraseExtractor
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "photos"
@@ -28,6 +34,19 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
+def sets(sample: list[Photo]) -> dict[str, list[Photo]]:
+    """The same three sets as in the record: people's phrases, the extractor's, and captions of COCO photos."""
+    extractor = NounPhraseExtractor("auto")
+    coco = coco_captions(SHARED.parent / "coco-mini", extractor)
+    first = {photo.key for photo in coco[:SAMPLE]}  # with all of their captions
+    return {
+        "flickr_gold": sample,
+        "flickr_extracted": extracted(sample, extractor),
+        "coco_captions": [photo for photo in coco if photo.key in first],
+    }
+
+
+@pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     """The first photos of the test split, with people's phrases."""
     folder = tmp_path_factory.mktemp("flickr")
@@ -36,18 +55,35 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     return photos
 
 
-def measured(glip: Glip, photos: list[Photo]) -> dict[str, Any]:
+def measured(glip: Glip, photos: list[Photo], shared: bool = False) -> dict[str, Any]:
     torch.set_num_threads(1)
-    return figures(judged(grounder(glip), photos))
+    return figures(judged(grounder(glip), photos, shared), shared=shared)
 
 
-def test_recorded_figures_are_those_of_the_packaged_weights(sample: list[Photo]) -> None:
+@pytest.mark.parametrize("name", ["flickr_gold", "flickr_extracted", "coco_captions"])
+def test_recorded_figures_are_those_of_the_packaged_weights(name: str, sets: dict[str, list[Photo]]) -> None:
     recorded = json.loads(RECORD.read_text())["models"]["glip-photos"]
     assert recorded["weights_sha256"] == sha256(packaged_weights("glip-photos"))
-    found, expected = measured(Glip.pretrained("glip-photos"), sample), recorded["flickr_gold"]["sample"]
+    found = measured(Glip.pretrained("glip-photos"), sets[name], shared=name == "coco_captions")
+    expected = recorded[name]["sample"]
     assert found["photos"] == expected["photos"] and found["wanted"] == expected["wanted"]
     for count in ("grounded", "labels", "right"):  # another CPU rounds otherwise
         assert found[count] == pytest.approx(expected[count], abs=2)
+
+
+def test_boxes_and_scores_come_from_the_heads_outputs_alone(sample: list[Photo]) -> None:
+    """`ground` is `postprocess` of `head_outputs`: no detector, no list of names stands between them."""
+    glip, photo = Glip.pretrained("glip-photos"), sample[0]
+    image = decode_rgb(photo.path.read_bytes(), 10_000_000)
+    (found,) = glip.ground([image], [photo.caption], [[p.spans for p in photo.phrases]], score_floor=0.2)
+    pixels, sizes = preprocess([image], glip.variant.short, glip.variant.long)
+    ids, (tokens,) = zip(*(truncated(photo.caption, [p.spans for p in photo.phrases]),), strict=True)
+    with torch.no_grad():
+        outputs = glip.head_outputs(pixels, *pad(ids))
+    settings = Settings(threshold=0.04, score_floor=0.2, limits_per_phrase=True)
+    (expected,) = postprocess(outputs, sizes, [tokens], settings)
+    assert len(found.scores) == len(expected.scores) > 3
+    torch.testing.assert_close(found.scores.sort().values, expected.scores.sort().values)
 
 
 def test_speeds_stand_beside_what_a_result_holds(sample: list[Photo], tmp_path: Path) -> None:
@@ -56,6 +92,10 @@ def test_speeds_stand_beside_what_a_result_holds(sample: list[Photo], tmp_path: 
     add_speeds(speeds({"glip-photos": grounder(Glip.pretrained("glip-photos"))}, sample[:9], turns=1), out)
     found = json.loads(out.read_text())
     assert found["what"] == "kept" and found["speed"]["glip-photos"]["median"] > 0
+
+
+def test_the_peak_is_that_of_a_process_of_its_own(sample: list[Photo]) -> None:
+    assert 200 < peak("glip-photos", SHARED.parents[1], sample[:2]) < 4000
 
 
 def test_shuffled_word_vectors_break_it(sample: list[Photo]) -> None:

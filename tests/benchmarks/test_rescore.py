@@ -23,9 +23,10 @@ def test_it_runs(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     result = json.loads((tmp_path / "result.json").read_text())
     assert (result["batch"], result["rounds"], list(result["families"])) == (2, 1, ["siglip2"])
-    assert result["families"]["siglip2"].keys() == {
-        "crops_per_second", "library_crops_per_second", "texts_per_second"
-    }  # fmt: skip
+    assert result["command"] == f"python -m benchmarks.rescore {' '.join(command[3:-2])}"
+    rates = result["families"]["siglip2"]
+    for name in ("crops_per_second", "library_crops_per_second", "texts_per_second"):
+        assert rates[f"{name}_range"][0] <= rates[name] <= rates[f"{name}_range"][1]
 
 
 @pytest.mark.parametrize("family", ["siglip", "siglip2"])  # CLIP's processor cuts, and so sees other pixels

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from benchmarks.teacher import best, measured, ratios, with_fractions, without_out
+from benchmarks.record import without_out
+from benchmarks.teacher import best, measured, ratios, with_fractions
 from benchmarks.teacher_flops import count, estimate
 from benchmarks.teacher_measure import Case, forget_peak, resident
 

@@ -32,7 +32,13 @@ def test_a_rehearsal_measures_both_sides(family: str, tmp_path: Path, monkeypatc
     (row,) = found["rows"]
     assert found["family"] == family and row["ours"] > 0 and row["library"] > 0
     assert found["ratio_at_1"] == found["ratio_at_best"] == pytest.approx(row["ours"] / row["library"], abs=0.01)
-    assert result["command"].endswith("--batch-sizes 1")
+    assert row["ours_range"] == [row["ours"]] * 2 and found["phrases_per_image"] == len(texts_of(scenes(1)[0]))
+    assert found["command"].endswith("--batch-sizes 1") and found["threads"] == 1
+    monkeypatch.setattr(teacher_families, "of_family", lambda name, *_: {"family": name, "new": True})
+    monkeypatch.setattr(sys, "argv", ["teacher_families", "--rehearse", "--family", "owlv2", "--out", str(out)])
+    teacher_families.main()
+    kept = {entry["family"]: entry for entry in json.loads(out.read_text())["families"]}
+    assert kept == {family: found, "owlv2": {"family": "owlv2", "new": True}}
 
 
 def test_ratios_are_of_batches_of_one_and_of_the_best() -> None:

@@ -1,9 +1,11 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.deform import TAPS, ModulatedDeformConv, sample
 
@@ -80,3 +82,29 @@ def test_samples_are_taken_in_fp32_at_any_precision(dtype: torch.dtype) -> None:
         assert found.dtype == torch.float32 and torch.equal(found, expected) and torch.equal(gradient, wanted)
         half = sample(x.to(dtype), offset, mask, 1)  # what convolutions give under autocast
     assert torch.equal(half, sample(x.to(dtype).float(), offset, mask, 1))
+
+
+class Bags(TorchDispatchMode):
+    """Notes the types that `embedding_bag` is called with, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[str, set[torch.dtype]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "embedding_bag" in str(func):
+            floats = {x.dtype for x in args if isinstance(x, torch.Tensor) and x.is_floating_point()}
+            self.seen.setdefault(func.overloadpacket.__name__, set()).update(floats)
+        return func(*args, **(kwargs or {}))
+
+
+def test_bags_are_summed_in_fp32_whatever_the_network_computes_in() -> None:
+    """CUDA builds of torch before 2.13 have no backward pass of weighted bags in bf16 (pytorch#185808)."""
+    conv = ModulatedDeformConv(4, 4)
+    torch.nn.init.normal_(conv.weight)
+    x = torch.randn(1, 4, 6, 6, dtype=torch.bfloat16, requires_grad=True)
+    offset, mask = torch.randn(1, 18, 6, 6, dtype=torch.bfloat16), torch.rand(1, 9, 6, 6, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16), Bags() as bags:
+        conv(x, offset.requires_grad_(), mask.requires_grad_()).float().sum().backward()
+    assert len(bags.seen) >= 2 and set().union(*bags.seen.values()) == {torch.float32}
+    assert x.grad is not None and x.grad.dtype == torch.bfloat16

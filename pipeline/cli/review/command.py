@@ -127,6 +127,8 @@ def _lines_at_threshold(figures: Figures, min_score: float) -> list[str]:
         **{f"  {name}": (row, "precision") for name, row in figures["by_frequency_at_min_score"].items()},
         "recall": (figures["recall_at_min_score"], "recall"),
     }
+    for name, own in figures.get("by_teacher", {}).items():
+        rows |= {name: (own["at_min_score"], "precision"), f"  {name}'s recall": (own["recall_at_min_score"], "recall")}
     for name, (row, key) in rows.items():
         if row is not None:
             more = f"; {row['more']:,} more judgements halve the interval" if row.get("more") else ""

@@ -128,6 +128,10 @@ def counted(stats: dict[str, Any]) -> str:
     )
 
 
+TEACHER_TABLES = (
+    ("most_asked", "Asked for most often"),
+    ("least_agreed", "Found most differently"),
+)
 TABLES = (
     ("most_mentioned", "Most often in captions", "seen", "by mentions"),
     ("most_frequent", "Most frequent", "boxes", "by kept boxes"),
@@ -227,6 +231,11 @@ def judged(figures: dict[str, Any]) -> list[tuple[str, float, dict[str, Any]]]:
         "precision": (figures["at_min_score"], "precision"),
         **{f"of {name} phrases": (row, "precision") for name, row in figures["by_frequency_at_min_score"].items()},
         "recall": (figures["recall_at_min_score"], "recall"),
+        **{
+            f"{what} of {name}": (own[f"{key}at_min_score"], what)
+            for name, own in figures.get("by_teacher", {}).items()
+            for what, key in (("precision", ""), ("recall", "recall_"))
+        },
         "phrases whose thing is in the image": (figures["visible"], "share"),
     }
     return [(name, row[key], row) for name, (row, key) in rows.items() if row is not None]

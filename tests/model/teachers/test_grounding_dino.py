@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,15 @@ def scores(detector: GroundingDino, prompts: list[Prompt]) -> torch.Tensor:
         return detector.predict(pixels, list(range(len(prompts))), prompts).scores
 
 
+def open_library(folder: Path) -> Any:
+    """The library's own processor."""
+    import transformers
+
+    t: Any = transformers
+    images = t.GroundingDinoImageProcessorPil.from_pretrained(folder)
+    return t.GroundingDinoProcessor(images, t.AutoTokenizer.from_pretrained(folder))
+
+
 def read(detector: GroundingDino, caption: str, phrase: str) -> Prompt:
     start = caption.index(phrase)
     (prompt,) = detector.caption_work(caption, [[(start, start + len(phrase))]]).prompts
@@ -64,18 +74,23 @@ def test_text_without_a_delimiter_at_its_end_would_depend_on_its_padding(family:
 
 
 @both
-def test_prompts_of_different_lengths_share_a_batch(family: str, open_family: Open) -> None:
+def test_prompts_of_different_lengths_share_a_batch(family: str, folder_of: Folder, open_family: Open) -> None:
     detector = detector_of(open_family, family)
     prompts = [read(detector, caption, "dog") for caption in ("dog", "a dog and a cat", "a cow. a dog. two cats")]
     together = scores(detector, prompts)
     assert len({len(prompt.ids) for prompt in prompts}) == 3
+    with pytest.raises(ValueError, match="padding"):  # the library asks for it only here
+        open_library(folder_of(family))(text=["a dog.", "a dog and a cat."], return_tensors="pt")
     for row, prompt in enumerate(prompts):
         torch.testing.assert_close(together[row], scores(detector, [prompt])[0], atol=1e-5, rtol=0)
 
 
 @both
-def test_captions_of_two_images_are_two_prompts(family: str, open_family: Open, images: list[np.ndarray]) -> None:
+def test_captions_of_two_images_are_two_prompts(
+    family: str, folder_of: Folder, open_family: Open, images: list[np.ndarray]
+) -> None:
     """Of a list of texts without full stops, the library's processor makes one."""
+    assert open_library(folder_of(family))(text=["a cat", "dog"], return_tensors="pt")["input_ids"].shape[0] == 1
     scheduler = Scheduler(open_family(family))
     together = scheduler.ground([images[0], images[2]], ["a cat", "dog"], [[[(0, 5)]], [[(0, 3)]]], 0.2)
     assert scheduler.batches == [[0, 1]]
@@ -86,8 +101,23 @@ def test_captions_of_two_images_are_two_prompts(family: str, open_family: Open, 
 
 @both
 def test_only_images_of_one_size_share_a_batch(family: str, open_family: Open) -> None:
-    """Padding moves scores: the backbone does not know of the mask."""
+    """Padding moves scores, as it does here: the backbone does not know of the mask."""
     teacher = open_family(family)
+    detector = detector_of(open_family, family)
+    ids = torch.tensor([read(detector, "a red dog", "a red dog").ids])
+    small = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(3))
+    beside = torch.nn.functional.pad(small, (0, 64))  # as beside an image of 96 x 160
+    with torch.inference_mode():
+        alone, padded = (
+            detector.model(
+                pixels,
+                ids,
+                pixel_mask=(torch.arange(pixels.shape[3]) < 96).long().expand(1, 96, -1),
+                attention_mask=torch.ones_like(ids),
+            ).logits.sigmoid()
+            for pixels in (small, beside)
+        )
+    assert float((alone.max(1).values - padded.max(1).values).abs().max()) > 1e-3
     prompts = teacher.category_work(["dog"]).prompts
     assert teacher.bucket((80, 100), prompts) == teacher.bucket((160, 200), prompts)
     assert teacher.bucket((80, 100), prompts) != teacher.bucket((80, 101), prompts)

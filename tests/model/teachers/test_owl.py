@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,19 @@ def detector_of(open_family: Open, family: str) -> OwlVit:
     detector = open_family(family).detector
     assert isinstance(detector, OwlVit)
     return detector
+
+
+def library_scores(teacher: Any) -> torch.Tensor:
+    """(1, P, 2) logits of an image of noise: of "dog", and of the empty text that fills up beside an image with two."""
+    detector = teacher.detector
+    empty, dog = (list(detector.tokenizer(text).ids) for text in ("", "dog"))
+    assert len(empty) == 2  # BOS and EOS: no token of it is 0, by which the library would know it
+    ids = torch.tensor([dog + empty[-1:] * (LIMIT - len(dog)), empty + empty[-1:] * (LIMIT - 2)])
+    mask = torch.tensor([[1] * len(dog) + [0] * (LIMIT - len(dog)), [1, 1] + [0] * (LIMIT - 2)])
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        logits: torch.Tensor = detector.model(input_ids=ids, pixel_values=pixels, attention_mask=mask).logits
+    return logits
 
 
 @both
@@ -50,6 +65,7 @@ def test_images_with_fewer_phrases_have_no_others(family: str, open_family: Open
     """The library fills up with empty texts, which its mask does not hide and which may score highest."""
     scheduler = Scheduler(open_family(family))
     captions, spans = ["a dog", "a cat, a cow and a bird"], [[[(0, 5)]], [[(0, 5)], [(7, 12)], [(17, 23)]]]
+    assert library_scores(open_family(family)).argmax(2).eq(1).any()  # an empty text is the best of some patch
     one, three = scheduler.ground(images[:2], captions, spans, 0.0)
     assert scheduler.batches == [[0, 1]]
     assert set(one.phrase.tolist()) == {0} and set(three.phrase.tolist()) == {0, 1, 2}

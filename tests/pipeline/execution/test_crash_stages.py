@@ -141,7 +141,7 @@ def moments(calm: Path) -> list[tuple[str, str]]:
     changes = [change for change in every if not change[1].startswith("state/attempts")]
     chance = random.Random(7)
     chosen: set[tuple[str, str]] = {("write", "plan.json"), ("write", "config.yaml"), ("write", "state/jobs/train")}
-    for stage in project():
+    for stage in (stage for stage in project() if stage.enabled(Config())):
         records = [change for change in changes if change[1].startswith(f"commits/{stage.name}/")]
         files = [
             change

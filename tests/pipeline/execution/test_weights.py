@@ -17,7 +17,7 @@ from pipeline.run.task import Context
 from pipeline.storage.base import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
-from schemas.config import Config
+from schemas.config import Config, StartConfig
 from tests.hub import COMMIT, serving
 
 
@@ -187,3 +187,19 @@ def test_names_in_a_store_never_lead_out_of_the_folder() -> None:
     assert weights._below("weights/ab", "weights/ab/c/d.txt").as_posix() == "c/d.txt"
     with pytest.raises(ValueError, match="outside of their folder"):
         weights._below("weights/ab", "weights/ab/../../bashrc")
+
+
+def test_the_weights_of_both_encoders_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, mine, folder = tmp_path / "run", tmp_path / "swin.pth", tmp_path / "bert"
+    mine.write_bytes(b"these weights")
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    with serving(tmp_path / "cache", monkeypatch) as hub:
+        hub.models["owner/bert"] = folder
+        init = {"visual": str(mine), "text": "owner/bert", "text_revision": COMMIT}
+        there = local_config(ship(context(run, train={"init": init}))).train.init
+    assert isinstance(there, StartConfig) and there.text_revision is None
+    assert Path(there.visual or "").read_bytes() == b"these weights" and Path(there.visual or "").suffix == ".pth"
+    assert (Path(there.text or "") / "model.safetensors").read_text() == "{}"
+    assert {Path(path or "").parent for path in (there.visual, there.text)} == {run / "weights"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from side_toys import ON, SIDE_PROJECT
 from toy_runs import data_files, make_config, run_toys
-from toys import PROJECT, ToyPhrases
+from toys import PROJECT, ToyPhrases, ToyTrain
 
 from pipeline.run.dry_run import dry_run
 from pipeline.run.plan import read_plan
@@ -16,13 +17,14 @@ from pipeline.run.runner import Selection
 from pipeline.run.state import RunState
 from pipeline.storage.open import open_storage
 from schemas.config import Config
+from stages.stage import RunIO, Stage
 from tests.pipeline.side_runs import side_config
 from tests.pipeline.side_runs import state_of as side_state
 
 
-def state_of(config: Config) -> RunState:
+def state_of(config: Config, stages: Sequence[type[Stage]] = PROJECT) -> RunState:
     storage = open_storage(config.run)
-    return RunState(storage, PROJECT, config, read_plan(storage))
+    return RunState(storage, stages, config, read_plan(storage))
 
 
 def test_before_during_and_after_a_run(tmp_path: Path, source: Path) -> None:
@@ -72,3 +74,55 @@ def test_it_knows_what_follows_from_what(good: Path, tmp_path: Path) -> None:
     assert (changed["count"], changed["score"], changed["shard"]) == ("done", "2 parts", "2 parts")
     (run / "commits/winnow/part-0000001.json").unlink()
     assert plan(**ON)["phrases"] == "2 parts" and plan(**ON)["count"] == "to be made"  # one part, read by all
+
+
+class Foretold(ToyTrain):
+    """Says what it finds of its own and of others, once it has written something."""
+
+    def forecast(self, io: RunIO) -> list[str]:
+        with io.create("student/tried") as stream:
+            stream.write(b"a try")
+        with io.open("student/tried") as stream:
+            tried = stream.read().decode()
+        shards = io.files("shards")
+        with io.open(shards[0]) as stream:
+            assert stream.read()
+        found = [f"{tried}, {len(shards)} in shards, {', '.join(io.files('student'))}"]
+        io.delete(shards[0])
+        io.delete("student/tried")
+        return [*found, f"{len(io.files('student'))} left"]
+
+
+FORETOLD = [Foretold if stage is ToyTrain else stage for stage in PROJECT]
+
+
+def foretold(config: Config) -> list[str]:
+    lines = dry_run(state_of(config, FORETOLD), Selection([Foretold]), 1)
+    return [" ".join(line.split()) for line in lines][1:]
+
+
+def test_a_job_says_what_it_will_take_and_nothing_is_written(tmp_path: Path, source: Path) -> None:
+    """Only where it is due, and with what the run has by then."""
+    run = tmp_path / "run"
+    config = make_config(run, source)
+    run_toys(config, stages=("ingest", "phrases", "shard"))
+    shards = len(data_files(run / "shards"))
+    before = data_files(run)
+    assert foretold(config)[:3] == ["train to be made", f"a try, {shards} in shards, student/tried", "0 left"]
+    assert data_files(run) == before
+    run_toys(config)
+    assert foretold(config)[0] == "train done" and "in shards" not in foretold(config)[1]
+
+
+def test_a_forecast_sees_only_what_the_job_would_go_on_from(tmp_path: Path, source: Path) -> None:
+    run = tmp_path / "run"
+    config = make_config(run, source)
+    run_toys(config, stages=("ingest", "phrases", "shard"))
+    (run / "student").mkdir()
+    (run / "student/checkpoint").write_bytes(b"of another training")
+    assert foretold(config)[1].endswith("in shards, student/tried")
+    task = state_of(config, FORETOLD).result_task(Foretold)
+    assert task is not None
+    (run / "state/jobs").mkdir(parents=True, exist_ok=True)
+    (run / "state/jobs/train").write_text(task.fingerprint)
+    assert foretold(config)[1].endswith("in shards, student/checkpoint, student/tried")

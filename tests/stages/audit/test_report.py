@@ -68,3 +68,21 @@ def test_what_people_judged_stands_beside_gold(shapes: Callable[..., Any]) -> No
     assert f"<b>{row['precision']:.1%}</b> of {row['boxes']:,} boxes are right" in page
     assert f"{row['low']:.1%} to {row['high']:.1%}" in page and 'class="band"' in page
     assert f"Against the true boxes it is {stats['gold']['at_min_score']['precision']:.1%}" in page
+    assert "precision of" not in page
+
+
+def test_the_precision_of_each_teacher_is_in_the_page(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40, label={"teachers": ["glip-nano", {"name": "other", "teacher": "glip-nano"}]}).fill(60)
+    for part in run.all_parts().parts():
+        rows = [row for row in run.rows["labels"] if int(row["key"][:7]) == part]
+        run.write("labels-other", part, [{**row, "boxes": row["boxes"][:1]} for row in rows])
+    session = session_of(run, 60, 0)
+    for task, unit in enumerate(session.units):
+        session.judge({"reviewer": "ann", "task": task, "verdict": "right" if truth(run, unit) else "wrong_box"})
+    run.audit()
+    page = (run.root / "report/index.html").read_text("utf-8")
+    found = stats_of(run)["judged"]["by_teacher"]
+    assert list(found) == ["glip-nano", "other"]
+    for name, own in found.items():
+        row = own["at_min_score"]
+        assert f"<td>precision of {name}</td>" in page and f"{row['low']:.1%} to {row['high']:.1%}" in page

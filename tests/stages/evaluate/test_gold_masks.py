@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
-from stages.evaluate.gold_masks import coded, overlap
+from stages.evaluate.gold_masks import coded, iou_figures, overlap
 from stages.rle import encode, to_json
 
 SIZE = (100, 80)  # width, height
@@ -63,3 +63,11 @@ def test_overlap_counts_pixels() -> None:
     assert overlap(first, second) == (20 * 40, 60 * 40)
     empty = to_json(encode(np.zeros((80, 100), np.bool_)), 80, 100)
     assert overlap(first, empty) == (0, 1600) and overlap(empty, empty) == (0, 0)
+
+
+def test_figures_of_overlaps_by_hand() -> None:
+    """IoUs 1, 0.5, 0 of nothing in nothing, and 0.85."""
+    found = iou_figures([10, 5, 0, 17], [10, 10, 0, 20])
+    assert found["oIoU"] == pytest.approx(100 * 32 / 40) and found["mIoU"] == pytest.approx(100 * 2.35 / 4)
+    assert [found[f"P@{level}"] for level in (0.5, 0.6, 0.7, 0.8, 0.9)] == [75, 50, 50, 50, 25]
+    assert iou_figures([0], [0])["oIoU"] == 0

@@ -15,6 +15,7 @@ from PIL import Image
 from schemas.reasons import ALL
 from stages.inspect.explain import Explained, explain
 from stages.stage import Slice, UserError
+from tests.stages.audit.test_second_opinion import add_scores
 
 PIECE = Slice("data/pairs.tsv", 200, 240)
 STAGES = ("ingest", "label", "filter")
@@ -113,6 +114,27 @@ def test_curation_says_what_it_set_aside(run: Any) -> None:
     run.write("curation", 0, rows)
     assert "curate   kept" in story(run, keys[0]).lines
     assert any(f"near_duplicate, {ALL['near_duplicate']} of {keys[0]}" in line for line in story(run, keys[1]).lines)
+
+
+def test_what_rescore_and_mask_say(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40).fill(40).mask()
+    add_scores(run)
+    seen = {row["key"]: row for row in run.rows["scores"]}
+    key = next(r["key"] for r in run.rows["pseudo"] if len(r["boxes"]) > 1 and r["dropped"] and r["key"] in seen)
+    lines, own = story(run, key).lines, seen[key]
+    scored = [score for score in own["boxes"] if score]
+    (line,) = (line for line in lines if line.startswith("rescore"))
+    assert f"image and caption {own['image']:.3f}; {len(scored)} crops scored" in line
+    labels, texts = row(run, "labels", key), [p["text"] for p in row(run, "phrases", key)["phrases"]]
+    expected = []
+    for box, score in zip(labels["boxes"], own["boxes"], strict=True):
+        if score:
+            same = score["best_phrase"] == box["phrase"]
+            better = "" if same else f", as {texts[score['best_phrase']]!r} {score['best_score']:.3f}"
+            expected.append(f"crop {score['best_score' if same else 'score']:.3f}{better}")
+    found = [line.partition("]  crop ")[2].rpartition("  ")[0] for line in lines if "]  crop " in line]
+    assert sorted(f"crop {text}" for text in found) == sorted(expected) != []
+    assert f"mask     {len(row(run, 'masks', key)['masks'])} boxes cut out" in lines
 
 
 @pytest.mark.parametrize("key", ["12", "00000000000x", "000000999999", "999999900000"])

@@ -14,6 +14,8 @@ import pytest
 from pipeline.storage.open import open_storage
 from stages.inspect.query import query
 from stages.stage import UserError
+from tests.stages.audit.audited import stored
+from tests.stages.audit.test_second_opinion import add_scores
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "queries.md"
 
@@ -38,7 +40,46 @@ def test_flat_views_are_the_rows_of_the_parts(run: Any) -> None:
     ]
     assert rows(run, "SELECT key, box, norm, kept, reason FROM boxes_flat ORDER BY key, box") == boxes
     names, _ = query(str(run.root), "SELECT * FROM boxes_flat")
-    assert names[:3] == ["key", "box", "phrase"] and names[-3:] == ["share", "kept", "reason"]
+    assert names[:3] == ["key", "box", "phrase"] and names[13:16] == ["share", "kept", "reason"]
+    assert {row[16:] for row in rows(run, "SELECT * FROM boxes_flat")} == {(None,) * 4}  # nobody was asked
+
+
+def scored_run(shapes: Callable[..., Any]) -> Any:
+    run = shapes(part_size=30, seed=3).fill(200)
+    add_scores(run)
+    return run
+
+
+def test_boxes_have_what_rescore_says_of_them(shapes: Callable[..., Any]) -> None:
+    run = scored_run(shapes)
+    seen = {row["key"]: row for row in stored(run, "scores")}
+    nothing = {"score": None, "best_phrase": None, "best_score": None}
+    expected = [
+        (row["key"], i, *(seen[row["key"]]["boxes"][i] if row["key"] in seen else nothing).values(), image)
+        for row in stored(run, "labels")
+        for image in [seen[row["key"]]["image"] if row["key"] in seen else None]
+        for i in range(len(row["boxes"]))
+    ]
+    sql = "SELECT key, box, region_score, best_phrase, best_score, image_score FROM boxes_flat ORDER BY key, box"
+    assert rows(run, sql) == expected
+    assert sum(row[2] is None for row in expected) > 20 and sum(row[2] is not None for row in expected) > 100
+    assert {row[2:] for row in query(str(run.root), sql, turned_off=["scores"])[1]} == {(None,) * 4}
+
+
+def test_the_query_of_the_page_on_rescoring(shapes: Callable[..., Any]) -> None:
+    run = scored_run(shapes)
+    (sql,) = re.findall(r"```sql\n(.*?)```", (DOCS.parent / "rescoring.md").read_text(), re.DOTALL)
+    norm = {(row["key"], i): p["norm"] for row in run.rows["phrases"] for i, p in enumerate(row["phrases"])}
+    seen = {row["key"]: row["boxes"] for row in stored(run, "scores")}
+    cosines: dict[str, list[float]] = {}
+    for row in stored(run, "labels"):
+        for box, score in zip(row["boxes"], seen.get(row["key"], []), strict=False):
+            if box["score"] > 0.5 and score["score"] is not None:
+                cosines.setdefault(norm[row["key"], box["phrase"]], []).append(score["score"])
+    expected = [(text, len(own), np.median(own)) for text, own in cosines.items() if len(own) >= 20]
+    found = rows(run, sql)
+    assert len(found) == len(expected) > 2
+    assert found == [(text, n, pytest.approx(m)) for text, n, m in sorted(expected, key=lambda row: row[2])]
 
 
 def test_what_the_run_does_not_have_is_an_empty_table(shapes: Callable[..., Any]) -> None:

@@ -34,12 +34,12 @@ def lines(run: Any, reviewer: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def surviving(run: Any) -> list[tuple[str, tuple[int, int], tuple[float, ...], float, str]]:
+def surviving(run: Any, labels: str = "labels") -> list[tuple[str, tuple[int, int], tuple[float, ...], float, str]]:
     """(key, span, corners, score, norm) of the boxes that per-phrase NMS at 0.6 leaves, going down the scores; the
     other rules of the filter touch nothing here but boxes of a side under two pixels."""
     phrases = {row["key"]: row["phrases"] for row in run.rows["phrases"]}
     found = []
-    for row in run.rows["labels"]:
+    for row in run.rows[labels]:
         kept: list[dict[str, Any]] = []
         for box in sorted(row["boxes"], key=lambda box: -box["score"]):
             if min(box["x2"] - box["x1"], box["y2"] - box["y1"]) < 2:
@@ -78,12 +78,17 @@ def common_norms(run: Any) -> set[str]:
     return {norm for norm, count in counts.items() if count >= cut}
 
 
-def precision(run: Any, right: dict[tuple[str, tuple[int, int], tuple[float, ...]], float], threshold: float) -> float:
+def precision(
+    run: Any,
+    right: dict[tuple[str, tuple[int, int], tuple[float, ...]], float],
+    threshold: float,
+    labels: str = "labels",
+) -> float:
     """Weighted back to the run by band and frequency; every band has a judgement above the threshold."""
     common = common_norms(run)
     sizes: Counter[tuple[bool, int]] = Counter()
     judged: defaultdict[tuple[bool, int], list[float]] = defaultdict(list)
-    for key, span, corners, score, norm in surviving(run):
+    for key, span, corners, score, norm in surviving(run, labels):
         if score > threshold:
             stratum = norm in common, next(i for i in range(8) if EDGES[i] < score <= EDGES[i + 1])
             sizes[stratum] += 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stages.agreement import MATCH_IOU
@@ -56,6 +58,83 @@ def test_precision_is_weighted_back_to_the_run(run: Any) -> None:
     both = figures["by_frequency_at_min_score"]
     assert both["common"]["boxes"] + both["rare"]["boxes"] == row_at(figures, 0.5)["boxes"]
     assert both["common"]["judged"] + both["rare"]["judged"] == row_at(figures, 0.5)["judged"]
+
+
+TWO = {"teachers": ["glip-nano", {"name": "other", "teacher": "glip-nano", "score_floor": 0.3}]}
+
+
+@pytest.fixture
+def two(shapes: Callable[..., Any]) -> Any:
+    """The second teacher has most of the first one's boxes, of which some are smaller, with scores of its own."""
+    run, draw = shapes(part_size=60, label=TWO).fill(150), random.Random(3)
+
+    def seen(box: dict[str, Any]) -> dict[str, Any]:
+        share = draw.choice((0.0, 0.1, 0.4))
+        smaller = {"x1": box["x1"] + share * (box["x2"] - box["x1"]), "y2": box["y2"] - share * (box["y2"] - box["y1"])}
+        other = {**box, **smaller, "score": draw.uniform(0.3, 0.99)}
+        return {name: value if name == "phrase" else float(np.float32(value)) for name, value in other.items()}
+
+    for part in run.all_parts().parts():
+        rows = [row for row in run.rows["labels"] if int(row["key"][:7]) == part and draw.random() < 0.9]
+        made = [{**row, "boxes": [seen(box) for box in row["boxes"] if draw.random() < 0.9]} for row in rows]
+        run.write("labels-other", part, made)
+    return run
+
+
+def test_each_of_several_teachers_has_its_precision(two: Any) -> None:
+    judge_all(two, "ann", boxes=150)
+    said = lines(two, "ann")
+    assert {line["teacher"] for line in said} == {two.config.label.teacher, "other"}
+    assert {line["labels"] for line in said if line["teacher"] == "other"} == {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in (two.root / "labels-other").iterdir()
+    }
+    right = {
+        (line["key"], (line["start"], line["end"]), tuple(line["box"])): float(line["verdict"] == "right")
+        for line in said
+    }
+    assert len(right) == len(said) > 250  # a box that both have is asked for once
+    figures = figures_of(two)
+    assert figures["stale"] == 0 and list(figures["by_teacher"]) == ["glip-nano", "other"]
+    for name, folder in (("glip-nano", "labels"), ("other", "labels-other")):
+        own = figures["by_teacher"][name]
+        there = surviving(two, folder)
+        assert own["boxes"] == len(right.keys() & {box[:3] for box in there}) >= 150
+        for threshold in (0.3, 0.5):
+            row = row_at(own, threshold)
+            assert row["precision"] == pytest.approx(precision(two, right, threshold, folder), abs=1e-6)
+            assert row["boxes"] == sum(score > threshold for *_, score, _ in there)
+    assert figures["by_threshold"] == figures["by_teacher"]["glip-nano"]["by_threshold"]
+    assert figures["by_teacher"]["other"]["by_threshold"][0]["threshold"] == 0.3  # its own score floor
+
+
+def test_the_same_phrases_give_the_recall_of_each_teacher(two: Any) -> None:
+    session = session_of(two, 0, 10_000)
+    gold = {row["key"]: row for row in two.rows["gold"]}
+    things: dict[tuple[str, tuple[int, int]], list[dict[str, float]]] = {}
+    for task, unit in enumerate(session.units):
+        spans = [(span["start"], span["end"]) for span in gold[unit.key]["spans"]]
+        own = [box for box in gold[unit.key]["boxes"] if spans[box["span"]] == unit.span]
+        things[unit.key, unit.span] = own
+        boxes = [[box[side] for side in ("x1", "y1", "x2", "y2")] for box in own]
+        session.judge({"reviewer": "ann", "task": task, "verdict": "there" if boxes else "absent", "boxes": boxes})
+    found = total = 0
+    labelled = {row["key"] for row in two.rows["labels-other"]}
+    for (key, span), own in things.items():
+        if key in labelled:
+            boxes = [c for k, s, c, score, _ in surviving(two, "labels-other") if (k, s) == (key, span) and score > 0.5]
+            total += len(own)
+            found += sum(
+                any(overlap(thing, dict(zip(("x1", "y1", "x2", "y2"), box))) >= MATCH_IOU for box in boxes)
+                for thing in own
+            )
+    row = figures_of(two)["by_teacher"]["other"]["recall_at_min_score"]
+    assert row["recall"] == pytest.approx(found / total, abs=1e-6) and row["things"] == total > 100
+
+
+def test_teachers_that_have_not_labelled_yet_are_not_asked_about(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=60, label=TWO).fill(60)
+    judge_all(run, "ann", boxes=30)
+    assert "by_teacher" not in figures_of(run) and {line["teacher"] for line in lines(run, "ann")} == {"auto"}
 
 
 def test_unsure_counts_neither_way(run: Any) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pycocotools import mask as coco_masks
 
-from schemas.records import MASKS, PAIRS, PHRASES, PSEUDO
+from schemas.records import MASKS, PAIRS, PHRASES, PSEUDO, SCORES
 from stages.rle import encode
 from stages.shard.samples import json_line, read_samples, sample_json
 from tests.stages.conftest import Run
@@ -89,6 +89,25 @@ def test_masks_stand_beside_their_boxes(filled: Run) -> None:
         ("no_boxes", 0),
     ]
     assert strict.left_out == 1
+
+
+def test_cosines_stand_beside_their_boxes(filled: Run) -> None:
+    """Of the image that has a box, as the second of two in labels; the third row has none."""
+    box = {"phrase": 0, "x1": 0.1, "y1": 2.0, "x2": 30.3, "y2": 29.999, "score": 0.7}
+    rows = [
+        {"key": key, "width": 40, "height": 30, "boxes": boxes, "dropped": [{"box": 0, "reason": "low_score"}]}
+        for key, boxes in (("000000000002", [box]), ("000000000000", [box]), ("000000000001", []))
+    ]
+    filled.io().write("pseudo", pa.Table.from_pylist(rows, schema=PSEUDO))
+    none = {"score": None, "best_phrase": None, "best_score": None}
+    scores = [
+        {"key": "000000000000", "image": 0.25, "boxes": [{**none, "score": 0.5}, {**none, "score": 0.125}]},
+        {"key": "000000000001", "image": 0.75, "boxes": [none]},
+    ]
+    filled.io().write("scores", pa.Table.from_pylist(scores, schema=SCORES))
+    found = [json.loads(sample_json(sample, "glip-nano")) for sample in read_samples(filled.io()).samples]
+    assert [record.get("image_score") for record in found] == [None, 0.25, 0.75]
+    assert [[one.get("region_score") for one in record["boxes"]] for record in found] == [[None], [0.125], []]
 
 
 def test_what_json_cannot_hold_is_an_error() -> None:

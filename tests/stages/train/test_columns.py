@@ -95,6 +95,7 @@ def plain(data: Mapping[str, Any], format: str, root: Path) -> list[dict[str, An
                 "pseudo": False,
                 "objects": () if grounding else tuple(objects),
                 "listed": False,
+                "partial": False,
                 "frame": (row["width"], row["height"]) if row["width"] else None,
             }
         )

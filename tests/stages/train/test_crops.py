@@ -16,7 +16,7 @@ from stages.train.annotated import CocoSet
 from stages.train.crops import BATCH, SIDE, CropStream, pretrain_backbone
 from stages.train.sets import SceneSet
 from stages.train.skips import Skips, TooManySkipped
-from stages.train.stage import start_model
+from stages.train.start import start_model
 from tests.stages.conftest import DiskIO
 from tests.stages.train.conftest import small_training
 
@@ -38,7 +38,7 @@ def coco(root: Path, boxes: list[list[float]], size: tuple[int, int] = (100, 60)
 
 
 def one_step(gold: CocoSet) -> float:
-    return pretrain_backbone(start_model(small_training()), gold, 1, 1e-3, 0, 10**6, lambda step, share: None, 1.0)
+    return pretrain_backbone(start_model(small_training())[0], gold, 1, 1e-3, 0, 10**6, lambda step, share: None, 1.0)
 
 
 def stream(gold: CocoSet, sides: tuple[int, int]) -> CropStream:
@@ -109,13 +109,13 @@ def test_one_good_image_among_many_bad_ones_is_found_in_every_epoch(tmp_path: Pa
 
 def test_crops_train_the_backbone_and_nothing_else() -> None:
     gold = SceneSet("gold", 3, 20)
-    glip = start_model(small_training())
+    glip = start_model(small_training())[0]
     before = {name: value.clone() for name, value in glip.state_dict().items()}
     seen: list[int] = []
     torch.manual_seed(123)  # whatever was drawn before
     right = pretrain_backbone(glip, gold, 2, 1e-3, 0, 10**7, lambda step, share: seen.append(step), 1.0)
     moved = {name.split(".")[0] for name, value in glip.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"backbone"} and 0 <= right <= 1 and seen == []
-    again = start_model(small_training())
+    again = start_model(small_training())[0]
     assert pretrain_backbone(again, gold, 2, 1e-3, 0, 10**7, lambda step, share: None, 1.0) == right
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in glip.state_dict().items())

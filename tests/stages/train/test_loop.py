@@ -20,7 +20,8 @@ from stages.train.loader import Batch
 from stages.train.loop import Student
 from stages.train.ranks import Ranks
 from stages.train.samples import Example
-from stages.train.stage import WEIGHTS, make_batches, start_model, train
+from stages.train.stage import WEIGHTS, make_batches, train
+from stages.train.start import start_model
 from stages.train.targets import loss_target
 from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
 
@@ -46,7 +47,7 @@ def test_resuming_gives_the_weights_of_an_undisturbed_training(sharded: Path, pr
 def test_a_share_without_samples_adds_nothing_to_the_gradient(sharded: Path) -> None:
     """A rank whose images are all damaged, or that has none, takes part in the step and changes nothing."""
     _, maker = make_batches(RunDisk(sharded), small_training())
-    student = Student(start_model(small_training()), small_training(contrastive=1.0).train)
+    student = Student(start_model(small_training())[0], small_training(contrastive=1.0).train)
     counts: list[torch.Tensor] = []
 
     def seen(value: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,7 @@ def test_options_for_pseudo_boxes_reach_the_losses(sharded: Path) -> None:
     """No regression: nothing but that term goes. Weights by score: gold is not touched, pseudo boxes count less."""
     plain = small_training(flip=0.0)
     _, maker = make_batches(RunDisk(sharded), plain)
-    batch, glip = maker.make(0), start_model(plain).eval()
+    batch, glip = maker.make(0), start_model(plain)[0].eval()
     gold = replace(batch, examples=[replace(example, pseudo=False) for example in batch.examples])
 
     def losses(own: Batch, **changes: object) -> dict[str, float]:
@@ -83,7 +84,7 @@ def test_a_phrase_without_a_pseudo_box_may_teach_nothing(sharded: Path) -> None:
     """Its tokens leave the alignment loss, and nothing else changes; without such a phrase, or with gold, nothing."""
     plain = small_training(flip=0.0)
     _, maker = make_batches(RunDisk(sharded), plain)
-    batch, glip = maker.make(0), start_model(plain).eval()
+    batch, glip = maker.make(0), start_model(plain)[0].eval()
 
     def losses(examples: list[Example], ungrounded: str) -> dict[str, float]:
         student = Student(glip, small_training(ungrounded=ungrounded).train)
@@ -111,7 +112,7 @@ def test_names_of_others_in_a_list_are_negatives_and_not_unknown(sharded: Path) 
         batch = maker.make(0)
         assert all(len(example.spans) > len(set(example.phrase.tolist())) for example in batch.examples)
         assert all("unknown" not in loss_target(example, config.train) for example in batch.examples)
-        student = Student(start_model(config).eval(), config.train)
+        student = Student(start_model(config)[0].eval(), config.train)
         losses.append({name: value.item() for name, value in student(batch, Ranks().average).items()})
     assert losses[0] == losses[1]
 
@@ -135,7 +136,7 @@ def test_gradients_are_clipped_by_their_norm(sharded: Path) -> None:
     for clip in (1.0, 1e-13):
         config = small_training(steps=2, clip=clip, weight_decay=0.0, ema=0.0)
         train(RunDisk(sharded), config)
-        start, end = start_model(config).state_dict(), load_file(sharded / WEIGHTS)
+        start, end = start_model(config)[0].state_dict(), load_file(sharded / WEIGHTS)
         moved.append(sum(float((end[name] - start[name]).abs().sum()) for name in end))
         for path in (sharded / "student").iterdir():
             path.unlink()

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.glip import Glip
-from stages.train import loop
+from stages.train import loop, metrics
 from stages.train.loader import Batch, prefetch
 from stages.train.loop import Trainer
 from stages.train.stage import train
@@ -91,7 +91,7 @@ def test_the_last_checkpoints_and_the_best_weights_are_kept(sharded: Path) -> No
 def test_the_clock_counts_steps_and_the_share_of_waiting(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time passes only where a batch is waited for, 3 s each, and where a batch is trained on, 1 s each."""
     now = [100.0]
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
 
     def slow_batches(*given: Any) -> Iterator[Batch]:
         for batch in prefetch(*given):

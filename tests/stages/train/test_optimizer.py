@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from stages.train.optimizer import Ema, freeze, make_optimizer, rate_factor, set_rates
+from stages.train.optimizer import (
+    Ema,
+    decay_factor,
+    freeze,
+    make_optimizer,
+    rate_factor,
+    set_rates,
+    set_weight_decay,
+)
 
 
 class Toy(nn.Module):
@@ -87,6 +95,29 @@ def test_what_is_frozen_is_in_no_group() -> None:
 )
 def test_rates_over_a_thousand_steps(schedule: str, step: int, factor: float) -> None:
     assert rate_factor(step, 1000, 100, schedule) == pytest.approx(factor, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "factor"),
+    [
+        ("constant", 999, 1.0),
+        ("step", 446, 1.0),
+        ("step", 447, 0.1),  # 0.667 x 0.67 x 1000 = 446.9
+        ("step", 593, 0.1),
+        ("step", 594, 0.01),  # 0.667 x 0.89 x 1000 = 593.6
+    ],
+)
+def test_weight_decay_over_a_thousand_steps(schedule: str, step: int, factor: float) -> None:
+    assert decay_factor(step, 1000, schedule) == pytest.approx(factor, abs=1e-9)
+
+
+def test_biases_stay_without_weight_decay() -> None:
+    optimizer = make_optimizer(Toy(), lr=1e-4, text_lr=1e-5, weight_decay=0.01)
+    before = [group["weight_decay"] for group in optimizer.param_groups]
+    set_weight_decay(optimizer, 0.001)
+    set_weight_decay(optimizer, 0.0001)
+    after = [group["weight_decay"] for group in optimizer.param_groups]
+    assert set(before) == {0.0, 0.01} and after == [0.0001 if decay else 0.0 for decay in before]
 
 
 def test_the_moving_average_by_hand() -> None:

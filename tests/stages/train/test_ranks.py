@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections import Counter
@@ -15,7 +16,8 @@ from torch.multiprocessing.spawn import ProcessExitedException
 
 from model.glip import Glip
 from stages.train.bad_batches import NonFiniteLoss
-from stages.train.stage import WEIGHTS, make_batches, start_model, train
+from stages.train.stage import WEIGHTS, make_batches, train
+from stages.train.start import start_model
 from tests.stages.train.conftest import GOLD, SAME_SHAPE, RunDisk, small_training
 
 
@@ -62,12 +64,51 @@ def test_two_workers_do_as_one_with_the_same_global_batch(tmp_path: Path) -> Non
         root.mkdir()
     train(RunDisk(one), small_training(steps=2, flip=0.0, gold=SAME_SHAPE, pseudo=False))
     multiprocessing.spawn(worker, (two, meet(two)), nprocs=2)
+    assert apart(one, two) < 0.01  # AdamW makes a step of a gradient's rounding error, so single weights may differ
+
+
+def accumulating_worker(rank: int, root: Path, meeting: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=2)
+    train(RunDisk(root), small_training(**PIECES, accumulate=3), rank, 2)
+    torch.distributed.destroy_process_group()
+
+
+PIECES = {"steps": 2, "flip": 0.0, "gold": SAME_SHAPE, "pseudo": False}
+
+
+def apart(one: Path, two: Path) -> float:
+    """How far apart two trainings have ended, in lengths of the way from their common start."""
     first, second = load_file(one / WEIGHTS), load_file(two / WEIGHTS)
-    start = start_model(small_training()).state_dict()
+    start = start_model(small_training())[0].state_dict()
     moved = sum(float((first[name] - start[name]).square().sum()) for name in first) ** 0.5
-    apart = sum(float((first[name] - second[name]).square().sum()) for name in first) ** 0.5
-    assert apart < 0.01 * moved  # AdamW makes a step of a gradient's rounding error, so single weights may differ
     assert moved > 0
+    return sum(float((first[name] - second[name]).square().sum()) for name in first) ** 0.5 / moved
+
+
+def losses_of(root: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (root / "student/metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])  # pieces of 2 and 2, of 2, 1 and 1 samples, with 3 to 6 boxes each
+def test_a_batch_in_pieces_is_the_same_step(tmp_path: Path, accumulate: int) -> None:
+    for name, changes in (("whole", {}), ("pieces", {"accumulate": accumulate})):
+        (tmp_path / name).mkdir()
+        train(RunDisk(tmp_path / name), small_training(**PIECES, **changes))
+    assert apart(tmp_path / "whole", tmp_path / "pieces") < 0.01
+    assert losses_of(tmp_path / "pieces") == pytest.approx(losses_of(tmp_path / "whole"), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_workers_with_their_shares_in_pieces_do_as_one(tmp_path: Path) -> None:
+    """Each has two samples in three pieces, so that the last piece is empty."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for root in (one, two):
+        root.mkdir()
+    train(RunDisk(one), small_training(**PIECES))
+    multiprocessing.spawn(accumulating_worker, (two, meet(two)), nprocs=2)
+    assert apart(one, two) < 0.01
+    assert losses_of(two) == pytest.approx(losses_of(one), rel=1e-4)
 
 
 def worker_with_a_bad_loss(rank: int, root: Path, meeting: str) -> None:

@@ -14,7 +14,7 @@ from stages.stage import UserError
 from stages.train.gold import NothingToTrainOn, open_gold
 from stages.train.loader import prefetch
 from stages.train.shards import ShardSet
-from stages.train.stage import make_batches, open_sets, train
+from stages.train.stage import TrainStage, make_batches, open_sets, train, with_steps
 from stages.train.wording import singular
 from tests.stages.train.conftest import GOLD, RunDisk, small_training
 
@@ -75,6 +75,42 @@ def test_each_step_draws_a_scale_and_boxes_follow(sharded: Path) -> None:
             np.testing.assert_allclose(example.boxes, stored[example.key].boxes * ratio, rtol=0.01)
         assert all(side % 32 == 0 for side in batch.pad_to) and batch.pad_to[0] >= short
     assert seen == {96, 128}
+
+
+def test_at_the_published_scales_the_long_side_has_one_limit(sharded: Path) -> None:
+    shards = ShardSet(RunDisk(sharded))
+    shapes = {shards.sample(index).key: shards.shape(index) for index in range(16)}
+    _, maker = make_batches(RunDisk(sharded), small_training(scales=(96, 160), long=170, flip=0.0))
+    seen = set()
+    for step in range(8):
+        for example in maker.make(step).examples:
+            (short, long), (low, high) = sorted(shapes[example.key]), sorted(example.image.shape[:2])
+            scale = 96 if low <= 96 else 160
+            limited = scale * long / short > 170
+            assert abs(high - (170 if limited else scale * long / short)) <= 1
+            seen.add((scale, limited))
+    assert seen >= {(96, False), (160, True)}
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(3.0, 16), (0.5, 2), (0.01, 1)])
+def test_epochs_are_passes_over_the_mixture_whose_last_uneven_batch_is_dropped(
+    sharded: Path, epochs: float, steps: int
+) -> None:
+    gold = ({**GOLD[0], "weight": 1.0},)  # 16 of shards and 6 of gold, in batches of 4
+    config = small_training(gold=gold, epochs=epochs, steps=999)
+    _, maker = make_batches(RunDisk(sharded), config)
+    assert with_steps(config, maker).train.steps == steps
+    assert with_steps(small_training(gold=gold, steps=999), maker).train.steps == 999
+
+
+def test_a_contrast_is_not_made_of_pieces() -> None:
+    with pytest.raises(UserError, match=r"^train\.contrastive .* needs train\.accumulate: 1$"):
+        TrainStage.resolve(small_training(contrastive=0.1, accumulate=2))
+
+
+def test_a_training_of_some_epochs_ends_after_them(sharded: Path) -> None:
+    result = train(RunDisk(sharded), small_training(epochs=0.5, steps=999))
+    assert (result["steps"], result["samples_seen"]) == (2, 8)
 
 
 @pytest.mark.parametrize("loaders", [1, 3])

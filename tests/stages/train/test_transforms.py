@@ -17,6 +17,7 @@ from stages.train.sets import SceneSet
 from stages.train.transforms import (
     decode,
     detection_prompt,
+    how_many_captions,
     join_names,
     mirror,
     pack_captions,
@@ -289,3 +290,12 @@ def test_joined_names_have_exact_spans() -> None:
     caption, spans = join_names(["hot dog", "cup", "tennis racket"])
     assert caption == "hot dog. cup. tennis racket"
     assert [caption[start:end] for ((start, end),) in spans] == ["hot dog", "cup", "tennis racket"]
+
+
+def test_how_many_captions_are_packed_follows_the_published_draws() -> None:
+    rng = np.random.default_rng(0)
+    assert {how_many_captions(None, rng) for _ in range(200)} == {1, 2, 3}
+    drawn = [how_many_captions(20, rng) for _ in range(4000)]
+    assert set(drawn) == set(range(21))
+    assert drawn.count(20) / 4000 == pytest.approx(0.5, abs=0.03)
+    assert [drawn.count(number) / 4000 for number in range(20)] == pytest.approx([0.025] * 20, abs=0.01)

@@ -8,15 +8,19 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.cli.review.command import appender
+from pipeline.cli.review.command import appender, as_lines
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.open import open_storage
+from stages.review.figures import review_figures
 from tests.pipeline.cli.conftest import Command
+from tests.stages.review.sitting import session_of, truth
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,27 @@ def test_a_kill_loses_no_judgement_and_ctrl_c_prints_the_figures(
     assert f"filter.min_score={low.stdout.splitlines()[0]}" in low.stdout
     high = phrasebox("review", labelled, "--suggest", "0.99")
     assert high.returncode == 2 and "no threshold is that sure" in high.stderr and "Traceback" not in high.stderr
+
+
+def test_several_teachers_have_lines_of_their_own(shapes: Callable[..., Any]) -> None:
+    run = shapes(part_size=40, label={"teachers": ["glip-nano", {"name": "other", "teacher": "glip-nano"}]}).fill(60)
+    for part in run.all_parts().parts():
+        rows = [row for row in run.rows["labels"] if int(row["key"][:7]) == part]
+        run.write("labels-other", part, [{**row, "boxes": row["boxes"][:1]} for row in rows])
+    session = session_of(run, 60, 6)
+    for task, unit in enumerate(session.units):
+        there: dict[str, Any] = {"verdict": "there", "boxes": [[1, 1, 60, 60]]}
+        said = {"verdict": "right" if truth(run, unit) else "wrong_box"} if unit.corners else there
+        session.judge({"reviewer": "ann", "task": task, **said})
+    figures = review_figures(run.all_parts(), run.config)
+    assert figures is not None
+    said_lines = as_lines(figures, run.config)
+    assert list(figures["by_teacher"]) == ["glip-nano", "other"]
+    for name, own in figures["by_teacher"].items():
+        row = own["at_min_score"]
+        (line,) = [line for line in said_lines if line.startswith(f"{name} ")]
+        assert f"{row['precision']:.1%} ({row['low']:.1%} to {row['high']:.1%})" in line
+        assert any(line.startswith(f"  {name}'s recall") for line in said_lines)
 
 
 def test_what_cannot_be_reviewed_is_one_line(phrasebox: Command, tmp_path: Path, labelled: str) -> None:
