@@ -38,6 +38,7 @@ from pipeline.storage.local import LocalStorage
 from schemas.config import CurateConfig, IngestConfig
 from stages.curate import candidates, merge
 from stages.curate.images import signed
+from stages.curate.pairs import SIGNATURES
 from stages.curate.signature import BITS, VIEWS, Bytes, bits_of
 
 PHOTOGRAPHS = ROOT.parent / "shared" / "data" / "flickr8k-wds"
@@ -192,11 +193,11 @@ def reading(run: Drawn, parts: int) -> float:
         files = RunFiles(LocalStorage(folder), range(parts), "merge", lambda done, total, text: None)
         names = ("key", "sha256", "place", "caption", "bits", "thumb")
         for part in range(parts):
-            files.write_part(merge.SIGNATURES, part, run.read_part(merge.SIGNATURES, part, names))
+            files.write_part(SIGNATURES, part, run.read_part(SIGNATURES, part, names))
         start = time.perf_counter()
         for part in range(parts):
             for columns in (names[:4], ("bits",), ("thumb",)):
-                files.read_part(merge.SIGNATURES, part, columns)
+                files.read_part(SIGNATURES, part, columns)
         return (time.perf_counter() - start) / parts * len(run.parts())
 
 

@@ -189,6 +189,9 @@ class CurateConfig(Section):
     """Leave out captions that say nothing of the image, such as "click to enlarge"."""
     max_caption_repeats: Annotated[int, Field(ge=1)] | None = None
     """Of pairs with the same caption, so many are kept, the first ones."""
+    caption_likeness: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """From what share of common pieces, five bytes each, two captions count as the same there; by MinHash. 1: only
+    captions with the same words do."""
     min_similarity: Cosine | None = None
     """With an image-text embedder: pairs are left out whose image and caption have a lower cosine."""
     memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0

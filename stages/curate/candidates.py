@@ -82,10 +82,9 @@ def _search(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> tup
     found, largest = [np.empty((2, 0), np.uint64)], 0
     entries = _entries(bits, kinds, table, block, blocks)
     entries.sort()
-    for some in _pieces(entries):
-        shared, sizes = _one_per_image(some, kinds)
-        largest = max(largest, int(sizes.max(initial=0)))
-        found.extend(_near(bits, kinds, table, later, earlier) for later, earlier in _pairs_in_buckets(shared))
+    for shared, bucket in buckets(entries, kinds):
+        largest = max(largest, bucket)
+        found.extend(_near(bits, kinds, table, later, earlier) for later, earlier in pairs_in_buckets(shared))
     return _nearest(np.concatenate(found, axis=1)), largest
 
 
@@ -109,13 +108,14 @@ def _entries(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> En
     return np.concatenate(found)
 
 
-def _pieces(entries: Entries) -> Iterator[Entries]:
-    """Sorted entries in pieces, each of whole buckets."""
+def buckets(entries: Entries, kinds: int) -> Iterator[tuple[Entries, int]]:
+    """Sorted entries in pieces, each of whole buckets with several rows, and the rows of its largest bucket."""
     start = 0
     while start < len(entries):
         last = min(start + AT_ONCE, len(entries)) - 1
         stop = int(np.searchsorted(entries, entries[last] | LOW, side="right"))
-        yield entries[start:stop]
+        shared, sizes = _one_per_image(entries[start:stop], kinds)
+        yield shared, int(sizes.max(initial=0))
         start = stop
 
 
@@ -145,7 +145,7 @@ def _begins(keys: Numbers) -> Ints:
     return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.empty(0, np.int64)
 
 
-def _pairs_in_buckets(entries: Entries) -> Iterator[tuple[Numbers, Numbers]]:
+def pairs_in_buckets(entries: Entries) -> Iterator[tuple[Numbers, Numbers]]:
     """Entry numbers (later, earlier): each with the REACH before it, and with the first REACH of its bucket."""
     numbers, begins = _numbers(entries), _begins((entries >> HALF).astype(np.uint32))
     begin = np.repeat(begins, np.diff(begins, append=len(entries)))

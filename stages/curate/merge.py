@@ -21,9 +21,10 @@ from stages.curate import rules
 from stages.curate.balance import judge
 from stages.curate.benchmarks import Known, read_benchmarks
 from stages.curate.candidates import Candidates, find_candidates
+from stages.curate.captions import are_compared, first_alike
 from stages.curate.components import roots
 from stages.curate.likeness import likeness
-from stages.curate.pairs import SIGNATURES, Pairs, fixed, images_and_captions, read_pairs, same_digest
+from stages.curate.pairs import Pairs, images_and_captions, mapped, read_pairs, same_digest, spool
 from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
 from stages.curate.space import Space, open_space
 from stages.curate.vectors import Vectors
@@ -65,6 +66,7 @@ def decide(
     by_vectors = embedder if config.duplicates == "embedding" and config.against else None
     known = read_benchmarks(io, config.against, ingest, by_vectors and by_vectors())
     pairs = read_pairs(io, config)
+    leave_out_repeated(io, pairs, config)
     digest = np.concatenate([known.digest, np.where((pairs.broken < 0)[:, None], pairs.digest, 0)])
     copy_of, own = same_digest(digest), np.arange(len(digest))
     exact = copy_of != own
@@ -92,6 +94,18 @@ def decide(
     if config.against:
         notes |= {"benchmark_images": len(known.names), "unreadable_of_benchmarks": known.unreadable}
     return figures(keeper[len(known.names) :] - len(known.names), reason) | notes
+
+
+def leave_out_repeated(io: RunIO, pairs: Pairs, config: CurateConfig) -> None:
+    """Notes in `pairs` whose captions as many earlier pairs have as may."""
+    if config.max_caption_repeats is None:
+        return
+    said, taking_part = pairs.caption, pairs.broken < 0
+    if are_compared(config):
+        with tempfile.TemporaryDirectory() as scratch:
+            said = said[first_alike(io, said, taking_part, config.caption_likeness, Path(scratch))]
+    often = rules.beyond(said, taking_part, config.max_caption_repeats)
+    pairs.broken[often] = rules.BROKEN.index("repeated_caption")
 
 
 def settle(pairs: Pairs, copy_of: Ints, root: Ints, known: int, config: CurateConfig) -> tuple[Ints, Ints]:
@@ -157,42 +171,23 @@ def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: Cur
     return Near(items[found.later[alike]], items[found.earlier[alike]], len(alike), found.largest_bucket)
 
 
-def spool(io: RunIO, column: str, known: Bytes, wanted: Flags, path: Path) -> Ints:
-    """Writes what benchmarks and all parts have in a column, where it is not null, to a file; returns the items (N,)
-    that its rows belong to."""
-    start = len(known)
-    items = [np.flatnonzero(wanted[:start])]
-    with path.open("wb") as file:
-        file.write(known[items[0]].tobytes())
-        for part in io.parts():
-            values = io.read_part(SIGNATURES, part, [column])[column]
-            chosen = np.asarray(values.is_valid()) & wanted[start : start + len(values)]
-            file.write(fixed(values, values.type.byte_width)[chosen].tobytes())
-            items.append(start + np.flatnonzero(chosen))
-            start += len(values)
-    return np.concatenate(items)
-
-
-def mapped(path: Path, shape: tuple[int, ...]) -> Bytes:
-    return np.memmap(path, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
-
-
 def are_alike(thumbs: Bytes, place: Ints, found: Candidates, config: CurateConfig) -> Flags:
-    """Of each candidate."""
+    """Of each candidate. The second views of two images are looked at where the first ones are not alike."""
 
-    def of_some(start: int) -> Flags:
-        now = slice(start, start + PAIRS_AT_ONCE)
-        values = likeness(
-            np.asarray(thumbs[place[found.later[now]]]),
-            found.later_view[now],
-            np.asarray(thumbs[place[found.earlier[now]]]),
-            found.earlier_view[now],
-        )
-        return values >= config.min_likeness
+    def of_some(chosen: Ints) -> Flags:
+        one, other = place[found.later[chosen]], place[found.earlier[chosen]]
+        views = found.later_view[chosen], found.earlier_view[chosen]
+        return likeness(np.asarray(thumbs[one]), views[0], np.asarray(thumbs[other]), views[1]) >= config.min_likeness
 
+    again = np.zeros(len(found.later), np.bool_)
+    again[1:] = (found.later[1:] == found.later[:-1]) & (found.earlier[1:] == found.earlier[:-1])
+    alike = np.zeros(len(again), np.bool_)
     with ThreadPoolExecutor(config.threads) as pool:
-        pieces = pool.map(of_some, range(0, len(found.later), PAIRS_AT_ONCE))
-        return np.concatenate([np.empty(0, np.bool_), *pieces])
+        for chosen in (np.flatnonzero(~again), np.flatnonzero(again)):
+            left = chosen[~alike[chosen - 1]]
+            pieces = [left[start : start + PAIRS_AT_ONCE] for start in range(0, len(left), PAIRS_AT_ONCE)]
+            alike[left] = np.concatenate([np.empty(0, np.bool_), *pool.map(of_some, pieces)])
+    return alike
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------

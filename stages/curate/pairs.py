@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SIGNATURES = "summaries/curate"
 
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,6 @@ def read_pairs(io: RunIO, config: CurateConfig) -> Pairs:
     )
     if config.min_similarity is not None:
         broken[(broken < 0) & (similarity < config.min_similarity)] = rules.BROKEN.index("low_similarity")
-    if config.max_caption_repeats is not None:
-        often = rules.beyond(caption, broken < 0, config.max_caption_repeats)
-        broken[often] = rules.BROKEN.index("repeated_caption")
     return Pairs(
         np.concatenate(numbers), np.concatenate(digests), place, caption, np.cumsum(lengths), broken, similarity
     )
@@ -72,6 +71,26 @@ def fixed(column: Any, size: int) -> Bytes:
     array = pc.fill_null(column, bytes(size)).combine_chunks()
     flat = np.frombuffer(b"" if not len(array) else array.buffers()[1], np.uint8)
     return flat[array.offset * size : (array.offset + len(array)) * size].reshape(-1, size)
+
+
+def spool(io: RunIO, column: str, known: Bytes, wanted: Flags, path: Path) -> Ints:
+    """Writes what benchmarks and all parts have in a column, where it is not null, to a file; returns the items (N,)
+    that its rows belong to."""
+    start = len(known)
+    items = [np.flatnonzero(wanted[:start])]
+    with path.open("wb") as file:
+        file.write(known[items[0]].tobytes())
+        for part in io.parts():
+            values = io.read_part(SIGNATURES, part, [column])[column]
+            chosen = np.asarray(values.is_valid()) & wanted[start : start + len(values)]
+            file.write(fixed(values, values.type.byte_width)[chosen].tobytes())
+            items.append(start + np.flatnonzero(chosen))
+            start += len(values)
+    return np.concatenate(items)
+
+
+def mapped(path: Path, shape: tuple[int, ...]) -> Bytes:
+    return np.memmap(path, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
 
 
 def same_digest(digest: NDArray[np.uint64]) -> Ints:

@@ -61,8 +61,13 @@ def measure(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
 
 
 def caption_hashes(captions: Sequence[str]) -> NDArray[np.uint64]:
-    """Of each caption without regard to case, kinds of white space and Unicode forms."""
-    return hash_texts(" ".join(unicodedata.normalize("NFKC", caption).casefold().split()) for caption in captions)
+    """Of each caption, folded."""
+    return hash_texts(map(folded, captions))
+
+
+def folded(caption: str) -> str:
+    """Without regard to case, kinds of white space and Unicode forms."""
+    return " ".join(unicodedata.normalize("NFKC", caption).casefold().split())
 
 
 def is_file_name(caption: str) -> bool:

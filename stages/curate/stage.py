@@ -17,7 +17,7 @@ from schemas.marks import device_type
 from schemas.settings import section_settings
 from schemas.tables import PairTable
 from stages.checkpoints import resolve_checkpoint
-from stages.curate import rules
+from stages.curate import captions, rules
 from stages.curate.clusters import CLUSTERS
 from stages.curate.embeddings import KEY, embedded, open_embedder, similarities, stored
 from stages.curate.images import BATCH, DIGEST, Signed, Vector, signed
@@ -124,7 +124,9 @@ class CurateStage(ReduceStage):
         section = config.curate
         others = "off" if section.embedder.model else section.duplicates  # no vectors anew for another of these
         signatures = "perceptual" if cls._compares(section) else others
-        found = {"measures": rules.measures_images(section)} if rules.are_on(section) else {}
+        found: dict[str, Any] = {"measures": rules.measures_images(section)} if rules.are_on(section) else {}
+        if captions.are_compared(section):
+            found["captions"] = captions.COLUMN
         return {"signatures": signatures, **found, **cls._embedder_digest(section)}
 
     @classmethod
@@ -181,6 +183,11 @@ class CurateStage(ReduceStage):
         if rules.are_on(self.config):
             measured = [found[digest].measures if digest in found else None for digest in digests]
             table |= rules.columns(pairs, measured)
+        if captions.are_compared(self.config):
+            hashes = captions.minhashes(pairs.caption.to_pylist())
+            buffers = [None, pa.py_buffer(hashes.astype("<u4").tobytes())]
+            kind = pa.binary(4 * captions.HASHES)
+            table[captions.COLUMN] = pa.FixedSizeBinaryArray.from_buffers(kind, len(pairs), buffers)
         if self._looks(self.config):
             notes["unreadable"] = len(images - found.keys() - vectors.keys())
         else:

@@ -407,6 +407,20 @@ def test_rules_leave_out_what_breaks_them(poor: Path, tmp_path: Path) -> None:
     assert found == [*start, None, often, None, None, None, often, often, "file_name_caption"]
 
 
+def test_captions_that_are_nearly_the_same_count_as_one_by_choice(tmp_path: Path) -> None:
+    """Five images, each with a caption, of which all but the fourth say nearly the same; the third breaks a rule."""
+    text = "buy this beautiful red dress for the summer number"
+    said = [f"{text} 1", f"{text.upper()} 2", "photo.png", "a dog on the grass", f"{text} 3"]
+    lines = [f"{name}.jpg,{caption}" for name, caption in zip("abcde", said, strict=True)]
+    source = table_of(tmp_path / "source", lines, **{name: photograph(seed) for seed, name in enumerate("abcde")})
+    run, rules = tmp_path / "run", dict[str, Any](drop_file_names=True, max_caption_repeats=1)
+    named, often = "file_name_caption", "repeated_caption"
+    assert reasons(source, run, **rules) == [None, None, named, None, None]
+    assert reasons(source, run, **rules, caption_likeness=0.8) == [None, often, named, None, often]
+    rules["max_caption_repeats"] = 2
+    assert reasons(source, run, **rules, caption_likeness=0.8) == [None, None, named, None, often]
+
+
 def test_another_threshold_decodes_no_image_again(poor: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert "plain_image" in reasons(poor, run, min_entropy=1.0)
