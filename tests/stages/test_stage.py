@@ -39,7 +39,11 @@ FILES = [
 ]
 RULES = ("min_side", "max_aspect", "min_sharpness", "min_entropy", "max_text", "drop_file_names", "drop_boilerplate")
 OF_PARTS = {("curate", name): {"curate"} for name in ("duplicates", "max_caption_repeats", *RULES)}
-BY_DIGEST = {("label", "teacher"): {"shard", "evaluate"}, **OF_PARTS}  # that a stage adds in another form
+BY_DIGEST = {  # that a stage adds in another form: of further teachers, the terms that their weights bring
+    ("label", "teacher"): {"shard", "evaluate"},
+    ("label", "teachers"): {"shard", "audit/result"},
+    **OF_PARTS,
+}
 CANDIDATES: list[Any] = [
     *(1, 2, 5, 64, 0.25, 0.75, True, False, "another", "constant", "bf16", "gold", "coco", "unknown", "lvis", "spacy"),
     *(("medium",), ("time",), ("teacher",), (64,), [{"source": "scenes", "count": 2, "weight": 2.0}], "glip-t", "cuda"),
@@ -130,7 +134,7 @@ def test_every_field_changes_the_stages_that_depend_on_it_or_none(config: Config
     kinds = {mark for mark in marks(section, name) if isinstance(mark, Only)}
     others = list(another(config, section, name))
     assert others, f"no other value of {section}.{name} is known; add one to CANDIDATES"
-    expected = set() if kinds else dependent(section, name)
+    expected = BY_DIGEST.get((section, name), set()) if kinds else dependent(section, name)
     if not kinds:
         assert expected, f"{section}.{name} changes no stage: mark it in schemas/config.py, or let a stage depend on it"
     assert [changed(config, other) for other in others] == [expected] * len(others)
