@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from benchmarks.alterations import ALTERATIONS, MORE, jpeg
+from benchmarks.alterations import ALTERATIONS, MORE, cropped, jpeg
 
-__all__ = ["ALTERATIONS", "MORE", "jpeg", "mirrored", "photograph", "write_pair"]
+__all__ = ["ALTERATIONS", "MORE", "cropped", "jpeg", "mirrored", "photograph", "write_pair"]
 
 
 def photograph(seed: int, size: tuple[int, int] = (200, 150)) -> Image.Image:
