@@ -202,6 +202,8 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="only time the models; what --out has else stays")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
+    if not options.data.is_dir():
+        parser.error(f"{options.data}: no such folder; python -m recipes.glip_photos.prepare makes the photos in it")
     torch.set_num_threads(1)
     coco = options.shared / "data" / "coco-mini"
     detector = options.shared / "data" / "photos" / "detector"

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -153,3 +153,13 @@ def one_by_one(cells: Sequence[Cell], make: Callable[[Cell], bool]) -> None:
 def read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text())
     return found
+
+
+def plan_lines(cells: list[Cell], runner: Runner, seconds: Callable[[Cell], float]) -> Iterator[str]:
+    """A line for each cell, and the hours that are left on one core (or device), by what a cell costs in seconds."""
+    left, pending = 0.0, {cell.name for cell in runner.pending(cells)}
+    for cell in cells:
+        cost = seconds(cell) if cell.name in pending else 0.0
+        left += cost
+        yield f"{cell.name:24} {f'{cost / 60:5.0f} min' if cell.name in pending else 'done'}"
+    yield f"{left / 3600:.1f} h left on one core or device"

@@ -3,7 +3,6 @@ network; with one worker and with two, killed and resumed."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.checkpoints import write_checkpoint
+from tests.digests import digests
 from tests.waiting import LIMIT, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,12 +44,7 @@ def finished(arguments: list[str]) -> None:
 
 def fingers(run: Path) -> dict[str, str]:
     """sha256 of every data file."""
-    return {
-        path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in DATA
-        for path in sorted((run / folder).rglob("*"))
-        if path.is_file()
-    }
+    return digests(run, DATA)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pycocotools import mask as coco_masks
 
+from tests.digests import digests
 from tests.model import tiny_sam
 from tests.waiting import wait_for
 
@@ -48,12 +48,7 @@ def finished(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 def fingers(run: Path) -> dict[str, str]:
     """sha256 of every data file."""
-    return {
-        path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in DATA
-        for path in sorted((run / folder).rglob("*"))
-        if path.is_file()
-    }
+    return digests(run, DATA)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.digests import digests
 from tests.similarity_models import save_checkpoint
 from tests.waiting import wait_for
 
@@ -50,8 +50,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def fingers(run: Path) -> dict[str, str]:
     """sha256 of every data file."""
-    files = [path for folder in DATA for path in sorted((run / folder).rglob("*")) if path.is_file()]
-    return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return digests(run, DATA)
 
 
 @pytest.fixture(scope="module")

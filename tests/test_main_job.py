@@ -17,6 +17,7 @@ import webdataset
 
 from schemas.records import schema_of
 from stages.synthetic import draw_scene
+from tests.digests import digests
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS, PART = 24, 8
@@ -54,12 +55,7 @@ def demo(run: Path, *more: str, **changes: object) -> subprocess.CompletedProces
 
 def fingers(run: Path) -> dict[str, str]:
     """sha256 of every data file."""
-    return {
-        path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in DATA
-        for path in sorted((run / folder).rglob("*"))
-        if path.is_file()
-    }
+    return digests(run, DATA)
 
 
 def commits(run: Path) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import yaml
 
 from pipeline.cli.commands import Options, remove, retry, run_rounds, run_stage, show_status, verify_run
 from stages.geometry import iou
+from tests.digests import digests
 
 TWO = ["glip-nano", {"name": "small", "teacher": "glip-nano", "short": 96, "long": 160}]
 TREE: dict[str, Any] = {
@@ -38,8 +38,7 @@ def rows(run: Path, dataset: str) -> list[dict[str, Any]]:
 
 
 def fingers(run: Path, *folders: str) -> dict[str, str]:
-    files = [path for folder in folders for path in sorted((run / folder).rglob("*.parquet"))]
-    return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return digests(run, folders, "*.parquet")
 
 
 @pytest.fixture(scope="module")

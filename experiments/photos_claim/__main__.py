@@ -15,16 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT
-from experiments.cell import Cell, chosen
+from experiments.cell import chosen
 from experiments.photos_claim.cells import Grid, cells_of, seconds
 from experiments.photos_claim.runner import Runner
 from experiments.photos_claim.summary import result_of, tables
-from experiments.runner import one_by_one, read
+from experiments.runner import one_by_one, plan_lines, read
 
 RATES = {"train": 13.0, "label": 14.0, "start": 180.0}  # of one CPU core
 
@@ -38,7 +38,7 @@ def main(command: Sequence[str] | None = None) -> None:
     runner = Runner(options.work.resolve(), options.cells, options.minutes)
     if options.what == "plan":
         rates = {name: getattr(options, f"{name}_rate") for name in RATES}
-        sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
+        sys.stdout.write("\n".join(plan_lines(cells, runner, lambda cell: seconds(cell, grid, rates))) + "\n")
     elif options.what == "run":
         if not (ROOT / grid.data / "entities_train.json").is_file():
             parser.error(
@@ -70,16 +70,6 @@ def arguments() -> argparse.ArgumentParser:
         unit = "seconds" if name == "start" else "per second"
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help=f"{unit}, for `plan` [one CPU core]")
     return parser
-
-
-def plan_lines(cells: list[Cell], runner: Runner, grid: Grid, rates: Mapping[str, float]) -> Iterator[str]:
-    """A line for each cell, and the hours that are left on one core (or device) at the rates."""
-    left, pending = 0.0, {cell.name for cell in runner.pending(cells)}
-    for cell in cells:
-        cost = seconds(cell, grid, rates) if cell.name in pending else 0.0
-        left += cost
-        yield f"{cell.name:24} {f'{cost / 60:5.0f} min' if cell.name in pending else 'done'}"
-    yield f"{left / 3600:.1f} h left on one core or device"
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT
-from experiments.cell import Cell, chosen
-from experiments.runner import one_by_one, read
+from experiments.cell import chosen
+from experiments.runner import one_by_one, plan_lines, read
 from experiments.selftraining.cells import Grid, cells_of, seconds
 from experiments.selftraining.runner import Runner
 from experiments.selftraining.summary import collect
@@ -40,7 +40,7 @@ def main(command: Sequence[str] | None = None) -> None:
     runner = Runner(options.work.resolve(), options.cells, options.minutes)
     if options.what == "plan":
         rates = {name: getattr(options, f"{name}_rate") for name in RATES}
-        sys.stdout.write("\n".join(plan_lines(cells, runner, grid, rates)) + "\n")
+        sys.stdout.write("\n".join(plan_lines(cells, runner, lambda cell: seconds(cell, grid, rates))) + "\n")
     elif options.what == "run":
         if grid.start and not (ROOT / grid.start).is_file():
             parser.error(f"--start: no weights at {grid.start}; experiments/selftraining/start.yaml makes them")
@@ -96,16 +96,6 @@ def from_root(path: str) -> str:
 
 def numbers(kind: type) -> Callable[[str], tuple[Any, ...]]:
     return lambda text: tuple(kind(part) for part in text.split(","))
-
-
-def plan_lines(cells: list[Cell], runner: Runner, grid: Grid, rates: Mapping[str, float]) -> Iterator[str]:
-    """A line for each cell, and the hours that are left on one core (or device) at the rates."""
-    left, pending = 0.0, {cell.name for cell in runner.pending(cells)}
-    for cell in cells:
-        cost = seconds(cell, grid, rates) if cell.name in pending else 0.0
-        left += cost
-        yield f"{cell.name:24} {f'{cost / 60:5.0f} min' if cell.name in pending else 'done'}"
-    yield f"{left / 3600:.1f} h left on one core or device"
 
 
 if __name__ == "__main__":

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import signal
 import struct
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,11 +19,12 @@ from schemas.config import Config
 from stages.curate.stage import CurateStage
 from stages.images import decode_rgb
 from stages.stage import Needs
+from tests.digests import digests
 from tests.similarity_models import save_checkpoint, save_image_network
 from tests.stages.curate.photographs import ALTERATIONS, jpeg, photograph, write_pair
-from tests.stages.curate.test_stage import ROOT, arguments, curate, decisions, phrasebox, rows, write_tar
+from tests.stages.curate.test_stage import arguments, curate, decisions, phrasebox, rows, write_tar
 from tests.stages.image_files import png_chunk
-from tests.waiting import wait_for
+from tests.waiting import finish_what_is_killed
 
 KINDS = ("half the size", "twice the size", "JPEG 30")  # after which a network of random weights sees the same
 LEAST = 0.99
@@ -135,9 +132,11 @@ def test_a_corpus_that_grows_ends_as_if_it_had_been_whole(
 
 def files(run: Path, parts: int = 1000) -> dict[str, str]:
     """sha256 of every data file of the first parts, and of those of the whole run."""
-    paths = [path for folder in ("summaries", "curation", "phrases") for path in (run / folder).rglob("*.parquet")]
-    chosen = [path for path in paths if not path.name.startswith("part-") or int(path.name[5:12]) < parts]
-    return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in chosen}
+    found = digests(run, ("summaries", "curation", "phrases"), "*.parquet")
+    names = {path: path.rpartition("/")[2] for path in found}
+    return {
+        path: found[path] for path, name in names.items() if not name.startswith("part-") or int(name[5:12]) < parts
+    }
 
 
 @pytest.mark.slow
@@ -147,12 +146,7 @@ def test_a_run_on_two_workers_that_was_killed_ends_with_the_same_bytes(
     run = tmp_path / "run"
     given = arguments(corpus, run, **settings(network))
     command = [sys.executable, "-m", "pipeline.cli", *given, "--workers", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-    wait_for((run / "commits/curate/part-0000000.json").exists, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, stderr=subprocess.DEVNULL)
+    finish_what_is_killed(command, run / "commits/curate/part-0000000.json")
     assert files(run) == files(whole)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
 import shutil
-import signal
 import struct
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,11 +17,12 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from stages.stage import UserError
+from tests.digests import digests
 from tests.stages.conftest import SHARED
 from tests.stages.curate.photographs import ALTERATIONS, MORE, jpeg, mirrored, photograph
 from tests.stages.image_files import png_chunk
 from tests.stages.tars import sample, tar
-from tests.waiting import wait_for
+from tests.waiting import finish_what_is_killed
 
 ROOT = Path(__file__).resolve().parents[3]
 COCO = SHARED / "coco128" / "images"
@@ -70,11 +67,9 @@ def rows(run: Path, dataset: str) -> list[dict[str, Any]]:
     return [row for path in sorted((run / dataset).glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
-def digests(run: Path, parts: range = range(1000)) -> dict[str, str]:
+def data_of(run: Path, parts: range = range(1000)) -> dict[str, str]:
     """sha256 of every data file of these parts."""
-    files = [path for folder in DATA for path in sorted((run / folder).rglob("*")) if path.is_file()]
-    files = [path for path in files if int(path.name[5:12]) in parts]
-    return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path: found for path, found in digests(run, DATA).items() if int(Path(path).name[5:12]) in parts}
 
 
 ORIGINALS = {f"{seed:03d}": photograph(seed) for seed in range(12)}
@@ -147,7 +142,7 @@ def test_a_corpus_that_grows_ends_as_if_it_had_been_whole(corpus: Path, whole: P
         name = f"{number:05d}.tar"
         (source / name).write_bytes((corpus / name).read_bytes())
         curate(source, run)
-        assert digests(run) == digests(again, range(number + 1))
+        assert data_of(run) == data_of(again, range(number + 1))
         records = {path.name: json.loads(path.read_text()) for path in (run / "commits/phrases").glob("part-*.json")}
         assert len(records) == number + 1 and before.items() <= records.items()  # seconds and all: not recomputed
         before = records
@@ -156,7 +151,7 @@ def test_a_corpus_that_grows_ends_as_if_it_had_been_whole(corpus: Path, whole: P
 def test_memory_changes_no_byte_and_recomputes_nothing(corpus: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     curate(corpus, run, memory=1e-5)
-    assert digests(run) == digests(whole)
+    assert data_of(run) == data_of(whole)
     assert "result made" not in phrasebox(*arguments(corpus, run, duplicates="perceptual"), "--inline")
 
 
@@ -166,13 +161,8 @@ def test_a_run_on_two_workers_that_was_killed_ends_with_the_same_bytes(
 ) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "pipeline.cli", *arguments(corpus, run, duplicates="perceptual"), "--workers", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-    wait_for((run / "commits/curate/part-0000000.json").exists, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, stderr=subprocess.DEVNULL)
-    assert digests(run) == digests(whole)
+    finish_what_is_killed(command, run / "commits/curate/part-0000000.json")
+    assert data_of(run) == data_of(whole)
 
 
 def test_the_next_one_is_kept_when_the_first_is_removed(corpus: Path, tmp_path: Path) -> None:
