@@ -137,7 +137,7 @@ def typical_phrases(typical: Typical, whole: Typical) -> list[dict[str, Any]]:
     """`share` of the cluster's pairs that have a phrase, and its `lift`: this share over the one among all pairs.
 
     In the order of share · log(lift), what each adds to the divergence of the cluster's phrases from all phrases."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for phrase, pairs in typical.phrases.items():
         share = pairs / typical.pairs
         lift = share / (whole.phrases[phrase] / whole.pairs)
