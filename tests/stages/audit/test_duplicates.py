@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,25 @@ def test_sources_are_named_below_what_they_share() -> None:
     assert named("/data/a/0.tar", "/data/b/0.tar", "") == ["", "a/0.tar", "b/0.tar"]
     assert named("/data/a/0.tar") == ["0.tar"] and named("/data/a", "/data/a/b") == ["a", "a/b"]
     assert named("") == [""] and source_figures({}) == []
+
+
+@pytest.mark.parametrize("name", ["perceptual", "by_vectors"])
+def test_the_page_of_the_docs_lists_every_key(request: pytest.FixtureRequest, name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "audit.md").read_text("utf-8")
+    text = page.partition("\n`curation` holds")[2].partition("\n`scores` holds")[0]
+    listed = set(re.findall(r"`(\w+)`", text))
+    keys = set(names_of(stats(request.getfixturevalue(name))))
+    assert len(keys) > 25 and keys - listed == set()
+
+
+def names_of(found: Any) -> Iterator[str]:
+    """Keys at every depth, but reasons."""
+    if isinstance(found, dict):
+        for name, value in found.items():
+            yield name
+            yield from names_of(value) if name != "set_aside" else ()
+    for entry in found if isinstance(found, list) else ():
+        yield from names_of(entry)
 
 
 def test_a_hostile_name_is_a_key_like_any_other(perceptual: Path) -> None:
