@@ -484,6 +484,12 @@ class TrainConfig(Section):
     keep_checkpoints: Annotated[int, Field(ge=1), Only.PLACE] = 2
     log_every: Annotated[int, Field(ge=1), Only.SPEED] = 10
 
+    @field_validator("gold", mode="before")
+    @classmethod
+    def _one_alone(cls, gold: object) -> object:
+        """A set alone needs no list around it."""
+        return [gold] if isinstance(gold, dict) else gold
+
 
 class EvaluateConfig(Section):
     benchmark: str = "scenes"
