@@ -105,7 +105,8 @@ def _records(table: TableView[Row] | None) -> list[Row]:
 
 def _source(key: str, piece: Slice | None) -> Iterator[str]:
     if piece is not None and piece.uri:
-        rows = f"row {piece.start + row_of(key):,}" if piece.unit == "rows" else f"row {row_of(key):,} of a stretch"
+        unit = "pair" if "row" in piece.extra else "row"  # rows of several captions: `ingest` names the row below
+        rows = f"{unit} {piece.start + row_of(key):,}" if piece.unit == "rows" else f"row {row_of(key):,} of a stretch"
         yield f"source   {plain(piece.uri)}, {rows} (part {part_of(key)})"
 
 

@@ -91,6 +91,14 @@ def test_a_rejected_row_says_where_and_why(run: Any) -> None:
     assert explained.lines[-1] == f"ingest   rejected: {reject['reason']}, {ALL[reject['reason']]}"
 
 
+def test_of_rows_with_several_captions_the_pair_is_counted(run: Any) -> None:
+    """Such a part begins at row 66, which is not as many pairs; the source id has the row."""
+    key = run.rows["pairs"][3]["key"]
+    lines = story(run, key, Slice("data/pairs.tsv", 200, 240, extra={"row": 66, "last": 80})).lines
+    assert lines[1] == f"source   data/pairs.tsv, pair {200 + int(key[7:])} (part {int(key[:7])})"
+    assert lines[2].startswith(f"ingest   {run.rows['pairs'][3]['source_id']}: ")
+
+
 def test_what_is_left_out_on_the_way(run: Any) -> None:
     """Another language; an image that is not there; a pair without boxes; nothing made yet."""
     foreign = next(r["key"] for r in run.rows["phrases"] if r["dropped"])
