@@ -68,6 +68,7 @@ class ScratchFiles(RunFiles):
     def __init__(self, storage: Storage, parts: Sequence[int], turned_off: Sequence[str], folder: str) -> None:
         super().__init__(storage, parts, "dry-run", _unheard, turned_off)
         self._scratch = RunFiles(open_storage(folder), parts, "dry-run", _unheard)
+        self.scratch = self._scratch.scratch
 
     def files(self, folder: str) -> list[str]:
         return sorted({*super().files(folder), *self._scratch.files(folder)})

@@ -5,20 +5,20 @@ some table, and differ in few of their 96 bits, make their images a candidate. T
 32 bits wide: chance agreements stay rare among tens of millions of images, and a copy's few wrong bits spare some band.
 
 A table is searched in blocks, each of the keys of one share of all keys. A block sorts its keys, so that equal ones lie
-side by side. Blocks need nothing of each other: they run in threads, and their number bounds the memory.
+side by side. Blocks need nothing of each other: they run on any worker, and their number bounds the memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.curate.scratch import load, mapped, save
 from stages.curate.signature import BYTES, PLAIN, VIEWS, Bytes, mirror_mask
+from stages.stage import RunIO, Scratch
 
 TABLES = (
     *((0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)),
@@ -30,6 +30,7 @@ MAX_DISTANCE = 12  # of 96 bits
 REACH = 16  # in a bucket, an image is compared with the first so many and the last so many before it
 AT_ONCE = 1 << 18  # entries or pairs that are worked on at a time, so that they stay in the processor's cache
 ENTRY = 20  # bytes that a block takes for an entry: eight, twice while it is gathered, and what is worked on
+ENTRIES = 1 << 32  # that have a number
 TRIES = 2  # pairs of views for which two images are compared, the nearest ones
 
 Ints = NDArray[np.int64]
@@ -50,28 +51,58 @@ class Candidates:
     largest_bucket: int
 
 
-def find_candidates(bits: Bytes, flips: bool, memory: int, threads: int = 1) -> Candidates:
-    """`bits` (N, len(VIEWS), BYTES), which may be a mapped file; `memory`: bytes that the blocks of all threads may
-    take.
+@dataclass(frozen=True)
+class Search:
+    """A block of a table: what `_near` finds among the keys of one share, and the images of its largest bucket."""
+
+    bits: str  # a scratch file (rows, len(VIEWS), BYTES)
+    digest: str  # of its content
+    rows: int
+    flips: bool
+    table: int
+    number: int
+    of: int  # blocks of the table
+
+    @property
+    def name(self) -> str:
+        kind = "flips" if self.flips else "upright"
+        return f"candidates/{self.digest}/{kind}-{self.table:02d}-{self.number}-of-{self.of}.npy"
+
+    def run(self, scratch: Scratch) -> None:
+        bits = mapped(scratch.path(self.bits), (self.rows, len(VIEWS), BYTES))
+        near, largest = _search(bits, kinds_of(self.flips), self.table, self.number, self.of)
+        save(scratch, self.name, np.append(near, np.array([[largest], [0]], np.uint64), axis=1))
+
+
+def kinds_of(flips: bool) -> int:
+    """Of entries of an image."""
+    return len(VIEWS) + (len(PLAIN) if flips else 0)
+
+
+def search_bytes(rows: int, flips: bool) -> int:
+    """What the search of a table takes, if it is one block."""
+    return rows * kinds_of(flips) * ENTRY
+
+
+def find_candidates(io: RunIO, bits: str, rows: int, flips: bool, memory: int, threads: int = 1) -> Candidates:
+    """`bits`: a scratch file of this process (rows, len(VIEWS), BYTES); `memory`: bytes that `threads` blocks may take.
 
     What is found for a row depends on the rows before it alone. Raises ValueError for more rows than have a number.
     """
-    kinds = len(VIEWS) + (len(PLAIN) if flips else 0)  # of entries of an image
-    if len(bits) * kinds >= 2**32:
-        raise ValueError(f"{len(bits):,} images are more than one run can compare ({2**32 // kinds:,})")
-    blocks = threads * max(1, -(-len(bits) * kinds * ENTRY // memory))
-
-    def search(at: tuple[int, int]) -> tuple[Entries, int]:
-        return _search(bits, kinds, *at, blocks)
-
-    found, largest = [np.empty((2, 0), np.uint64)], 0
-    with ThreadPoolExecutor(threads) as pool:
-        for done, (near, bucket) in enumerate(pool.map(search, product(range(len(TABLES)), range(blocks))), 1):
-            found.append(near)
-            largest = max(largest, bucket)
-            if done % blocks == 0:  # a table is done
-                found = [_nearest(np.concatenate(found, axis=1))]
-    pair, rank = found[0]
+    if rows * kinds_of(flips) >= ENTRIES:
+        raise ValueError(f"{rows:,} images are more than one run can compare ({ENTRIES // kinds_of(flips):,})")
+    size, of = search_bytes(rows, flips), threads * max(1, -(-search_bytes(rows, flips) // memory))
+    digest = io.scratch.sha256(bits)
+    tables = [
+        [Search(bits, digest, rows, flips, table, number, of) for number in range(of)] for table in range(len(TABLES))
+    ]
+    io.run_blocks([block for table in tables for block in table], "searching for copies", threads, size // of)
+    found, largest = np.empty((2, 0), np.uint64), 0
+    for table in tables:
+        near = [load(io.scratch, block.name) for block in table]
+        largest = max([largest, *(int(own[0, -1]) for own in near)])
+        found = _nearest(np.concatenate([found, *(own[:, :-1] for own in near)], axis=1))
+    pair, rank = found
     later, earlier = (pair >> HALF).astype(np.int64), (pair & LOW).astype(np.int64)
     views = (rank & np.uint64(0xFFFF)).astype(np.int64)
     return Candidates(later, earlier, views >> 8, views & 0xFF, largest)

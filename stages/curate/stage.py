@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -70,6 +71,11 @@ class CurateStage(ReduceStage):
         embedder = config.curate.embedder
         on = embedder.model is not None
         return Needs(gpu=on and device_type(embedder.device) == "cuda", actor=on)  # the network stays loaded
+
+    @classmethod
+    def merge_needs(cls, config: Config) -> Needs:
+        searches = cls._compares(config.curate) or config.curate.embedder.model is not None
+        return replace(cls.needs(config), blocks=searches)
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:

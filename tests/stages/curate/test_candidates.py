@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import numpy as np
 import pytest
 
+from pipeline.storage.files import RunFiles
+from pipeline.storage.local import LocalStorage
 from stages.curate import candidates
-from stages.curate.candidates import MAX_DISTANCE, REACH, TABLES, TRIES, Candidates, find_candidates
+from stages.curate.candidates import MAX_DISTANCE, REACH, TABLES, TRIES, Candidates
 from stages.curate.signature import BYTES, PLAIN, VIEWS, mirror_mask
+from tests.stages.audit_run import no_beat
 
 MEMORY = 1 << 30
+
+
+def find_candidates(bits: np.ndarray, flips: bool, memory: int, threads: int = 1) -> Candidates:
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFiles(LocalStorage(folder), [], "merge", no_beat)
+        with run.scratch.create("bits") as file:
+            file.write(bits.tobytes())
+        return candidates.find_candidates(run, "bits", len(bits), flips, memory, threads)
 
 
 def bits_of(count: int, seed: int = 0, copies: int = 0, wrong: int = 4) -> np.ndarray:
