@@ -204,6 +204,11 @@ class MapStage(Stage):
         """For `verify`: what of a part's tables is not as the stage writes them, beyond their counts and keys."""
         return iter(())
 
+    def forecast(self, io: RunIO, workers: int) -> list[str]:
+        """For a dry run: what all parts will take and give, in lines for a person, from a sample of what the parts are
+        made of. What it writes is thrown away."""
+        return []
+
 
 class PlannerStage(MapStage):
     """A map over slices of the source: without inputs, each part is what its slice says."""

@@ -244,3 +244,9 @@ class CurateStage(ReduceStage):
 
         settings = hashlib.sha256(json.dumps(self.merge_settings(self.whole), sort_keys=True).encode()).hexdigest()
         return decide(io, self.config, self.ingest, lambda: self.embedder, settings)
+
+    def forecast(self, io: RunIO, workers: int) -> list[str]:
+        from stages.curate.forecast import UNTOLD, forecast
+
+        section = self.config.model_copy(update=UNTOLD)
+        return forecast(io, CurateStage(self.whole.model_copy(update={"curate": section})), self.whole, workers)
