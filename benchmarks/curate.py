@@ -158,7 +158,7 @@ def keys(bits: Bytes) -> dict[str, Any]:
     """Of buckets of keys that different images share, and of the correlations of the bits of a whole image."""
     pairs, largest = [], 0
     for table in range(len(candidates.TABLES)):
-        entries = np.sort(candidates._entries(bits, len(VIEWS), table, 0, 1))
+        entries = np.sort(np.concatenate(list(candidates._entries(bits, len(VIEWS), table, 0, 1))))
         sizes = candidates._one_per_image(entries, len(VIEWS))[1]
         pairs.append(int((sizes * (sizes - 1) // 2).sum()))
         largest = max(largest, int(sizes.max(initial=0)))

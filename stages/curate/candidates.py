@@ -29,7 +29,7 @@ TABLES = (
 MAX_DISTANCE = 12  # of 96 bits
 REACH = 16  # in a bucket, an image is compared with the first so many and the last so many before it
 AT_ONCE = 1 << 18  # entries or pairs that are worked on at a time, so that they stay in the processor's cache
-ENTRY = 20  # bytes that a block takes for an entry: eight, twice while it is gathered, and what is worked on
+ENTRY = 18  # bytes that a block takes for an entry at most: eight, twice while they are gathered, and its slots
 ENTRIES = 1 << 32  # that have a number
 TRIES = 2  # pairs of views for which two images are compared, the nearest ones
 
@@ -48,7 +48,7 @@ class Candidates:
     earlier: Ints
     later_view: Ints
     earlier_view: Ints
-    largest_bucket: int
+    largest_bucket: int  # images, of the buckets that a whole one is in
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def find_candidates(io: RunIO, bits: str, rows: int, flips: bool, memory: int, t
     """
     if rows * kinds_of(flips) >= ENTRIES:
         raise ValueError(f"{rows:,} images are more than one run can compare ({ENTRIES // kinds_of(flips):,})")
-    size, of = search_bytes(rows, flips), threads * max(1, -(-search_bytes(rows, flips) // memory))
+    size = search_bytes(rows, flips)
+    of = max(threads, -(-threads * size // memory))
     digest = io.scratch.sha256(bits)
     tables = [
         [Search(bits, digest, rows, flips, table, number, of) for number in range(of)] for table in range(len(TABLES))
@@ -111,42 +112,65 @@ def find_candidates(io: RunIO, bits: str, rows: int, flips: bool, memory: int, t
 def _search(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> tuple[Entries, int]:
     """What `_near` finds in a block of a table, and the images of its largest bucket."""
     found, largest = [np.empty((2, 0), np.uint64)], 0
-    entries = _entries(bits, kinds, table, block, blocks)
+    entries = _that_may_meet(list(_entries(bits, kinds, table, block, blocks)), kinds)
     entries.sort()
-    for shared, bucket in buckets(entries, kinds):
-        largest = max(largest, bucket)
+    for shared in buckets(entries, kinds):
+        largest = max(largest, _largest(shared, kinds))
         found.extend(_near(bits, kinds, table, later, earlier) for later, earlier in pairs_in_buckets(shared))
     return _nearest(np.concatenate(found, axis=1)), largest
 
 
-def _entries(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> Entries:
-    """Of all views whose key falls into a block. Keys are mixed for it, since those of images are not spread evenly
-    (Fibonacci hashing)."""
-    mask = mirror_mask()
-    found = [np.empty(0, np.uint64)]
-    first, last = (np.uint32(-(-number * 2**32 // blocks) - end) for number, end in ((block, 0), (block + 1, 1)))
+def _entries(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> Iterator[Entries]:
+    """Of all views whose key falls into a block, by its first two bytes, in pieces. These bytes are mixed for it, since
+    those of images are not spread evenly (Fibonacci hashing)."""
+    mask, (one, other, *_) = mirror_mask(), TABLES[table]
+    first, stop = (-(-number * 2**16 // blocks) for number in (block, block + 1))
     step = max(1, AT_ONCE // kinds)
     for start in range(0, len(bits), step):
         part = np.asarray(bits[start : start + step])
         if kinds > len(VIEWS):
             part = np.concatenate([part, part[:, : len(PLAIN)] ^ mask], axis=1)
-        keys = np.zeros(len(part) * kinds, np.uint32)
-        for place, column in enumerate(TABLES[table]):
-            keys |= part[:, :, column].reshape(-1).astype(np.uint32) << np.uint32(8 * place)
-        mixed = keys * np.uint32(2654435769)
-        chosen = np.flatnonzero((mixed >= first) & (mixed <= last))
-        found.append((keys[chosen].astype(np.uint64) << HALF) | (chosen + start * kinds).astype(np.uint64))
-    return np.concatenate(found)
+        views = part.reshape(-1, BYTES)
+        pair = views[:, one].astype(np.uint16) | (views[:, other].astype(np.uint16) << np.uint16(8))
+        mixed = pair * np.uint16(40503)
+        chosen = np.flatnonzero((mixed >= first) & (mixed < stop))
+        keys = np.take(views[chosen], TABLES[table], axis=1).view(np.uint32)[:, 0]
+        yield (keys.astype(np.uint64) << HALF) | (chosen + start * kinds).astype(np.uint64)
 
 
-def buckets(entries: Entries, kinds: int) -> Iterator[tuple[Entries, int]]:
-    """Sorted entries in pieces, each of whole buckets with several rows, and the rows of its largest bucket."""
+def _that_may_meet(pieces: list[Entries], kinds: int) -> Entries:
+    """Without most of the crops whose key no whole image has: crops are only compared with those. Empties the pieces of
+    what is left out.
+
+    Three quarters of all views are crops, so that little is left to sort. Keys that share a slot stay, too.
+    """
+    shift = 32 - min(32, max(1, sum(map(len, pieces)).bit_length()))
+    met = np.zeros(1 << (32 - shift), np.bool_)
+    for piece in pieces:
+        met[_slots(piece[~_are_crops(piece, kinds)], shift)] = True
+    for number, piece in enumerate(pieces):
+        pieces[number] = piece[~_are_crops(piece, kinds) | met[_slots(piece, shift)]]
+    return np.concatenate([np.empty(0, np.uint64), *pieces])
+
+
+def _are_crops(entries: Entries, kinds: int) -> NDArray[np.bool_]:
+    kind = _numbers(entries) % np.uint32(kinds)
+    found: NDArray[np.bool_] = (kind >= len(PLAIN)) & (kind < len(VIEWS))
+    return found
+
+
+def _slots(entries: Entries, shift: int) -> Numbers:
+    """Places of keys in a table of 2^(32 - shift)."""
+    return ((entries >> HALF).astype(np.uint32) * np.uint32(2654435769)) >> np.uint32(shift)
+
+
+def buckets(entries: Entries, kinds: int) -> Iterator[Entries]:
+    """Sorted entries in pieces, each of whole buckets with several rows."""
     start = 0
     while start < len(entries):
         last = min(start + AT_ONCE, len(entries)) - 1
         stop = int(np.searchsorted(entries, entries[last] | LOW, side="right"))
-        shared, sizes = _one_per_image(entries[start:stop], kinds)
-        yield shared, int(sizes.max(initial=0))
+        yield _one_per_image(entries[start:stop], kinds)[0]
         start = stop
 
 
@@ -165,6 +189,15 @@ def _one_per_image(entries: Entries, kinds: int) -> tuple[Entries, Ints]:
     entries, keys = entries[new], keys[new]
     sizes = np.diff(_begins(keys), append=len(keys))
     return entries[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
+
+
+def _largest(entries: Entries, kinds: int) -> int:
+    """The images of the largest bucket, of those that a whole image is in."""
+    begins = _begins((entries >> HALF).astype(np.uint32))
+    if not len(begins):
+        return 0
+    whole = np.logical_or.reduceat(~_are_crops(entries, kinds), begins)
+    return int(np.diff(begins, append=len(entries))[whole].max(initial=0))
 
 
 def _numbers(entries: Entries) -> Numbers:

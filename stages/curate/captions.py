@@ -85,7 +85,7 @@ def _alike(hashes: NDArray[np.uint32], least: float) -> tuple[Ints, Ints]:
         for column in hashes[:, band : band + BAND].T:
             keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
         entries = np.sort((keys & ~LOW) | np.arange(len(keys), dtype=np.uint64))
-        for shared, _ in buckets(entries, kinds=1):
+        for shared in buckets(entries, kinds=1):
             for later, earlier in pairs_in_buckets(shared):
                 same = (hashes[later] == hashes[earlier]).mean(1) >= least
                 found.append((later[same].astype(np.uint64) << HALF) | earlier[same])
