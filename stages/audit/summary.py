@@ -116,13 +116,13 @@ class Part:
 def compare_teachers(
     tables: Tables, phrases: FlatPhrases, asked: Flags, labels: FlatBoxes
 ) -> dict[str, teachers.Compared]:
-    """The first teacher with each of the others, by the name of these."""
-    folders = [name for name in tables.datasets if name.startswith(OTHER_LABELS)]
-    others = {folder: FlatBoxes.of(LabelTable(tables.read(folder)), phrases) for folder in folders}
-    return {
-        folder.removeprefix(OTHER_LABELS): teachers.compare(phrases, asked, labels, other)
-        for folder, other in others.items()
-    }
+    """The first teacher with each of the others, by the name of these, on the phrases that both were asked for."""
+    found = {}
+    for folder in (name for name in tables.datasets if name.startswith(OTHER_LABELS)):
+        other = LabelTable(tables.read(folder))
+        both = asked & asked_phrases(phrases, other)
+        found[folder.removeprefix(OTHER_LABELS)] = teachers.compare(both, labels, FlatBoxes.of(other, phrases))
+    return found
 
 
 def pair_figures(pairs: PairTable) -> dict[str, Any]:
