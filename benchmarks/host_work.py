@@ -1,4 +1,7 @@
-"""What the host does for an image beside selecting boxes: measured for benchmarks/select.py."""
+"""What the host does for an image beside selecting boxes: measured for benchmarks/select.py.
+
+Of this, only the copy into a batch was changed for speed: it has a figure before (benchmarks/select_baseline.py), too.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import select_baseline
 from model.images import Size, normalise, resize, resized_size, stack
 from model.outputs import Grounding
 from model.postprocess import phrase_weights
@@ -50,6 +54,9 @@ def host_work(photos: Path, count: int, repeats: int) -> dict[str, Any]:
     images = [decode_rgb(data, MAX_PIXELS) for data in files]
     sizes = [resized_size(image.shape, SIDES) for image in images]
     resized = [resize(image, size) for image, size in zip(images, sizes, strict=True)]
+    groups = [resized[start : start + BATCH] for start in range(0, count, BATCH)]
+    for own in groups:
+        assert torch.equal(stack(own), select_baseline.stack(own))
     texts = [captions[number] for number in chosen]
     spans = [words(text) for text in texts]
     prompts = [caption_prompts(text, own).prompts[0] for text, own in zip(texts, spans, strict=True)]
@@ -60,7 +67,8 @@ def host_work(photos: Path, count: int, repeats: int) -> dict[str, Any]:
         "sha256": lambda: [hashlib.sha256(data).hexdigest() for data in files],
         "decode": lambda: [decode_rgb(data, MAX_PIXELS) for data in files],
         "resize": lambda: [resize(image, size) for image, size in zip(images, sizes, strict=True)],
-        "batch of uint8": lambda: [stack(resized[start : start + BATCH]) for start in range(0, count, BATCH)],
+        "batch of uint8": lambda: [stack(own) for own in groups],
+        "batch of uint8, before": lambda: [select_baseline.stack(own) for own in groups],
         "prompt": lambda: [caption_prompts(text, own) for text, own in zip(texts, spans, strict=True)],
         "prompts of a batch": lambda: [pad([own.ids for own in batch]) for batch in batches],
         "token maps": lambda: [phrase_weights([own.tokens for own in batch], 64) for batch in batches],

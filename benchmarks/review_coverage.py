@@ -6,7 +6,8 @@ Each corpus has 600 to 60,000 boxes, scores of a random beta distribution, and a
 score is right, another one for rare phrases; 150 or 400 boxes are drawn and judged. Its phrases have 0 to 3 things,
 some of which are found; 60 or 200 phrases are drawn. An interval is counted as a hit where it holds the share of the
 whole corpus. Beside the intervals of `stages/review/estimate.py`: Wald's (share +- 1.96 standard errors) and a
-percentile bootstrap within the strata, for the same draws.
+percentile bootstrap within the strata, for the same draws; and Wilson's for draws whose strata get shares by another
+power of their size, of the same corpora.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import processor_name, publish
-from stages.review.draw import allocate
-from stages.review.estimate import Estimate, Stratum, Z, ratio, share
+from stages.intervals import Z
+from stages.review.draw import POWER, allocate
+from stages.review.estimate import Estimate, Stratum, ratio, share
 from stages.review.population import BANDS
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.55, 0.7, 0.77, 0.9)
 FEWEST = 30  # boxes above a threshold for it to count
 RESAMPLES = 200
+DRAWS = {"wilson": POWER, "wilson, strata by the fourth root": 0.25, "wilson, strata by the square root": 0.5}
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
@@ -56,11 +59,11 @@ def make_corpus(rng: np.random.Generator) -> Corpus:
     return Corpus(score, rare, right, things, found.astype(np.float64), rare_phrase)
 
 
-def draw_from(strata: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def draw_from(strata: NDArray[np.int64], most: int, rng: np.random.Generator, power: float) -> NDArray[np.bool_]:
     """Which units (N,) are judged: so many in all, as `phrasebox review` spreads them over strata (N,)."""
     judged = np.zeros(len(strata), np.bool_)
     sizes = np.bincount(strata)
-    for stratum, number in enumerate(allocate(sizes.tolist(), most).tolist()):
+    for stratum, number in enumerate(allocate(sizes.tolist(), most, power).tolist()):
         judged[rng.permutation(np.flatnonzero(strata == stratum))[:number]] = True
     return judged
 
@@ -85,22 +88,19 @@ def measure(corpora: int, seed: int = 0) -> dict[str, Any]:
 def intervals(corpus: Corpus, rng: np.random.Generator) -> Iterator[tuple[str, str, float, Interval]]:
     """(method, where, truth, interval) of one draw from a corpus."""
     strata = np.searchsorted(BANDS, corpus.score, side="left") - 1 + len(BANDS) * corpus.rare
-    judged = draw_from(strata, int(rng.choice([150, 400])), rng)
-    for threshold in THRESHOLDS:
-        above = corpus.score > threshold
-        if above.sum() < FEWEST:
-            continue
-        cells = [
-            Stratum(int(mine.sum()), corpus.right[mine & judged].tolist())
-            for stratum in range(2 * len(BANDS))
-            if (mine := above & (strata == stratum)).any()
-        ]
-        truth, where = float(corpus.right[above].mean()), f"precision above {threshold:g}"
-        if (ours := share(cells)) is not None:
-            yield "wilson", where, truth, (ours.low, ours.high)
-            yield "wald", where, truth, wald(ours, cells)
-            yield "bootstrap", where, truth, bootstrap(cells, rng)
-    phrases = draw_from(corpus.rare_phrase.astype(np.int64), int(rng.choice([60, 200])), rng)
+    most = int(rng.choice([150, 400]))
+    for name, power in DRAWS.items():
+        judged = draw_from(strata, most, rng, power)
+        for threshold in THRESHOLDS:
+            above = corpus.score > threshold
+            if above.sum() < FEWEST or (ours := share(cells := cells_of(corpus, strata, above, judged))) is None:
+                continue
+            truth, where = float(corpus.right[above].mean()), f"precision above {threshold:g}"
+            yield name, where, truth, (ours.low, ours.high)
+            if power == POWER:
+                yield "wald", where, truth, wald(ours, cells)
+                yield "bootstrap", where, truth, bootstrap(cells, rng)
+    phrases = draw_from(corpus.rare_phrase.astype(np.int64), int(rng.choice([60, 200])), rng, POWER)
     units = []
     for rare in (False, True):
         mine = corpus.rare_phrase == rare
@@ -108,6 +108,14 @@ def intervals(corpus: Corpus, rng: np.random.Generator) -> Iterator[tuple[str, s
         units.append((int(mine.sum()), list(zip(corpus.found[shown].tolist(), corpus.things[shown].tolist()))))
     if (recall := ratio(units)) is not None:
         yield "wilson", "recall", float(corpus.found.sum() / corpus.things.sum()), (recall.low, recall.high)
+
+
+def cells_of(
+    corpus: Corpus, strata: NDArray[np.int64], above: NDArray[np.bool_], judged: NDArray[np.bool_]
+) -> list[Stratum]:
+    """The strata of the boxes above a threshold, with the judgements of those that are judged; (N,) each."""
+    parts = [above & (strata == stratum) for stratum in range(2 * len(BANDS))]
+    return [Stratum(int(mine.sum()), corpus.right[mine & judged].tolist()) for mine in parts if mine.any()]
 
 
 def wald(found: Estimate, strata: Sequence[Stratum]) -> Interval:

@@ -1,4 +1,4 @@
-"""The selection of boxes as it was before all groups of a batch were taken at once: the baseline of select.py."""
+"""The host's work as it was before a batch was taken at once: the baseline of benchmarks/select.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.geometry import pairwise_iou
-from model.images import Size
+from model.images import Size, padded_size
 from model.outputs import Grounding
 from model.selection import NEVER, Candidates, Settings
 
@@ -61,3 +61,12 @@ def select(candidates: Candidates, image_sizes: Sequence[Size], settings: Settin
         score, label = (torch.from_numpy(x[image, chosen[keep]]) for x in (scores, phrase))
         results.append(Grounding(boxes[torch.from_numpy(keep)], score, label))
     return results
+
+
+def stack(images: Sequence[np.ndarray]) -> Tensor:
+    """As `model.images.stack`, in memory that is zeroed first."""
+    height, width = padded_size((max(x.shape[0] for x in images), max(x.shape[1] for x in images)))
+    batch = np.zeros((len(images), height, width, 3), dtype=np.uint8)
+    for row, image in zip(batch, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = image
+    return torch.from_numpy(batch)

@@ -83,7 +83,7 @@ def stack(images: Sequence[np.ndarray], device: torch.device | str = "cpu") -> T
     On the host, in memory from which it goes to the device.
     """
     height, width = padded_size((max(x.shape[0] for x in images), max(x.shape[1] for x in images)))
-    batch = host_buffer((len(images), height, width, 3), torch.uint8, device)
+    batch = host_buffer((len(images), height, width, 3), device)
     for row, image in zip(batch.numpy(), images, strict=True):
         own_height, own_width = image.shape[:2]
         row[:own_height, :own_width] = image

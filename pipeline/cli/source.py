@@ -75,7 +75,11 @@ def next_steps(source: str, run: str | None, folder: str) -> list[str]:
     stats = json.loads(data)
     here = shlex.quote(folder)
     again = f"--source {shlex.quote(source)}" + (f" --run {here}" if run is not None else "")
-    lines = [f"warning    {warning['text']}" for warning in stats["warnings"]]
+    lines = []
+    if asked := stats["phrases_asked"]:
+        grounded = stats["phrases_grounded"]
+        lines.append(f"found      boxes for {grounded:,} of the {asked:,} phrases asked for ({grounded / asked:.0%})")
+    lines += [f"warning    {warning['text']}" for warning in stats["warnings"]]
     if phrases := stats["phrases_tables"].get("most_frequent"):
         lines.append(f"look       phrasebox show {here} --phrase {shlex.quote(phrases[0]['phrase'])} --out boxes")
     return [

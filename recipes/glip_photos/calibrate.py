@@ -48,7 +48,10 @@ def main() -> None:
     photos = dev_photos(options.data, options.captions)[: options.count]
     for number in range(ROUNDS):
         judged = judge_dev(glip, photos, shared=options.captions is not None)
-        score, recall = border(judged, options.precision)
+        found = border(judged, options.precision)
+        if found is None:
+            sys.exit(f"no score at which {options.precision} of the labels are right")
+        score, recall = found
         bias = float(glip.rpn.head.bias0.detach())
         sys.stdout.write(f"bias {bias:.3f}: precision {options.precision} down to {score:.4f}, recall {recall:.4f}\n")
         sys.stdout.flush()
@@ -77,13 +80,13 @@ def judge_dev(glip: Glip, photos: list[Photo], shared: bool = False) -> list[Jud
     return found
 
 
-def border(judged: list[Judged], precision: float) -> tuple[float, float]:
-    """The lowest score down to which so many labels are right, and their recall of gold boxes."""
+def border(judged: list[Judged], precision: float) -> tuple[float, float] | None:
+    """The lowest score down to which so many labels are right, and their recall of gold boxes; None without one."""
     labels = sorted(((score, right) for one in judged for score, right, _ in one.labels), reverse=True)
     right = np.cumsum([right for _, right in labels])
     (enough,) = np.nonzero(right / np.arange(1, len(labels) + 1) >= precision)
     if not len(enough):
-        sys.exit(f"no score at which {precision} of the labels are right")
+        return None
     return labels[enough[-1]][0], right[enough[-1]] / sum(one.gold for one in judged)
 
 

@@ -17,26 +17,32 @@ NAMES = {
     "glip-photos": "`glip-photos`",
     "glip-nano": "`glip-nano`",
     "glip-photos-coco": "`glip-photos-coco`, without Flickr data",
-    "detector": "NanoDet-Plus, its 80 names and their synonyms",
+    "detector": "NanoDet-Plus, its 80 names and our synonyms",
+    "detector_wordnet": "NanoDet-Plus, names by WordNet",
 }
-HEADS = 25  # nouns of each of the two lists
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, default=Path("benchmarks/results/photos_teacher.json"))
     options = parser.parse_args()
-    record = json.loads(options.record.read_text())
+    text = card_of(json.loads(options.record.read_text()))
+    (WEIGHTS / "glip-photos.md").write_text(text, encoding="utf-8")
+
+
+def card_of(record: dict[str, Any]) -> str:
+    """The card, in Markdown."""
     models = record["models"]
     nouns = models["glip-photos"]["nouns"]
     text = TEXT.read_text(encoding="utf-8")
     for name, found in (
         ("FIGURES", f"{figures(models)}\n\n{speed(record['speed'])}"),
-        ("BEST", noun_list(nouns["best"][:HEADS])),
-        ("WORST", noun_list(nouns["worst"][:HEADS])),
+        ("LEAST", str(nouns["least_phrases"])),
+        ("BEST", noun_list(nouns["best"])),
+        ("WORST", noun_list(nouns["worst"])),
     ):
         text = text.replace(f"{{{name}}}", found)
-    (WEIGHTS / "glip-photos.md").write_text(text, encoding="utf-8")
+    return text
 
 
 def figures(models: dict[str, Any]) -> str:
@@ -47,7 +53,7 @@ def figures(models: dict[str, Any]) -> str:
         for kind, words in kinds.items():
             cells = [cell(found[kind], figure) for figure in ("recall_at_1", "precision", "recall")]
             rows.append(f"| {NAMES[model]} | {words} | {' | '.join(cells)} |")
-    ap = ", ".join(f"{NAMES[model]} {found['coco_ap']['AP']:.1f}" for model, found in models.items())
+    ap = ", ".join(f"{NAMES[model]} {average(found['coco_ap'])}" for model, found in models.items())
     return "\n".join([*rows, "", f"COCO AP with the 80 names in one prompt, on the 80 photos of coco-mini: {ap}."])
 
 
@@ -69,8 +75,15 @@ def cell(found: dict[str, Any], figure: str) -> str:
     return f"{found[figure]:.2f} ({low:.2f}-{high:.2f})"
 
 
+def average(found: dict[str, Any]) -> str:
+    """AP with its interval."""
+    low, high = found["interval_95"]["AP"]
+    return f"{found['AP']:.1f} ({low:.1f}-{high:.1f})"
+
+
 def noun_list(rows: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{row['noun']} {row['recall_at_1']:.2f}" for row in rows)
+    """R@1 and, in brackets, the number of phrases."""
+    return ", ".join(f"{row['noun']} {row['recall_at_1']:.2f} ({row['phrases']})" for row in rows)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from model.outputs import Grounding
 from recipes.glip_photos.gold import Photo, Phrase
+from recipes.glip_photos.nouns import singular_name
 from stages.agreement import MATCH_IOU
 from stages.geometry import iou
-from stages.train.wording import WORD, singular
+from stages.train.wording import WORD
 
 SAMPLES = 1000  # of the bootstrap
 Label = tuple[float, bool, int]  # score, whether it is right, the gold box that it takes or -1
@@ -83,7 +84,7 @@ def judge_phrase(
 def head_of(text: str) -> str:
     """The last word of a phrase, in the singular."""
     words = WORD.findall(text)
-    return singular(words[-1].lower()) if words else ""
+    return singular_name(words[-1].lower()) if words else ""
 
 
 def on_crowd(box: NDArray[np.float32], crowds: NDArray[np.float32]) -> bool:

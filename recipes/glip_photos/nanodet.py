@@ -1,11 +1,11 @@
 """The detector that `glip-photos` starts from, at work: its boxes of 80 categories.
 
-As a baseline of benchmarks/photos_teacher.py, it gives them to phrases whose head names a category.
+As a baseline of benchmarks/photos_teacher.py, it gives them to phrases that name a category.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,14 @@ from recipes.glip_photos.nouns import category_of, names_of
 LONG = 416  # of the images, pixels: what it was trained for
 STRIDES = (8, 16, 32, 64)
 SETTINGS = Settings(score_floor=0.05, limit=100, limits_per_phrase=True)
+Naming = Callable[[str], str | None]  # the category that a phrase names
 
 
 class Detector:
     """NanoDet-Plus-m-1.5x, read in fp32."""
 
-    def __init__(self, folder: Path, categories: list[str]) -> None:
+    def __init__(self, folder: Path, categories: list[str], naming: Naming | None = None) -> None:
+        """naming: by the categories' names and their synonyms, where nothing else is given."""
         glip = Glip.from_variant("glip-photos").eval()
         self.backbone = glip.backbone
         outputs = load_detector(self.backbone.body, self.backbone.fpn, folder)
@@ -38,7 +40,8 @@ class Detector:
                 missing = level[2].weight.shape[0] - len(weight)
                 level[2].weight.copy_(F.pad(weight, (0, 0, 0, missing))[..., None, None])
                 level[2].bias.copy_(F.pad(bias, (0, missing)))
-        self.categories, self.names = categories, names_of(categories)
+        names = names_of(categories)
+        self.categories, self.naming = categories, naming or (lambda phrase: category_of(phrase, names))
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> Grounding:
@@ -56,13 +59,13 @@ class Detector:
         return result
 
     def ground(self, images: Sequence[np.ndarray], photos: Sequence[Photo]) -> list[Grounding]:
-        """Each phrase gets the boxes of the category that its last words name, if they name one."""
+        """Each phrase gets the boxes of the category that it names, if it names one."""
         results = []
         for image, photo in zip(images, photos, strict=True):
             found = self.detect(image)
             parts = []
             for number, phrase in enumerate(photo.phrases):
-                category = category_of(phrase.text, self.names)
+                category = self.naming(phrase.text)
                 if category is None or not phrase.spans:
                     continue
                 mine = found.phrase == self.categories.index(category)

@@ -51,6 +51,16 @@ SYNONYMS: dict[str, str] = {
 }
 
 
+IRREGULAR = {
+    "people": "person",
+    "children": "child",
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+}
+
+
 def names_of(categories: list[str]) -> dict[str, str]:
     """Name in the singular -> category, for the categories and their synonyms."""
     found = {singular_name(category): category for category in categories}
@@ -61,8 +71,9 @@ def names_of(categories: list[str]) -> dict[str, str]:
 
 
 def singular_name(name: str) -> str:
-    words = name.split()
-    return " ".join([*words[:-1], singular(words[-1])])
+    """Of the last word."""
+    *before, last = name.split()
+    return " ".join([*before, IRREGULAR.get(last) or singular(last)])
 
 
 def category_of(phrase: str, names: dict[str, str]) -> str | None:

@@ -15,6 +15,7 @@ import io
 import json
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ LONG = 320  # of the annotated photos, pixels
 Annotations = dict[str, Any]
 
 
-def main() -> None:
+def main(command: Sequence[str] | None = None) -> None:
+    """Runs a command, that of the process by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--out", type=Path, default=Path("data/photos"))
-    options = parser.parse_args()
+    options = parser.parse_args(command)
     photos = options.shared / "data" / "photos"
     write_flickr(photos, options.out / "flickr")
     held_out = set((photos / "never_train.txt").read_text().split()) | file_names(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from schemas.config import IngestConfig
 
 SIDECAR = {"key", "status"}  # columns of img2dataset's lists
+CAPTIONS = (
+    ", or give each image its caption: in a .txt of its name beside it, or in a CSV with the columns image and caption"
+)
 
 
 def detect(config: IngestConfig, files: Files) -> str:
@@ -31,7 +34,8 @@ def detect(config: IngestConfig, files: Files) -> str:
     kinds = _of_folder(files, names)
     if len(kinds) != 1:
         what = f"it could be {' or '.join(sorted(kinds))}" if kinds else _nothing_known(names)
-        raise Unclear(f"ingest.format: what kind of source is {config.source}? {what}; set ingest.format")
+        advice = CAPTIONS if not kinds and any(map(is_image, names)) else ""
+        raise Unclear(f"ingest.format: what kind of source is {config.source}? {what}; set ingest.format{advice}")
     (kind,) = kinds
     sidecars = [name for name in names if table.is_parquet(name)] if kind == "table" else []
     if sidecars:

@@ -100,6 +100,10 @@ def _of_teacher(io: RunIO, config: Config, judgements: Sequence[Judgement], whol
     }
 
 
+def halving(more: int) -> str:
+    return "1 more judgement halves" if more == 1 else f"{more:,} more judgements halve"
+
+
 def suggest(figures: Figures | None, precision: float) -> Figures:
     """The row of the lowest threshold whose interval lies above `precision`. Raises UserError where none does."""
     rows = figures["by_threshold"] if figures else []
@@ -108,7 +112,7 @@ def suggest(figures: Figures | None, precision: float) -> Figures:
     found: Figures | None = next((row for row in rows if row["low"] > precision), None)
     if found is None:
         best = max(rows, key=lambda row: row["low"])
-        more = f"; {best['more']:,} more judgements halve that interval" if best["more"] else ""
+        more = f"; {halving(best['more'])} that interval" if best["more"] else ""
         raise UserError(
             f"review --suggest {precision:g}: no threshold is that sure; the best is {best['threshold']:g}, where the "
             f"precision is {best['precision']:.3f} ({best['low']:.3f} to {best['high']:.3f}){more}"

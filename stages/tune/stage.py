@@ -18,7 +18,7 @@ from stages.stage import JobStage, Needs, Output, RunIO, UserError
 if TYPE_CHECKING:
     from model.glip import Glip
     from model.prompt import CategoryList
-    from schemas.config import Config
+    from schemas.config import Config, LabelConfig
     from stages.tune.data import Pictures
     from stages.tune.tuner import Result
 
@@ -44,6 +44,8 @@ class TuneStage(JobStage):
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
         tune = config.tune
+        if tune.data is not None:
+            tuned_variant(first_of(config.label), config.ingest.source)
         if config.label.tuned is not None:
             raise UserError("label.tuned: tuning starts from the weights themselves; run it with label.tuned: null")
         paths = ("data", "images", "val", "val_images")
@@ -165,6 +167,17 @@ def category_list(names: Sequence[str], config: Any) -> CategoryList:
         raise UserError(f"tune.prompts: {error}") from error
 
 
+def tuned_variant(label: LabelConfig, source: str) -> str:
+    """The variant that is tuned, given the label section of the run's teacher. Raises UserError where it is no GLIP."""
+    from model.teachers import teacher_name
+    from model.variants import VARIANTS
+
+    name = teacher_name(label.teacher, source)
+    if name not in VARIANTS:
+        raise UserError(f"label.teacher: {name} cannot be tuned; a GLIP can: {', '.join(sorted(VARIANTS))}")
+    return name
+
+
 def open_base(config: Config) -> tuple[Glip, str]:
     """The model of the label section, with what its training drops at random, and the sha256 of its weights.
 
@@ -173,14 +186,13 @@ def open_base(config: Config) -> tuple[Glip, str]:
     from model.checkpoint import WeightsError, packaged_weights, sha256
     from model.deform_choice import settle
     from model.glip import Glip
-    from model.variants import VARIANTS, get_variant
+    from model.variants import get_variant
 
     label = first_of(config.label)
-    if label.teacher not in VARIANTS:
-        raise UserError(f"label.teacher: {label.teacher} cannot be tuned; a GLIP can: {', '.join(sorted(VARIANTS))}")
+    name = tuned_variant(label, config.ingest.source)
     try:
-        path = label.weights or packaged_weights(label.teacher)
-        glip = Glip.from_file(label.teacher, path, get_variant(label.teacher).published)
+        path = label.weights or packaged_weights(name)
+        glip = Glip.from_file(name, path, get_variant(name).published)
     except (OSError, WeightsError) as error:
         raise UserError(f"label.weights: {error}") from error
     glip.precision = config.tune.precision

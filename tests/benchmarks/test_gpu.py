@@ -42,6 +42,9 @@ def test_the_whole_is_rehearsed_and_a_second_start_repeats_nothing(
         assert own["images_per_second"] == max(row.get("images_per_second", 0) for row in own["rows"]) > 0
         assert {"precision", "batch_size"} <= own.keys()
     assert {row["mode"] for row in found["glip-t"]["rows"]} == {"plain", "kernel", "compiled"}
+    assert {row["mode"] for row in found["glip-l"]["rows"]} == {"plain", "compiled"}, (
+        "the interpreter runs glip-t's alone"
+    )
     assert found["parity"]["glip-nano"]["share"] == 1
     assert [row["checkpointing"] for row in found["training"]["rows"]] == [False, True]
     assert 5 < len(found["trace"]["kernels"]) <= 15 and found["run"]["photos"]["pairs"] == 2

@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.photos_teacher import SAMPLE, add_speeds, grounder, judged, peak, speeds
+from benchmarks.photos_teacher import (
+    MODELS,
+    SAMPLE,
+    WORDNET,
+    Ground,
+    add_speeds,
+    best_and_worst,
+    grounder,
+    judged,
+    main,
+    opened,
+    peak,
+    speeds,
+)
 from model.cards import WEIGHTS
 from model.checkpoint import packaged_weights, sha256
 from model.glip import Glip
@@ -19,9 +32,12 @@ from model.prompt import pad, truncated
 from model.selection import Settings
 from recipes.glip_photos.gold import Photo, coco_captions, extracted, flickr
 from recipes.glip_photos.judge import figures
+from recipes.glip_photos.prepare import main as prepare
 from recipes.glip_photos.prepare import write_flickr
 from stages.images import decode_rgb
 from stages.phrases import NounPhraseExtractor
+from tests.photos import few_photos
+from tests.wordnet import wordnet_files
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "photos"
@@ -60,15 +76,71 @@ def measured(glip: Glip, photos: list[Photo], shared: bool = False) -> dict[str,
     return figures(judged(grounder(glip), photos, shared), shared=shared)
 
 
+@pytest.fixture(scope="module")
+def models() -> dict[str, Ground]:
+    torch.set_num_threads(1)
+    return {name: opened(name, SHARED.parents[1]) for name in MODELS}
+
+
 @pytest.mark.parametrize("name", ["flickr_gold", "flickr_extracted", "coco_captions"])
-def test_recorded_figures_are_those_of_the_packaged_weights(name: str, sets: dict[str, list[Photo]]) -> None:
-    recorded = json.loads(RECORD.read_text())["models"]["glip-photos"]
-    assert recorded["weights_sha256"] == sha256(packaged_weights("glip-photos"))
-    found = measured(Glip.pretrained("glip-photos"), sets[name], shared=name == "coco_captions")
-    expected = recorded[name]["sample"]
+@pytest.mark.parametrize("model", MODELS)
+def test_recorded_figures_can_be_measured_again(
+    model: str, name: str, models: dict[str, Ground], sets: dict[str, list[Photo]]
+) -> None:
+    shared = name == "coco_captions"
+    found = figures(judged(models[model], sets[name], shared), shared=shared)
+    expected = json.loads(RECORD.read_text())["models"][model][name]["sample"]
     assert found["photos"] == expected["photos"] and found["wanted"] == expected["wanted"]
     for count in ("grounded", "labels", "right"):  # another CPU rounds otherwise
         assert found[count] == pytest.approx(expected[count], abs=2)
+
+
+def test_the_record_is_of_the_packaged_weights_and_says_what_the_detector_has_seen() -> None:
+    models = json.loads(RECORD.read_text())["models"]
+    for name in ("glip-photos", "glip-nano"):
+        assert models[name]["weights_sha256"] == sha256(packaged_weights(name))
+    for name in ("detector", WORDNET):
+        assert "trained on COCO train2017, coco-mini's photos included" in models[name]["note"]
+    for own in models.values():
+        for figures_of in (own["flickr_gold"], own["flickr_extracted"], own["coco_captions"]):
+            for figure, (low, high) in figures_of["interval_95"].items():
+                assert low <= figures_of[figure] <= high
+        low, high = own["coco_ap"]["interval_95"]["AP"]
+        assert low <= own["coco_ap"]["AP"] <= high
+
+
+def test_the_whole_measurement_at_its_smallest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every model in one run; then one of them again, while the others' figures stay."""
+    shared, data, out = few_photos(tmp_path / "shared"), tmp_path / "data", tmp_path / "result.json"
+    prepare(["--shared", str(shared), "--out", str(data)])
+    words = wordnet_files(tmp_path)
+    options = ["--shared", str(shared), "--data", str(data), "--out", str(out)]
+    main([*options, "--wordnet", str(words)])
+    first = json.loads(out.read_text())
+    assert list(first["models"]) == [*MODELS, WORDNET]
+    for own in first["models"].values():
+        assert own["flickr_gold"]["photos"] == 4 and own["coco_ap"]["interval_95"]["AP"][0] <= own["coco_ap"]["AP"]
+    assert "in WordNet" in first["models"][WORDNET]["note"]
+    out.write_text(json.dumps({**first, "models": {**first["models"], "glip-nano": {"what": "kept"}}}))
+    main([*options, "--only", "detector"])
+    again = json.loads(out.read_text())
+    assert again["models"]["glip-nano"] == {"what": "kept"}
+    assert again["models"]["detector"] == first["models"]["detector"]
+    for wrong in ([], ["--only", WORDNET]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*options, *wrong])
+        assert "--wordnet" in capsys.readouterr().err
+
+
+def test_the_ends_of_a_list_of_nouns_share_none() -> None:
+    nouns = [{"noun": str(number)} for number in range(7)]
+    for count, best, worst in (
+        (2, ["0", "1"], ["6", "5"]),
+        (4, ["0", "1", "2", "3"], ["6", "5", "4"]),
+        (9, list("0123456"), []),
+    ):
+        found = best_and_worst(nouns, count)
+        assert ([row["noun"] for row in found["best"]], [row["noun"] for row in found["worst"]]) == (best, worst)
 
 
 def test_boxes_and_scores_come_from_the_heads_outputs_alone(sample: list[Photo]) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks.record import ROOT
-from benchmarks.review_coverage import THRESHOLDS, bootstrap, draw_from, make_corpus, measure, wald
+from benchmarks.review_coverage import DRAWS, THRESHOLDS, bootstrap, draw_from, make_corpus, measure, wald
 from stages.review.estimate import Stratum, share
 
 
 def test_intervals_of_some_corpora_hold_the_truth() -> None:
     table = measure(80, seed=3)
-    assert set(table) == {"wilson", "wald", "bootstrap"}
+    assert set(table) == {*DRAWS, "wald", "bootstrap"}
     for where in ("precision", "recall"):
         assert 0.89 <= table["wilson"][where]["coverage"] <= 0.99
     assert table["wald"]["precision"]["coverage"] < table["wilson"]["precision"]["coverage"]
@@ -29,7 +29,7 @@ def test_the_recorded_coverage_is_what_is_promised() -> None:
     held = {where: row["coverage"] for where, row in record["methods"]["wilson"].items()}
     assert len(held) == len(THRESHOLDS) + 2
     assert min(held.values()) >= 0.93 and max(held.values()) <= 0.97
-    assert min(row["coverage"] for row in record["methods"]["wald"].values()) < 0.8
+    assert min(row["coverage"] for row in record["methods"]["wald"].values()) < 0.9
 
 
 def test_alternatives_by_hand() -> None:
@@ -41,5 +41,5 @@ def test_alternatives_by_hand() -> None:
     assert bootstrap([Stratum(5, [1.0])], np.random.default_rng(0)) == (1.0, 1.0)
     rng = np.random.default_rng(1)
     corpus = make_corpus(rng)
-    judged = draw_from(corpus.rare.astype(np.int64), 50, rng)
+    judged = draw_from(corpus.rare.astype(np.int64), 50, rng, 0.5)
     assert judged.sum() == 50 and 10 < judged[corpus.rare].sum() < 40

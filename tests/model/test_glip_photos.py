@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors import safe_open
 
-from model.checkpoint import WeightsError
+from model.cards import WEIGHTS
+from model.checkpoint import WeightsError, packaged_weights
 from model.glip import Glip
+from model.outputs import Grounding
+from stages.geometry import box_array, iou
 
+ROOT = Path(__file__).resolve().parents[2]
+PHOTOS = ROOT / "configs" / "photos"
 SPANS = [[[(0, 5)], [(15, 21)]], [[(0, 7)]]]
 CAPTIONS = ["a dog with a red ball", "two men"]
 
@@ -54,3 +67,90 @@ def test_a_result_does_not_depend_on_its_neighbours(
         assert len(alone.boxes) > 5
         torch.testing.assert_close(found.scores, alone.scores, atol=1e-4, rtol=0)
         torch.testing.assert_close(found.boxes, alone.boxes, atol=0.05, rtol=0)
+
+
+def test_it_is_small_and_in_half_precision() -> None:
+    assert sum(p.numel() for p in Glip.from_variant("glip-photos").parameters()) <= 8_000_000
+    assert sum(path.stat().st_size for path in WEIGHTS.glob("glip-photos*")) <= 16_000_000
+    with safe_open(packaged_weights("glip-photos"), "pt") as file:  # type: ignore[no-untyped-call]
+        kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    assert len(kinds) > 300 and set(kinds.values()) == {"F16"}
+
+
+# The packaged weights, on the photographs of the demo
+
+
+@pytest.fixture(scope="module")
+def demo() -> tuple[list[np.ndarray], list[str], list[Any]]:
+    """Images, captions, and a span for each word of four letters or more."""
+    with open(PHOTOS / "captions.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    captions = [row["caption"] for row in rows]
+    words = [
+        [[(caption.index(word), caption.index(word) + len(word))] for word in caption.split() if len(word) > 3]
+        for caption in captions
+    ]
+    return [np.asarray(Image.open(PHOTOS / row["image"]).convert("RGB")) for row in rows], captions, words
+
+
+def best(found: list[Grounding], number: int) -> dict[int, list[float]]:
+    """The best box of each phrase of a caption."""
+    one = found[number]
+    return {
+        int(phrase): box
+        for box, phrase in zip(reversed(one.boxes.tolist()), reversed(one.phrase.tolist()), strict=True)
+    }
+
+
+def shuffled(glip: Glip) -> Glip:
+    """With the vector of each word given to another."""
+    table = glip.language_backbone.body["model"].embeddings.word_embeddings.weight
+    with torch.no_grad():
+        table.copy_(table[torch.randperm(len(table), generator=torch.Generator().manual_seed(0))])
+    return glip
+
+
+def test_boxes_come_from_the_words(demo: tuple[list[np.ndarray], list[str], list[Any]]) -> None:
+    """Shuffled word vectors: most labels are gone, and what is found lies elsewhere."""
+    torch.set_num_threads(1)
+    glip = Glip.pretrained("glip-photos")
+    before = glip.ground(*demo, 0.3)
+    after = shuffled(glip).ground(*demo, 0.3)
+    labels, left = (sum(int((one.scores > 0.5).sum()) for one in found) for found in (before, after))
+    assert labels >= 10 and left < labels / 2
+    pairs = [
+        (box, best(after, number).get(phrase))
+        for number in range(len(before))
+        for phrase, box in best(before, number).items()
+    ]
+    same = sum(other is not None and iou(box_array([box]), box_array([other]))[0] >= 0.5 for box, other in pairs)
+    assert same < 0.6 * len(pairs)
+
+
+SPY = """
+import json, sys
+from pathlib import Path
+
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
+import numpy as np
+from PIL import Image
+from model.glip import Glip
+
+image = np.asarray(Image.open(sys.argv[1]).convert("RGB"))
+found = Glip.pretrained("glip-photos").ground([image], ["a cat on a blanket"], [[[(0, 5)]]], 0.1)
+own = [Path(name) for name in opened if name.startswith(sys.argv[2])]
+data = sorted({path.name for path in own if ".venv" not in path.parts and path.suffix not in (".py", ".pyc")})
+layers = sorted({name.partition(".")[0] for name in sys.modules} & {"stages", "schemas", "pipeline", "recipes", "nltk"})
+print(json.dumps({"boxes": len(found[0].boxes), "data": data, "layers": layers}))
+"""
+
+
+def test_no_list_of_words_and_no_detector_is_opened(tmp_path: Path) -> None:
+    """What a process reads of this repository when it grounds: weights, their card, and the text encoder's tokens."""
+    command = [sys.executable, "-c", SPY, PHOTOS / "cat.jpg", ROOT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["boxes"] > 0 and found["layers"] == []
+    assert set(found["data"]) <= {"cat.jpg", "glip-photos.safetensors", "bert-base-uncased.txt"}

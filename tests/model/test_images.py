@@ -55,7 +55,7 @@ def test_resizing_is_antialiased() -> None:
 
 def test_a_batch_has_zeros_beside_and_below_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in memory that held something else before."""
-    monkeypatch.setattr(module, "host_buffer", lambda shape, dtype, _: torch.full(shape, 7, dtype=dtype))
+    monkeypatch.setattr(module, "host_buffer", lambda shape, _: torch.full(shape, 7, dtype=torch.uint8))
     images = [np.full((h, w, 3), 9, np.uint8) for h, w in ((40, 33), (20, 64))]
     batch = stack(images)
     assert batch.shape == (2, 64, 64, 3)

@@ -14,7 +14,7 @@ from pipeline.run.config import load_config
 from pipeline.run.existing import existing_run, read_run
 from pipeline.storage.base import Storage
 from stages.review.draw import draw
-from stages.review.figures import Figures, review_figures, suggest
+from stages.review.figures import Figures, halving, review_figures, suggest
 from stages.review.session import Session, refuse_empty
 from stages.stage import UserError
 
@@ -131,7 +131,7 @@ def _lines_at_threshold(figures: Figures, min_score: float) -> list[str]:
         rows |= {name: (own["at_min_score"], "precision"), f"  {name}'s recall": (own["recall_at_min_score"], "recall")}
     for name, (row, key) in rows.items():
         if row is not None:
-            more = f"; {row['more']:,} more judgements halve the interval" if row.get("more") else ""
+            more = f"; {halving(row['more'])} the interval" if row.get("more") else ""
             lines.append(f"{name:10} {_interval(row, key)} above {min_score:g} ({row['judged']:,} judged{more})")
     return lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cell import chosen
-from experiments.photos_claim.__main__ import arguments, main
+from experiments.photos_claim.__main__ import STUDY
 from experiments.photos_claim.cells import THRESHOLD, Grid, cells_of
 from pipeline.run.config import load_config
 from schemas.config import Config
@@ -54,16 +54,16 @@ def test_labels_are_made_without_gold(tmp_path: Path) -> None:
 
 
 def test_every_field_of_the_grid_is_an_option() -> None:
-    options = arguments().parse_args(["plan", "--seeds=3,4", "--labelled=0.25", "--data=elsewhere"])
+    options = STUDY.arguments().parse_args(["plan", "--seeds=3,4", "--labelled=0.25", "--data=elsewhere"])
     grid = Grid(**{name: getattr(options, name) for name in vars(Grid())})
     assert grid == Grid(seeds=(3, 4), labelled=0.25, data="elsewhere")
 
 
 def test_a_plan_needs_no_data_and_a_run_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folders = [f"--work={tmp_path}", f"--cells={tmp_path}", f"--data={tmp_path}"]
-    main(["plan", *folders])
+    STUDY.main(["plan", *folders])
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 16 and said[-1].endswith("h left on one core or device")
     with pytest.raises(SystemExit, match="2"):
-        main(["run", *folders])
+        STUDY.main(["run", *folders])
     assert "python -m recipes.glip_photos.prepare makes it" in capsys.readouterr().err

@@ -72,5 +72,6 @@ def test_the_smallest_claim_from_end_to_end(data: Path, tmp_path: Path) -> None:
     assert result["seeds"] == [0] and result["samples_seen"] == [4] and len(result["start_sha256"]) == 1
     asked = [len(photo.phrases) for photo in flickr(PHOTOS / "entities_test.json", data)[:TESTED]]
     assert [result[role]["all"]["phrases"] for role in ROLES] == [[sum(asked)]] * 3
-    assert tables(result).count("\n") == 8
+    goals = 3 + len(result["verdict"]["gains"]) if result["verdict"] else 0  # a rare head may be missing among so few
+    assert tables(result).count("\n") == 8 + goals
     json.dumps(result, allow_nan=False)

@@ -98,6 +98,9 @@ def test_it_says_where_to_look_and_the_commands_work(desk: Path, phrasebox: Comm
     done = run(phrasebox, "--source", source, "--set", "filter.min_score=0.3", "--set", "label.teacher=glip-nano")
     report = f"report     {desk}/runs/{source}/report/index.html (warnings: {done.stdout.count('warning  ')})"
     assert report in done.stdout.splitlines()
+    stats = json.loads(Path("runs", source, "report", "stats.json").read_text())
+    asked, grounded = stats["phrases_asked"], stats["phrases_grounded"]
+    assert f"found      boxes for {grounded} of the {asked} phrases asked for ({grounded / asked:.0%})\n" in done.stdout
     assert config(f"runs/{source}")["ingest"]["source"] == f"{desk}/{source}"
     for what in ("look       phrasebox ", "take away  phrasebox "):
         (command,) = [line.removeprefix(what) for line in done.stdout.splitlines() if line.startswith(what)]
@@ -130,6 +133,17 @@ def test_true_boxes_tell_it_too(desk: Path, phrasebox: Command) -> None:
     (warning,) = [warning for warning in stats["warnings"] if warning["code"].startswith("teacher_")]
     assert warning["code"] == "teacher_recall" and warning["value"] < 0.05
     assert 30 <= stats["gold"]["named"] < stats["gold"]["boxes"]
+
+
+@pytest.mark.slow
+def test_a_teacher_of_photos_on_drawings_is_a_warning_by_their_true_boxes(desk: Path, phrasebox: Command) -> None:
+    sets = ["--set=ingest.count=60", "--set=label.teacher=glip-photos"]
+    done = run(phrasebox, "--source", "scenes", *sets)
+    assert done.returncode == 0, done.stderr
+    stats = json.loads(Path("runs/scenes/report/stats.json").read_text())
+    (warning,) = [warning for warning in stats["warnings"] if warning["code"].startswith("teacher_")]
+    assert warning["code"] == "teacher_recall" and warning["value"] < warning["limit"] == 0.2
+    assert f"warning    {warning['text']}\n" in done.stdout and stats["gold"]["named"] >= 30
 
 
 def test_again_does_nothing_and_keeps_the_settings(desk: Path, phrasebox: Command) -> None:

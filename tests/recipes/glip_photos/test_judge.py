@@ -124,6 +124,7 @@ def test_extracted_phrases_stand_for_the_gold_ones_that_they_overlap() -> None:
         ("a glass", None),
         ("a red shirt", None),
         ("the people", "person"),
+        ("three children", "person"),
     ],
 )
 def test_the_category_that_a_phrase_names(text: str, category: str | None) -> None:

@@ -88,12 +88,18 @@ def test_folders(tmp_path: Path, names: list[str], expected: str) -> None:
         (["a.csv", "captions.json=" + COCO], "it could be coco or table"),
         (["0.jpg", "0.txt", "metadata.csv"], "it could be folder or table"),
         (["a.tfrecord", "b.arrow"], r"2 files \(\.arrow, \.tfrecord\), none of a known kind with captions"),
-        (["0.jpg", "1.png"], r"2 files \(\.jpg, \.png\), none of a known kind with captions"),
     ],
 )
 def test_what_could_be_two_things_asks(tmp_path: Path, names: list[str], message: str) -> None:
     lay_out(tmp_path, *names)
-    with pytest.raises(Unclear, match=f"{message}; set ingest.format"):
+    with pytest.raises(Unclear, match=f"{message}; set ingest.format$"):
+        kind(tmp_path)
+
+
+def test_images_without_captions_are_told_where_to_put_them(tmp_path: Path) -> None:
+    lay_out(tmp_path, "0.jpg", "1.png")
+    message = r"2 files \(\.jpg, \.png\), none of a known kind with captions; set ingest.format, or give each image its"
+    with pytest.raises(Unclear, match=f"{message} caption: in a .txt of its name beside it, or in a CSV"):
         kind(tmp_path)
 
 

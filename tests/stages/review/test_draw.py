@@ -77,7 +77,9 @@ def test_the_population_is_counted_and_its_units_found_again(run: Any) -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1, 7, 100, 149, 1000])
-def test_strata_get_shares_by_the_root_of_their_size(most: int) -> None:
+def test_strata_get_as_many_as_each_other_or_all_they_have(most: int) -> None:
     given = allocate([0, 1, 4, 100, 44], most)
     assert given.sum() == min(most, 149) and (given <= [0, 1, 4, 100, 44]).all()
-    assert allocate([100_000, 900_000], 400).tolist() == [100, 300]
+    assert allocate([100_000, 900_000], 400).tolist() == [200, 200]
+    assert allocate([1281, 80, 21, 9], 60).tolist() == [17, 17, 17, 9], "high scores are few, and get their judgements"
+    assert allocate([100_000, 900_000], 400, 0.5).tolist() == [100, 300], "in proportion to a power of the size"

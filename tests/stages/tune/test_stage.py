@@ -225,8 +225,11 @@ def test_what_is_wrong_is_said_with_its_key(odinw: Path, tmp_path: Path, tune: d
 def test_only_a_glip_can_be_tuned_and_only_from_its_own_weights(odinw: Path, tmp_path: Path) -> None:
     plain = config(odinw)
     other = plain.model_copy(update={"label": LabelConfig(teacher="transformers", device="cpu")})
-    with pytest.raises(UserError, match=r"^label.teacher: transformers cannot be tuned; a GLIP can: glip-l, "):
-        TuneStage(other).run_job(Desk(tmp_path))
+    for run in (lambda: TuneStage.resolve(other), lambda: TuneStage(other).run_job(Desk(tmp_path))):
+        with pytest.raises(UserError, match=r"^label.teacher: transformers cannot be tuned; a GLIP can: glip-l, "):
+            run()
+    without = other.model_copy(update={"tune": other.tune.model_copy(update={"data": None})})
+    assert TuneStage.resolve(without)["device"] == "cpu"  # off: a run with this teacher goes on
     with pytest.raises(UserError, match=r"^label.tuned: tuning starts from the weights themselves"):
         TuneStage.resolve(plain.model_copy(update={"label": LabelConfig(tuned="x.safetensors")}))
     gone = plain.model_copy(update={"label": LabelConfig(teacher="glip-nano", weights="/none.pth", device="cpu")})
