@@ -66,6 +66,7 @@ class TuneStage(JobStage):
 
         from model.device import forbid_tf32
         from model.tuning import Tuned, choose_trained
+        from stages.tune.tuner import Checkpoints
 
         resolve_device(self.config.device)
         torch.set_num_threads(self.config.threads)
@@ -82,7 +83,9 @@ class TuneStage(JobStage):
         with io.create(WEIGHTS) as stream:
             tuned = Tuned(glip.variant.name, base, self.config.method, listed, result.tensors)
             stream.write(data := tuned.to_bytes())
-        return self._report(io, train, val, result, len(data))
+        notes = self._report(io, train, val, result, len(data))
+        Checkpoints(io, FOLDER).clear()
+        return notes
 
     def _pictures(self, io: RunIO) -> tuple[Pictures, Pictures | None]:
         """Those to learn from and those by which training is stopped; without shots, the latter are not needed."""
@@ -104,7 +107,7 @@ class TuneStage(JobStage):
         from model.grounding import GlipGrounder
         from model.scheduler import Scheduler
         from stages.tune.data import shots_of, validation_ap
-        from stages.tune.tuner import Result, tune
+        from stages.tune.tuner import Checkpoints, Result, tune
 
         label = self.whole.label
         sides = (label.short or glip.variant.short, label.long or glip.variant.long)
@@ -120,7 +123,8 @@ class TuneStage(JobStage):
         shots = shots_of(io, train)
         if not shots:
             raise UserError("tune.data: no image with a box to learn from (crowds and boxes of a pixel do not count)")
-        return tune(glip, names, listed, shots, validate, self.config, sides, progress)
+        kept = Checkpoints(io, FOLDER)
+        return tune(glip, names, listed, shots, validate, self.config, sides, progress, kept)
 
     def _report(self, io: RunIO, train: Pictures, val: Pictures | None, result: Result, size: int) -> dict[str, Any]:
         """Writes history.json; returns the notes of the commit record."""
