@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks import grounding_dino
-from benchmarks.gpu_scale import Absent, Scale, pairs, recordings
+from benchmarks.gpu_scale import Absent, Scale, pairs, recordings, so_far
 from benchmarks.official_weights import official_state
 from benchmarks.teacher_measure import FLOOR, PROFILED, Pair, consume, idle_share, waits
 from model.deform_choice import settle
@@ -51,6 +51,7 @@ def glip_rates(name: str, modes: Sequence[str], of: Scale) -> dict[str, Any]:
             glip.compile_blocks("eager" if of.small else "inductor")
         teacher = GlipGrounder(glip, sides)
         rows += rates(lambda size, teacher=teacher: partial(through, teacher, size), name, mode, of)
+        so_far({name: {"rows": rows}}, of)
     return {name: {"rows": rows}}
 
 
@@ -130,6 +131,7 @@ def grounding_dino_rates(of: Scale) -> dict[str, Any]:
         return run
 
     rows = rates(library, "grounding-dino-t", "transformers", of)
+    so_far({"grounding-dino-t": {"rows": rows}}, of)
     if "transformers" in TEACHERS:
         model.to("cpu")
         with tempfile.TemporaryDirectory() as folder:
