@@ -6,7 +6,8 @@ Images are drawn from signatures of real photographs, with planted copies (`benc
 process draws them, and the time that is spent in waiting for it does not count. Reading the same columns from Parquet
 is measured on some parts. The merge of `phrasebox curate` runs as it is, with all that it writes.
 
-`anonymous_gib` is the memory that cannot be given back; `resident_gib` counts pages of the mapped scratch files, too.
+Blocks of the search run in threads of this process. `anonymous_gib` is the memory that cannot be given back;
+`resident_gib` counts pages of the mapped scratch files, too.
 `keys` says how evenly keys are spread, for photographs and for drawn images of the same number: how many pairs of views
 share one, beside what uniform keys would have.
 """
@@ -25,6 +26,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,14 +38,17 @@ from benchmarks.record import ROOT, processor_name, publish
 from pipeline.storage.files import RunFiles
 from pipeline.storage.local import LocalStorage
 from schemas.config import CurateConfig, IngestConfig
-from stages.curate import candidates, merge
+from stages.curate import candidates, merge, near
 from stages.curate.images import signed
 from stages.curate.pairs import SIGNATURES
 from stages.curate.signature import BITS, VIEWS, Bytes, bits_of
 
 PHOTOGRAPHS = ROOT.parent / "shared" / "data" / "flickr8k-wds"
 PART = 10_000
-PHASES = ("read_pairs", "spool", "find_candidates", "are_alike", "roots", "write_tables")
+PHASES: dict[str, ModuleType] = {
+    **{"read_pairs": merge, "spool": near, "find_candidates": near, "are_alike": near},
+    **{"roots": merge, "write_tables": merge},
+}
 
 
 # -- the corpus, in another process ------------------------------------------------------------------------------------
@@ -99,8 +104,8 @@ class Clock:
 
     def __init__(self, run: Drawn) -> None:
         self.run, self.seconds = run, dict.fromkeys(PHASES, 0.0)
-        for name in PHASES:
-            setattr(merge, name, self._timed(name, getattr(merge, name)))
+        for name, module in PHASES.items():
+            setattr(module, name, self._timed(name, getattr(module, name)))
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*given: Any, **named: Any) -> Any:
@@ -153,7 +158,7 @@ def keys(bits: Bytes) -> dict[str, Any]:
     """Of buckets of keys that different images share, and of the correlations of the bits of a whole image."""
     pairs, largest = [], 0
     for table in range(len(candidates.TABLES)):
-        entries = np.sort(candidates._entries(bits, len(VIEWS), table, 0, 1))
+        entries = np.sort(np.concatenate(list(candidates._entries(bits, len(VIEWS), table, 0, 1))))
         sizes = candidates._one_per_image(entries, len(VIEWS))[1]
         pairs.append(int((sizes * (sizes - 1) // 2).sum()))
         largest = max(largest, int(sizes.max(initial=0)))

@@ -38,8 +38,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import ROOT, processor_name, publish
+from pipeline.storage.files import RunFiles
+from pipeline.storage.local import LocalStorage
 from stages.curate.clusters import kmeans
-from stages.curate.neighbours import find_neighbours, find_places
+from stages.curate.neighbours import Places, Rows, find_neighbours, find_places
 from stages.curate.vectors import Vectors, alike
 
 TOPICS, PLANTED, SPREAD = 5000, 0.2, 1.2
@@ -217,15 +219,25 @@ def finish(figures: dict[str, Any], given: argparse.Namespace, later: Ints, earl
     sys.stdout.write(json.dumps(figures))
 
 
+def run_of(given: argparse.Namespace) -> RunFiles:
+    """A run without parts, whose scratch files hold the vectors."""
+    run = RunFiles(LocalStorage(str(given.scratch / given.side)), [], "merge", lambda done, total, text: None)
+    path = run.scratch.path("embedding")
+    path.parent.mkdir(parents=True)
+    os.link(given.scratch / "vectors", path)
+    return run
+
+
 def curate(given: argparse.Namespace) -> None:
-    vectors, figures = opened(given), dict[str, Any]()
+    run, rows, figures = run_of(given), Rows("embedding", "drawn", given.count, given.width), dict[str, Any]()
+    vectors = rows.opened(run.scratch)
     with measured(figures):
         centres = kmeans(np.asarray(vectors[: given.sample]), given.clusters)
         clustered = time.perf_counter()
-        places = find_places(vectors, centres.vectors, given.threads)
+        places = find_places(run, rows, centres.vectors, given.threads)
         placed = time.perf_counter()
         memory = int(given.memory * 2**30)
-        later, earlier = find_neighbours(vectors, places, 0, given.sample, given.least, memory, given.threads)
+        later, earlier = find_neighbours(run, rows, places, 0, given.sample, given.least, memory, given.threads)
         figures |= {"places_seconds": round(placed - clustered, 3)}
         figures |= {"compare_seconds": round(time.perf_counter() - placed, 3)}
     figures["largest_cluster"] = int(np.bincount(places.own).max())
@@ -233,11 +245,11 @@ def curate(given: argparse.Namespace) -> None:
 
 
 def curate_exact(given: argparse.Namespace) -> None:
-    vectors, figures = opened(given)[: given.exact], dict[str, Any]()
+    run, rows, figures = run_of(given), Rows("embedding", "drawn", given.exact, given.width), dict[str, Any]()
+    nowhere = Places(np.empty((0, 1), np.int32), np.empty(0))
     with measured(figures):
-        places = find_places(vectors[:0], vectors[:1])
         memory = int(given.memory * 2**30)
-        later, earlier = find_neighbours(vectors, places, 0, given.exact, given.least, memory, given.threads)
+        later, earlier = find_neighbours(run, rows, nowhere, 0, given.exact, given.least, memory, given.threads)
     finish(figures, given, later, earlier)
 
 

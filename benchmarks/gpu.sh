@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The first minutes on a GPU, in one command; see benchmarks/gpu.py. `--out "$OUT/gpu.json"` where results travel.
+# The first minutes on a GPU, in one command; see benchmarks/gpu.py. Where results travel, `--out "$OUT/gpu.json"`, and
+# from the second start on, `--known` with what has come back.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if compgen -G ".gpu/wheels/*.whl" >/dev/null; then # what the host lacks: python -m benchmarks.gpu_wheels

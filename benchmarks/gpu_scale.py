@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.official_weights import SHARED
 from benchmarks.teacher_measure import PHOTOS, Pair, photos, scenes
@@ -54,3 +57,27 @@ def recordings() -> None:
     """Raises Absent where the recorded parity cases are not at hand: they also make up the weights of GLIP-T and -L."""
     if not (SHARED / "parity").is_dir():
         raise Absent(f"no recordings at {SHARED / 'parity'}; python -m benchmarks.gpu_wheels brings them along")
+
+
+def so_far(found: dict[str, Any], of: Scale) -> None:
+    """Called by a section that takes long, whenever it has another row: if it ends too early, these stay."""
+    if not of.small:  # a rehearsal runs in one process, in which a line is for people
+        say_found(found)
+
+
+def say_found(found: dict[str, Any]) -> None:
+    """From the process of a section, in which the last line counts."""
+    sys.stdout.write("\n" + json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+def said_so_far(out: str) -> dict[str, Any]:
+    """Of what the process of a section wrote, the last whole line that is a result; nothing where there is none."""
+    for line in reversed(out.splitlines()):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_scale import Absent, Scale
+from benchmarks.gpu_scale import Absent, Scale, so_far
 from benchmarks.record import ROOT
 from benchmarks.teacher_measure import PHOTOS
 from stages.train.flops import peak_flops
@@ -30,10 +30,17 @@ def training(of: Scale) -> dict[str, Any]:
     mfu: as the trainer counts it; mfu_of_the_table: by the 550 GFLOP of benchmarks/results/teacher_flops.json, forward,
     times three. memory_gib: the most of the device's.
     """
-    try:
-        rows = [steps(of, checkpointing) for checkpointing in (False, True)]
-    except ModuleNotFoundError as error:
-        raise Absent(f"training needs {error.name}; python -m benchmarks.gpu_wheels brings it along") from error
+    rows: list[dict[str, Any]] = []
+    for checkpointing in (False, True):
+        try:
+            rows.append(steps(of, checkpointing))
+        except ModuleNotFoundError as error:
+            raise Absent(f"training needs {error.name}; python -m benchmarks.gpu_wheels brings it along") from error
+        so_far(found := with_best(rows), of)
+    return found
+
+
+def with_best(rows: list[dict[str, Any]]) -> dict[str, Any]:
     done = [row for row in rows if "failed" not in row]
     best = max(done, key=lambda row: row["samples_per_second"], default={})
     return {"training": {**best, "rows": rows}}

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import processor_name, publish
+from stages.intervals import Z
 from stages.review.draw import POWER, allocate
-from stages.review.estimate import Estimate, Stratum, Z, ratio, share
+from stages.review.estimate import Estimate, Stratum, ratio, share
 from stages.review.population import BANDS
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.55, 0.7, 0.77, 0.9)

@@ -55,10 +55,17 @@ def fetch(model: str, revision: str | None = None) -> Checkpoint:
         return Checkpoint(checked(path), None)
     if path.exists() and revision is None:
         raise HubError(f"{model} is a file; a checkpoint is a folder with {CONFIG} and weights as .safetensors")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    if path.is_dir() and _is_path(model):
+        raise HubError(f"{model} is a folder, which has no revisions; leave {revision!r} out")
+    if _is_path(model):
         raise HubError(f"{model}: no such folder, and no id of the hub (owner/name) either")
     folder = checked(_snapshot(model, revision))
     return Checkpoint(folder, folder.name)
+
+
+def _is_path(model: str) -> bool:
+    """Whether it can be no id of the hub."""
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
 
 
 def checked(folder: Path) -> Path:

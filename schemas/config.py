@@ -195,9 +195,9 @@ class CurateConfig(Section):
     min_similarity: Cosine | None = None
     """With an image-text embedder: pairs are left out whose image and caption have a lower cosine."""
     memory: Annotated[Annotated[float, Field(gt=0.0)], Only.SPEED] = 4.0
-    """GiB that the search for copies may take; with less, it takes more passes."""
+    """GiB that `threads` blocks of the search for copies may take together; with less, it takes more passes."""
     threads: Annotated[Annotated[int, Field(ge=1)], Only.SPEED] = 2
-    """CPU threads of the search for copies."""
+    """So many blocks of the search share the memory. Where there is no Ray, they run side by side in threads."""
 
 
 def _named(value: object) -> object:
@@ -483,6 +483,12 @@ class TrainConfig(Section):
     checkpoint_every: Annotated[int, Field(ge=1), Only.SPEED] = 100
     keep_checkpoints: Annotated[int, Field(ge=1), Only.PLACE] = 2
     log_every: Annotated[int, Field(ge=1), Only.SPEED] = 10
+
+    @field_validator("gold", mode="before")
+    @classmethod
+    def _one_alone(cls, gold: object) -> object:
+        """A set alone needs no list around it."""
+        return [gold] if isinstance(gold, dict) else gold
 
 
 class EvaluateConfig(Section):

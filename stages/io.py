@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from schemas.rows import ImageRef
@@ -125,6 +126,35 @@ class PartIO(Files, Protocol):
         ...
 
 
+class Scratch(Protocol):
+    """Files that a merge shares with its blocks. They outlive a merge that is cut off, and go when it is complete."""
+
+    def create(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file that appears, complete, under its name when the context ends without an error."""
+        ...
+
+    def sha256(self, name: str) -> str:
+        """Of a file that this process has created."""
+        ...
+
+    def path(self, name: str) -> Path:
+        """Of the file on this machine, to be mapped into memory; of one in an object store, a copy."""
+        ...
+
+
+class Block(Protocol):
+    """A piece of a merge's work that needs none of the others.
+
+    It travels to a worker: names and numbers, never data. What it makes is a scratch file. The name of the file says
+    what it is made from, since an interrupted merge takes what is there of that name for it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, scratch: Scratch) -> None: ...
+
+
 class RunIO(Files, Protocol):
     """All parts of a run, for reduce stages and jobs."""
 
@@ -155,3 +185,16 @@ class RunIO(Files, Protocol):
     def delete(self, path: str) -> None: ...
 
     def progress(self, done: int, total: int, message: str = "") -> None: ...
+
+    @property
+    def scratch(self) -> Scratch:
+        """For merges."""
+        ...
+
+    def run_blocks(self, blocks: Sequence[Block], message: str, threads: int = 1, memory: int = 0) -> None:
+        """Makes the scratch files of those blocks that are not there yet; returns when all are.
+
+        On Ray, every worker runs one block at a time; elsewhere, `threads` of them run side by side in this process.
+        `memory`: bytes that one block takes, which Ray reserves for it. `message` is for displays.
+        """
+        ...

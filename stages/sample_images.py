@@ -63,10 +63,10 @@ class SampleImage:
 
 def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]:
     """Caption, phrases and boxes (kept or not, with the reason), and true boxes of some pairs of one part."""
-    pairs, phrases = _rows(io, PairTable, part, keys), _rows(io, PhraseTable, part, keys)
-    labels, pseudo = _rows(io, LabelTable, part, keys), _rows(io, PseudoTable, part, keys)
-    gold, masks = _rows(io, GoldTable, part, keys), _rows(io, MaskTable, part, keys)
-    scores = _rows(io, ScoreTable, part, keys)
+    pairs, phrases = rows_of(io, PairTable, part, keys), rows_of(io, PhraseTable, part, keys)
+    labels, pseudo = rows_of(io, LabelTable, part, keys), rows_of(io, PseudoTable, part, keys)
+    gold, masks = rows_of(io, GoldTable, part, keys), rows_of(io, MaskTable, part, keys)
+    scores = rows_of(io, ScoreTable, part, keys)
     return [
         SampleImage(
             pair=pair,
@@ -81,7 +81,8 @@ def read_samples(io: RunIO, part: int, keys: Sequence[str]) -> list[SampleImage]
     ]
 
 
-def _rows(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str]) -> dict[str, Row]:
+def rows_of(io: RunIO, view: type[TableView[Row]], part: int, keys: Sequence[str]) -> dict[str, Row]:
+    """The rows of some keys of one part, by key; none where the run does not have the dataset."""
     if not io.has_part(view.dataset, part):
         return {}
     table = view.read_part(io, part)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from schemas.commit import CommitRecord, Counts
 from schemas.rows import ImageRef, Reject
 from schemas.settings import settings_of
-from stages.io import Files, PartIO, RowError, RunIO, Slice, SourceFile, UserError
+from stages.io import Block, Files, PartIO, RowError, RunIO, Scratch, Slice, SourceFile, UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Options = TypeVar("Options", bound=DataclassInstance)
 
 __all__ = [
+    "Block",
     "Counts",
     "Files",
     "ImageRef",
@@ -43,6 +44,7 @@ __all__ = [
     "ReduceStage",
     "RowError",
     "RunIO",
+    "Scratch",
     "Slice",
     "SourceFile",
     "Stage",
@@ -96,6 +98,7 @@ class Needs:
     memory: int = 0  # bytes that Ray reserves for it; 0: none
     actor: bool = False  # the stage, with the model that it has loaded, stays from part to part; else each has its own
     ranks: int = 1  # processes that make the result of a job together, each with a GPU or core of its own
+    blocks: bool = False  # a merge, whose blocks run on the cores of the other workers: it takes none itself
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,11 @@ class MapStage(Stage):
         """For `verify`: what of a part's tables is not as the stage writes them, beyond their counts and keys."""
         return iter(())
 
+    def forecast(self, io: RunIO, workers: int) -> list[str]:
+        """For a dry run: what all parts will take and give, in lines for a person, from a sample of what the parts are
+        made of. What it writes is thrown away."""
+        return []
+
 
 class PlannerStage(MapStage):
     """A map over slices of the source: without inputs, each part is what its slice says."""
@@ -231,7 +239,11 @@ class ReduceStage(MapStage):
 
     @abstractmethod
     def merge(self, io: RunIO) -> dict[str, Any]:
-        """Write the result; returns notes for the commit record."""
+        """Write the result; returns notes for the commit record. Much work is cut into blocks: see `RunIO`."""
+
+    @classmethod
+    def merge_needs(cls, config: Config) -> Needs:
+        return cls.needs(config)
 
     @classmethod
     def all_outputs(cls) -> tuple[Output, ...]:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.cli.commands import Options, remove, retry, run_rounds, run_stage, show_status, verify_run
+from pipeline.cli.commands import Options, remove, retry, run_rounds, run_stage, show_status, verify_run, watch_run
+from pipeline.cli.views import explain_pair
 from stages.geometry import iou
 from tests.digests import digests
 
@@ -91,6 +92,8 @@ def test_every_command_knows_both(copy: Path, capsys: pytest.CaptureFixture[str]
         assert (copy / f"commits/label-small/part-{part:07d}.json").exists()
     show_status(str(copy), False)
     assert "  label-small 2/2 done, 8 pairs in, 8 out, 0 rejected" in capsys.readouterr().out
+    watch_run(str(copy))
+    assert "  label-small 2/2 parts, 8 pairs" in capsys.readouterr().out
     verify_run(str(copy), False, 1)
     assert "label-small 2" in capsys.readouterr().out
     damaged = copy / "labels-small/part-0000001.parquet"
@@ -114,7 +117,9 @@ def test_a_pair_is_taken_out_of_both(copy: Path, tmp_path: Path, capsys: pytest.
     assert "all in order" in capsys.readouterr().out
 
 
-def test_rows_that_either_rejects_are_tried_again(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_that_either_rejects_are_tried_again(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair = rows(copy, "pairs")[6]
     tar = copy / pair["image"]["uri"]
     whole, broken = tar.read_bytes(), bytearray(tar.read_bytes())
@@ -122,6 +127,10 @@ def test_rows_that_either_rejects_are_tried_again(copy: Path, capsys: pytest.Cap
     tar.write_bytes(broken)
     run_stage(None, [], str(copy), "label", Options(inline=True, force=True))
     assert [row["reason"] for row in rows(copy, "rejects/label-small")] == ["image_changed"]
+    capsys.readouterr()
+    explain_pair(str(copy), pair["key"], str(tmp_path))
+    told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if " rejected: image_changed, " in line]
+    assert told == ["label", "label-small"]
     tar.write_bytes(whole)
     retry(str(copy), "image_changed", Options(inline=True))
     assert "label-small: 1 parts with image_changed" in capsys.readouterr().out

@@ -236,8 +236,8 @@ def watch_run(run: str) -> None:
     """Until nothing is at work on the run, or Ctrl-C: a screen on a terminal, elsewhere one block after the other."""
     from pipeline.run.watch import Watch
 
-    storage = existing_run(run)
-    watch = Watch(storage, project(), load_config(None, (), run))
+    storage, config = existing_run(run), load_config(None, (), run)
+    watch = Watch(storage, project(config), config)
     every = (1.0 if storage.local else 10.0) if sys.stdout.isatty() else LINE_EVERY
     try:
         while True:

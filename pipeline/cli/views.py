@@ -16,7 +16,7 @@ from pipeline.run.progress import printable
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_folder
 from schemas.records import part_of
-from stages import STAGES
+from stages import stages_of
 from stages.stage import UserError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def explain_pair(run: str, key: str, out: str) -> None:
 
     storage, config = existing_run(run), load_config(None, (), run)
     piece = read_plan(storage).get(part_of(key)) if key[:7].isdigit() else None
-    explained = explain(read_run(run), config, key, piece, list(STAGES))
+    explained = explain(read_run(run), config, key, piece, [stage.name for stage in stages_of(config)])
     say(*explained.lines)
     if explained.png is not None:
         with into(out)(f"{key}-explained.png") as file:

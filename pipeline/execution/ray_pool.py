@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.execution import ray_session
 from pipeline.execution.dispatch import Dispatch, Slot
 from pipeline.execution.machine import Machine, this_machine
+from pipeline.execution.ray_session import check_memory
 from pipeline.execution.weights import ship
 from pipeline.execution.worker import Worker
 from pipeline.run.task import Context, Outcome, Task
@@ -27,11 +28,11 @@ GPU_WAIT = 60.0  # seconds
 class Host:
     """The Ray actor: a process with one `Worker` in it."""
 
-    def __init__(self, context: Context, folder: str, away: bool) -> None:
+    def __init__(self, context: Context, folder: str, away: bool, workers: int | None) -> None:
         self._away = away  # on a cluster
         with suppress(OSError):  # relative paths of the config mean here what they mean to the driver
             os.chdir(folder)
-        self._worker = Worker(context)
+        self._worker = Worker(context, workers)
 
     def hello(self) -> Machine:
         return this_machine()
@@ -71,7 +72,7 @@ class RayExecutor:
         self._limit = (0, 0.0)
         if reserved.get("num_gpus"):
             self._wait_for_a_gpu()
-        self._check_memory(needs.memory)
+        check_memory("a worker of the stage", needs.memory)
         yield from Dispatch(self, open_storage(context.root), list(tasks), self._deadline).outcomes()
 
     def __enter__(self) -> RayExecutor:
@@ -111,7 +112,8 @@ class RayExecutor:
         assert self._made_for is not None
         context, needs = self._made_for
         options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, **resources(needs)}
-        actor: Any = ray.remote(Host).options(**options).remote(context, os.getcwd(), bool(self._address))
+        given = (context, os.getcwd(), bool(self._address), self._workers)
+        actor: Any = ray.remote(Host).options(**options).remote(*given)
         self.slots.append(Slot(actor, actor.hello.remote()))
         return self.slots[-1]
 
@@ -136,22 +138,16 @@ class RayExecutor:
                 raise UserError(f"the stage wants a GPU, but {where}; set its device to cpu, or use --inline")
             time.sleep(1)
 
-    def _check_memory(self, wanted: int) -> None:
-        """A worker that fits on no machine would be waited for without end. Raises UserError."""
-        most = max(_memory_of_machines(), default=0)
-        if wanted > most:
-            asked, there = (f"{size / (1 << 30):.1f} GiB" for size in (wanted, most))
-            raise UserError(
-                f"a worker of the stage wants {asked} of memory, and no machine of this Ray has more than {there}; "
-                "lower it in the stage's section of the config"
-            )
-
 
 def resources(needs: Needs) -> dict[str, int]:
-    """What Ray reserves for one actor; that of a job in ranks only starts them, and they take cores or devices."""
+    """What Ray reserves for one actor.
+
+    That of a job in ranks only starts them, and they take cores or devices. Nor does a merge take a core from its
+    blocks.
+    """
     leads = needs.ranks > 1
     return {
-        "num_cpus": 0 if leads else 1,
+        "num_cpus": 0 if leads or needs.blocks else 1,
         "num_gpus": 1 if needs.gpu and not leads else 0,
         **({"memory": needs.memory} if needs.memory else {}),
     }
@@ -161,14 +157,6 @@ def room_for(needs: Needs, there: dict[str, float]) -> int:
     """How many workers the resources of a cluster are enough for."""
     workers = there.get("GPU" if resources(needs)["num_gpus"] else "CPU", 0)
     return int(min(workers, there.get("memory", 0) // needs.memory) if needs.memory else workers)
-
-
-def _memory_of_machines() -> list[float]:
-    """Bytes that each machine of the cluster gives to workers."""
-    import ray
-
-    cluster: Any = ray
-    return [node["Resources"].get("memory", 0) for node in cluster.nodes() if node["Alive"]]
 
 
 def _resources() -> dict[str, float]:

@@ -98,6 +98,20 @@ def start_locally(workers: int | None, options: dict[str, Any]) -> None:
                 raise UserError(f"Ray does not start on this machine ({said}); --inline does without it") from None
 
 
+def check_memory(who: str, wanted: int) -> None:
+    """What fits on no machine would be waited for without end. Raises UserError."""
+    import ray
+
+    cluster: Any = ray
+    most = max((node["Resources"].get("memory", 0) for node in cluster.nodes() if node["Alive"]), default=0)
+    if wanted > most:
+        asked, there = (f"{size / (1 << 30):.1f} GiB" for size in (wanted, most))
+        raise UserError(
+            f"{who} wants {asked} of memory, and no machine of this Ray has more than {there}; "
+            "lower it in the stage's section of the config"
+        )
+
+
 def check_address(address: str) -> None:
     """Raises UserError where nobody listens: Ray itself would try for minutes. What it cannot tell, Ray will."""
     if address == "auto":

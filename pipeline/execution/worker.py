@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pipeline.execution.blocks import block_runner
 from pipeline.execution.heartbeat import Heartbeat
 from pipeline.execution.weights import local_config
 from pipeline.run.commits import record_path, write_record
@@ -50,8 +51,10 @@ class LockLostError(Exception):
 class Worker:
     """Runs tasks one after the other; a stage that needs an actor stays loaded until a task of another stage comes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, workers: int | None = None) -> None:
+        """`workers`: how many there may be at a time, of a merge's blocks, too."""
         self.context = context
+        self.workers = workers
         self.storage: Storage = open_storage(context.root)
         self._stage: tuple[str, Stage | None] = ("", None)
 
@@ -134,7 +137,7 @@ class Worker:
                 if name == dataset:
                     digests[digest_name(name, columns)][str(part)] = columns_digest(table, columns)
 
-        io = RunFiles(self.storage, parts, attempt, beat, task.turned_off, wrote)
+        io = RunFiles(self.storage, parts, attempt, beat, task.turned_off, wrote, block_runner(self.workers))
         is_job = isinstance(stage, JobStage)
         notes = dict(self._job_notes(stage, io, task, attempt) if is_job else self._merge(stage, io, task))
         self._delete_stale(task, stage, set(io.created))
@@ -149,7 +152,9 @@ class Worker:
     def _merge(self, stage: Stage, io: RunFiles, task: Task) -> dict[str, Any]:
         assert isinstance(stage, ReduceStage)
         self._delete_record(task, stage)
-        return stage.merge(io)
+        notes = stage.merge(io)
+        io.scratch.clear()
+        return notes
 
     def _job_notes(self, stage: Stage, io: RunFiles, task: Task, attempt: str) -> dict[str, Any]:
         assert isinstance(stage, JobStage)

@@ -1,4 +1,7 @@
-"""`--dry-run`: what a run would make, counted from the plan and the records; nothing is written."""
+"""`--dry-run`: what a run would make, counted from the plan and the records, and what stages say of it beforehand.
+
+Nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from pipeline.run.runner import Selection
+from pipeline.run.runner import Selection, missing_input
 from pipeline.run.state import RunState
 from pipeline.run.target import job_marker
 from pipeline.storage.base import Storage
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_storage
-from stages.stage import Input, JobStage, ReduceStage, Stage
+from stages.stage import Input, JobStage, MapStage, ReduceStage, Stage
 
 
 @dataclass
@@ -42,6 +45,8 @@ def dry_run(state: RunState, selection: Selection, workers: int) -> list[str]:
             continue
         text, took = _cost(state, stage, due.parts[stage.name], workers)
         lines.append(f"  {stage.name:9} {text}")
+        if stage.name in due.results or due.parts[stage.name]:
+            lines += _forecast_parts(state, stage, workers)
         if took is None:
             unknown.append(stage.name)
         else:
@@ -62,12 +67,27 @@ def _forecast(state: RunState, stage: type[JobStage]) -> list[str]:
         return [f"  {'':9} {line}" for line in stage(state.config).forecast(files)]
 
 
+def _forecast_parts(state: RunState, stage: type[Stage], workers: int) -> list[str]:
+    """What a map stage says of its parts, by those whose inputs are there."""
+    if not issubclass(stage, MapStage) or stage.forecast is MapStage.forecast:
+        return []
+    there = [part for part in state.plan if state.part_inputs(stage, part) is not None]
+    if not there:
+        return [f"  {'':9} no estimate: {missing_input(state, stage, next(iter(state.plan)))}"]
+    with tempfile.TemporaryDirectory(prefix="phrasebox-dry-run-") as folder:
+        lines = stage(state.config).forecast(ScratchFiles(state.storage, there, (), folder), workers)
+    if len(there) < len(state.plan):
+        lines = [f"estimated from the {len(there):,} parts whose inputs are there", *lines]
+    return [f"  {'':9} {line}" for line in lines]
+
+
 class ScratchFiles(RunFiles):
-    """The files of a run as a job sees them in a dry run: what it writes goes to another folder."""
+    """The files of a run as a stage sees them in a dry run: what it writes goes to another folder."""
 
     def __init__(self, storage: Storage, parts: Sequence[int], turned_off: Sequence[str], folder: str) -> None:
         super().__init__(storage, parts, "dry-run", _unheard, turned_off)
         self._scratch = RunFiles(open_storage(folder), parts, "dry-run", _unheard)
+        self.scratch = self._scratch.scratch
 
     def files(self, folder: str) -> list[str]:
         return sorted({*super().files(folder), *self._scratch.files(folder)})

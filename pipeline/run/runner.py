@@ -186,9 +186,11 @@ class _StageRun:
         if not tasks:
             return
         known = failures(self.storage, stage)
+        config = self.state.config
+        needs = stage.merge_needs(config) if result and issubclass(stage, ReduceStage) else stage.needs(config)
         self.display.begin(stage.name, total, done, result)
         try:
-            for outcome in self.executor.run(self.context, tasks, stage.needs(self.state.config)):
+            for outcome in self.executor.run(self.context, tasks, needs):
                 self._settle(stage, outcome)
                 if outcome.record is not None and outcome.task.target in known:
                     forget(self.storage, stage.name, outcome.task.target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter, deque
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pipeline.run.failures import failures
 from pipeline.run.progress import clock
@@ -20,6 +21,23 @@ WINDOW = 60.0  # seconds over which a rate is measured
 MOST_REASONS = 6  # of rejects, on the screen
 
 
+class Work(NamedTuple):
+    """Of a stage, in pairs; of a job, in its own steps."""
+
+    done: int
+    expected: float  # 0: not known
+
+
+def part_work(stage: StageStatus, beats: Sequence[dict[str, Any]], usual: float) -> Work:
+    """Parts to come are as large as those before or, as long as there are none, as `usual`."""
+    each = stage.pairs_in / stage.done if stage.done else usual
+    return Work(stage.pairs_in + sum(beat["done"] for beat in beats), each * stage.parts)
+
+
+def job_work(beats: Sequence[dict[str, Any]]) -> Work:
+    return Work(sum(beat["done"] for beat in beats), sum(beat["total"] for beat in beats))
+
+
 class Watch:
     """Looks at a run again and again. Rejects of a part are read once."""
 
@@ -32,33 +50,35 @@ class Watch:
         """The state, and the screen's lines. `now`: seconds of a clock that never goes back."""
         found = run_status(self._storage, self._project, self._config)
         beats = attempts(self._storage) if found.running else []
-        under_way = Counter[str]()
-        for beat in beats:
-            under_way[beat["stage"]] += beat["done"]
         lines = [f"{found.root}: " + (f"running ({found.running})" if found.running else "not running"), ""]
+        usual = 0.0  # pairs of a part, by the stage before
         for kind, stage in zip(self._project, found.stages, strict=True):
             if stage.enabled or stage.done:
-                lines.append(self._line(stage, under_way[stage.stage], issubclass(kind, JobStage), now))
+                own = [beat for beat in beats if beat["stage"] == stage.stage]
+                is_job = issubclass(kind, JobStage)
+                lines.append(self._line(stage, job_work(own) if is_job else part_work(stage, own, usual), is_job, now))
+                usual = stage.pairs_out / stage.done if stage.done and not is_job else usual
         return found, [*lines, "", *self._rejected(), *self._last_failure(), *self._disk()]
 
-    def _line(self, stage: StageStatus, under_way: int, is_job: bool, now: float) -> str:
+    def _line(self, stage: StageStatus, work: Work, is_job: bool, now: float) -> str:
         words = [f"{stage.done:,}/{stage.parts:,} {'done' if is_job else 'parts'}"]
-        done = under_way if is_job else stage.pairs_in + under_way
-        rate = self._rate(stage.stage, done, now)
-        if done:
-            words.append(f"{done:,} {'steps' if is_job else 'pairs'}")
+        rate = self._rate(stage.stage, work.done, now)
+        if work.done:
+            of = f"/{work.expected:,.0f} steps" if work.expected else " steps"
+            words.append(f"{work.done:,}{of if is_job else ' pairs'}")
         if rate:
             words.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
-        if rate and stage.done and not is_job and stage.done < stage.parts:
-            expected = stage.pairs_in / stage.done * stage.parts  # parts yet to come are as large as those before
-            words.append(f"{clock(max(expected - done, 0) / rate)} left")
+        if rate and work.expected and stage.done < stage.parts:
+            words.append(f"{clock(max(work.expected - work.done, 0) / rate)} left")
         if stage.failed:
             words.append(f"{len(stage.failed):,} failed")
         return f"  {stage.stage:9} " + ", ".join(words)
 
     def _rate(self, stage: str, done: int, now: float) -> float:
-        """Pairs a second over the last WINDOW."""
+        """Pairs or steps a second over the last WINDOW; a count that goes back begins again."""
         seen = self._seen.setdefault(stage, deque())
+        if seen and done < seen[-1][1]:
+            seen.clear()
         seen.append((now, done))
         while now - seen[0][0] > WINDOW:
             seen.popleft()

@@ -6,6 +6,7 @@ a disk a rename after fsync, in an object store one PUT (or a completed multipar
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.storage.staged import StagedFile
@@ -24,6 +25,10 @@ class Storage:
         raise NotImplementedError
 
     def read(self, path: str) -> bytes:
+        raise NotImplementedError
+
+    def local_file(self, path: str) -> Path:
+        """The file on this machine's disk; of one in an object store, a copy, which goes with this process."""
         raise NotImplementedError
 
     def write(self, path: str, data: bytes, durable: bool = True) -> None:

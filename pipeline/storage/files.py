@@ -15,13 +15,14 @@ from pipeline.storage.base import Storage
 from pipeline.storage.images import image_bytes
 from pipeline.storage.object_store import filesystem, open_with_retries
 from pipeline.storage.retry import retry
+from pipeline.storage.scratch import RunBlocks, ScratchFolder, run_here
 from pipeline.storage.staged import StagedFile
 from pipeline.storage.tables import as_declared, read_parquet, write_parquet
 from pipeline.storage.uri import is_remote, local_path
 from schemas.commit import FileEntry
 from schemas.reasons import SET_ASIDE
 from schemas.records import part_name
-from stages.stage import ImageRef, RowError, Slice, SourceFile
+from stages.stage import Block, ImageRef, RowError, Slice, SourceFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,7 +185,8 @@ class PartFiles(SourceFiles):
 class RunFiles(SourceFiles):
     """All parts of a run. A file appears, complete, as soon as its `create` ends.
 
-    `turned_off` names folders that count as absent; `wrote` is told of each part file that is written.
+    `turned_off` names folders that count as absent; `wrote` is told of each part file that is written; `run_blocks` is
+    the way in which blocks run.
     """
 
     def __init__(
@@ -195,8 +197,11 @@ class RunFiles(SourceFiles):
         beat: Beat,
         turned_off: Sequence[str] = (),
         wrote: Callable[[str, int, pa.Table], None] = lambda dataset, part, table: None,
+        run_blocks: RunBlocks = run_here,
     ) -> None:
         super().__init__(storage)
+        self.scratch = ScratchFolder(storage)
+        self._run_blocks = run_blocks
         self._parts = list(parts)
         self._turned_off = turned_off
         self._wrote = wrote
@@ -256,6 +261,13 @@ class RunFiles(SourceFiles):
 
     def progress(self, done: int, total: int, message: str = "") -> None:
         self._beat(done, total, message)
+
+    def run_blocks(self, blocks: Sequence[Block], message: str, threads: int = 1, memory: int = 0) -> None:
+        there = self.scratch.names()
+        left = [block for block in blocks if block.name not in there]
+        done = len(blocks) - len(left)
+        for more, _ in enumerate(self._run_blocks(self.scratch, left, threads, memory), 1):
+            self.progress(done + more, len(blocks), message)
 
 
 def _list_remote(uri: str) -> list[SourceFile]:

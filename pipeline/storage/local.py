@@ -28,6 +28,9 @@ class LocalStorage(Storage):
     def read(self, path: str) -> bytes:
         return (self._root / path).read_bytes()
 
+    def local_file(self, path: str) -> Path:
+        return self._root / path
+
     def write(self, path: str, data: bytes, durable: bool = True) -> None:
         final = self._root / path
         temporary = self._staged / f"{os.getpid()}-{random.getrandbits(64):016x}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import random
+import shutil
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.storage.base import Storage
@@ -37,6 +41,17 @@ class ObjectStorage(Storage):
             return data
 
         return retry(read, path)
+
+    def local_file(self, path: str) -> Path:
+        """A file that is written again is copied again."""
+        version = hashlib.sha256(f"{self._at(path)}\n{self.stamps(path)[path]}".encode()).hexdigest()
+        copy = staging_folder() / f"copy-{version}"
+        if not copy.exists():
+            half = copy.with_name(f"{copy.name}-{random.getrandbits(64):016x}")
+            with translate_os_errors(path), self.open(path) as source, open(half, "wb") as file:
+                shutil.copyfileobj(source, file, 4 << 20)
+            half.replace(copy)
+        return copy
 
     def write(self, path: str, data: bytes, durable: bool = True) -> None:
         retry(lambda: write_in_time(self._fs, "pipe_file", self._at(path), data, size=len(data)), path)

@@ -158,15 +158,15 @@ def rank_frequency(phrases: Totals, counts: Ints) -> list[list[int]]:
     """
     ordered = np.sort(counts[counts > 0])[::-1]
     if phrases.exact:
-        return [[rank, int(ordered[rank - 1])] for rank in _log_spaced(1, len(ordered))]
-    head = [[rank, int(ordered[rank - 1])] for rank in _log_spaced(1, min(HEAD, len(ordered)))]
+        return [[rank, int(ordered[rank - 1])] for rank in log_spaced(1, len(ordered))]
+    head = [[rank, int(ordered[rank - 1])] for rank in log_spaced(1, min(HEAD, len(ordered)))]
     sample = np.sort(counts[phrases.sampled & (counts > 0)])[::-1]
     scale = 2.0**64 / phrases.theta
-    tail = [[round(i * scale), int(sample[i - 1])] for i in _log_spaced(math.ceil(HEAD / scale), len(sample))]
+    tail = [[round(i * scale), int(sample[i - 1])] for i in log_spaced(math.ceil(HEAD / scale), len(sample))]
     return head + [point for point in tail if point[0] > HEAD and point[1] <= head[-1][1]]
 
 
-def _log_spaced(first: int, last: int) -> list[int]:
+def log_spaced(first: int, last: int) -> list[int]:
     """Whole numbers from `first` to `last`, at most 120, evenly spaced on a log scale."""
     if last < first:
         return []

@@ -66,24 +66,24 @@ def merge_summaries(io: RunIO, exact_phrases: int, categories: str | None = None
         merged.parts.append(part)
         for table, kinds in TABLES.items():
             if f"{name}.{table}.parquet" in files:
-                rows = _table(io, part, table)
+                rows = summary_table(io, part, table)
                 for kind in kinds:
                     mergers[kind].add(part, of_kind(rows, kind))
         if f"{name}.teachers.parquet" in files:
-            rows = _table(io, part, "teachers")
+            rows = summary_table(io, part, "teachers")
             for teacher in counters.get("teachers", {}):
                 teachers.setdefault(teacher, Merger(exact_phrases)).add(part, of_kind(rows, teacher))
         if f"{name}.waiting.parquet" in files:
             waiting.append(part)
         io.progress(done + 1, len(planned), "adding up")
     if "gold" in merged.counters:
-        settle(merged.counters["gold"], (_table(io, part, "waiting") for part in waiting))
+        settle(merged.counters["gold"], (summary_table(io, part, "waiting") for part in waiting))
     merged.terms = {kind: merger.result() for kind, merger in mergers.items()}
     merged.compared = {teacher: merger.result() for teacher, merger in sorted(teachers.items())}
     return merged
 
 
-def _table(io: RunIO, part: int, name: str) -> pa.Table:
+def summary_table(io: RunIO, part: int, name: str) -> pa.Table:
     with io.open(f"summaries/audit/part-{part:07d}.{name}.parquet") as file:
         return pq.ParquetFile(pa.BufferReader(file.read())).read(use_threads=False)
 

@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from model.cards import notes
 from model.teacher import Description
-from stages.audit import samples
+from stages.audit import duplicate_images, samples
 from stages.audit.checks import warnings
+from stages.audit.clusters import cluster_figures
+from stages.audit.duplicates import duplicate_figures
 from stages.audit.figures import figures
-from stages.audit.merge import merge_summaries
+from stages.audit.merge import Merged, merge_summaries
 from stages.audit.terms import SUMS, Totals
 from stages.review.figures import review_figures
 from stages.stage import RunIO
@@ -42,16 +44,26 @@ def write_report(io: RunIO, config: Config) -> dict[str, Any]:
         stats["scores"]["rules"] = {name: getattr(config.filter, name) for name in SCORE_RULES}
     if merged.has("labels"):
         stats["judged"] = review_figures(io, config)
+    if "curation" in merged.counters:
+        stats["curation"] = curation_figures(io, merged, config)
     stats["warnings"] = warnings(stats)
     chosen = samples.choose(merged, io, audit.pictures, audit.seed)
     shown = samples.load(io, chosen, config.ingest.max_pixels)
+    thumbnails = duplicate_images.load(io, stats["curation"], config) if "curation" in stats else {}
     with io.create("report/phrases.parquet") as file:
         file.write(phrases_file(merged.terms["phrases"]))
     with io.create("report/stats.json") as file:
         file.write((json.dumps(stats, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode())
     with io.create("report/index.html") as file:
-        file.write(render(stats, shown).encode())
+        file.write(render(stats, shown, thumbnails).encode())
     return {name: stats[name] for name in HEADLINE} | {"warnings": len(stats["warnings"])}
+
+
+def curation_figures(io: RunIO, merged: Merged, config: Config) -> dict[str, Any]:
+    """What curate has decided about the pairs of the run."""
+    counted = merged.counters["curation"]
+    clusters = cluster_figures(io, counted["clusters"]) if "clusters" in counted else None
+    return {**duplicate_figures(io, counted, config), "clusters": clusters}
 
 
 def told_of(label: LabelConfig) -> str | None:

@@ -92,9 +92,12 @@ def load(io: RunIO, chosen: Chosen, max_pixels: int) -> list[SampleImage]:
     return with_thumbnails(io, samples, max_pixels)
 
 
-def with_thumbnails(io: RunIO, samples: Sequence[SampleImage], max_pixels: int) -> list[SampleImage]:
-    """Read, decode and shrink the images; the more there are, the smaller. `missing` says why one cannot be shown."""
-    side = next(pixels for most, pixels in SIDES if len(samples) <= most)
+def with_thumbnails(
+    io: RunIO, samples: Sequence[SampleImage], max_pixels: int, side: int | None = None
+) -> list[SampleImage]:
+    """Read, decode and shrink the images to `side` pixels; None: the more there are, the smaller. `missing` says why
+    one cannot be shown."""
+    side = side or next(pixels for most, pixels in SIDES if len(samples) <= most)
     images = iter(io.image_bytes([sample.pair.image for sample in samples if sample.pair.image]))
     return [
         _with_thumbnail(sample, next(images) if sample.pair.image else RowError("no_image"), side, max_pixels)
@@ -104,11 +107,16 @@ def with_thumbnails(io: RunIO, samples: Sequence[SampleImage], max_pixels: int) 
 
 def _with_thumbnail(sample: SampleImage, data: bytes | RowError, side: int, max_pixels: int) -> SampleImage:
     try:
-        if isinstance(data, RowError):
-            raise data
-        return replace(sample, thumbnail=base64.b64encode(shrink(data, side, max_pixels)).decode("ascii"))
+        return replace(sample, thumbnail=thumbnail(data, side, max_pixels))
     except RowError as error:
         return replace(sample, missing=error.reason)
+
+
+def thumbnail(data: bytes | RowError, side: int, max_pixels: int) -> str:
+    """What `shrink` gives, in base64. Raises RowError for what cannot be read or decoded."""
+    if isinstance(data, RowError):
+        raise data
+    return base64.b64encode(shrink(data, side, max_pixels)).decode("ascii")
 
 
 def shrink(data: bytes, side: int, max_pixels: int) -> bytes:

@@ -76,8 +76,8 @@ def score_figures(counts: Counts, min_score: float) -> dict[str, Any]:
     regions = together[sure + 1 :].sum(0)  # of boxes above it
     found: dict[str, Any] = {name: counts[name] for name in ("images", "boxes", "unscored")}
     found |= {
-        "by_region": _by_cosine(regions, "boxes"),
-        "by_image": _by_cosine(np.array(counts["image"]), "pairs"),
+        "by_region": by_cosine(regions, "boxes"),
+        "by_image": by_cosine(np.array(counts["image"]), "pairs"),
         "by_combined": _by_score(counts["combined"]),
         "scatter": _scatter(together),
     }
@@ -96,7 +96,7 @@ def _together(counts: Counts) -> Ints:
     return cells
 
 
-def _by_cosine(passed: Ints, what: str) -> list[dict[str, Any]]:
+def by_cosine(passed: Ints, what: str) -> list[dict[str, Any]]:
     """How many lie above each threshold, from the last one that all are above to the first that none is."""
     above, total = passed[::-1].cumsum()[::-1][1:], int(passed.sum())
     if not total:

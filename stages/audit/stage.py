@@ -25,7 +25,7 @@ class AuditStage(ReduceStage):
     """`run_part` writes summaries/audit/part-N.*, and `merge` report/stats.json, index.html and more."""
 
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     carries_rows: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]] = (
         Input("pairs"),
@@ -43,6 +43,7 @@ class AuditStage(ReduceStage):
         "label.teacher",
         "label.score_floor",
         *("filter.min_score", "filter.combine", "filter.min_region_score", "filter.min_image_score"),
+        *(f"curate.{name}" for name in ("duplicates", "min_likeness", "min_cosine", "flips", "min_similarity")),
         "audit",
     )
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from schemas.records import OTHER_LABELS
 from schemas.tables import (
+    CurationTable,
     GoldTable,
     LabelTable,
     MaskTable,
@@ -22,7 +23,7 @@ from schemas.tables import (
     RejectTable,
     ScoreTable,
 )
-from stages.audit import agreement, boxes, masks, second_opinion, teachers, terms
+from stages.audit import agreement, boxes, curation, masks, second_opinion, teachers, terms
 from stages.audit.side_tables import Tables, side_tables
 from stages.flat import Flags, FlatBoxes, FlatGold, FlatPhrases, asked_phrases
 from stages.hashes import hash_texts
@@ -35,7 +36,8 @@ OTHER_SCRIPT = r"[^\p{Latin}\p{Common}\p{Inherited}]"  # a letter of another scr
 
 def summarise(tables: Tables, min_score: float) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     """Counters (JSON-able, integers only) and tables: `copies`; where the part has phrases, `terms`; where there are
-    further teachers, `teachers`; and where true boxes are named by categories, `waiting` (stages/audit/agreement.py).
+    further teachers, `teachers`; where true boxes are named by categories, `waiting` (stages/audit/agreement.py); and
+    where pairs are curated, `curation` (stages/audit/curation.py).
 
     Works with whatever datasets the part has. The first three hold several kinds of terms, told apart by their `kind`,
     which is a teacher's name in `teachers`. These are compared phrase by phrase above `min_score`.
@@ -46,6 +48,9 @@ def summarise(tables: Tables, min_score: float) -> tuple[dict[str, Any], dict[st
         counters["side_tables"] = beside
     worst: dict[str, list[list[float]]] = {}
     counted = {"copies": terms.joined(copies(part.pairs))}
+    if part.curation is not None:
+        counters["curation"] = curation.count_decisions(part.curation, part.pairs)
+        counted["curation"] = curation.replaced(part.curation)
     if part.phrases is not None:
         phrases = FlatPhrases.of(part.phrases)
         labels = None if part.labels is None else FlatBoxes.of(part.labels, phrases)
@@ -89,6 +94,7 @@ class Part:
 
     def __init__(self, tables: Tables) -> None:
         self.pairs = PairTable.read(tables, PairTable.caption, PairTable.image, PairTable.sha256)
+        self.curation = CurationTable.read(tables) if tables.has(CurationTable.dataset) else None
         self.gold = GoldTable.read(tables) if tables.has(GoldTable.dataset) else None
         of_phrases = (PhraseTable.key, PhraseTable.caption, PhraseTable.phrases, PhraseTable.dropped)
         self.phrases = PhraseTable.read(tables, *of_phrases) if tables.has(PhraseTable.dataset) else None
@@ -110,13 +116,13 @@ class Part:
 def compare_teachers(
     tables: Tables, phrases: FlatPhrases, asked: Flags, labels: FlatBoxes
 ) -> dict[str, teachers.Compared]:
-    """The first teacher with each of the others, by the name of these."""
-    folders = [name for name in tables.datasets if name.startswith(OTHER_LABELS)]
-    others = {folder: FlatBoxes.of(LabelTable(tables.read(folder)), phrases) for folder in folders}
-    return {
-        folder.removeprefix(OTHER_LABELS): teachers.compare(phrases, asked, labels, other)
-        for folder, other in others.items()
-    }
+    """The first teacher with each of the others, by the name of these, on the phrases that both were asked for."""
+    found = {}
+    for folder in (name for name in tables.datasets if name.startswith(OTHER_LABELS)):
+        other = LabelTable(tables.read(folder))
+        both = asked & asked_phrases(phrases, other)
+        found[folder.removeprefix(OTHER_LABELS)] = teachers.compare(both, labels, FlatBoxes.of(other, phrases))
+    return found
 
 
 def pair_figures(pairs: PairTable) -> dict[str, Any]:

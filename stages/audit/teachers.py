@@ -42,11 +42,11 @@ class Compared(NamedTuple):
     boxes: int  # of the other teacher, in all
 
 
-def compare(phrases: FlatPhrases, asked: Flags, labels: FlatBoxes, other: FlatBoxes) -> Compared:
-    """`asked`: which phrases (P,) the first teacher was asked for; of these, those of rows that both have labelled."""
-    both = np.flatnonzero(asked & np.isin(phrases.row, other.rows))
-    (mine, i), (theirs, j) = (best_boxes(boxes, len(phrases.row)) for boxes in (labels, other))
-    same = np.zeros(len(phrases.row), np.bool_)
+def compare(asked: Flags, labels: FlatBoxes, other: FlatBoxes) -> Compared:
+    """`asked`: which phrases (P,) both teachers were asked for."""
+    both = np.flatnonzero(asked)
+    (mine, i), (theirs, j) = (best_boxes(boxes, len(asked)) for boxes in (labels, other))
+    same = np.zeros(len(asked), np.bool_)
     two = (i >= 0) & (j >= 0)
     same[two] = iou(labels.xyxy[i[two]], other.xyxy[j[two]]) >= SAME_PLACE
     return Compared(both, mine[both], theirs[both], same[both], len(other))

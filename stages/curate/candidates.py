@@ -5,20 +5,20 @@ some table, and differ in few of their 96 bits, make their images a candidate. T
 32 bits wide: chance agreements stay rare among tens of millions of images, and a copy's few wrong bits spare some band.
 
 A table is searched in blocks, each of the keys of one share of all keys. A block sorts its keys, so that equal ones lie
-side by side. Blocks need nothing of each other: they run in threads, and their number bounds the memory.
+side by side. Blocks need nothing of each other: they run on any worker, and their number bounds the memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.curate.scratch import load, mapped, save
 from stages.curate.signature import BYTES, PLAIN, VIEWS, Bytes, mirror_mask
+from stages.stage import RunIO, Scratch
 
 TABLES = (
     *((0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)),
@@ -29,7 +29,8 @@ TABLES = (
 MAX_DISTANCE = 12  # of 96 bits
 REACH = 16  # in a bucket, an image is compared with the first so many and the last so many before it
 AT_ONCE = 1 << 18  # entries or pairs that are worked on at a time, so that they stay in the processor's cache
-ENTRY = 20  # bytes that a block takes for an entry: eight, twice while it is gathered, and what is worked on
+ENTRY = 18  # bytes that a block takes for an entry at most: eight, twice while they are gathered, and its slots
+ENTRIES = 1 << 32  # that have a number
 TRIES = 2  # pairs of views for which two images are compared, the nearest ones
 
 Ints = NDArray[np.int64]
@@ -47,31 +48,62 @@ class Candidates:
     earlier: Ints
     later_view: Ints
     earlier_view: Ints
-    largest_bucket: int
+    largest_bucket: int  # images, of the buckets that a whole one is in
 
 
-def find_candidates(bits: Bytes, flips: bool, memory: int, threads: int = 1) -> Candidates:
-    """`bits` (N, len(VIEWS), BYTES), which may be a mapped file; `memory`: bytes that the blocks of all threads may
-    take.
+@dataclass(frozen=True)
+class Search:
+    """A block of a table: what `_near` finds among the keys of one share, and the images of its largest bucket."""
+
+    bits: str  # a scratch file (rows, len(VIEWS), BYTES)
+    digest: str  # of its content
+    rows: int
+    flips: bool
+    table: int
+    number: int
+    of: int  # blocks of the table
+
+    @property
+    def name(self) -> str:
+        kind = "flips" if self.flips else "upright"
+        return f"candidates/{self.digest}/{kind}-{self.table:02d}-{self.number}-of-{self.of}.npy"
+
+    def run(self, scratch: Scratch) -> None:
+        bits = mapped(scratch.path(self.bits), (self.rows, len(VIEWS), BYTES))
+        near, largest = _search(bits, kinds_of(self.flips), self.table, self.number, self.of)
+        save(scratch, self.name, np.append(near, np.array([[largest], [0]], np.uint64), axis=1))
+
+
+def kinds_of(flips: bool) -> int:
+    """Of entries of an image."""
+    return len(VIEWS) + (len(PLAIN) if flips else 0)
+
+
+def search_bytes(rows: int, flips: bool) -> int:
+    """What the search of a table takes, if it is one block."""
+    return rows * kinds_of(flips) * ENTRY
+
+
+def find_candidates(io: RunIO, bits: str, rows: int, flips: bool, memory: int, threads: int = 1) -> Candidates:
+    """`bits`: a scratch file of this process (rows, len(VIEWS), BYTES); `memory`: bytes that `threads` blocks may take.
 
     What is found for a row depends on the rows before it alone. Raises ValueError for more rows than have a number.
     """
-    kinds = len(VIEWS) + (len(PLAIN) if flips else 0)  # of entries of an image
-    if len(bits) * kinds >= 2**32:
-        raise ValueError(f"{len(bits):,} images are more than one run can compare ({2**32 // kinds:,})")
-    blocks = threads * max(1, -(-len(bits) * kinds * ENTRY // memory))
-
-    def search(at: tuple[int, int]) -> tuple[Entries, int]:
-        return _search(bits, kinds, *at, blocks)
-
-    found, largest = [np.empty((2, 0), np.uint64)], 0
-    with ThreadPoolExecutor(threads) as pool:
-        for done, (near, bucket) in enumerate(pool.map(search, product(range(len(TABLES)), range(blocks))), 1):
-            found.append(near)
-            largest = max(largest, bucket)
-            if done % blocks == 0:  # a table is done
-                found = [_nearest(np.concatenate(found, axis=1))]
-    pair, rank = found[0]
+    if rows * kinds_of(flips) >= ENTRIES:
+        raise ValueError(f"{rows:,} images are more than one run can compare ({ENTRIES // kinds_of(flips):,})")
+    size = search_bytes(rows, flips)
+    of = max(threads, -(-threads * size // memory))
+    digest = io.scratch.sha256(bits)
+    tables = [
+        [Search(bits, digest, rows, flips, table, number, of) for number in range(of)] for table in range(len(TABLES))
+    ]
+    io.run_blocks([block for table in tables for block in table], "searching for copies", threads, size // of)
+    found, largest = np.empty((2, 0), np.uint64), 0
+    for table in tables:
+        near = [load(io.scratch, block.name) for block in table]
+        largest = max([largest, *(int(own[0, -1]) for own in near)])
+        found = _nearest(np.concatenate([found, *(own[:, :-1] for own in near)], axis=1))
+    pair, rank = found
     later, earlier = (pair >> HALF).astype(np.int64), (pair & LOW).astype(np.int64)
     views = (rank & np.uint64(0xFFFF)).astype(np.int64)
     return Candidates(later, earlier, views >> 8, views & 0xFF, largest)
@@ -80,42 +112,65 @@ def find_candidates(bits: Bytes, flips: bool, memory: int, threads: int = 1) -> 
 def _search(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> tuple[Entries, int]:
     """What `_near` finds in a block of a table, and the images of its largest bucket."""
     found, largest = [np.empty((2, 0), np.uint64)], 0
-    entries = _entries(bits, kinds, table, block, blocks)
+    entries = _that_may_meet(list(_entries(bits, kinds, table, block, blocks)), kinds)
     entries.sort()
-    for shared, bucket in buckets(entries, kinds):
-        largest = max(largest, bucket)
+    for shared in buckets(entries, kinds):
+        largest = max(largest, _largest(shared, kinds))
         found.extend(_near(bits, kinds, table, later, earlier) for later, earlier in pairs_in_buckets(shared))
     return _nearest(np.concatenate(found, axis=1)), largest
 
 
-def _entries(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> Entries:
-    """Of all views whose key falls into a block. Keys are mixed for it, since those of images are not spread evenly
-    (Fibonacci hashing)."""
-    mask = mirror_mask()
-    found = [np.empty(0, np.uint64)]
-    first, last = (np.uint32(-(-number * 2**32 // blocks) - end) for number, end in ((block, 0), (block + 1, 1)))
+def _entries(bits: Bytes, kinds: int, table: int, block: int, blocks: int) -> Iterator[Entries]:
+    """Of all views whose key falls into a block, by its first two bytes, in pieces. These bytes are mixed for it, since
+    those of images are not spread evenly (Fibonacci hashing)."""
+    mask, (one, other, *_) = mirror_mask(), TABLES[table]
+    first, stop = (-(-number * 2**16 // blocks) for number in (block, block + 1))
     step = max(1, AT_ONCE // kinds)
     for start in range(0, len(bits), step):
         part = np.asarray(bits[start : start + step])
         if kinds > len(VIEWS):
             part = np.concatenate([part, part[:, : len(PLAIN)] ^ mask], axis=1)
-        keys = np.zeros(len(part) * kinds, np.uint32)
-        for place, column in enumerate(TABLES[table]):
-            keys |= part[:, :, column].reshape(-1).astype(np.uint32) << np.uint32(8 * place)
-        mixed = keys * np.uint32(2654435769)
-        chosen = np.flatnonzero((mixed >= first) & (mixed <= last))
-        found.append((keys[chosen].astype(np.uint64) << HALF) | (chosen + start * kinds).astype(np.uint64))
-    return np.concatenate(found)
+        views = part.reshape(-1, BYTES)
+        pair = views[:, one].astype(np.uint16) | (views[:, other].astype(np.uint16) << np.uint16(8))
+        mixed = pair * np.uint16(40503)
+        chosen = np.flatnonzero((mixed >= first) & (mixed < stop))
+        keys = np.take(views[chosen], TABLES[table], axis=1).view(np.uint32)[:, 0]
+        yield (keys.astype(np.uint64) << HALF) | (chosen + start * kinds).astype(np.uint64)
 
 
-def buckets(entries: Entries, kinds: int) -> Iterator[tuple[Entries, int]]:
-    """Sorted entries in pieces, each of whole buckets with several rows, and the rows of its largest bucket."""
+def _that_may_meet(pieces: list[Entries], kinds: int) -> Entries:
+    """Without most of the crops whose key no whole image has: crops are only compared with those. Empties the pieces of
+    what is left out.
+
+    Three quarters of all views are crops, so that little is left to sort. Keys that share a slot stay, too.
+    """
+    shift = 32 - min(32, max(1, sum(map(len, pieces)).bit_length()))
+    met = np.zeros(1 << (32 - shift), np.bool_)
+    for piece in pieces:
+        met[_slots(piece[~_are_crops(piece, kinds)], shift)] = True
+    for number, piece in enumerate(pieces):
+        pieces[number] = piece[~_are_crops(piece, kinds) | met[_slots(piece, shift)]]
+    return np.concatenate([np.empty(0, np.uint64), *pieces])
+
+
+def _are_crops(entries: Entries, kinds: int) -> NDArray[np.bool_]:
+    kind = _numbers(entries) % np.uint32(kinds)
+    found: NDArray[np.bool_] = (kind >= len(PLAIN)) & (kind < len(VIEWS))
+    return found
+
+
+def _slots(entries: Entries, shift: int) -> Numbers:
+    """Places of keys in a table of 2^(32 - shift)."""
+    return ((entries >> HALF).astype(np.uint32) * np.uint32(2654435769)) >> np.uint32(shift)
+
+
+def buckets(entries: Entries, kinds: int) -> Iterator[Entries]:
+    """Sorted entries in pieces, each of whole buckets with several rows."""
     start = 0
     while start < len(entries):
         last = min(start + AT_ONCE, len(entries)) - 1
         stop = int(np.searchsorted(entries, entries[last] | LOW, side="right"))
-        shared, sizes = _one_per_image(entries[start:stop], kinds)
-        yield shared, int(sizes.max(initial=0))
+        yield _one_per_image(entries[start:stop], kinds)[0]
         start = stop
 
 
@@ -134,6 +189,15 @@ def _one_per_image(entries: Entries, kinds: int) -> tuple[Entries, Ints]:
     entries, keys = entries[new], keys[new]
     sizes = np.diff(_begins(keys), append=len(keys))
     return entries[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
+
+
+def _largest(entries: Entries, kinds: int) -> int:
+    """The images of the largest bucket, of those that a whole image is in."""
+    begins = _begins((entries >> HALF).astype(np.uint32))
+    if not len(begins):
+        return 0
+    whole = np.logical_or.reduceat(~_are_crops(entries, kinds), begins)
+    return int(np.diff(begins, append=len(entries))[whole].max(initial=0))
 
 
 def _numbers(entries: Entries) -> Numbers:

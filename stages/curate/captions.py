@@ -8,7 +8,6 @@ in a band of four hashes are compared, as images are in `stages/curate/candidate
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from stages.curate.candidates import HALF, LOW, buckets, pairs_in_buckets
 from stages.curate.components import roots
-from stages.curate.pairs import first_of, mapped, spool
+from stages.curate.pairs import first_of, spool
 from stages.curate.rules import folded
+from stages.curate.scratch import mapped
 from stages.geometry import Flags
 from stages.stage import RunIO
 
@@ -63,7 +63,7 @@ def are_compared(config: CurateConfig) -> bool:
     return config.max_caption_repeats is not None and config.caption_likeness < 1
 
 
-def first_alike(io: RunIO, said: Hashes, taking_part: Flags, least: float, scratch: Path) -> Ints:
+def first_alike(io: RunIO, said: Hashes, taking_part: Flags, least: float) -> Ints:
     """(P,) the first pair of those whose captions are alike, directly or by way of earlier ones; `said` (P,): hashes of
     captions. As with images, a later caption joins a component and never re-opens it. Only pairs that take part count.
     """
@@ -71,8 +71,8 @@ def first_alike(io: RunIO, said: Hashes, taking_part: Flags, least: float, scrat
     members = np.flatnonzero(taking_part)
     first = own.copy()
     first[members] = members[first_of(said[members])]
-    items = spool(io, COLUMN, np.empty((0, HASHES * 4), np.uint8), taking_part & (first == own), scratch / COLUMN)
-    hashes = mapped(scratch / COLUMN, (len(items), HASHES * 4)).view(np.uint32)
+    items, _ = spool(io, COLUMN, np.empty((0, HASHES), np.uint32), taking_part & (first == own))
+    hashes = mapped(io.scratch.path(COLUMN), (len(items), HASHES), np.uint32)
     later, earlier = _alike(hashes, least)
     return roots(len(said), np.append(items[later], own[first != own]), np.append(items[earlier], first[first != own]))
 
@@ -85,7 +85,7 @@ def _alike(hashes: NDArray[np.uint32], least: float) -> tuple[Ints, Ints]:
         for column in hashes[:, band : band + BAND].T:
             keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
         entries = np.sort((keys & ~LOW) | np.arange(len(keys), dtype=np.uint64))
-        for shared, _ in buckets(entries, kinds=1):
+        for shared in buckets(entries, kinds=1):
             for later, earlier in pairs_in_buckets(shared):
                 same = (hashes[later] == hashes[earlier]).mean(1) >= least
                 found.append((later[same].astype(np.uint64) << HALF) | earlier[same])

@@ -1,16 +1,12 @@
 """The decisions: images of all parts that are alike, which of them is kept, and the table of each part.
 
-Signatures are read part by part. Of all images together, memory holds a digest and a number each; their bits, and the
-thumbnails of candidates, lie in files of the machine's scratch space.
+Signatures are read part by part. Of all images together, memory holds a digest and a number each; their bits, vectors
+and the thumbnails of candidates lie in scratch files, which blocks of the search look into.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +16,10 @@ from schemas.tables import CurationTable
 from stages.curate import rules
 from stages.curate.balance import judge
 from stages.curate.benchmarks import Known, read_benchmarks
-from stages.curate.candidates import Candidates, find_candidates
 from stages.curate.captions import are_compared, first_alike
 from stages.curate.components import roots
-from stages.curate.likeness import likeness
-from stages.curate.pairs import Pairs, images_and_captions, mapped, read_pairs, same_digest, spool
-from stages.curate.signature import BYTES, THUMB, VIEWS, Bytes
+from stages.curate.near import find_near
+from stages.curate.pairs import Pairs, images_and_captions, read_pairs, same_digest
 from stages.curate.space import Space, open_space
 from stages.curate.vectors import Vectors
 from stages.stage import RunIO
@@ -36,7 +30,6 @@ if TYPE_CHECKING:
     from model.similarity.images import ImageEmbedder
     from schemas.config import CurateConfig, IngestConfig
 
-PAIRS_AT_ONCE = 8192
 REASONS = (
     *(None, "exact_duplicate", "near_duplicate", "benchmark_leak", "far_from_seeds", "crowded_cluster"),
     *rules.BROKEN,
@@ -70,25 +63,24 @@ def decide(
     digest = np.concatenate([known.digest, np.where((pairs.broken < 0)[:, None], pairs.digest, 0)])
     copy_of, own = same_digest(digest), np.arange(len(digest))
     exact = copy_of != own
-    with tempfile.TemporaryDirectory() as scratch:
-        wanted, space = digest.any(1) & ~exact, None
-        if config.embedder.model:
-            space = open_space(io, Path(scratch), known.vectors, wanted, config, made_of)
-        near, notes = find_alike(io, Path(scratch), known, wanted, config, space)
-        root = roots(len(own), np.concatenate([own[exact], near[0]]), np.concatenate([copy_of[exact], near[1]]))
-        keeper, reason = settle(pairs, copy_of, root, len(known.names), config)
-        cluster = np.full(len(own), -1)
-        if space is not None:
+    wanted, space = digest.any(1) & ~exact, None
+    if config.embedder.model:
+        space = open_space(io, known.vectors, wanted, config, made_of)
+    near, notes = find_alike(io, known, wanted, config, space)
+    root = roots(len(own), np.concatenate([own[exact], near[0]]), np.concatenate([copy_of[exact], near[1]]))
+    keeper, reason = settle(pairs, copy_of, root, len(known.names), config)
+    cluster = np.full(len(own), -1)
+    if space is not None:
 
-            def seeds() -> tuple[Sequence[str], Vectors]:
-                found = read_benchmarks(io, config.near, ingest, embedder and embedder())
-                return found.names, found.vectors
+        def seeds() -> tuple[Sequence[str], Vectors]:
+            found = read_benchmarks(io, config.near, ingest, embedder and embedder())
+            return found.names, found.vectors
 
-            far, crowded = judge(io, space, reason == KEPT, config, made_of, seeds)
-            reason = np.where((reason == KEPT) & far[copy_of], FAR, reason)
-            reason = np.where((reason == KEPT) & crowded[copy_of], CROWDED, reason)
-            cluster = space.clusters(len(own))[copy_of]
-            notes |= {"clusters": len(space.centres.sizes)}
+        far, crowded = judge(io, space, reason == KEPT, config, made_of, seeds)
+        reason = np.where((reason == KEPT) & far[copy_of], FAR, reason)
+        reason = np.where((reason == KEPT) & crowded[copy_of], CROWDED, reason)
+        cluster = space.clusters(len(own))[copy_of]
+        notes |= {"clusters": len(space.centres.sizes)}
     reason = np.where(pairs.broken >= 0, FIRST_RULE + pairs.broken, reason[len(known.names) :])
     write_tables(io, pairs, known.names, keeper, reason, cluster)
     if config.against:
@@ -102,8 +94,7 @@ def leave_out_repeated(io: RunIO, pairs: Pairs, config: CurateConfig) -> None:
         return
     said, taking_part = pairs.caption, pairs.broken < 0
     if are_compared(config):
-        with tempfile.TemporaryDirectory() as scratch:
-            said = said[first_alike(io, said, taking_part, config.caption_likeness, Path(scratch))]
+        said = said[first_alike(io, said, taking_part, config.caption_likeness)]
     often = rules.beyond(said, taking_part, config.max_caption_repeats)
     pairs.broken[often] = rules.BROKEN.index("repeated_caption")
 
@@ -129,65 +120,17 @@ def figures(keeper: Ints, reason: Ints) -> dict[str, int]:
     return counts | {"groups": int((sizes > 1).sum()), "largest_group": int(sizes.max(initial=0))}
 
 
-# -- near duplicates ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Near:
-    """Pairs of the run whose images look alike."""
-
-    later: Ints
-    earlier: Ints
-    candidates: int
-    largest_bucket: int
-
-
 def find_alike(
-    io: RunIO, scratch: Path, known: Known, wanted: Flags, config: CurateConfig, space: Space | None
+    io: RunIO, known: Known, wanted: Flags, config: CurateConfig, space: Space | None
 ) -> tuple[tuple[Ints, Ints], dict[str, Any]]:
     """Later and earlier items that are alike, by signatures or vectors as the config says; figures for the record."""
     if config.duplicates == "embedding":
         none = np.empty(0, np.int64)
-        return space.alike(config) if space else (none, none), {}
+        return space.alike(io, config) if space else (none, none), {}
     if config.duplicates == "perceptual" or config.against:
-        near = find_near(io, scratch, known, wanted, config)
+        near = find_near(io, known, wanted, config)
         return (near.later, near.earlier), {"candidates": near.candidates, "largest_bucket": near.largest_bucket}
     return (np.empty(0, np.int64), np.empty(0, np.int64)), {}
-
-
-def find_near(io: RunIO, scratch: Path, known: Known, wanted: Flags, config: CurateConfig) -> Near:
-    """`wanted` (B + P,): the items that take part, one for each image."""
-    items = spool(io, "bits", known.bits, wanted, scratch / "bits")
-    bits = mapped(scratch / "bits", (len(items), len(VIEWS), BYTES))
-    found = find_candidates(bits, config.flips, int(config.memory * 2**30), config.threads)
-    compared = np.zeros(len(items), np.bool_)
-    compared[found.later] = compared[found.earlier] = True
-    chosen = np.zeros(len(wanted), np.bool_)
-    chosen[items[compared]] = True
-    spool(io, "thumb", known.thumbs, chosen, scratch / "thumbs")
-    place = np.cumsum(compared) - 1  # of a row's thumbnail in the file
-    thumbs = mapped(scratch / "thumbs", (int(compared.sum()), THUMB, THUMB))
-    alike = are_alike(thumbs, place, found, config)
-    return Near(items[found.later[alike]], items[found.earlier[alike]], len(alike), found.largest_bucket)
-
-
-def are_alike(thumbs: Bytes, place: Ints, found: Candidates, config: CurateConfig) -> Flags:
-    """Of each candidate. The second views of two images are looked at where the first ones are not alike."""
-
-    def of_some(chosen: Ints) -> Flags:
-        one, other = place[found.later[chosen]], place[found.earlier[chosen]]
-        views = found.later_view[chosen], found.earlier_view[chosen]
-        return likeness(np.asarray(thumbs[one]), views[0], np.asarray(thumbs[other]), views[1]) >= config.min_likeness
-
-    again = np.zeros(len(found.later), np.bool_)
-    again[1:] = (found.later[1:] == found.later[:-1]) & (found.earlier[1:] == found.earlier[:-1])
-    alike = np.zeros(len(again), np.bool_)
-    with ThreadPoolExecutor(config.threads) as pool:
-        for chosen in (np.flatnonzero(~again), np.flatnonzero(again)):
-            left = chosen[~alike[chosen - 1]]
-            pieces = [left[start : start + PAIRS_AT_ONCE] for start in range(0, len(left), PAIRS_AT_ONCE)]
-            alike[left] = np.concatenate([np.empty(0, np.bool_), *pool.map(of_some, pieces)])
-    return alike
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------

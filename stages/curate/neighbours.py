@@ -1,28 +1,49 @@
 """Pairs of images with like vectors, without comparing all with all: by clusters, and within these exactly.
 
 The first images are compared all with all. Every later one is listed by the centre that is nearest to it, and compared
-with those that the centres nearest to it list; two images are found if either is listed where the other looks. Memory
-holds the listed vectors of as many clusters as fit; all others pass by in blocks.
+with those that the centres nearest to it list; two images are found if either is listed where the other looks.
+
+The work is cut into blocks, which need nothing of each other and run on any worker: the places of some rows, some rows
+with all before them, and the lists of some clusters with all rows that look there. Such a block holds the listed
+vectors in memory; all others pass by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.curate.vectors import ROWS_AT_ONCE, Cosines, Ints, Vectors, alike, nearest
+from stages.curate.scratch import load, mapped, opened, save
+from stages.curate.vectors import Cosines, Ints, Vectors, alike, nearest
+from stages.stage import Block, RunIO, Scratch
 
 PROBES = 3  # centres at which an image is looked for
 LISTED = 1 << 16  # images that a centre lists, the first ones
 KEPT = 16  # of the earlier images that an image is like, so many are kept, the first ones
 BLOCK = 1 << 21  # rows of the mapped file that pass by at a time
+PLACED = 1 << 16  # rows whose places are a block
+GROUPS = 16  # of clusters, at least, so that there are blocks for many workers
 TILE = 2048  # rows, and columns, that are compared at a time
 COMPACT = 1 << 22  # pairs that wait until the ones that are not kept are thrown away
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A scratch file of vectors (count, width), and the digest of its content."""
+
+    file: str
+    digest: str
+    count: int
+    width: int
+
+    def opened(self, scratch: Scratch) -> Vectors:
+        return mapped(scratch.path(self.file), (self.count, self.width), np.float16)
 
 
 @dataclass(frozen=True)
@@ -47,7 +68,7 @@ class Found:
     waiting: int = 0
 
     def add(self, one: Ints, other: Ints, first: int) -> None:
-        """Rows in any order; a pair counts where the later one is `first` or a later row."""
+        """Rows in any order; a pair counts where the later one is the row `first` or comes after it."""
         later, earlier = np.maximum(one, other), np.minimum(one, other)
         chosen = (later >= first) & (later != earlier)
         self.pairs.append(np.stack([later[chosen], earlier[chosen]], axis=1))
@@ -68,94 +89,146 @@ class Found:
         return kept
 
 
-def find_places(vectors: Vectors, centres: Vectors, threads: int = 1) -> Places:
-    """`vectors` (N, D) may be a mapped file."""
-    with ThreadPoolExecutor(threads) as pool:
-        pieces = list(pool.map(lambda block: nearest(block[1], centres, PROBES), blocks(vectors, ROWS_AT_ONCE)))
-    empty = np.empty((0, min(PROBES, len(centres))), np.int32)
-    probes = np.concatenate([empty, *(probes for probes, _ in pieces)])
-    return Places(probes, np.concatenate([np.empty(0), *(closeness for _, closeness in pieces)]))
-
-
-def find_neighbours(
-    vectors: Vectors, places: Places, known: int, first: int, least: float, memory: int, threads: int = 1
-) -> tuple[Ints, Ints]:
-    """(M,), (M,) later and earlier row of pairs with a cosine of `least` or more.
-
-    The first `known` rows of `vectors` (N, D), which may be a mapped file, are not compared with each other; the first
-    `first` ones are compared all with all, and those after them by their places. `memory`: bytes that the vectors of a
-    group of clusters may take. What is found for a row depends on the rows before it alone.
-    """
-    found = Found()
-    with ThreadPoolExecutor(threads) as pool:
-        for one, other in pool.map(lambda tile: compare(tile, least), all_tiles(vectors, known, first)):
-            found.add(one, other, known)
-        if len(vectors) > first:
-            for tiles in tiles_by_place(vectors, places, memory):
-                for one, other in pool.map(lambda tile: compare(tile, least), tiles):
-                    found.add(one, other, first)
-    pairs = found.compact()
-    return pairs[:, 0], pairs[:, 1]
+# -- places ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Rows of a block that are compared with others."""
+class Place:
+    """A block: the places of the rows from `start` to `stop`."""
 
-    block: Vectors  # which may be a part of a mapped file
-    start: int  # the number of its first row
-    rows: Ints  # (R,) of the block
-    others: Vectors  # (C, D)
-    columns: Ints  # (C,) numbers of the others
+    rows: Rows
+    centres: str  # a scratch file (C, D)
+    digest: str  # of the vectors and the centres
+    start: int
+    stop: int
 
+    @property
+    def name(self) -> str:
+        return f"places/{self.digest}/{self.start}-{self.stop}.npy"
 
-def compare(tile: Tile, least: float) -> tuple[Ints, Ints]:
-    one, other = alike(tile.block[tile.rows], tile.others, least)
-    return tile.rows[one] + tile.start, tile.columns[other]
-
-
-def all_tiles(vectors: Vectors, known: int, stop: int) -> Iterator[Tile]:
-    """All rows from `known` to `stop`, each with all before it."""
-    for row, rows in blocks(vectors[:stop], TILE):
-        for column, columns in blocks(vectors[: row + len(rows)], TILE):
-            if row + len(rows) > known:
-                yield Tile(rows, row, np.arange(len(rows)), columns, np.arange(column, column + len(columns)))
+    def run(self, scratch: Scratch) -> None:
+        rows = self.rows.opened(scratch)[self.start : self.stop]
+        probes, closeness = nearest(rows, load(scratch, self.centres), PROBES)
+        save(scratch, self.name, np.column_stack([probes, closeness]))  # float64 holds every int32
 
 
-def tiles_by_place(vectors: Vectors, places: Places, memory: int) -> Iterator[list[Tile]]:
-    """All rows, a block at a time, each with those that the centres list at which it is looked for."""
-    for clusters, listed in groups(places.own, vectors.shape[1] * vectors.itemsize, memory):
+def find_places(io: RunIO, rows: Rows, centres: Vectors, threads: int = 1) -> Places:
+    save(io.scratch, "centres.npy", centres)
+    digest = joined(rows.digest, io.scratch.sha256("centres.npy"))
+    edges = [*range(0, rows.count, PLACED), rows.count]
+    blocks = [Place(rows, "centres.npy", digest, start, stop) for start, stop in pairwise(edges)]
+    io.run_blocks(blocks, "finding clusters", threads)
+    found = np.concatenate([np.empty((0, min(PROBES, len(centres)) + 1)), *load_all(io, blocks)])
+    return Places(found[:, :-1].astype(np.int32), found[:, -1].copy())
+
+
+# -- pairs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WithAllBefore:
+    """A block: the rows from `start` to `stop`, each with all before it."""
+
+    rows: Rows
+    start: int
+    stop: int
+    least: float
+
+    @property
+    def name(self) -> str:
+        return f"like/{self.rows.digest}/{self.least!r}-{self.start}-{self.stop}.npy"
+
+    def run(self, scratch: Scratch) -> None:
+        vectors, found = self.rows.opened(scratch), Found()
+        rows = np.asarray(vectors[self.start : self.stop])
+        for start, others in blocks(vectors[: self.stop], TILE):
+            one, other = alike(rows, others, self.least)
+            found.add(one + self.start, other + start, self.start)
+        save(scratch, self.name, found.compact())
+
+
+@dataclass(frozen=True)
+class ByPlace:
+    """A block: what the clusters from `begin` to `end` list, with all rows that look there."""
+
+    rows: Rows
+    probes: str  # a scratch file (N, PROBES or fewer)
+    digest: str  # of the vectors and the probes
+    begin: int
+    end: int
+    first: int  # earlier rows are found elsewhere
+    least: float
+
+    @property
+    def name(self) -> str:
+        return f"like/{self.digest}/{self.least!r}-clusters-{self.begin}-{self.end}-{self.first}.npy"
+
+    def run(self, scratch: Scratch) -> None:
+        vectors, probes, found = self.rows.opened(scratch), opened(scratch, self.probes), Found()
+        listed = listed_by(probes[:, 0], self.begin, self.end)
         members = np.concatenate([np.empty(0, np.int64), *listed])
         offsets = np.cumsum([0, *map(len, listed)])
         held = gathered(vectors, members)
         for start, block in blocks(vectors, BLOCK):
-            looking = places.probes[start : start + len(block)]
-            row, probe = np.nonzero((looking >= clusters.start) & (looking < clusters.stop))
+            looking = probes[start : start + len(block)]
+            row, probe = np.nonzero((looking >= self.begin) & (looking < self.end))
             order = np.argsort(looking[row, probe], kind="stable")
             row, cluster = row[order], looking[row, probe][order]
-            ends = np.searchsorted(cluster, np.arange(clusters.start, clusters.stop + 1))
-            yield [
-                Tile(block, start, row[at : min(at + TILE, end)], held[piece], members[piece])
-                for (begin, end), own in zip(pairwise(ends.tolist()), pairwise(offsets.tolist()), strict=True)
-                for at in range(begin, end, TILE)
-                for piece in (slice(first, min(first + TILE, own[1])) for first in range(*own, TILE))
-            ]
+            ends = np.searchsorted(cluster, np.arange(self.begin, self.end + 1))
+            for (begin, end), own in zip(pairwise(ends.tolist()), pairwise(offsets.tolist()), strict=True):
+                for at, piece in tiles(range(begin, end), range(*own)):
+                    one, other = alike(block[row[at]], held[piece], self.least)
+                    found.add(row[at][one] + start, members[piece][other], self.first)
+        save(scratch, self.name, found.compact())
 
 
-def groups(own: NDArray[np.int32], size: int, memory: int) -> Iterator[tuple[range, list[Ints]]]:
-    """Clusters, one after the other, whose listed vectors of `size` bytes fit into the memory, one at least; and the
-    rows that each of them lists."""
-    order = np.argsort(own, kind="stable")
-    ends = np.searchsorted(own[order], np.arange(int(own.max(initial=-1)) + 2))
-    listed = [order[begin : min(end, begin + LISTED)] for begin, end in pairwise(ends.tolist())]
+def find_neighbours(
+    io: RunIO, rows: Rows, places: Places, known: int, first: int, least: float, memory: int, threads: int = 1
+) -> tuple[Ints, Ints]:
+    """(M,), (M,) later and earlier row of pairs with a cosine of `least` or more.
+
+    The first `known` rows are not compared with each other; the first `first` ones are compared all with all, and those
+    after them by their places. `memory`: bytes that `threads` blocks may take together. What is found for a row depends
+    on the rows before it alone.
+    """
+    edges = [*range(known, min(first, rows.count), TILE), max(known, min(first, rows.count))]
+    blocks: list[Block] = [WithAllBefore(rows, start, stop, least) for start, stop in pairwise(edges)]
+    if rows.count > first:
+        save(io.scratch, "probes.npy", places.probes)
+        digest = joined(rows.digest, io.scratch.sha256("probes.npy"))
+        for clusters in groups(places.own, rows.width * 2, memory // threads):
+            blocks.append(ByPlace(rows, "probes.npy", digest, clusters.start, clusters.stop, first, least))
+    io.run_blocks(blocks, "comparing vectors", threads, min(memory // threads, rows.count * rows.width * 2))
+    found = Found([np.empty((0, 2), np.int64), *load_all(io, blocks)]).compact()
+    return found[:, 0], found[:, 1]
+
+
+def groups(own: NDArray[np.int32], size: int, memory: int) -> Iterator[range]:
+    """Clusters, one after the other, whose listed vectors of `size` bytes fit into the memory, one at least."""
+    listed = np.minimum(np.bincount(own), LISTED)
+    most = min(memory // size, int(listed.sum()) // GROUPS)
     begin, taken = 0, 0
-    for number, rows in enumerate(listed):
-        if taken and (taken + len(rows)) * size > memory:
-            yield range(begin, number), listed[begin:number]
+    for number, count in enumerate(listed.tolist()):
+        if taken and taken + count > most:
+            yield range(begin, number)
             begin, taken = number, 0
-        taken += len(rows)
+        taken += count
     if taken:
-        yield range(begin, len(listed)), listed[begin:]
+        yield range(begin, len(listed))
+
+
+def listed_by(own: NDArray[np.int32], begin: int, end: int) -> list[Ints]:
+    """The rows that each cluster from `begin` to `end` lists."""
+    rows = np.flatnonzero((own >= begin) & (own < end))
+    rows = rows[np.argsort(own[rows], kind="stable")]
+    ends = np.searchsorted(own[rows], np.arange(begin, end + 1))
+    return [rows[start : min(stop, start + LISTED)] for start, stop in pairwise(ends.tolist())]
+
+
+def tiles(rows: range, columns: range) -> Iterator[tuple[slice, slice]]:
+    for row in rows[::TILE]:
+        for column in columns[::TILE]:
+            yield slice(row, min(row + TILE, rows.stop)), slice(column, min(column + TILE, columns.stop))
 
 
 def gathered(vectors: Vectors, rows: Ints) -> Vectors:
@@ -172,3 +245,11 @@ def gathered(vectors: Vectors, rows: Ints) -> Vectors:
 def blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Vectors]]:
     for start in range(0, len(vectors), size):
         yield start, np.asarray(vectors[start : start + size])
+
+
+def load_all(io: RunIO, blocks: Sequence[Block]) -> list[NDArray[Any]]:
+    return [load(io.scratch, block.name) for block in blocks]
+
+
+def joined(*digests: str) -> str:
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()

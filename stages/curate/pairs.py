@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,24 +72,24 @@ def fixed(column: Any, size: int) -> Bytes:
     return flat[array.offset * size : (array.offset + len(array)) * size].reshape(-1, size)
 
 
-def spool(io: RunIO, column: str, known: Bytes, wanted: Flags, path: Path) -> Ints:
-    """Writes what benchmarks and all parts have in a column, where it is not null, to a file; returns the items (N,)
-    that its rows belong to."""
-    start = len(known)
+def spool(io: RunIO, column: str, known: NDArray[Any], wanted: Flags) -> tuple[Ints, int]:
+    """Writes what benchmarks and all parts have in a column, where it is not null, to a scratch file of its name.
+
+    The items (N,) that its rows belong to, and the bytes of a row.
+    """
+    start, size = len(known), known[:1].nbytes
     items = [np.flatnonzero(wanted[:start])]
-    with path.open("wb") as file:
+    with io.scratch.create(column) as file:
         file.write(known[items[0]].tobytes())
         for part in io.parts():
             values = io.read_part(SIGNATURES, part, [column])[column]
             chosen = np.asarray(values.is_valid()) & wanted[start : start + len(values)]
-            file.write(fixed(values, values.type.byte_width)[chosen].tobytes())
+            if chosen.any():
+                size = values.type.byte_width
+                file.write(fixed(values, size)[chosen].tobytes())
             items.append(start + np.flatnonzero(chosen))
             start += len(values)
-    return np.concatenate(items)
-
-
-def mapped(path: Path, shape: tuple[int, ...]) -> Bytes:
-    return np.memmap(path, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+    return np.concatenate(items), size
 
 
 def same_digest(digest: NDArray[np.uint64]) -> Ints:

@@ -26,6 +26,11 @@ BROKEN = (
     "small_image", "extreme_aspect", "blurred_image", "plain_image", "text_image",
     "file_name_caption", "boilerplate_caption", "low_similarity", "repeated_caption",
 )  # fmt: skip
+KEYS = (
+    "min_side", "max_aspect", "min_sharpness", "min_entropy", "max_text",
+    "drop_file_names", "drop_boilerplate", "min_similarity", "max_caption_repeats",
+)  # fmt: skip
+"""Of the config, that turn them on."""
 COLUMNS = ("width", "height", "sharpness", "entropy", "text", "file_name", "boilerplate")
 OF_IMAGES = ("min_sharpness", "min_entropy", "max_text")  # rules for which images are measured
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -70,6 +71,11 @@ class CurateStage(ReduceStage):
         embedder = config.curate.embedder
         on = embedder.model is not None
         return Needs(gpu=on and device_type(embedder.device) == "cuda", actor=on)  # the network stays loaded
+
+    @classmethod
+    def merge_needs(cls, config: Config) -> Needs:
+        searches = cls._compares(config.curate) or config.curate.embedder.model is not None
+        return replace(cls.needs(config), blocks=searches)
 
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
@@ -238,3 +244,9 @@ class CurateStage(ReduceStage):
 
         settings = hashlib.sha256(json.dumps(self.merge_settings(self.whole), sort_keys=True).encode()).hexdigest()
         return decide(io, self.config, self.ingest, lambda: self.embedder, settings)
+
+    def forecast(self, io: RunIO, workers: int) -> list[str]:
+        from stages.curate.forecast import UNTOLD, forecast
+
+        section = self.config.model_copy(update=UNTOLD)
+        return forecast(io, CurateStage(self.whole.model_copy(update={"curate": section})), self.whole, workers)

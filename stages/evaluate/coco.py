@@ -77,6 +77,7 @@ def evaluate_coco(
         "pictures": done,
         "boxes": len(results),
         "failed": dict(failed),
+        "not_asked": dict(Counter(reason for _, reason in model.teacher.category_work(names).dropped)),
         "data": data_name(annotations, images),
         "protocol": " ".join((__doc__ or "").split()),
     }

@@ -67,7 +67,7 @@ def evaluate_flickr30k(
     model: Scheduler, files: Files, annotations: str, images: str, count: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
     """Recall in percent, all captions of the first `count` images; `progress` gets the number of images done."""
-    recall, seen, failed = Recall(), Counter[str](), Counter[str]()
+    recall, seen, failed, not_asked = Recall(), Counter[str](), Counter[str](), Counter[str]()
     for gold_images in in_chunks(read_gold(files, annotations, count), CHUNK):
         asked = [(image, caption) for image in gold_images for caption in image.captions if caption.phrases]
         for (_, caption), result in zip(asked, ground(model, files, images, gold_images, asked), strict=True):
@@ -76,6 +76,7 @@ def evaluate_flickr30k(
                 recall.add(boxes[own == number], phrase)
             if result.failed:
                 failed[result.failed] += 1
+            not_asked.update(reason for _, reason in result.dropped)
         seen["captions"] += len(asked)
         seen["pictures"] += len(gold_images)
         seen["phrases_without_box"] += sum(one.without_box for image in gold_images for one in image.captions)
@@ -86,6 +87,7 @@ def evaluate_flickr30k(
         "by_type": {kind: recall.report(kind) for kind in sorted(recall.phrases) if kind != ALL},
         **seen,
         "failed": dict(failed),
+        "not_asked": dict(not_asked),
         "data": data_name(annotations, images),
         "boxes": box_convention(annotations),
         "protocol": " ".join((__doc__ or "").split()),

@@ -67,7 +67,8 @@ def evaluate_lvis(
 ) -> dict[str, Any]:
     """APs in percent over the first `count` images of the file; `progress` gets the number of images done."""
     lvis = read_lvis(files, annotations, count)
-    prompt = prompt_of_each(model.teacher.category_work(lvis.names, per_prompt), len(lvis.names))
+    work = model.teacher.category_work(lvis.names, per_prompt)
+    prompt = prompt_of_each(work, len(lvis.names))
     pool, failed, boxes, done = Pool(), Counter[str](), 0, 0
     for chunk in in_chunks(lvis.images, CHUNK):
         decoded = [read_image(files, images, image.names, image.size) for image in chunk]
@@ -86,6 +87,7 @@ def evaluate_lvis(
         "pictures": done,
         "boxes": boxes,
         "failed": dict(failed),
+        "not_asked": dict(Counter(reason for _, reason in work.dropped)),
         "per_prompt": per_prompt,
         "unknown_categories": lvis.dropped,
         "data": data_name(annotations, images),

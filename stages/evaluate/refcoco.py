@@ -77,13 +77,14 @@ def evaluate_refcoco(
     segmenter: Segmenter | None = None,
 ) -> dict[str, Any]:
     """Figures in percent over the first `count` images of the split; `progress` gets the number of images done."""
-    answers, failed, done = Answers(), Counter[str](), 0
+    answers, failed, not_asked, done = Answers(), Counter[str](), Counter[str](), 0
     for gold in in_chunks(read_gold(files, data, split, count), CHUNK):
         pixels = [read_image(files, images, [image.name], image.size) for image in gold]
         results = iter(ground(model, gold, pixels))
         for image, own in zip(gold, pixels, strict=True):
             groundings = [next(results) for _ in image.expressions]
             failed.update(grounding.failed for grounding in groundings if grounding.failed)
+            not_asked.update(reason for grounding in groundings for _, reason in grounding.dropped)
             boxes = [best_box(grounding) for grounding in groundings]
             masks = segmented(segmenter, own, boxes)
             for expression, box, mask in zip(image.expressions, boxes, masks, strict=True):
@@ -98,6 +99,7 @@ def evaluate_refcoco(
         "pictures": done,
         "split": split,
         "failed": dict(failed),
+        "not_asked": dict(not_asked),
         "data": data_name(data, images),
         "protocol": " ".join((__doc__ or "").split()),
     }

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from schemas.config import Config
 
 FOLDER = "evaluation"
-FAILED, UNKNOWN = COUNTED = "images failed", "mentions of unknown categories"  # in the headline of a result
+# In the headline of a result.
+FAILED, NOT_ASKED, UNKNOWN = COUNTED = "images failed", "phrases not asked for", "mentions of unknown categories"
 BENCHMARKS = {  # what `data` names, where the benchmark lies on disk
     "scenes": "",
     "labels": "",
@@ -209,7 +210,11 @@ def sha256_of(path: str) -> str | None:
 
 def headline(result: dict[str, Any]) -> dict[str, Any]:
     """For the summary of a run: `figures`, and what is COUNTED, where there is any."""
-    counts = {FAILED: sum(result["failed"].values()), UNKNOWN: result.get("unknown_categories", 0)}
+    counts = {
+        FAILED: sum(result["failed"].values()),
+        NOT_ASKED: sum(result.get("not_asked", {}).values()),
+        UNKNOWN: result.get("unknown_categories", 0),
+    }
     return {**figures(result), **{name: count for name, count in counts.items() if count}}
 
 

@@ -12,6 +12,7 @@ from stages.export.glip_tsv import TsvFile
 from stages.export.json_file import encode
 from stages.geometry import to_xywh
 from stages.images import decode_rgb
+from stages.rle import to_json
 from stages.stage import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class GligenExport(Exporter):
 
     `annos` have `id`, `data_id`, `bbox` [x, y, width, height] in pixels, `tokens_positive`, `category_name` (the
     phrase) and `score`. With `weights`, a folder with a CLIP, they also have the four embeddings without which
-    GLIGEN's loader stops: text and image, before and after the projection.
+    GLIGEN's loader stops: text and image, before and after the projection. Where the run has masks, they have a `mask`
+    each, as COCO's run lengths, which InstanceDiffusion reads (`masks_of`).
     """
 
     takes = frozenset({"weights"})
@@ -52,8 +54,9 @@ class GligenExport(Exporter):
                 "tokens_positive": [image.span(box)],
                 "category_name": image.text(box),
                 "score": box.score,
+                **mask,
             }
-            for i, box in enumerate(image.boxes)
+            for i, (box, mask) in enumerate(zip(image.boxes, masks_of(image), strict=True))
         ]
         for anno, embeddings in zip(annos, self._embeddings(image), strict=self._clip is not None):
             anno.update(embeddings)
@@ -84,6 +87,17 @@ class GligenExport(Exporter):
             }
             for i in range(len(image.boxes))
         ]
+
+
+def masks_of(image: LabelledImage) -> list[dict[str, Any]]:
+    """{"mask": COCO's run lengths} of each box, or nothing for any.
+
+    InstanceDiffusion's loader counts through the masks of an item as if each box had one, and fails where there is but
+    one in all.
+    """
+    masks = [image.masks.get(box) for box in image.boxes]
+    whole = len(masks) > 1 and all(masks)
+    return [{"mask": to_json(mask.counts, mask.height, mask.width)} if whole and mask else {} for mask in masks]
 
 
 def encoded(vector: NDArray[np.float32]) -> str:

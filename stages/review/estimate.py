@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Z = 1.959964  # 95%
+from stages.intervals import wilson
+
 ADDED = 2.0  # judgements of each stratum, where variances are computed
 MOST_TIMES = 1e6  # so many times more judgements are looked at, to halve an interval
 
@@ -84,14 +85,6 @@ def ratio(strata: Sequence[tuple[int, Sequence[tuple[float, float]]]]) -> Estima
         return Estimate(found, found, found, len(np.concatenate([u for _, u in used])), sum(s for s, _ in used))
     low, high = wilson(found, effective)
     return Estimate(found, low, high, sum(len(units) for _, units in used), sum(size for size, _ in used))
-
-
-def wilson(found: float, judged: float) -> tuple[float, float]:
-    """Wilson's score interval of a share that was found among so many judgements (need not be whole)."""
-    centre = found + Z**2 / (2 * judged)
-    half = Z * np.sqrt(found * (1 - found) / judged + (Z / (2 * judged)) ** 2)
-    scale = 1 + Z**2 / judged
-    return max(float((centre - half) / scale), 0.0), min(float((centre + half) / scale), 1.0)
 
 
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:

@@ -18,7 +18,7 @@ from stages.stage import JobStage, Needs, Output, RunIO, UserError
 if TYPE_CHECKING:
     from model.glip import Glip
     from model.prompt import CategoryList
-    from schemas.config import Config
+    from schemas.config import Config, LabelConfig
     from stages.tune.data import Pictures
     from stages.tune.tuner import Result
 
@@ -44,6 +44,8 @@ class TuneStage(JobStage):
     @classmethod
     def resolve(cls, config: Config) -> dict[str, Any]:
         tune = config.tune
+        if tune.data is not None:
+            tuned_variant(first_of(config.label), config.ingest.source)
         if config.label.tuned is not None:
             raise UserError("label.tuned: tuning starts from the weights themselves; run it with label.tuned: null")
         paths = ("data", "images", "val", "val_images")
@@ -64,6 +66,7 @@ class TuneStage(JobStage):
 
         from model.device import forbid_tf32
         from model.tuning import Tuned, choose_trained
+        from stages.tune.tuner import Checkpoints
 
         resolve_device(self.config.device)
         torch.set_num_threads(self.config.threads)
@@ -80,7 +83,9 @@ class TuneStage(JobStage):
         with io.create(WEIGHTS) as stream:
             tuned = Tuned(glip.variant.name, base, self.config.method, listed, result.tensors)
             stream.write(data := tuned.to_bytes())
-        return self._report(io, train, val, result, len(data))
+        notes = self._report(io, train, val, result, len(data))
+        Checkpoints(io, FOLDER).clear()
+        return notes
 
     def _pictures(self, io: RunIO) -> tuple[Pictures, Pictures | None]:
         """Those to learn from and those by which training is stopped; without shots, the latter are not needed."""
@@ -102,7 +107,7 @@ class TuneStage(JobStage):
         from model.grounding import GlipGrounder
         from model.scheduler import Scheduler
         from stages.tune.data import shots_of, validation_ap
-        from stages.tune.tuner import Result, tune
+        from stages.tune.tuner import Checkpoints, Result, tune
 
         label = self.whole.label
         sides = (label.short or glip.variant.short, label.long or glip.variant.long)
@@ -118,7 +123,8 @@ class TuneStage(JobStage):
         shots = shots_of(io, train)
         if not shots:
             raise UserError("tune.data: no image with a box to learn from (crowds and boxes of a pixel do not count)")
-        return tune(glip, names, listed, shots, validate, self.config, sides, progress)
+        kept = Checkpoints(io, FOLDER)
+        return tune(glip, names, listed, shots, validate, self.config, sides, progress, kept)
 
     def _report(self, io: RunIO, train: Pictures, val: Pictures | None, result: Result, size: int) -> dict[str, Any]:
         """Writes history.json; returns the notes of the commit record."""
@@ -161,6 +167,17 @@ def category_list(names: Sequence[str], config: Any) -> CategoryList:
         raise UserError(f"tune.prompts: {error}") from error
 
 
+def tuned_variant(label: LabelConfig, source: str) -> str:
+    """The variant that is tuned, given the label section of the run's teacher. Raises UserError where it is no GLIP."""
+    from model.teachers import teacher_name
+    from model.variants import VARIANTS
+
+    name = teacher_name(label.teacher, source)
+    if name not in VARIANTS:
+        raise UserError(f"label.teacher: {name} cannot be tuned; a GLIP can: {', '.join(sorted(VARIANTS))}")
+    return name
+
+
 def open_base(config: Config) -> tuple[Glip, str]:
     """The model of the label section, with what its training drops at random, and the sha256 of its weights.
 
@@ -169,14 +186,13 @@ def open_base(config: Config) -> tuple[Glip, str]:
     from model.checkpoint import WeightsError, packaged_weights, sha256
     from model.deform_choice import settle
     from model.glip import Glip
-    from model.variants import VARIANTS, get_variant
+    from model.variants import get_variant
 
     label = first_of(config.label)
-    if label.teacher not in VARIANTS:
-        raise UserError(f"label.teacher: {label.teacher} cannot be tuned; a GLIP can: {', '.join(sorted(VARIANTS))}")
+    name = tuned_variant(label, config.ingest.source)
     try:
-        path = label.weights or packaged_weights(label.teacher)
-        glip = Glip.from_file(label.teacher, path, get_variant(label.teacher).published)
+        path = label.weights or packaged_weights(name)
+        glip = Glip.from_file(name, path, get_variant(name).published)
     except (OSError, WeightsError) as error:
         raise UserError(f"label.weights: {error}") from error
     glip.precision = config.tune.precision

@@ -6,15 +6,17 @@ tenth where the validation AP does not rise, an end where it stays below the bes
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stages.stage import UserError
+from stages.stage import RunIO, UserError
+from stages.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from stages.train.loader import prefetch
 from stages.train.optimizer import make_optimizer, rate_factor, set_rates
 from stages.tune.shots import copies
@@ -30,6 +32,7 @@ CLIP = 1.0  # global L2 norm of the gradient
 FACTOR = 0.1  # of the rate, where the AP does not rise
 BETTER = 1.0001  # times the best AP: what counts as a rise
 LOADERS = 2
+KEEP_EVERY = 300.0  # seconds between two checkpoints: few shots need less, and large weights take a while to write
 RATES = {"full": (1e-4, 1e-5, 0.05), "linear": (1e-4, 1e-4, 0.05), "prompt": (0.05, 0.05, 0.25)}  # lr, of text, decay
 
 
@@ -95,6 +98,28 @@ class Result:
     best_epoch: int = 0
 
 
+class Checkpoints:
+    """What an interrupted tuning goes on from: the epoch that was kept last, in a file beside the result."""
+
+    def __init__(self, io: RunIO, folder: str) -> None:
+        self.io, self.folder = io, folder
+        self.last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        found = checkpoints(self.io, self.folder)
+        return load_checkpoint(self.io, found[-1]) if found else None
+
+    def save(self, epoch: int, state: Callable[[], dict[str, Any]]) -> None:
+        """Where enough time has passed since the last one."""
+        if time.monotonic() - self.last >= KEEP_EVERY:
+            save_checkpoint(self.io, self.folder, epoch, state(), keep=1)
+            self.last = time.monotonic()
+
+    def clear(self) -> None:
+        for path in checkpoints(self.io, self.folder):
+            self.io.delete(path)
+
+
 def tune(
     glip: Glip,
     names: Sequence[str],
@@ -104,20 +129,27 @@ def tune(
     config: TuneConfig,
     sides: tuple[int, int],
     progress: Callable[[int, float], None],
+    kept: Checkpoints,
 ) -> Result:
     """Trains the parameters of these names; all others have no gradient. validate: AP in percent, of glip as it is.
 
     sides: (short, long) of the images. Raises UserError where the loss is no number.
     """
     trainer = Trainer(glip, listed, shots, config, sides)
-    own = dict(glip.named_parameters())
 
     def taken() -> dict[str, Tensor]:
-        return {name: own[name].detach().cpu().clone() for name in names}
+        return {name: glip.get_parameter(name).detach().cpu().clone() for name in names}
 
-    patience = Patience.published(config.shots)
-    result = Result(taken(), [validate()])
-    for epoch in range(1, config.epochs + 1):
+    def state() -> dict[str, Any]:
+        return {"epoch": epoch, "patience": asdict(patience), "result": vars(result), "trainer": trainer.state_dict()}
+
+    found = kept.load()
+    if found is None:
+        first, patience, result = 1, Patience.published(config.shots), Result(taken(), [validate()])
+    else:
+        first, patience, result = found["epoch"] + 1, Patience(**found["patience"]), Result(**found["result"])
+        trainer.load_state_dict(found["trainer"])
+    for epoch in range(first, config.epochs + 1):
         result.losses.append(trainer.epoch(epoch, patience.factor))
         result.aps.append(validate())
         if patience.see(result.aps[-1], trainer.step >= config.warmup):
@@ -125,6 +157,7 @@ def tune(
         progress(epoch, result.aps[-1])
         if patience.over:
             break
+        kept.save(epoch, state)
     return result
 
 
@@ -152,6 +185,18 @@ class Trainer:
         ]
         self.glip.eval()
         return float(np.mean(losses))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next epoch depends on; its order and dropouts follow from the seed, the epoch and the step."""
+        values = [parameter.detach() for parameter in self.parameters]
+        return {"step": self.step, "parameters": values, "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, state["parameters"], strict=True):
+                parameter.copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
 
     def _load(self, batch: list[tuple[int, bool]]) -> list[tuple[NDArray[np.uint8], dict[str, Tensor]]]:
         return [self.shots[index].load(mirrored) for index, mirrored in batch]

@@ -59,6 +59,23 @@ def test_a_model_of_the_hub_is_downloaded_once_and_its_commit_is_known(hub: Hub,
     assert fetch("owner/name", COMMIT) == found and len(hub.asked) == asked
 
 
+def test_a_folder_has_no_revisions(folder: Path) -> None:
+    with pytest.raises(HubError, match=r"checkpoint is a folder, which has no revisions; leave 'main' out$"):
+        fetch(str(folder), "main")
+
+
+@pytest.mark.parametrize("lost", sorted(READ))
+@pytest.mark.parametrize("revision", [COMMIT, "main"])
+def test_a_download_that_was_killed_is_completed(hub: Hub, revision: str, lost: str) -> None:
+    """Whichever file had not come yet, and also where the commit was given, so that the cache is asked first."""
+    found = fetch("owner/name", revision)
+    for path in {(found.folder / lost).resolve(), found.folder / lost}:  # the file, and what names it in the snapshot
+        path.unlink()
+    hub.downloaded.clear()
+    assert fetch("owner/name", revision) == found
+    assert hub.downloaded == [lost] and {path.name for path in found.folder.iterdir()} == READ
+
+
 def test_a_folder_and_a_snapshot_of_the_same_files_have_the_same_digest(hub: Hub, folder: Path) -> None:
     snapshot = fetch("owner/name").folder
     assert {path.name for path in weights_files(folder)} == READ

@@ -2,15 +2,19 @@
 
     ingest -> winnow -> phrases -> count -> score -> shard
 
-`winnow` is a reduce stage whose merge writes a part file for each part, `count` a job with one result and part files,
-`score` a map stage that reads both, and `shard` reads the scores where there are any.
+`winnow` is a reduce stage whose merge has blocks and writes a part file for each part, `count` a job with one result
+and part files, `score` a map stage that reads both, and `shard` reads the scores where there are any.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -31,6 +35,7 @@ from stages.stage import (
     ReduceStage,
     RowError,
     RunIO,
+    Scratch,
     Stage,
     reject_rows,
 )
@@ -72,20 +77,64 @@ class SideWinnow(Toy, ReduceStage):
         io.progress(table.num_rows)
         return PartResult(Counts(table.num_rows, table.num_rows))
 
+    @classmethod
+    def merge_needs(cls, config: Config) -> Needs:
+        return Needs(blocks=True)
+
     def merge(self, io: RunIO) -> dict[str, Any]:
         first: dict[str, str] = {}
+        marks = str(Path(self.config.ingest.source).parent / "marks")
+        blocks = []
         for part in io.parts():
+            with io.scratch.create(f"ends-{part}") as file:
+                file.write(json.dumps(io.read_part("summaries/winnow", part)["end"].to_pylist()).encode())
+            blocks.append(Leaks(part, io.scratch.sha256(f"ends-{part}"), marks))
+        io.run_blocks(blocks, "looking for leaks", threads=2)
+        for part, block in zip(io.parts(), blocks, strict=True):
+            leaks = json.loads(io.scratch.path(block.name).read_bytes())
             ends = io.read_part("summaries/winnow", part).to_pylist()
-            rows = [self._row(row["key"], row["end"], first) for row in ends]
+            rows = [self._row(row["key"], row["end"], first, leak) for row, leak in zip(ends, leaks, strict=True)]
             io.write_part("curation", part, pa.Table.from_pylist(rows, schema=CURATION))
         return {"distinct": len(first)}
 
-    def _row(self, key: str, end: str, first: dict[str, str]) -> dict[str, Any]:
-        if end.startswith("leak"):
+    def _row(self, key: str, end: str, first: dict[str, str], leak: bool) -> dict[str, Any]:
+        if leak:
             return {"key": key, "keep": False, "reason": "benchmark_leak", "duplicate_of": "toys:1"}
         kept = first.setdefault(end, key)
         why = {} if kept == key else {"reason": "near_duplicate", "duplicate_of": kept}
         return {"key": key, "keep": kept == key, **why}
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """A block of winnow's merge: which endings of a part belong to a benchmark.
+
+    In `marks`, a file says that it began. While `hold-blocks` is there, all but the first part wait; a file
+    `die-PART` there kills the worker, once; `raise-PART` makes it fail.
+    """
+
+    part: int
+    digest: str  # of the endings
+    marks: str
+
+    @property
+    def name(self) -> str:
+        return f"leaks/{self.digest}-{self.part}"
+
+    def run(self, scratch: Scratch) -> None:
+        marks = Path(self.marks)
+        if marks.exists():
+            (marks / f"block-{self.part}-{time.time_ns()}").touch()
+        while self.part and (marks / "hold-blocks").exists():
+            time.sleep(0.05)
+        if (marks / f"die-{self.part}").exists():
+            (marks / f"die-{self.part}").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (marks / f"raise-{self.part}").exists():
+            raise ValueError("the block has a mistake")
+        ends = json.loads(scratch.path(f"ends-{self.part}").read_bytes())
+        with scratch.create(self.name) as file:
+            file.write(json.dumps([end.startswith("leak") for end in ends]).encode())
 
 
 class SidePhrases(ToyPhrases):

@@ -51,6 +51,13 @@ def test_what_no_run_could_use_is_refused_by_name(given: dict[str, Any], place: 
     assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [place]
 
 
+def test_a_gold_set_alone_needs_no_list() -> None:
+    alone = Config.model_validate({"train": {"gold": {"source": "reviews"}}})
+    assert alone == Config.model_validate({"train": {"gold": [{"source": "reviews"}]}})
+    with pytest.raises(ValidationError, match=r"train\.gold\.0\.sources"):
+        Config.model_validate({"train": {"gold": {"sources": "reviews"}}})
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().filter.min_score = 0.9  # type: ignore[misc]

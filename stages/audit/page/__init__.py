@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.audit.checks import checks
-from stages.audit.page import charts, series
+from stages.audit.duplicate_images import Thumbnail, mentions
+from stages.audit.page import charts, duplicates, series
 from stages.audit.page import text as page_text
 from stages.audit.page.overlay import small_counts, small_size
 from stages.audit.samples import GALLERIES, MOST_BOXES, MOST_CHARS
@@ -31,9 +33,11 @@ def embed(data: Any) -> str:
     return text
 
 
-def render(stats: dict[str, Any], images: list[SampleImage]) -> str:
-    """The whole page."""
-    shown = within_budget([image_json(image) for image in images])
+def render(stats: dict[str, Any], images: list[SampleImage], thumbnails: Mapping[str, Thumbnail]) -> str:
+    """The whole page. `thumbnails`: of the part on duplicates, by name; it has style and script of its own."""
+    named = mentions(stats["curation"]) if "curation" in stats else []
+    spent = sum(len(thumbnails[name].webp or "") for name in named)
+    shown = within_budget([image_json(image) for image in images], spent)
     left_out = len(images) - len(shown)
     values = {
         "stats": stats,
@@ -41,13 +45,15 @@ def render(stats: dict[str, Any], images: list[SampleImage]) -> str:
         "data": page_data(stats, shown),
         "shown": len(shown),
         "left_out": left_out,
+        "thumbnails": thumbnails,
     }
-    return render_template("template.html", "page.js", **values)
+    parts = ["duplicates"] if "curation" in stats else []
+    return render_template("template.html", "page.js", parts, **values)
 
 
-def within_budget(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first images whose records, thumbnails included, take at most BUDGET bytes of the page together."""
-    spent = 0
+def within_budget(images: list[dict[str, Any]], spent: int = 0) -> list[dict[str, Any]]:
+    """The first images whose records, thumbnails included, take at most BUDGET bytes of the page together, of which so
+    many are spent."""
     for i, image in enumerate(images):
         spent += len(embed(image).encode())
         if spent > BUDGET:
@@ -55,21 +61,22 @@ def within_budget(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return images
 
 
-def render_template(name: str, script: str, **values: Any) -> str:
-    """A template with the style sheet, one script and the chart functions at hand."""
+def render_template(name: str, script: str, parts: Sequence[str] = (), **values: Any) -> str:
+    """A template with the style sheet, one script and the chart functions at hand; `parts` add styles and scripts."""
     import jinja2
     from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.globals |= {"charts": charts, "text": page_text, "series": series}
+    environment.globals |= {"charts": charts, "text": page_text, "series": series, "duplicates": duplicates}
     environment.filters |= {"number": page_text.number, "compact": page_text.compact, "percent": page_text.percent}
-    source = "".join((HERE / file).read_text("utf-8") for file in ("boxes.js", script))
+    scripts = ("boxes.js", script, *(f"{part}.js" for part in parts))
+    source = "".join((HERE / file).read_text("utf-8") for file in scripts)
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     values["data"] = Markup(embed(values["data"]))
     return environment.get_template(name).render(
-        style=Markup((HERE / "style.css").read_text("utf-8")),
+        style=Markup("".join((HERE / f"{part}.css").read_text("utf-8") for part in ("style", *parts))),
         script=Markup(source),
         script_hash=digest,
         **values,

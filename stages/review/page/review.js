@@ -193,25 +193,30 @@
     return [clamp((event.clientX - area.left) / area.width) * width, clamp((event.clientY - area.top) / area.height) * height];
   }
 
+  // One finger, pen or left button draws; another one at the same time draws nothing.
   $("whole").addEventListener("pointerdown", (event) => {
-    if (!tasks.length || tasks[at].kind !== "phrase") return;
+    if (!tasks.length || tasks[at].kind !== "phrase" || !event.isPrimary || event.button) return;
     event.preventDefault();
     $("whole").setPointerCapture(event.pointerId);
     const [fromX, fromY] = point(event);
-    drawn.push([fromX, fromY, fromX, fromY]);
-    const move = (moved) => {
+    const box = [fromX, fromY, fromX, fromY];
+    drawn.push(box);
+    const over = new AbortController();
+    const on = (kind, act) => $("whole").addEventListener(kind, (own) => {
+      if (own.pointerId !== event.pointerId) return;
+      act(own);
+      redraw();
+    }, { signal: over.signal });
+    const end = (keep) => {
+      over.abort();
+      if (!keep) drawn = drawn.filter((other) => other !== box);
+    };
+    on("pointermove", (moved) => {
       const [x, y] = point(moved);
-      drawn[drawn.length - 1] = [Math.min(fromX, x), Math.min(fromY, y), Math.max(fromX, x), Math.max(fromY, y)];
-      redraw();
-    };
-    const end = () => {
-      $("whole").removeEventListener("pointermove", move);
-      const [x1, y1, x2, y2] = drawn.at(-1);
-      if (x2 - x1 < 2 || y2 - y1 < 2) drawn.pop();
-      redraw();
-    };
-    $("whole").addEventListener("pointermove", move);
-    $("whole").addEventListener("pointerup", end, { once: true });
+      box.splice(0, 4, Math.min(fromX, x), Math.min(fromY, y), Math.max(fromX, x), Math.max(fromY, y));
+    });
+    on("pointerup", () => end(box[2] - box[0] >= 2 && box[3] - box[1] >= 2));
+    on("pointercancel", () => end(false)); // the system has taken the finger for something else
   });
 
   document.addEventListener("keydown", (event) => {

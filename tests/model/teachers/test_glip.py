@@ -10,6 +10,7 @@ import torch
 
 from model import teachers
 from model.checkpoint import packaged_weights
+from model.dyhead import DyConv
 from model.glip import Glip
 from model.scheduler import Scheduler
 from model.teacher import TeacherError
@@ -25,6 +26,15 @@ def test_what_is_opened_is_on_its_device_at_its_precision_and_size() -> None:
     assert teacher.network.precision == "bf16" and not teacher.network.training
     assert teacher.sides == (96, VARIANTS["glip-nano"].long) and teacher.device == torch.device("cpu")
     assert not torch.backends.cudnn.allow_tf32
+
+
+def test_the_blocks_of_the_head_are_compiled_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[dict[str, Any]] = []
+    monkeypatch.setattr(DyConv, "compile", lambda block, **settings: compiled.append(settings))
+    teachers.open_teacher(LabelConfig(teacher="glip-nano", device="cpu"))
+    assert compiled == []
+    teachers.open_teacher(LabelConfig(teacher="glip-nano", device="cpu", compile=True))
+    assert compiled == [{"dynamic": True, "backend": "inductor"}] * VARIANTS["glip-nano"].tower
 
 
 def test_what_is_opened_grounds_as_the_network_does(images_made: Any) -> None:

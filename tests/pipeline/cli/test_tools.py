@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pipeline.run.lock import RunLock
+from pipeline.storage.open import open_storage
 from tests.pipeline.cli.conftest import Command
 
 KEY = "000000000001"
+CLEAR = b"\x1b[H\x1b[2J"  # a screen begins
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +130,23 @@ def test_a_run_that_rests_is_watched_once(run: str, phrasebox: Command) -> None:
     assert "label     2/2 parts, 6 pairs" in done.stdout and "rejected  nothing" in done.stdout
     both = phrasebox("status", run, "--watch", "--json")
     assert both.returncode == 2 and "give one" in both.stderr
+
+
+def test_a_run_under_way_is_watched_until_it_ends(run: str) -> None:
+    """On a terminal, screen after screen; the command ends with the run."""
+    terminal, other_end = pty.openpty()
+    seen = b""
+    with RunLock(open_storage(run)):
+        command = [sys.executable, "-m", "pipeline.cli", "status", run, "--watch"]
+        watching = subprocess.Popen(command, stdout=other_end, stderr=other_end)
+        os.close(other_end)
+        while seen.count(CLEAR) < 3:
+            seen += os.read(terminal, 1 << 16)
+    with suppress(OSError):  # what Linux says of a terminal that nobody has open any more
+        while data := os.read(terminal, 1 << 16):
+            seen += data
+    assert watching.wait() == 0
+    os.close(terminal)
+    _, first, *_, last = seen.decode().split(CLEAR.decode())
+    assert f"running (pid {os.getpid()}" in first and "label     2/2 parts, 6 pairs" in first
+    assert "not running" in last and "Traceback" not in last

@@ -126,3 +126,42 @@ def test_a_forecast_sees_only_what_the_job_would_go_on_from(tmp_path: Path, sour
     (run / "state/jobs").mkdir(parents=True, exist_ok=True)
     (run / "state/jobs/train").write_text(task.fingerprint)
     assert foretold(config)[1].endswith("in shards, student/checkpoint, student/tried")
+
+
+class ForetoldPhrases(ToyPhrases):
+    """Says which parts it can look into, and for how many workers."""
+
+    def forecast(self, io: RunIO, workers: int) -> list[str]:
+        with io.scratch.create("tried") as file:
+            file.write(b"a try")
+        pairs = sum(io.read_part("pairs", part).num_rows for part in io.parts())
+        return [f"{len(io.parts())} parts of {pairs} pairs, {workers} workers"]
+
+
+FORETOLD_PHRASES: list[type[Stage]] = [ForetoldPhrases if stage is ToyPhrases else stage for stage in PROJECT]
+
+
+def test_a_map_stage_says_what_a_sample_tells(tmp_path: Path, source: Path) -> None:
+    """From the parts whose inputs are there, as long as anything is to be made."""
+    run = tmp_path / "run"
+    config = make_config(run, source)
+
+    def foretold_phrases() -> list[str]:
+        lines = dry_run(state_of(config, FORETOLD_PHRASES), Selection([ForetoldPhrases]), 3)
+        return [" ".join(line.split()) for line in lines][2:-1]
+
+    run_toys(config, stages=("ingest",), parts={1, 2})
+    before = data_files(run)
+    assert foretold_phrases() == [
+        "estimated from the 2 parts whose inputs are there",
+        "2 parts of 6 pairs, 3 workers",
+    ]
+    run_toys(config, stages=("ingest",))
+    assert foretold_phrases() == ["5 parts of 11 pairs, 3 workers"]
+    assert before.items() <= data_files(run).items() and not (run / "state/scratch").exists()
+    run_toys(config, project=FORETOLD_PHRASES, stages=("ingest", "phrases"))
+    assert foretold_phrases() == []
+    (run / "commits/ingest").rename(run / "commits/away")
+    assert foretold_phrases() == [
+        "no estimate: phrases needs pairs/, which is not there for part 0; run `phrasebox ingest` first"
+    ]

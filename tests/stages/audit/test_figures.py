@@ -64,7 +64,7 @@ def test_the_page_of_the_docs_lists_every_key(run: Any) -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "audit.md").read_text("utf-8")
     table = page.partition("## report/stats.json\n\n")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.MULTILINE)
-    keys = {*stats_of(run), "side_tables", "masks", "scores", "teachers"}  # which this run has none of
+    keys = {*stats_of(run), "side_tables", "curation", "masks", "scores", "teachers"}  # which this run has none of
     assert {name for first, _ in rows for name in re.findall(r"`(\w+)`", first)} == keys
     described = dict(rows)
     for name in ("phrases_tables", "box_shapes", "duplicates"):

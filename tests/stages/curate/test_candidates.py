@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import numpy as np
 import pytest
 
+from pipeline.storage.files import RunFiles
+from pipeline.storage.local import LocalStorage
 from stages.curate import candidates
-from stages.curate.candidates import MAX_DISTANCE, REACH, TABLES, TRIES, Candidates, find_candidates
+from stages.curate.candidates import MAX_DISTANCE, REACH, TABLES, TRIES, Candidates
 from stages.curate.signature import BYTES, PLAIN, VIEWS, mirror_mask
+from tests.stages.audit_run import no_beat
 
 MEMORY = 1 << 30
+
+
+def find_candidates(bits: np.ndarray, flips: bool, memory: int, threads: int = 1) -> Candidates:
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFiles(LocalStorage(folder), [], "merge", no_beat)
+        with run.scratch.create("bits") as file:
+            file.write(bits.tobytes())
+        return candidates.find_candidates(run, "bits", len(bits), flips, memory, threads)
 
 
 def bits_of(count: int, seed: int = 0, copies: int = 0, wrong: int = 4) -> np.ndarray:
@@ -63,10 +76,27 @@ def test_the_nearest_views_of_all_pairs_that_share_a_key(flips: bool) -> None:
 @pytest.mark.parametrize("flips", [False, True])
 def test_blocks_and_threads_change_nothing(flips: bool) -> None:
     bits = bits_of(300, seed=1, copies=100)
-    whole = listed(find_candidates(bits, flips, MEMORY))
-    assert len(whole) >= 100
-    assert listed(find_candidates(bits, flips, 20_000)) == whole
-    assert listed(find_candidates(bits, flips, 50_000, threads=3)) == whole
+    bits[50:55, 0] = bits[7, 0]
+    bits[60:80, 9] = bits[8, 9]  # crops, which are not compared with each other
+    whole = find_candidates(bits, flips, MEMORY)
+    assert len(whole.later) >= 100 and whole.largest_bucket == 7  # with the copy of row 7
+    for memory, threads in ((20_000, 1), (50_000, 3)):
+        found = find_candidates(bits, flips, memory, threads)
+        assert listed(found) == listed(whole) and found.largest_bucket == whole.largest_bucket
+
+
+def test_crops_that_meet_no_whole_image_are_not_sorted() -> None:
+    """Of 20,000 views with different keys, whole ones stay, and of the crops those that meet one, and few others."""
+    kinds, rows = len(VIEWS), np.arange(20_000)
+    draw = np.random.default_rng(0)
+    view = draw.integers(0, kinds, len(rows)).astype(np.uint64)
+    keys = draw.choice(2**32, len(rows), replace=False).astype(np.uint64)
+    crops, whole = np.flatnonzero(view >= len(PLAIN)), np.flatnonzero(view < len(PLAIN))
+    keys[crops[:100]] = keys[whole[:100]]
+    entries = (keys << np.uint64(32)) | (rows.astype(np.uint64) * np.uint64(kinds) + view)
+    kept = candidates._that_may_meet([*np.array_split(entries, 7)], kinds)
+    assert np.isin(entries[[*whole, *crops[:100]]], kept).all() and np.isin(kept, entries).all()
+    assert len(kept) < len(whole) + 100 + 0.3 * len(crops)
 
 
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

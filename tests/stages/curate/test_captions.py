@@ -68,9 +68,7 @@ def firsts(captions: list[str], folder: Path, least: float = 0.8, part_size: int
         files.write(SIGNATURES, pa.table({"key": [make_key(part, row) for row in range(len(own))], COLUMN: hashes}))
         files.publish()
     run = RunFiles(storage, list(parts), "merge", no_beat)
-    scratch = folder / "scratch"
-    scratch.mkdir(exist_ok=True)
-    return first_alike(run, caption_hashes(captions), np.ones(len(captions), bool), least, scratch).tolist()
+    return first_alike(run, caption_hashes(captions), np.ones(len(captions), bool), least).tolist()
 
 
 def test_captions_that_are_alike_have_the_first_one(tmp_path: Path) -> None:

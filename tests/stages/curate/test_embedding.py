@@ -315,6 +315,8 @@ def test_mistakes_are_told_before_any_work(corpus: Path, network: Path, tmp_path
 
     assert "curate.duplicates: embedding needs curate.embedder" in refused(duplicates="embedding")
     assert "no such folder" in refused(**settings(tmp_path / "nowhere"))
+    (tmp_path / "sscd.torchscript.pt").write_bytes(b"code")
+    assert "is a file; a checkpoint is a folder" in refused(**settings(tmp_path / "sscd.torchscript.pt"))
     assert "curate.min_similarity needs curate.embedder" in refused(min_similarity=0.2)
     assert "curate.keep_per_cluster needs curate.embedder" in refused(keep_per_cluster=5)
     assert "curate.near: /nowhere: no such file" in refused(**settings(network, near=[{"source": "/nowhere"}]))

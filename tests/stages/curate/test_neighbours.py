@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from pipeline.storage.files import RunFiles
+from pipeline.storage.local import LocalStorage
 from stages.curate import neighbours
 from stages.curate.clusters import kmeans
-from stages.curate.neighbours import KEPT, Places, find_neighbours, find_places, gathered, groups
+from stages.curate.neighbours import KEPT, Rows, find_neighbours, find_places, gathered, groups, listed_by
 from stages.curate.vectors import Vectors
+from tests.stages.audit_run import no_beat
 from tests.stages.curate.test_vectors import drawn, unit
 
 LEAST = 0.9
@@ -29,9 +36,25 @@ def all_pairs(rows: Vectors, known: int = 0) -> Found:
     return [(i, j) for i, j in zip(later.tolist(), earlier.tolist(), strict=True) if i >= known]
 
 
+@pytest.fixture
+def run() -> Iterator[RunFiles]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield RunFiles(LocalStorage(folder), [], "merge", no_beat)
+
+
+def stored(run: RunFiles, vectors: Vectors) -> Rows:
+    with run.scratch.create("embedding") as file:
+        file.write(vectors.tobytes())
+    return Rows("embedding", run.scratch.sha256("embedding"), *vectors.shape)
+
+
 def search(rows: Vectors, centres: Vectors, known: int = 0, first: int = 200, memory: int = 1 << 30) -> Found:
-    later, earlier = find_neighbours(rows, find_places(rows, centres, 2), known, first, LEAST, memory, 2)
-    return list(zip(later.tolist(), earlier.tolist(), strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFiles(LocalStorage(folder), [], "merge", no_beat)
+        stored_rows = stored(run, rows)
+        places = find_places(run, stored_rows, centres, 2)
+        later, earlier = find_neighbours(run, stored_rows, places, known, first, LEAST, memory, 2)
+        return list(zip(later.tolist(), earlier.tolist(), strict=True))
 
 
 def test_a_small_corpus_is_compared_all_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,11 +93,19 @@ def test_of_a_crowd_the_first_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_centre_lists_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "LISTED", 3)
+    monkeypatch.setattr(neighbours, "GROUPS", 1)
     own = np.array([1, 0, 1, 1, 3, 1, 1], np.int32)
-    (whole,) = groups(own, 1, 100)
-    assert whole[0] == range(4) and [rows.tolist() for rows in whole[1]] == [[1], [0, 2, 3], [], [4]]
-    cut = [(clusters, [rows.tolist() for rows in listed]) for clusters, listed in groups(own, 2, 7)]
-    assert cut == [(range(0, 1), [[1]]), (range(1, 3), [[0, 2, 3], []]), (range(3, 4), [[4]])]
+    assert list(groups(own, 1, 100)) == [range(4)]
+    assert [rows.tolist() for rows in listed_by(own, 0, 4)] == [[1], [0, 2, 3], [], [4]]
+    assert [rows.tolist() for rows in listed_by(own, 1, 3)] == [[0, 2, 3], []]
+    assert list(groups(own, 2, 7)) == [range(0, 1), range(1, 3), range(3, 4)]
+
+
+def test_there_are_blocks_for_many_workers() -> None:
+    own = np.random.default_rng(0).integers(0, 200, 5000).astype(np.int32)
+    found = list(groups(own, 1, 1 << 30))
+    assert len(found) >= neighbours.GROUPS and found[0].start == 0 and found[-1].stop == 200
+    assert all(one.stop == other.start for one, other in pairwise(found))
 
 
 def test_rows_are_gathered_in_the_order_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +115,11 @@ def test_rows_are_gathered_in_the_order_that_is_asked_for(monkeypatch: pytest.Mo
     assert np.array_equal(gathered(rows, wanted), rows[wanted])
 
 
-def test_places_are_the_nearest_centres() -> None:
+def test_places_are_the_nearest_centres(run: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "PLACED", 7)
     rows, centres = drawn(50), drawn(2, seed=1)
-    places = find_places(rows, centres)
+    places = find_places(run, stored(run, rows), centres, 2)
     products = rows.astype(np.float64) @ centres.astype(np.float64).T
     assert np.array_equal(places.own, products.argmax(1)) and np.array_equal(places.closeness, products.max(1))
-    assert places.probes.shape == (50, 2) and find_places(rows[:0], centres).probes.shape == (0, 2)
-    assert isinstance(places, Places)
+    assert places.probes.shape == (50, 2)
+    assert find_places(run, stored(run, rows[:0]), centres).probes.shape == (0, 2)

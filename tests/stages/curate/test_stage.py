@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import signal
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from tests.stages.conftest import SHARED
 from tests.stages.curate.photographs import ALTERATIONS, MORE, jpeg, mirrored, photograph
 from tests.stages.image_files import png_chunk
 from tests.stages.tars import sample, tar
-from tests.waiting import finish_what_is_killed
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 COCO = SHARED / "coco128" / "images"
@@ -155,13 +158,27 @@ def test_memory_changes_no_byte_and_recomputes_nothing(corpus: Path, whole: Path
     assert "result made" not in phrasebox(*arguments(corpus, run, duplicates="perceptual"), "--inline")
 
 
+def killed_in_the_search(command: list[str], run: Path, block: str) -> None:
+    """Runs a command that is killed, with all of its processes, once a block of the search is done, and again."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list(run.glob(f"state/scratch/{block}")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (run / "commits/curate/result.json").exists()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stderr=subprocess.DEVNULL)
+    assert not (run / "state/scratch").exists()
+
+
 @pytest.mark.slow
-def test_a_run_on_two_workers_that_was_killed_ends_with_the_same_bytes(
+def test_a_search_on_two_workers_that_was_killed_ends_with_the_same_bytes(
     corpus: Path, whole: Path, tmp_path: Path
 ) -> None:
+    """In so many blocks that it is not over when the kill comes."""
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "pipeline.cli", *arguments(corpus, run, duplicates="perceptual"), "--workers", "2"]
-    finish_what_is_killed(command, run / "commits/curate/part-0000000.json")
+    given = arguments(corpus, run, duplicates="perceptual", memory=1e-6)
+    command = [sys.executable, "-m", "pipeline.cli", *given, "--workers", "2"]
+    killed_in_the_search(command, run, "candidates/*/*.npy")
     assert data_of(run) == data_of(whole)
 
 

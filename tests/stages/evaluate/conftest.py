@@ -35,8 +35,13 @@ class Scripted:
 
     teacher = ScriptedTeacher()
 
-    def __init__(self, script: Mapping[Any, Sequence[Box]], failures: Mapping[Any, str] | None = None) -> None:
-        self.script, self.failures = script, failures or {}
+    def __init__(
+        self,
+        script: Mapping[Any, Sequence[Box]],
+        failures: Mapping[Any, str] | None = None,
+        dropped: Mapping[Any, Sequence[tuple[int, str]]] | None = None,
+    ) -> None:
+        self.script, self.failures, self.dropped = script, failures or {}, dropped or {}
         self.calls: list[dict[str, Any]] = []
 
     def detect(self, images: Sequence[np.ndarray], categories: Sequence[str], **options: Any) -> list[Grounding]:
@@ -57,6 +62,7 @@ class Scripted:
             torch.tensor([box for box, _, _ in rows], dtype=torch.float32).reshape(-1, 4),
             torch.tensor([score for _, score, _ in rows], dtype=torch.float32),
             torch.tensor([phrase for _, _, phrase in rows], dtype=torch.int64),
+            list(self.dropped.get(key, ())),
         )
 
 

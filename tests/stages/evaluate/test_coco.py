@@ -88,6 +88,13 @@ def test_nothing_found_and_a_failed_image(measure: Callable[..., dict[str, Any]]
     assert (result["AP"], result["failed"]) == (0, {"non_finite_scores": 1})
 
 
+def test_a_name_that_no_prompt_can_hold_is_counted(measure: Callable[..., dict[str, Any]]) -> None:
+    dataset = coco((1, CUP, 5, 0))
+    assert measure(dataset, {1: [(CUP, 0.9, 0)]})["not_asked"] == {}
+    dataset["categories"][0]["name"] = "very " * 300 + "old dog"
+    assert measure(dataset, {1: [(CUP, 0.9, 0)]})["not_asked"] == {"phrase_over_token_limit": 1}
+
+
 def test_without_a_true_box_there_is_no_figure(measure: Callable[..., dict[str, Any]]) -> None:
     for dataset in (coco(), coco((1, CUP, 5, 1))):
         with pytest.raises(UserError, match=r"no true box in the 3 images that are measured, so there is no figure"):

@@ -31,7 +31,8 @@ def test_recall_by_hand(io: Any, scripted: Any, paint: Callable[..., str], entit
         ],
         (54, SECOND): [(RIGHT, 0.2, 0)],
     }  # fmt: skip
-    glip = scripted(script, failures={(36, FIRST): "out_of_memory", (36, SECOND): "out_of_memory"})
+    failures = {(36, FIRST): "out_of_memory", (36, SECOND): "out_of_memory"}
+    glip = scripted(script, failures=failures, dropped={(54, FIRST): [(2, "phrase_over_token_limit")]})
     steps: list[int] = []
     result = evaluate_flickr30k(
         glip, io, str(entities / "test.txt"), paint({"36.jpg": 36, "54.jpg": 54}), 9, steps.append
@@ -46,7 +47,7 @@ def test_recall_by_hand(io: Any, scripted: Any, paint: Callable[..., str], entit
     assert result["by_type"]["people"]["any_box"] == {"R@1": 25, "R@5": 25, "R@10": 25}
     assert result["by_type"]["other"]["merged_box"] == {"R@1": 0, "R@5": 0, "R@10": 50}
     assert (result["pictures"], result["captions"], result["phrases_without_box"]) == (2, 4, 6)
-    assert result["failed"] == {"out_of_memory": 2}
+    assert result["failed"] == {"out_of_memory": 2} and result["not_asked"] == {"phrase_over_token_limit": 1}
     assert "1-based" in result["boxes"]
     assert steps == [2]
     assert glip.calls[0]["captions"] == [FIRST, SECOND, FIRST, SECOND]  # the one without phrases is not asked

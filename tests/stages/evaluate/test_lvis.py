@@ -77,6 +77,17 @@ def test_a_failed_image_is_counted_and_finds_nothing(
     glip = scripted({}, failures={7: "out_of_memory"})
     result = evaluate_lvis(glip, io, str(tmp_path / "lvis.json"), paint({"a.png": 7}), 5, lambda done: None)
     assert (result["AP"], result["APr"], result["failed"]) == (0, None, {"out_of_memory": 1})
+    assert result["not_asked"] == {}
+
+
+def test_a_name_that_no_prompt_can_hold_is_counted(
+    io: Any, scripted: Any, paint: Callable[..., str], tmp_path: Path
+) -> None:
+    dataset = one_image()
+    dataset["categories"][0]["name"] = "very " * 300 + "old cat"
+    (tmp_path / "lvis.json").write_text(json.dumps(dataset))
+    result = evaluate_lvis(scripted({}), io, str(tmp_path / "lvis.json"), paint({"a.png": 7}), 5, lambda done: None)
+    assert result["not_asked"] == {"phrase_over_token_limit": 1}
 
 
 @pytest.mark.parametrize(

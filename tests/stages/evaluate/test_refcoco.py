@@ -75,9 +75,12 @@ def test_without_a_segmenter_boxes_alone_are_measured(measure: Measure) -> None:
     assert result["box_accuracy"] == pytest.approx(100 / 3) and "oIoU" not in result and "P@0.5" not in result
 
 
-def test_another_split_and_a_failed_image(measure: Measure, cutter: Any) -> None:
+def test_another_split_a_failed_image_and_a_sentence_that_is_too_long(measure: Measure, cutter: Any) -> None:
     result = measure({"dog of b": [(DOG, 0.9, 0)]}, cutter(), level=2, split="testA")
     assert (result["oIoU"], result["expressions"], result["split"]) == (100, 1, "testA")
+    long = {"scripted": {"dropped": {(1, "brown dog"): [(0, "phrase_over_token_limit")]}}}
+    unread = measure({"brown dog": [], "the dog": [(DOG, 0.9, 0)]}, cutter(), **long)
+    assert unread["not_asked"] == {"phrase_over_token_limit": 1} and unread["expressions"] == 3 and unread["found"] == 1
     failures = {"scripted": {"failures": {(1, "the dog"): "non_finite_scores"}}}
     assert measure({}, cutter(), **failures)["failed"] == {"non_finite_scores": 1}
 

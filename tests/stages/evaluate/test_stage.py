@@ -16,6 +16,7 @@ from model.glip import Glip
 from pipeline.run.config import resolve
 from schemas.config import Config
 from stages.evaluate.stage import EvaluateStage
+from stages.evaluate.stage import headline as headline_of
 from stages.stage import UserError
 from stages.train.stage import WEIGHTS
 from tests.stages.evaluate import refcoco_files
@@ -101,6 +102,17 @@ def test_relative_paths_are_those_of_the_working_directory(
     before = EvaluateStage.settings(config)
     (tmp_path / "data.json").write_text(json.dumps({**DETECTION, "annotations": []}))
     assert EvaluateStage.settings(config) != before
+
+
+def test_what_was_not_asked_for_stands_in_the_headline() -> None:
+    result = {
+        "benchmark": "refcoco",
+        "box_accuracy": 50.0,
+        "failed": {},
+        "not_asked": {"phrase_over_token_limit": 1200},
+    }
+    assert headline_of(result) == {"box accuracy": 50.0, "phrases not asked for": 1200}
+    assert headline_of({**result, "not_asked": {}}) == {"box accuracy": 50.0}
 
 
 def test_a_student_alone_is_measured_without_tf32(monkeypatch: pytest.MonkeyPatch, io: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 from stages.export.exporter import labelled_images
 from stages.export.formats import export
 from tests.stages.export.exported import Exported
+from tests.stages.export.label_studio_rules import problems
 from tests.stages.export.test_label_studio_rle import unpack
 
 Key = tuple[str, float, float, float, float]  # a box, by its key and corners
@@ -86,8 +88,6 @@ def test_fiftyone(masked: Any, tmp_path: Path) -> None:
 
 
 def test_odvg(masked: Any, tmp_path: Path) -> None:
-    import json
-
     found = {}
     for line in write(masked, tmp_path, "odvg").path("odvg.jsonl").read_text("utf-8").splitlines():
         record = json.loads(line)
@@ -97,11 +97,32 @@ def test_odvg(masked: Any, tmp_path: Path) -> None:
     check(found, masked)
 
 
+def test_gligen(masked: Any, tmp_path: Path) -> None:
+    """As InstanceDiffusion decodes an item: what masks there are, stacked without axes of one, by the boxes' place."""
+    found, alone = {}, set()
+    for line in write(masked, tmp_path, "gligen").path("train.tsv").read_text("utf-8").splitlines():
+        key, text = line.split("\t")
+        annos = json.loads(text)["annos"]
+        segments = [coco_masks.decode(anno["mask"])[..., None] for anno in annos if "mask" in anno]
+        if not segments:
+            alone.add(key)
+            assert len(annos) == 1
+            continue
+        stacked = np.stack(segments).squeeze()
+        assert stacked.ndim == 3 and len(stacked) == len(annos)
+        for anno, pixels in zip(annos, stacked):
+            x, y, w, h = anno["bbox"]
+            found[key, round(x, 2), round(y, 2), round(x + w, 2), round(y + h, 2)] = pixels.astype(np.bool_)
+    assert alone and set(found) == {key for key in truth(masked) if key[0] not in alone}
+    check({**{box: pixels for box, pixels in truth(masked).items() if box[0] in alone}, **found}, masked)
+
+
 def test_label_studio(masked: Any, tmp_path: Path) -> None:
     exported = write(masked, tmp_path, "label-studio")
-    assert '<BrushLabels name="mask"' in exported.path("config.xml").read_text()
+    config = exported.path("config.xml").read_text()
     found = {}
     for task in exported.json("tasks.json"):
+        assert problems(config, task) == []
         results = task["predictions"][0]["result"]
         boxes = {result["id"]: result for result in results if result["type"] == "rectanglelabels"}
         assert len({result["id"] for result in results}) == len(results) == 2 * len(boxes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from schemas.config import Config, FilterConfig
-from schemas.rows import Box, LabelRow, Pair
+from schemas.rows import Box, DroppedPhrase, LabelRow, Pair
 from schemas.tables import LabelTable, PairTable
 from stages.filter.agreement import beside
 from stages.filter.rules import filter_labels
@@ -54,6 +55,22 @@ def test_three_may_have_to_agree() -> None:
     assert reasons(mine, [one, two], agree=3) == [{0: "not_agreed"}]  # two boxes of one teacher are one voice
     assert reasons(mine, [one, two], agree=2) == [{}]
     assert reasons(mine, [{}, {}], agree=2) == [{0: "not_agreed", 1: "not_agreed"}]
+
+
+def test_who_was_not_asked_for_a_phrase_has_no_voice(run: Run) -> None:
+    """Of two others, one cannot read the phrase; what the second says of it counts alone."""
+    io = run.io()
+    io.write("pairs", PairTable.of_records([Pair("0" * 12, "", "a dog", *[None] * 7)]).table)
+    mine = {0: [(0, A, 0.9), (1, B, 0.9)]}
+    io.write("labels", table(mine).table)
+    (row,) = table({0: [(1, B, 0.9)]}).records()
+    unread = replace(row, dropped=(DroppedPhrase(0, "phrase_over_token_limit"),))
+    io.write("labels-one", LabelTable.of_records([unread]).table)
+    io.write("labels-two", table(mine).table)
+    teachers = ["glip-photos", *({"teacher": "glip-nano", "name": name} for name in ("one", "two"))]
+    for agree, out in ((2, []), (3, [{"box": 0, "reason": "not_agreed"}])):
+        FilterStage(run.config(label={"teachers": teachers}, filter={"agree": agree})).run_part(io)
+        assert run.rows("pseudo")[0]["dropped"] == out
 
 
 def test_a_box_that_nobody_else_has_suppresses_none() -> None:

@@ -1,4 +1,4 @@
-"""A detector of transformers labels and is evaluated in a run; tests/test_demo_llmdet.py does so on Ray."""
+"""A detector of transformers labels and is evaluated in a run; tests/test_demo_llmdet.py kills and resumes one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import yaml
 from pipeline.cli.commands import Options, run_rounds, run_stage, verify_run
 from stages.stage import UserError
 from tests.checkpoints import FAMILIES, write_checkpoint
+from tests.digests import digests
 from tests.hub import COMMIT, serving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,6 +66,27 @@ def test_every_family_labels_scenes(family: str, folders: dict[str, Path], tmp_p
     expected = {"name": "transformers", "variant": family, "weights": config["weights_sha256"]}
     assert record["notes"]["teacher"] == expected and len(config["weights_sha256"]) == 64
     verify_run(str(run), quick=False, workers=1)
+
+
+@pytest.mark.slow
+def test_every_family_labels_on_ray(folders: dict[str, Path], tmp_path: Path) -> None:
+    """As the teachers of one run, each a stage of its own, with the bytes of one process; up to the shards."""
+    teachers = [{"name": name, "teacher": "transformers", "weights": str(folders[name])} for name in FAMILIES]
+    tree = {
+        **{"part_size": 2, "ingest": {"count": 4}, "filter": {"min_score": 0.3}},
+        "label": {"teachers": teachers, "device": "cpu", "batch_size": 2},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tree))
+    made = ("labels", *(f"labels-{name}" for name in list(FAMILIES)[1:]))
+    found = []
+    for name, options in (("inline", Options(inline=True)), ("ray", Options(workers=1))):
+        run_rounds(str(tmp_path / "run.yaml"), [], str(tmp_path / name), None, "shard", options)
+        verify_run(str(tmp_path / name), quick=False, workers=1)
+        found.append(digests(tmp_path / name, (*made, "shards")))
+    assert found[0] == found[1] and len(found[0]) > 2 * len(FAMILIES)
+    for folder in made:
+        rows = [row for path in (tmp_path / "ray" / folder).iterdir() for row in pq.read_table(path).to_pylist()]
+        assert len(rows) == 4 and sum(len(row["boxes"]) for row in rows) > 4
 
 
 def test_a_checkpoint_of_the_hub_is_pinned_in_the_runs_config(

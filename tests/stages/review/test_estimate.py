@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.review.estimate import Stratum, kappa, ratio, share, wilson
+from stages.review.estimate import Stratum, kappa, ratio, share
 
 
 def test_the_share_is_weighted_by_the_size_of_the_strata() -> None:
@@ -24,15 +24,6 @@ def test_a_stratum_that_nobody_judged_is_like_its_neighbour() -> None:
 def test_what_is_judged_whole_is_known() -> None:
     found = share([Stratum(3, [1, 1, 0]), Stratum(1, [0])])
     assert found is not None and found.low == found.high == found.share == 0.5 and found.more is None
-
-
-def test_wilsons_interval_is_that_of_the_textbook() -> None:
-    """Of 10 judgements of 10: 10 / (10 + z^2) = 0.722; of 0: one minus that. Of 8 of 20: the roots of its quadratic."""
-    assert wilson(1.0, 10) == pytest.approx((0.722467, 1.0), abs=1e-5)
-    assert wilson(0.0, 10) == pytest.approx((0.0, 0.277533), abs=1e-5)
-    z, n, p = 1.959964, 20, 0.4
-    roots = np.roots([1 + z**2 / n, -(2 * p + z**2 / n), p**2])
-    assert sorted(wilson(p, n)) == pytest.approx(sorted(roots.tolist()))
 
 
 def test_agreement_of_all_judgements_is_no_certainty() -> None:

@@ -16,6 +16,7 @@ from stages.review.draw import Unit, draw
 from stages.review.exchange import drawn_run, import_corrections
 from stages.review.figures import review_figures
 from stages.stage import UserError
+from tests.stages.export.label_studio_rules import problems
 from tests.stages.review.sitting import appending, lines
 
 
@@ -45,6 +46,7 @@ def annotated(run: Any, drawn: list[Unit], folder: Path) -> list[dict[str, Any]]
     for number, task in enumerate(tasks):
         result = [{**entry, "id": f"x{number}-{i}"} for i, entry in enumerate(task["predictions"][0]["result"])]
         task |= {"id": number + 1, "annotations": [{"id": number, "was_cancelled": False, "result": result}]}
+        assert problems((folder / "config.xml").read_text(), task) == []
     return tasks
 
 

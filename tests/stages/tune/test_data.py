@@ -122,6 +122,10 @@ def test_prepared_shots_are_taken_as_they_are(tmp_path: Path) -> None:
     write(tmp_path, "set/train/fewshot_train_shot1_seed30.json", dataset((90, 2, [1.0, 1.0, 9.0, 9.0]), images=1))
     found = open_pictures(DiskIO(tmp_path), config(shots=1, seed=30), "train")
     assert found.files == ["90.jpg"] and found.drawn == "those of fewshot_train_shot1_seed30.json"
+    write(tmp_path, f"set/valid/{PLAIN}")
+    write(tmp_path, "set/valid/fewshot_val_shot1_seed30.json", dataset((89, 2, [1.0, 1.0, 9.0, 9.0]), images=2))
+    val = open_pictures(DiskIO(tmp_path), config(shots=1, seed=30), "val")
+    assert val.drawn == "those of fewshot_val_shot1_seed30.json" and val.folder == "set/valid"
     other = open_pictures(DiskIO(tmp_path), config(shots=1, seed=3), "train")
     assert other.drawn == "drawn, seed 3" and len(other.files) == 2
 

@@ -24,6 +24,7 @@ from stages import load_stage
 from stages.evaluate.stage import EvaluateStage
 from stages.label.stage import LabelStage
 from stages.stage import UserError
+from stages.tune import tuner
 from stages.tune.stage import HISTORY, WEIGHTS, TuneStage, annotations_sha256
 from tests.stages.conftest import DiskIO
 from tests.stages.tune.scene_sets import NAMES, write_odinw
@@ -36,6 +37,12 @@ class Desk(DiskIO):
 
     def progress(self, done: int, total: int = 0, message: str = "") -> None:
         self.done = done
+
+    def files(self, folder: str) -> list[str]:
+        return sorted(path.relative_to(self.root).as_posix() for path in (self.root / folder).rglob("*.*"))
+
+    def delete(self, path: str) -> None:
+        (self.root / path).unlink()
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +131,47 @@ def test_evaluation_beside_the_base_weights_from_command_to_file(odinw: Path, tm
     assert set(history["trained"]) == {name for name, _ in Glip.pretrained("glip-nano").named_parameters()}
 
 
+@pytest.mark.slow
+def test_on_ray_it_is_tuned_and_measured_as_in_one_process(
+    odinw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted before it has written its result, it goes on; workers get the tuned weights with the base."""
+    monkeypatch.setattr(tuner, "KEEP_EVERY", 0.0)
+    file, val = tmp_path / "few.yaml", odinw / "valid"
+    settings = config(odinw, shots=1, epochs=2).model_dump()
+    measured = {"benchmark": "coco", "models": ["teacher"], "images": str(val)}
+    evaluate = {**measured, "data": str(val / "annotations_without_background.json")}
+    file.write_text(json.dumps({"label": settings["label"], "tune": settings["tune"], "evaluate": evaluate}))
+    whole, halved, ray = (str(tmp_path / name) for name in ("whole", "halved", "ray"))
+    run_stage(str(file), (), whole, "tune", Options(inline=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(Tuned, "to_bytes", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(str(file), (), halved, "tune", Options(inline=True))
+    (kept,) = Path(halved, "tuned").iterdir()
+    assert kept.name == "checkpoint-00000002.pt"
+    run_stage(str(file), (), halved, "tune", Options(inline=True))
+    run_stage(str(file), (), ray, "tune", Options(workers=1))
+    for run in (halved, ray):
+        assert sorted(path.name for path in Path(run, "tuned").iterdir()) == ["history.json", "tuned.safetensors"]
+        for name in (WEIGHTS, HISTORY):
+            assert Path(run, name).read_bytes() == Path(whole, name).read_bytes()
+    run_stage(str(file), (f"label.tuned={ray}/{WEIGHTS}",), ray, "evaluate", Options(workers=1))
+    found = json.loads(Path(ray, "evaluation/coco-teacher.json").read_text())
+    aps = json.loads(Path(ray, HISTORY).read_text())["validation_ap"]
+    assert found["AP"] == pytest.approx(max(aps[1:])) and max(aps[1:]) != aps[0]
+
+
+def interrupt(tuned: Tuned) -> bytes:
+    raise KeyboardInterrupt
+
+
+def test_tuning_computes_without_tf32(odinw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    tuned(odinw, tmp_path, shots=0)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_tuned_weights_enter_the_fingerprints_by_their_digest(odinw: Path, tmp_path: Path) -> None:
     tuned(odinw, tmp_path, shots=0)
     stages = [LabelStage, EvaluateStage]
@@ -177,8 +225,11 @@ def test_what_is_wrong_is_said_with_its_key(odinw: Path, tmp_path: Path, tune: d
 def test_only_a_glip_can_be_tuned_and_only_from_its_own_weights(odinw: Path, tmp_path: Path) -> None:
     plain = config(odinw)
     other = plain.model_copy(update={"label": LabelConfig(teacher="transformers", device="cpu")})
-    with pytest.raises(UserError, match=r"^label.teacher: transformers cannot be tuned; a GLIP can: glip-l, "):
-        TuneStage(other).run_job(Desk(tmp_path))
+    for run in (lambda: TuneStage.resolve(other), lambda: TuneStage(other).run_job(Desk(tmp_path))):
+        with pytest.raises(UserError, match=r"^label.teacher: transformers cannot be tuned; a GLIP can: glip-l, "):
+            run()
+    without = other.model_copy(update={"tune": other.tune.model_copy(update={"data": None})})
+    assert TuneStage.resolve(without)["device"] == "cpu"  # off: a run with this teacher goes on
     with pytest.raises(UserError, match=r"^label.tuned: tuning starts from the weights themselves"):
         TuneStage.resolve(plain.model_copy(update={"label": LabelConfig(tuned="x.safetensors")}))
     gone = plain.model_copy(update={"label": LabelConfig(teacher="glip-nano", weights="/none.pth", device="cpu")})

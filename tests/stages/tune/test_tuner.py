@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from model.prompt import CategoryList
 from model.tuning import choose_trained
 from schemas.config import TuneConfig
 from stages.stage import UserError
-from stages.tune.tuner import Patience, Shot, Trainer, batches, tune
+from stages.tune import tuner
+from stages.tune.tuner import Checkpoints, Patience, Shot, Trainer, batches, tune
+from tests.stages.train.conftest import RunDisk
 
 LISTED = CategoryList.of(["hen", "cow"])
 SIDES = (64, 96)
@@ -78,7 +81,7 @@ def test_an_image_is_mirrored_with_its_boxes() -> None:
 
 
 @pytest.mark.parametrize("method", ["full", "linear", "prompt"])
-def test_only_the_named_parameters_change(method: Any) -> None:
+def test_only_the_named_parameters_change(tmp_path: Path, method: Any) -> None:
     glip, before = Glip.pretrained("glip-nano"), Glip.pretrained("glip-nano").state_dict()
     names = choose_trained(glip, method, LISTED)
     assert len(names) >= 1
@@ -92,7 +95,9 @@ def test_only_the_named_parameters_change(method: Any) -> None:
         return ap
 
     shots = [shot(number) for number in range(3)]
-    result = tune(glip, names, LISTED, shots, validate, config(method=method), SIDES, lambda epoch, ap: None)
+    kept_on_disk = Checkpoints(RunDisk(tmp_path), "tuned")
+    settings = config(method=method)
+    result = tune(glip, names, LISTED, shots, validate, settings, SIDES, lambda epoch, ap: None, kept_on_disk)
     assert (result.best_epoch, result.aps, len(result.losses)) == (2, [1.0, 2.0, 4.0, 3.0], 3)
     assert result.tensors.keys() == set(names) and not glip.training
     for name in names:
@@ -135,9 +140,60 @@ def test_images_come_at_drawn_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen) == 4 and set(seen) == {(64, 96), (96, 96)}
 
 
-def test_a_rate_that_is_too_high_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["full", "prompt"])
+def test_an_interrupted_tuning_goes_on_as_if_undisturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    """From the epoch that was kept last, with the best one and its patience; a second start repeats none before it."""
+    monkeypatch.setattr(tuner, "KEEP_EVERY", 0.0)
+    shots, aps = [shot(number) for number in range(3)], [1.0, 5.0, 2.0, 3.0, 5.0, 4.0]
+
+    def tuned(folder: str, given: list[float], end: int = 9) -> tuple[tuner.Result, list[int]]:
+        glip, left, seen = Glip.pretrained("glip-nano"), iter(given), []
+
+        def progress(epoch: int, ap: float) -> None:
+            seen.append(epoch)
+            if epoch == end:
+                raise KeyboardInterrupt
+
+        names = choose_trained(glip, method, LISTED)
+        settings = config(method=method, epochs=5, warmup=4, scales=[64, 96])
+        kept = Checkpoints(RunDisk(tmp_path), folder)
+        try:
+            result = tune(glip, names, LISTED, shots, lambda: next(left), settings, SIDES, progress, kept)
+        except KeyboardInterrupt:
+            return tuner.Result({}, []), seen
+        kept.clear()
+        return result, seen
+
+    whole, _ = tuned("whole", aps)
+    assert tuned("halved", aps, end=3)[1] == [1, 2, 3]
+    assert [path.name for path in (tmp_path / "halved").iterdir()] == ["checkpoint-00000002.pt"]
+    found, seen = tuned("halved", aps[3:])
+    assert seen == [3, 4, 5] and not list((tmp_path / "halved").iterdir())
+    assert (
+        (found.aps, found.losses, found.best_epoch)
+        == (whole.aps, whole.losses, whole.best_epoch)
+        == (*(aps, whole.losses, 4),)
+    )
+    assert all(torch.equal(found.tensors[name], whole.tensors[name]) for name in whole.tensors)
+    assert found.tensors.keys() == whole.tensors.keys()
+
+
+def test_a_checkpoint_is_kept_when_enough_time_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(tuner.time, "monotonic", lambda: now[0])
+    kept = Checkpoints(RunDisk(tmp_path), "tuned")
+    for epoch, seconds in ((1, 299.0), (2, 1.0), (3, 299.0)):
+        now[0] += seconds
+        kept.save(epoch, lambda epoch=epoch: {"epoch": epoch})  # type: ignore[misc]
+    assert kept.load() == {"epoch": 2}
+
+
+def test_a_rate_that_is_too_high_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     glip = Glip.pretrained("glip-nano")
     names = choose_trained(glip, "prompt", LISTED)
     monkeypatch.setattr(glip, "losses", lambda *given, **named: {"loss": torch.tensor(float("nan"))})
+    kept, settings = Checkpoints(RunDisk(tmp_path), "tuned"), config(method="prompt")
     with pytest.raises(UserError, match=r"^tune: the loss of step 0 is nan; lower tune.lr$"):
-        tune(glip, names, LISTED, [shot(0)], lambda: 0.0, config(method="prompt"), SIDES, lambda epoch, ap: None)
+        tune(glip, names, LISTED, [shot(0)], lambda: 0.0, settings, SIDES, lambda epoch, ap: None, kept)

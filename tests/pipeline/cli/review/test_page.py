@@ -123,6 +123,81 @@ def test_a_phrase_is_drawn_by_keys_or_by_pointer(browser: Browser, run: Any) -> 
     assert third["boxes"] == []
 
 
+Point = tuple[float, float]
+
+
+def touch(browser: Browser, kind: str, *points: Point) -> None:
+    fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+
+
+def tap(browser: Browser, button: str) -> None:
+    x, y = browser.run(
+        f"(() => {{ const b = document.querySelector('#answers button[{button}]'); b.scrollIntoView();"
+        " const r = b.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()"
+    )
+    touch(browser, "touchStart", (x, y))
+    touch(browser, "touchEnd")
+
+
+def answer_by_tap(browser: Browser, verdict: str) -> None:
+    before = task(browser)
+    tap(browser, f'data-verdict="{verdict}"')
+    browser.wait(f"document.body.dataset.task !== '{before}'")
+
+
+def test_a_finger_is_enough(browser: Browser, run: Any) -> None:
+    """On a telephone: judge, go back, draw. A touch that the system takes away, or a second finger, draws nothing."""
+    with serving(run, boxes=3, phrases=4) as server:
+        begin(browser, server.address, width=360, height=740)
+        browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        how = "getComputedStyle(document.getElementById('whole')).touchAction"
+        assert browser.run(how) == "auto"  # of a box the page can be scrolled, and the image enlarged
+        for verdict in ("right", "wrong_box", "wrong_phrase"):
+            answer_by_tap(browser, verdict)
+        tap(browser, 'data-action="undo"')
+        browser.wait("document.body.dataset.task === '2'")
+        answer_by_tap(browser, "unsure")
+        assert browser.run(how) == "none"
+
+        def at(across: float, down: float) -> Point:
+            browser.run("document.getElementById('whole').scrollIntoView()")
+            left, top, width, height = browser.run(
+                "(() => { const r = document.getElementById('whole').getBoundingClientRect();"
+                " return [r.left, r.top, r.width, r.height]; })()"
+            )
+            return left + across * width, top + down * height
+
+        def boxes(number: int) -> str:
+            return f"document.querySelectorAll('#whole rect.box').length === {number}"
+
+        touch(browser, "touchStart", at(0.25, 0.25))
+        touch(browser, "touchMove", at(0.4, 0.5))
+        touch(browser, "touchMove", at(0.5, 0.75))
+        touch(browser, "touchEnd")
+        browser.wait(boxes(1))
+        touch(browser, "touchStart", at(0.1, 0.1))
+        touch(browser, "touchMove", at(0.3, 0.3))
+        browser.wait(boxes(2))
+        touch(browser, "touchCancel")
+        browser.wait(boxes(1))
+        touch(browser, "touchStart", at(0.6, 0.1))
+        touch(browser, "touchStart", at(0.6, 0.1), at(0.1, 0.6))
+        touch(browser, "touchMove", at(0.8, 0.3), at(0.3, 0.8))
+        touch(browser, "touchEnd")
+        browser.wait(boxes(2))
+        answer_by_tap(browser, "there")
+        answer_by_tap(browser, "absent")
+    said = lines(run, "ann")
+    assert [line["verdict"] for line in said] == [
+        *("right", "wrong_box", "wrong_phrase", None, "unsure", "there", "absent"),
+    ]
+    assert said[5]["boxes"] == [
+        pytest.approx([80, 60, 160, 180], abs=3),
+        pytest.approx([192, 24, 256, 72], abs=3),
+    ]
+
+
 def test_hostile_captions_stay_text(browser: Browser, run: Any) -> None:
     with serving(run, boxes=150) as server:
         captions = [server.session.samples[unit.key].pair.caption for unit in server.session.units]

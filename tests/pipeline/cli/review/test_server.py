@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import pytest
 from pipeline.cli.review.server import LARGEST, ReviewServer
 from tests.pipeline.cli.review.serving import serving
 from tests.stages.review.sitting import lines
+from tests.waiting import wait_for
 
 GOOD = {"reviewer": "ann", "task": 0, "verdict": "right"}
 
@@ -111,3 +113,20 @@ def test_there_is_no_path_into_the_data(server: ReviewServer, path: str) -> None
 def test_a_name_that_makes_no_file_is_explained(server: ReviewServer) -> None:
     status, _, body = ask(server, "GET", "state?reviewer=a%2Fb")
     assert status == 400 and b"cannot be a reviewer's name" in body
+
+
+def test_a_browser_that_goes_away_is_no_error(server: ReviewServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """With a reset in the middle of a request; any other error is told, as before."""
+    seen: list[str] = []
+    told = server.handle_error
+    server.handle_error = lambda request, address: (told(request, address), seen.append("told"))  # type: ignore[method-assign]
+    with socket.create_connection(("127.0.0.1", server.server_port)) as browser:
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing sends a reset
+        browser.sendall(b"GET /")
+    wait_for(lambda: seen)
+    assert capfd.readouterr().err == ""
+    try:
+        raise ValueError("a mistake")
+    except ValueError:
+        told(None, ("127.0.0.1", 1))
+    assert "a mistake" in capfd.readouterr().err
