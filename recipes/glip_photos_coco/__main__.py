@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]  # of the repository
+ROOT = Path(__file__).resolve().parents[2]
 DATA, TRAINED = "data/photos_coco", "runs/photos_coco/student/weights.safetensors"
 START, WEIGHTS = f"{DATA}/start.safetensors", f"{DATA}/glip-photos-coco.safetensors"
 CAPTIONS = f"{DATA}/captions_train.json"
