@@ -200,7 +200,7 @@ class RunFiles(SourceFiles):
         run_blocks: RunBlocks = run_here,
     ) -> None:
         super().__init__(storage)
-        self.scratch = ScratchFolder(storage)
+        self._scratch = ScratchFolder(storage)
         self._run_blocks = run_blocks
         self._parts = list(parts)
         self._turned_off = turned_off
@@ -261,6 +261,10 @@ class RunFiles(SourceFiles):
 
     def progress(self, done: int, total: int, message: str = "") -> None:
         self._beat(done, total, message)
+
+    @property
+    def scratch(self) -> ScratchFolder:
+        return self._scratch
 
     def run_blocks(self, blocks: Sequence[Block], message: str, threads: int = 1, memory: int = 0) -> None:
         there = self.scratch.names()

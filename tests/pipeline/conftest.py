@@ -8,16 +8,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `toys`, for these tests and for the workers that Ray starts
 
 from moody_store import Moody
-from toy_runs import write_source
+from toy_runs import KeptRay, write_source
 
 from pipeline.storage import retry as store_errors
 from pipeline.storage.object_store import filesystem
@@ -52,22 +51,11 @@ def marks(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_of() -> Iterator[Callable[..., Any]]:
+def ray_of() -> Iterator[KeptRay]:
     """A RayExecutor by its options; the Ray of the last one is kept while the options stay the same."""
-    from pipeline.execution.ray_pool import RayExecutor
-
-    kept: list[tuple[dict[str, Any], RayExecutor]] = []
-
-    def get(**options: Any) -> RayExecutor:
-        if kept and kept[0][0] != options:
-            kept.pop()[1].close()
-        if not kept:
-            kept.append((options, RayExecutor(**options)))
-        return kept[0][1]
-
-    yield get
-    for _, executor in kept:
-        executor.close()
+    kept = KeptRay()
+    yield kept
+    kept.close()
 
 
 @pytest.fixture(scope="session")

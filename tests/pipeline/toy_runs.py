@@ -13,6 +13,7 @@ from toys import PROJECT
 
 from pipeline.execution.dispatch import Dispatch, Slot
 from pipeline.execution.inline import InlineExecutor
+from pipeline.execution.ray_pool import RayExecutor
 from pipeline.run.progress import Display
 from pipeline.run.runner import Report, Runner, Selection
 from pipeline.run.sections import config_class
@@ -20,6 +21,26 @@ from pipeline.run.task import Executor
 from pipeline.storage.open import open_storage
 from schemas.config import Config
 from stages.stage import Stage
+
+
+class KeptRay:
+    """A RayExecutor by its options. The last one keeps its Ray while the options stay the same, until `close`."""
+
+    def __init__(self) -> None:
+        self._options: dict[str, Any] = {}
+        self._executor: RayExecutor | None = None
+
+    def __call__(self, **options: Any) -> RayExecutor:
+        if self._executor is None or options != self._options:
+            self.close()
+            self._options, self._executor = options, RayExecutor(**options)
+        return self._executor
+
+    def close(self) -> None:
+        """A test that starts a Ray of its own calls it first."""
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
 
 
 def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_runs import data_files, make_config, only_hangs_are_overdue, run_toys, write_source
+from toy_runs import KeptRay, data_files, make_config, only_hangs_are_overdue, run_toys, write_source
 
 from pipeline.execution.dispatch import Dispatch
 from pipeline.execution.inline import InlineExecutor
@@ -26,12 +26,12 @@ SMALL = {"object_store_memory": 100 << 20, "include_dashboard": False}
 
 
 @pytest.fixture
-def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Any]]:
+def start_cluster(monkeypatch: pytest.MonkeyPatch, ray_of: KeptRay) -> Iterator[Callable[[int], Any]]:
     """A cluster whose head has so many workers."""
     import ray
     from ray.cluster_utils import Cluster
 
-    ray.shutdown()
+    ray_of.close()
     started = []
 
     def start(workers: int) -> Any:
