@@ -30,6 +30,7 @@ from tests.stages.conftest import DiskIO
 from tests.stages.tune.scene_sets import NAMES, write_odinw
 
 SMALL = {"short": 96, "long": 160, "teacher": "glip-nano", "device": "cpu"}
+INLINE = Options(inline=True)
 
 
 class Desk(DiskIO):
@@ -156,10 +157,12 @@ def test_on_ray_it_is_tuned_and_measured_as_in_one_process(
         assert sorted(path.name for path in Path(run, "tuned").iterdir()) == ["history.json", "tuned.safetensors"]
         for name in (WEIGHTS, HISTORY):
             assert Path(run, name).read_bytes() == Path(whole, name).read_bytes()
-    run_stage(str(file), (f"label.tuned={ray}/{WEIGHTS}",), ray, "evaluate", Options(workers=1))
-    found = json.loads(Path(ray, "evaluation/coco-teacher.json").read_text())
-    aps = json.loads(Path(ray, HISTORY).read_text())["validation_ap"]
-    assert found["AP"] == pytest.approx(max(aps[1:])) and max(aps[1:]) != aps[0]
+    aps = []
+    for run, tuned_too, options in ((whole, False, INLINE), (whole, True, INLINE), (ray, True, Options(workers=1))):
+        chosen = (f"label.tuned={run}/{WEIGHTS}",) if tuned_too else ()
+        run_stage(str(file), chosen, run, "evaluate", options)
+        aps.append(json.loads(Path(run, "evaluation/coco-teacher.json").read_text())["AP"])
+    assert aps[2] == aps[1] != aps[0], "the tuned weights are those of one process, and are used"
 
 
 def interrupt(tuned: Tuned) -> bytes:
