@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # `toys`, for these tests and for the workers that Ray starts
 
 from moody_store import Moody
-from toy_runs import KeptRay, write_source
+from toy_runs import KeptRay, write_source, write_sources
 
 from pipeline.storage import retry as store_errors
 from pipeline.storage.object_store import filesystem
@@ -30,6 +30,11 @@ def source(tmp_path: Path) -> Path:
     for number, rows in enumerate((7, 5, 1)):
         write_source(folder, number, rows)
     return folder
+
+
+@pytest.fixture
+def wide_source(tmp_path: Path) -> Path:
+    return write_sources(tmp_path, 4)
 
 
 @pytest.fixture

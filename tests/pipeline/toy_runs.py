@@ -50,6 +50,15 @@ def write_source(folder: Path, number: int, rows: int, first: str = "") -> None:
     (folder / f"captions-{number}.txt").write_text("\n".join(lines) + "\n")
 
 
+def write_sources(folder: Path, files: int) -> Path:
+    """A source of so many files of eight captions, that fill two parts each; returns its folder."""
+    source = folder / "source"
+    source.mkdir()
+    for number in range(files):
+        write_source(source, number, 8)
+    return source
+
+
 def make_config(
     run: Path | str, source: Path | str, project: Sequence[type[Stage]] = PROJECT, **settings: Any
 ) -> Config:

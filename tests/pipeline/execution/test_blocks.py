@@ -6,34 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from side_toys import ON, SIDE_PROJECT
-from toy_runs import data_files, make_config, run_toys, write_source
+from toy_runs import KeptRay, data_files, make_config, run_toys
 
 from pipeline.execution.blocks import block_runner
-from pipeline.execution.ray_pool import RayExecutor, resources, room_for
+from pipeline.execution.ray_pool import resources, room_for
 from pipeline.execution.ray_session import check_memory
 from pipeline.storage.scratch import run_here
 from schemas.config import Config
 from stages.stage import Needs, UserError
 from tests.waiting import wait_for
 
-RayOf = Callable[..., RayExecutor]
 DRIVE = Path(__file__).parents[1] / "drive.py"
 STAGES = ("ingest", "winnow", "phrases")
-
-
-@pytest.fixture
-def wide_source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for number in range(4):
-        write_source(folder, number, 8)
-    return folder
 
 
 def side_config(run: Path, source: Path) -> Config:
@@ -55,7 +44,7 @@ def test_in_a_process_of_its_own_a_merge_runs_its_blocks_there() -> None:
     assert block_runner(2) is run_here
 
 
-def test_blocks_on_ray_survive_their_workers(tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf) -> None:
+def test_blocks_on_ray_survive_their_workers(tmp_path: Path, wide_source: Path, marks: Path, ray_of: KeptRay) -> None:
     """One block kills its worker."""
     run_toys(side_config(tmp_path / "inline", wide_source), project=SIDE_PROJECT, stages=STAGES)
     assert begun(marks) == list(range(8))
@@ -68,7 +57,7 @@ def test_blocks_on_ray_survive_their_workers(tmp_path: Path, wide_source: Path, 
     assert not (tmp_path / "ray/state/scratch").exists()
 
 
-def test_a_block_that_fails_fails_the_merge(tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf) -> None:
+def test_a_block_that_fails_fails_the_merge(tmp_path: Path, wide_source: Path, marks: Path, ray_of: KeptRay) -> None:
     (marks / "raise-5").touch()
     config = side_config(tmp_path / "run", wide_source)
     report = run_toys(config, ray_of(workers=2), SIDE_PROJECT, stages=("ingest", "winnow"))
@@ -98,7 +87,7 @@ def test_killed_among_its_blocks_a_merge_goes_on(tmp_path: Path, wide_source: Pa
     assert data_files(run) == data_files(tmp_path / "calm") and not (run / "state/scratch").exists()
 
 
-def test_a_block_that_fits_on_no_machine_is_told(ray_of: RayOf, tmp_path: Path, wide_source: Path) -> None:
+def test_a_block_that_fits_on_no_machine_is_told(ray_of: KeptRay, tmp_path: Path, wide_source: Path) -> None:
     import ray
 
     run_toys(side_config(tmp_path / "run", wide_source), ray_of(workers=2), SIDE_PROJECT, stages=("ingest",))

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_runs import data_files, make_config, only_hangs_are_overdue, run_toys, write_source
+from toy_runs import KeptRay, data_files, make_config, only_hangs_are_overdue, run_toys, write_source, write_sources
 
 from pipeline.execution import dispatch
 from pipeline.execution.dispatch import Dispatch
 from pipeline.execution.ray_pool import RayExecutor
 from stages.stage import UserError
 
-RayOf = Callable[..., RayExecutor]
-
 
 @pytest.fixture
 def wide_source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for number in range(7):
-        write_source(folder, number, 8)
-    return folder
+    return write_sources(tmp_path, 7)
 
 
 @pytest.fixture
@@ -35,7 +28,7 @@ def expected(tmp_path: Path, wide_source: Path) -> dict[str, str]:
 
 
 def test_one_and_two_workers_give_the_bytes_of_one_process(
-    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill, flights = Dispatch._fill, []
 
@@ -54,7 +47,7 @@ def test_one_and_two_workers_give_the_bytes_of_one_process(
 
 
 def test_a_part_that_kills_its_worker_three_times_fails_alone(
-    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: KeptRay
 ) -> None:
     write_source(wide_source, 2, 8, first="@die always")  # part 4
     write_source(wide_source, 6, 8, first="@die2 then no more")  # part 12
@@ -73,7 +66,7 @@ def test_a_part_that_kills_its_worker_three_times_fails_alone(
 
 
 def test_a_part_that_hangs_is_tried_twice(
-    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_source(wide_source, 2, 8, first="@hang always")  # part 4
     write_source(wide_source, 6, 8, first="@hang1 once")  # part 12
@@ -86,7 +79,7 @@ def test_a_part_that_hangs_is_tried_twice(
 
 
 def test_an_error_in_a_stage_fails_its_part_on_ray_too(
-    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: KeptRay
 ) -> None:
     write_source(wide_source, 3, 8, first="@raise always")
     report = run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2))
@@ -96,7 +89,7 @@ def test_an_error_in_a_stage_fails_its_part_on_ray_too(
 
 
 def test_a_worker_that_was_lost_after_its_commit_is_not_blamed(
-    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ray
 
@@ -118,7 +111,7 @@ def test_a_worker_that_was_lost_after_its_commit_is_not_blamed(
     assert data_files(tmp_path / "run") == expected
 
 
-def test_the_local_ray_is_small_and_tells_nobody(ray_of: RayOf, tmp_path: Path, wide_source: Path) -> None:
+def test_the_local_ray_is_small_and_tells_nobody(ray_of: KeptRay, tmp_path: Path, wide_source: Path) -> None:
     import ray
 
     run_toys(make_config(tmp_path / "run", wide_source), ray_of(workers=2), stages=("ingest",))
@@ -128,7 +121,7 @@ def test_the_local_ray_is_small_and_tells_nobody(ray_of: RayOf, tmp_path: Path, 
 
 
 def test_a_machine_that_lacks_something_ends_the_run_with_one_line(
-    tmp_path: Path, source: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, source: Path, ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "versions", lambda: {"pyarrow": "1.0", "rarepackage": "2.5"})
     line = r"^\S+: pyarrow is [\d.]+, not 1\.0; rarepackage 2\.5 is not installed; install there what this machine has$"
@@ -137,7 +130,7 @@ def test_a_machine_that_lacks_something_ends_the_run_with_one_line(
 
 
 def test_parts_do_not_wait_for_workers_that_never_start(
-    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wide_source: Path, expected: dict[str, str], ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cluster that shrank: more workers were started than there are machines for now."""
     monkeypatch.setattr(RayExecutor, "limit", lambda self: 4)
@@ -147,7 +140,7 @@ def test_parts_do_not_wait_for_workers_that_never_start(
 
 
 def test_a_part_that_is_slow_but_moves_is_left_alone(
-    tmp_path: Path, wide_source: Path, marks: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wide_source: Path, marks: Path, ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whenever it has moved, the driver is made to believe that the deadline has passed meanwhile."""
     write_source(wide_source, 2, 8, first="@walk on")

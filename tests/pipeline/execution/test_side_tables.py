@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from side_toys import ON, SIDE_PROJECT
-from toy_runs import data_files, make_config, run_toys, write_source
+from toy_runs import KeptRay, data_files, make_config, run_toys, write_source
 
 from pipeline.execution.ray_pool import RayExecutor, resources, room_for
 from pipeline.run.plan import read_plan
@@ -21,17 +20,7 @@ from schemas.config import Config
 from stages.stage import Needs, UserError
 from tests.waiting import wait_for
 
-RayOf = Callable[..., RayExecutor]
 DRIVE = Path(__file__).parents[1] / "drive.py"
-
-
-@pytest.fixture
-def wide_source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for number in range(4):
-        write_source(folder, number, 8)
-    return folder
 
 
 def side_config(run: Path, source: Path, **settings: Any) -> Config:
@@ -43,7 +32,7 @@ def problems(config: Config) -> list[str]:
     return [str(problem) for problem in verify(RunState(storage, SIDE_PROJECT, config, read_plan(storage))).problems]
 
 
-def test_two_workers_give_the_bytes_of_one_process(tmp_path: Path, wide_source: Path, ray_of: RayOf) -> None:
+def test_two_workers_give_the_bytes_of_one_process(tmp_path: Path, wide_source: Path, ray_of: KeptRay) -> None:
     run_toys(side_config(tmp_path / "inline", wide_source), project=SIDE_PROJECT)
     config = side_config(tmp_path / "ray", wide_source)
     report = run_toys(config, ray_of(workers=2), SIDE_PROJECT)
@@ -75,7 +64,7 @@ def test_killed_on_ray_it_goes_on(tmp_path: Path, wide_source: Path, marks: Path
 
 
 def test_workers_are_as_many_as_there_is_memory_for(
-    tmp_path: Path, wide_source: Path, ray_of: RayOf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, wide_source: Path, ray_of: KeptRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ray
 
