@@ -17,6 +17,7 @@ from pipeline.run.target import job_marker
 from pipeline.storage.base import Storage
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_storage
+from pipeline.storage.scratch import ScratchFolder
 from stages.stage import Input, JobStage, MapStage, ReduceStage, Stage
 
 
@@ -86,25 +87,28 @@ class ScratchFiles(RunFiles):
 
     def __init__(self, storage: Storage, parts: Sequence[int], turned_off: Sequence[str], folder: str) -> None:
         super().__init__(storage, parts, "dry-run", _unheard, turned_off)
-        self._scratch = RunFiles(open_storage(folder), parts, "dry-run", _unheard)
-        self.scratch = self._scratch.scratch
+        self._written = RunFiles(open_storage(folder), parts, "dry-run", _unheard)
+
+    @property
+    def scratch(self) -> ScratchFolder:
+        return self._written.scratch
 
     def files(self, folder: str) -> list[str]:
-        return sorted({*super().files(folder), *self._scratch.files(folder)})
+        return sorted({*super().files(folder), *self._written.files(folder)})
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        with self._scratch.open(path) if path in self._scratch.created else super().open(path) as file:
+        with self._written.open(path) if path in self._written.created else super().open(path) as file:
             yield file
 
     @contextmanager
     def create(self, path: str) -> Iterator[BinaryIO]:
-        with self._scratch.create(path) as file:
+        with self._written.create(path) as file:
             yield file
 
     def delete(self, path: str) -> None:
-        if path in self._scratch.created:
-            self._scratch.delete(path)
+        if path in self._written.created:
+            self._written.delete(path)
 
 
 def _unheard(done: int, total: int, message: str) -> None:
