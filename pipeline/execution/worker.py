@@ -18,6 +18,7 @@ from pipeline.execution.weights import local_config
 from pipeline.run.commits import record_path, write_record
 from pipeline.run.digests import digest_name
 from pipeline.run.fingerprint import columns_digest
+from pipeline.run.interrupted import begin_job
 from pipeline.run.lock import holds
 from pipeline.run.plan import read_plan, read_removed
 from pipeline.run.target import job_marker
@@ -158,7 +159,7 @@ class Worker:
 
     def _job_notes(self, stage: Stage, io: RunFiles, task: Task, attempt: str) -> dict[str, Any]:
         assert isinstance(stage, JobStage)
-        self._make_room(task, stage)
+        begin_job(self.storage, type(stage), task.fingerprint)
         needs = stage.needs(self.config)
         if isinstance(stage, RankedJobStage) and needs.ranks > 1:
             from pipeline.execution.ranks import run_ranks
@@ -168,16 +169,6 @@ class Worker:
             notes = stage.run_job(io)
         io.register_existing([output.folder for output in stage.outputs])
         return notes
-
-    def _make_room(self, task: Task, stage: Stage) -> None:
-        """What an interrupted job left is its to go on from, unless it was working on something else."""
-        marker = job_marker(stage.name)
-        left = self.storage.read_or_none(marker)
-        if left is None or left.decode() != task.fingerprint:
-            self.storage.delete(record_path(stage.name, task.target))
-            for output in stage.outputs:
-                self.storage.delete_folder(output.folder)
-            self.storage.write(marker, task.fingerprint.encode())
 
     # -- what was there before -------------------------------------------------------------------------------------
 

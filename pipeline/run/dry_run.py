@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from pipeline.run.interrupted import is_under_way
 from pipeline.run.runner import Selection, missing_input
 from pipeline.run.state import RunState
-from pipeline.run.target import job_marker
 from pipeline.storage.base import Storage
 from pipeline.storage.files import RunFiles
 from pipeline.storage.open import open_storage
@@ -61,8 +61,8 @@ def _forecast(state: RunState, stage: type[JobStage]) -> list[str]:
     task = state.result_task(stage)
     if task is None:
         return []
-    under_way = state.storage.read_or_none(job_marker(stage.name)) == task.fingerprint.encode()
-    hidden = [] if under_way else [output.folder for output in stage.outputs]  # what is there will be replaced
+    under_way = is_under_way(state.storage, stage, task.fingerprint)
+    hidden = [] if under_way else [output.folder for output in stage.outputs]  # the job will not see it
     with tempfile.TemporaryDirectory(prefix="phrasebox-dry-run-") as folder:
         files = ScratchFiles(state.storage, list(state.plan), [*task.turned_off, *hidden], folder)
         return [f"  {'':9} {line}" for line in stage(state.config).forecast(files)]

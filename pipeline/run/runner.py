@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.run.config import write_config
 from pipeline.run.failures import Failure, failures, forget, remember
+from pipeline.run.interrupted import kept_line
 from pipeline.run.leftovers import check_usable, unused_line
 from pipeline.run.lock import RunLock, holds
 from pipeline.run.plan import Plan, extend, read_plan, write_plan
@@ -180,6 +181,8 @@ class _StageRun:
         if task is None or self.report.failed:
             self.report.waiting.setdefault(stage.name, 1)
         elif self.selection.force or self.state.is_due(stage, task, self.state.listed(stage)):
+            if issubclass(stage, JobStage) and (kept := kept_line(self.storage, stage, task.fingerprint)):
+                self.display.line(f"{stage.name:9} {kept}")
             self._execute(stage, [task], total=1, done=0, result=True)
 
     def _execute(self, stage: type[Stage], tasks: Sequence[Task], total: int, done: int, result: bool = False) -> None:

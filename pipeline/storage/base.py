@@ -53,6 +53,10 @@ class Storage:
         """Size of every file at or below a folder, by path, sorted; empty where the folder is absent."""
         raise NotImplementedError
 
+    def move(self, path: str, to: str) -> None:
+        """Gives a file another name, in the place of one that has it; a kill leaves it under one name or both."""
+        raise NotImplementedError
+
     def delete(self, path: str) -> None:
         """No error when it is gone already."""
         raise NotImplementedError

@@ -87,6 +87,12 @@ class LocalStorage(Storage):
     def exists(self, path: str) -> bool:
         return (self._root / path).is_file()
 
+    def move(self, path: str, to: str) -> None:
+        with translate_os_errors(path):
+            (self._root / to).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._root / path, self._root / to)
+        sync_folder((self._root / to).parent)
+
     def delete(self, path: str) -> None:
         (self._root / path).unlink(missing_ok=True)
 

@@ -108,6 +108,10 @@ class ObjectStorage(Storage):
 
         return retry(found, path)
 
+    def move(self, path: str, to: str) -> None:
+        retry(lambda: self._fs.cp_file(self._at(path), self._at(to)), path)
+        self.delete(path)
+
     def delete(self, path: str) -> None:
         def remove() -> None:
             with suppress(FileNotFoundError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import PROJECT
+from toys import PROJECT, ToyTrain
 
 from pipeline.execution.dispatch import Dispatch, Slot
 from pipeline.execution.inline import InlineExecutor
@@ -96,6 +97,28 @@ def run_toys(
     chosen = [stage for stage in project if stages is None or stage.name in stages]
     runner = Runner(open_storage(config.run), config, project, executor or InlineExecutor(), Recorder(config.run))
     return runner.run(Selection(chosen, parts, force))
+
+
+@contextmanager
+def training_stops(after: int) -> Iterator[None]:
+    """Inside, the toys' training fails when it has written so many files, as if it had been killed."""
+    run_job = ToyTrain.run_job
+
+    def interrupted(self: ToyTrain, io: Any) -> dict[str, Any]:
+        create, paths = io.create, []
+
+        def counted(path: str) -> Any:
+            paths.append(path)
+            if len(paths) > after:
+                raise InterruptedError("killed")
+            return create(path)
+
+        io.create = counted
+        return run_job(self, io)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTrain, "run_job", interrupted)
+        yield
 
 
 def data_files(run: Path | str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from toy_runs import data_files, make_config, run_toys, write_source
+from toy_runs import data_files, make_config, run_toys, training_stops, write_source
 from toys import PROJECT, ToyPhrases, ToyShard, ToyTrain
 
 from pipeline.run.failures import failures
@@ -214,29 +214,8 @@ def test_a_job_goes_on_from_what_it_left_and_starts_over_for_another_config(tmp_
     run_toys(config, stages=("ingest", "phrases", "shard"))
     storage = open_storage(str(run))
 
-    class Stopped(Exception):
-        pass
-
-    train = PROJECT[-1]
-    step, calls = train.run_job, []
-
-    def interrupted(self: Any, io: Any) -> Any:
-        create = io.create
-
-        def counted(path: str) -> Any:
-            calls.append(path)
-            if len(calls) == 3:
-                raise Stopped("killed")
-            return create(path)
-
-        io.create = counted
-        return step(self, io)
-
-    train.run_job = interrupted  # type: ignore[method-assign]
-    try:
+    with training_stops(after=2):
         assert [failure.where for failure in run_toys(config, stages=("train",)).failed] == ["train"]
-    finally:
-        train.run_job = step  # type: ignore[method-assign]
     assert list(storage.list("student")) == ["student/step-0001", "student/step-0002"]
     assert list(failures(storage, ToyTrain)) == [JOB]
     assert run_toys(config).made == {"train": 1}
