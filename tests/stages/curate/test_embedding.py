@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,15 +19,16 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from schemas.config import Config
+from stages.curate.neighbours import ByPlace
 from stages.curate.stage import CurateStage
 from stages.images import decode_rgb
-from stages.stage import Needs
+from stages.stage import Needs, Scratch
 from tests.digests import digests
 from tests.similarity_models import save_checkpoint, save_image_network
 from tests.stages.curate.photographs import ALTERATIONS, jpeg, photograph, write_pair
-from tests.stages.curate.test_stage import arguments, curate, decisions, phrasebox, rows, write_tar
+from tests.stages.curate.test_stage import arguments, curate, decisions, phrasebox, rows, table_of, write_tar
 from tests.stages.image_files import png_chunk
-from tests.waiting import finish_what_is_killed
+from tests.waiting import ROOT, finish_what_is_killed
 
 KINDS = ("half the size", "twice the size", "JPEG 30")  # after which a network of random weights sees the same
 LEAST = 0.99
@@ -148,6 +152,83 @@ def test_a_run_on_two_workers_that_was_killed_ends_with_the_same_bytes(
     command = [sys.executable, "-m", "pipeline.cli", *given, "--workers", "2"]
     finish_what_is_killed(command, run / "commits/curate/part-0000000.json")
     assert files(run) == files(whole)
+
+
+DIES = """
+import os, signal
+from pipeline.cli.app import app
+from stages.curate.neighbours import ByPlace
+
+run = ByPlace.run
+
+def dying(block, scratch):
+    run(block, scratch)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+ByPlace.run = dying
+app()
+"""
+
+
+def test_a_search_that_was_killed_goes_on_from_its_blocks(
+    corpus: Path, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when a cluster is compared, which is not compared again; the bytes are those of an undisturbed run."""
+    small = settings(network, sample=32, memory=1e-6, threads=1)
+    curate(corpus, tmp_path / "calm", **small)
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", DIES, *arguments(corpus, run, **small), "--inline"]
+    killed = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = {path.name for path in (run / "state/scratch/like").rglob("*-clusters-*.npy")}
+    compared, compare = [], ByPlace.run
+
+    def counted(block: ByPlace, scratch: Scratch) -> None:
+        compared.append(block.name.rpartition("/")[2])
+        compare(block, scratch)
+
+    monkeypatch.setattr(ByPlace, "run", counted)
+    curate(corpus, run, **small)
+    assert files(run) == files(tmp_path / "calm")
+    assert len(done) == 1 and compared and not done & set(compared)
+
+
+def test_the_next_one_is_kept_when_the_first_is_removed(corpus: Path, network: Path, tmp_path: Path) -> None:
+    """Its vector takes part no more, in none of its copies; the clusters stay."""
+    run, ids = tmp_path / "run", tmp_path / "ids.txt"
+    before = curate(corpus, run, **settings(network))
+    assert before["103"] == ("near_duplicate", "003") and before["210"] == ("exact_duplicate", "003")
+    centres = (run / "summaries/clusters/centres.parquet").read_bytes()
+    ids.write_text("003\n")
+    phrasebox("remove", str(run), "--source-ids", str(ids), "--inline")
+    found = decisions(run)
+    assert found == {name: entry for name, entry in before.items() if name != "003"} | {
+        "103": (None, None),
+        "210": ("near_duplicate", "103"),
+    }
+    assert (run / "summaries/clusters/centres.parquet").read_bytes() == centres
+    assert "003" not in {row["source_id"] for row in rows(run, "pairs")} and len(rows(run, "summaries/curate")) == len(
+        found
+    )
+    assert "all in order" in phrasebox("verify", str(run))
+
+
+def test_an_image_that_is_there_at_last_is_kept_and_its_copies_are_not(network: Path, tmp_path: Path) -> None:
+    """`retry` of what ingest rejected decides again about the parts after it, whose vectors stay."""
+    images = {name: photograph(seed) for seed, name in enumerate("abc")}
+    lines = [f"{name}.jpg,a red ball" for name in ("late", *"abc", "copy")]
+    source = table_of(tmp_path / "source", lines, copy=ALTERATIONS["half the size"](photograph(9)), **images)
+    run = tmp_path / "run"
+    phrasebox(*arguments(source, run, **settings(network, sample=1000)), "--set=part_size=4", "--inline")
+    assert [row["reason"] for row in rows(run, "curation")] == [None] * 4
+    before = (run / "commits/curate/part-0000001.json").read_bytes()
+    (source.parent / "late.jpg").write_bytes(jpeg(photograph(9)))
+    phrasebox("retry", str(run), "--reason", "missing_image", "--inline")
+    found = rows(run, "curation")
+    assert [row["reason"] for row in found] == [None, None, None, None, "near_duplicate"]
+    assert found[-1]["duplicate_of"] == rows(run, "pairs")[0]["key"] and len(rows(run, "summaries/curate")) == 5
+    assert (run / "commits/curate/part-0000001.json").read_bytes() == before
+    assert "all in order" in phrasebox("verify", str(run))
 
 
 def test_images_like_those_of_a_benchmark_leave_with_all_that_is_like_them(
