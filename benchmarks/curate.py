@@ -2,9 +2,9 @@
 
     python -m benchmarks.curate --images 24000000 --memory 2 --out benchmarks/results/curate.json
 
-Images are drawn from signatures of real photographs, with planted copies (`benchmarks/curate_corpus.py`); another
-process draws them, and the time that is spent in waiting for it does not count. Reading the same columns from Parquet
-is measured on some parts. The merge of `phrasebox curate` runs as it is, with all that it writes.
+Images are drawn from signatures of real photographs, with planted copies (`benchmarks/curate_corpus.py`); two other
+processes draw them, and the time that is spent in waiting for them does not count. Reading the same columns from
+Parquet is measured on some parts. The merge of `phrasebox curate` runs as it is, with all that it writes.
 
 Blocks of the search run in threads of this process. `anonymous_gib` is the memory that cannot be given back;
 `resident_gib` counts pages of the mapped scratch files, too.
@@ -45,13 +45,14 @@ from stages.curate.signature import BITS, VIEWS, Bytes, bits_of
 
 PHOTOGRAPHS = ROOT.parent / "shared" / "data" / "flickr8k-wds"
 PART = 10_000
+DRAWERS = 2
 PHASES: dict[str, ModuleType] = {
     **{"read_pairs": merge, "spool": near, "find_candidates": near, "are_alike": near},
     **{"roots": merge, "write_tables": merge},
 }
 
 
-# -- the corpus, in another process ------------------------------------------------------------------------------------
+# -- the corpus, in other processes ------------------------------------------------------------------------------------
 
 
 def draw(connection: Connection, bank: Bank) -> None:
@@ -63,17 +64,18 @@ def draw(connection: Connection, bank: Bank) -> None:
 
 
 class Drawn(RunFiles):
-    """A run whose signatures are drawn as they are read."""
+    """A run whose signatures are drawn as they are read, each drawer's share at the same time."""
 
-    def __init__(self, folder: Path, images: int, connection: Connection) -> None:
+    def __init__(self, folder: Path, images: int, drawers: Sequence[Connection]) -> None:
         super().__init__(LocalStorage(str(folder)), range(-(-images // PART)), "merge", lambda done, total, text: None)
-        self.images, self.connection, self.waited = images, connection, 0.0
+        self.images, self.drawers, self.waited = images, drawers, 0.0
         self.kept: dict[int, Ints] = {}  # by part: the number of the image that each is a copy of; -1: kept
 
     def ask(self, column: str, numbers: Ints) -> Bytes:
         start = time.perf_counter()
-        self.connection.send((column, numbers))
-        found: Bytes = self.connection.recv()
+        for drawer, some in zip(self.drawers, np.array_split(numbers, len(self.drawers)), strict=True):
+            drawer.send((column, some))
+        found: Bytes = np.concatenate([drawer.recv() for drawer in self.drawers])
         self.waited += time.perf_counter() - start
         return found
 
@@ -208,13 +210,14 @@ def reading(run: Drawn, parts: int) -> float:
 
 def search(images: int, bank: Bank, memory: float, threads: int) -> dict[str, Any]:
     """The merge over a corpus."""
-    here, there = multiprocessing.Pipe()
+    pipes = [multiprocessing.Pipe() for _ in range(DRAWERS)]
     context = multiprocessing.get_context("fork")
-    drawer = context.Process(target=draw, args=(there, bank), daemon=True)
-    drawer.start()
+    drawers = [context.Process(target=draw, args=(there, bank), daemon=True) for _, there in pipes]
+    for drawer in drawers:
+        drawer.start()
     config = CurateConfig(duplicates="perceptual", memory=memory, threads=threads)
     with tempfile.TemporaryDirectory() as folder:
-        run = Drawn(Path(folder), images, here)
+        run = Drawn(Path(folder), images, [here for here, _ in pipes])
         reads = reading(run, min(20, len(run.parts())))
         run.waited = 0.0
         clock, peak = Clock(run), Peak()
@@ -224,8 +227,9 @@ def search(images: int, bank: Bank, memory: float, threads: int) -> dict[str, An
         seconds = time.perf_counter() - start - run.waited
         peak.ended.set()
         peak.join()
-    here.send(None)
-    drawer.join()
+    for (here, _), drawer in zip(pipes, drawers, strict=True):
+        here.send(None)
+        drawer.join()
     return {
         "images": images,
         "memory_of_config_gib": memory,

@@ -1,8 +1,8 @@
 """The cells of the levers: a short training as recipes/glip_photos has them, and others that differ in one thing each.
 
 All begin with the recipe's start and see the same number of samples. `base-s1` is the base with another seed: what it
-differs by is what a lever has to exceed. `long-s0` and `long-s1` are the base at a quarter of the recipe's length, for
-the spread between seeds.
+differs by is what a lever has to exceed. `long-s0` and `long-s1` are the base at nearly the length of the recipe's first
+stage, for the spread between seeds.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ LEVERS: dict[str, Lever] = {
 class Grid:
     """The sizes of the measurement, and where its data lies."""
 
-    steps: int = 1200  # a tenth of the recipe's
-    long_steps: int = 3000  # a quarter
+    steps: int = 1200  # a third of the first stage's
+    long_steps: int = 3000  # five sixths
     batch_size: int = 8
     dev_photos: int = 400  # the first ones; there are 967
     shared: str = "../shared"

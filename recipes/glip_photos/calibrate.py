@@ -1,6 +1,6 @@
 """From trained weights to those in the package: half precision, and 0.5 put where labels are right often enough.
 
-    python -m recipes.glip_photos.calibrate runs/photos_second/student/weights.safetensors
+    python -m recipes.glip_photos.calibrate runs/photos_third/student/weights.safetensors
     python -m recipes.glip_photos.calibrate WEIGHTS --captions ../shared/data/coco-mini --out FILE
 
 The loss does not know which score a user will ask for. One number of the model shifts all scores alike, the bias of the
