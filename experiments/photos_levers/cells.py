@@ -1,8 +1,8 @@
 """The cells of the levers: a short training as recipes/glip_photos has them, and others that differ in one thing each.
 
 All begin with the recipe's start and see the same number of samples. `base-s1` is the base with another seed: what it
-differs by is what a lever has to exceed. `long-s0` and `long-s1` are the base at nearly the length of the recipe's first
-stage, for the spread between seeds.
+differs by is what a lever has to exceed. `long-s0` and `long-s1` are the base at nearly the length of the recipe's
+first stage, for the spread between seeds.
 """
 
 from __future__ import annotations
