@@ -93,38 +93,41 @@ def demo() -> tuple[list[np.ndarray], list[str], list[Any]]:
     return [np.asarray(Image.open(PHOTOS / row["image"]).convert("RGB")) for row in rows], captions, words
 
 
-def best(found: list[Grounding], number: int) -> dict[int, list[float]]:
-    """The best box of each phrase of a caption."""
-    one = found[number]
-    return {
-        int(phrase): box
-        for box, phrase in zip(reversed(one.boxes.tolist()), reversed(one.phrase.tolist()), strict=True)
-    }
+def best(found: Grounding, above: float) -> dict[int, list[float]]:
+    """The best box of each phrase of a caption, where it scores above a number."""
+    rows = zip(found.phrase.tolist(), found.boxes.tolist(), found.scores.tolist(), strict=True)
+    boxes: dict[int, list[float]] = {}
+    for phrase, box, score in rows:  # the best first
+        if score > above:
+            boxes.setdefault(int(phrase), box)
+    return boxes
 
 
-def shuffled(glip: Glip) -> Glip:
-    """With the vector of each word given to another."""
-    table = glip.language_backbone.body["model"].embeddings.word_embeddings.weight
-    with torch.no_grad():
-        table.copy_(table[torch.randperm(len(table), generator=torch.Generator().manual_seed(0))])
-    return glip
+def stayed(before: list[Grounding], after: list[Grounding], above: float) -> list[bool]:
+    """Of each phrase with a box before: whether it has one in the same place after."""
+    return [
+        phrase in moved and bool(iou(box_array([box]), box_array([moved[phrase]]))[0] >= 0.5)
+        for one, other in zip(before, after, strict=True)
+        for moved in [best(other, above)]
+        for phrase, box in best(one, above).items()
+    ]
 
 
-def test_boxes_come_from_the_words(demo: tuple[list[np.ndarray], list[str], list[Any]]) -> None:
-    """Shuffled word vectors: most labels are gone, and what is found lies elsewhere."""
+@pytest.mark.parametrize("seed", range(3))
+def test_boxes_come_from_the_words(demo: tuple[list[np.ndarray], list[str], list[Any]], seed: int) -> None:
+    """With the vector of each word given to another: hardly a label stays, and most boxes lie elsewhere.
+
+    A photo's main object may still be found for some word, but seldom for the same one."""
     torch.set_num_threads(1)
     glip = Glip.pretrained("glip-photos")
     before = glip.ground(*demo, 0.3)
-    after = shuffled(glip).ground(*demo, 0.3)
-    labels, left = (sum(int((one.scores > 0.5).sum()) for one in found) for found in (before, after))
-    assert labels >= 10 and left < labels / 2
-    pairs = [
-        (box, best(after, number).get(phrase))
-        for number in range(len(before))
-        for phrase, box in best(before, number).items()
-    ]
-    same = sum(other is not None and iou(box_array([box]), box_array([other]))[0] >= 0.5 for box, other in pairs)
-    assert same < 0.6 * len(pairs)
+    table = glip.language_backbone.body["model"].embeddings.word_embeddings.weight
+    with torch.no_grad():
+        table.copy_(table[torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))])
+    after = glip.ground(*demo, 0.3)
+    labels, boxes = stayed(before, after, 0.5), stayed(before, after, 0.3)
+    assert len(labels) >= 10 and sum(labels) < 0.4 * len(labels)
+    assert len(boxes) >= 40 and sum(boxes) < 0.6 * len(boxes)
 
 
 SPY = """
