@@ -18,10 +18,9 @@ from pipeline.execution.weights import local_config
 from pipeline.run.commits import record_path, write_record
 from pipeline.run.digests import digest_name
 from pipeline.run.fingerprint import columns_digest
-from pipeline.run.interrupted import begin_job
+from pipeline.run.interrupted import begin_job, end_job
 from pipeline.run.lock import holds
 from pipeline.run.plan import read_plan, read_removed
-from pipeline.run.target import job_marker
 from pipeline.run.task import Context, Outcome, Task, load_class
 from pipeline.storage.base import Storage
 from pipeline.storage.files import PartFiles, RunFiles
@@ -146,8 +145,8 @@ class Worker:
         notes |= {"inputs": dict(task.inputs), **({"digests": dict(digests)} if digests else {})}
         record = _record(task, stage, Counts(len(parts), len(parts)), entries, notes, time.monotonic() - start)
         write_record(self.storage, record, task.target)
-        if is_job:
-            self.storage.delete(job_marker(stage.name))
+        if isinstance(stage, JobStage):
+            end_job(self.storage, type(stage))
         return record
 
     def _merge(self, stage: Stage, io: RunFiles, task: Task) -> dict[str, Any]:

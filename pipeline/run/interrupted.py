@@ -8,9 +8,14 @@ begun again with other settings must not cost the days that are in the checkpoin
 from __future__ import annotations
 
 from pipeline.run.commits import record_path
-from pipeline.run.target import JOB, job_marker
+from pipeline.run.target import JOB
 from pipeline.storage.base import Storage
 from stages.stage import JobStage
+
+
+def job_marker(stage: str) -> str:
+    """The file that says what a job that has begun is working on, by its fingerprint."""
+    return f"state/jobs/{stage}"
 
 
 def kept_folder(stage: type[JobStage], fingerprint: str) -> str:
@@ -34,6 +39,11 @@ def begin_job(storage: Storage, stage: type[JobStage], fingerprint: str) -> None
     kept = kept_folder(stage, fingerprint)
     for path in storage.list(kept):
         storage.move(path, path.removeprefix(f"{kept}/"))
+
+
+def end_job(storage: Storage, stage: type[JobStage]) -> None:
+    """Once its record is written."""
+    storage.delete(job_marker(stage.name))
 
 
 def is_under_way(storage: Storage, stage: type[JobStage], fingerprint: str) -> bool:

@@ -41,11 +41,6 @@ JOB = Target("job")
 MERGED = Target("merged")
 
 
-def job_marker(stage: str) -> str:
-    """The file that says what an interrupted job was working on, by its fingerprint."""
-    return f"state/jobs/{stage}"
-
-
 def part_target(number: int) -> Target:
     return Target("part", number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ from toy_runs import Recorder, data_files, make_config, run_toys, training_stops
 from toys import PROJECT, ToyTrain
 
 from pipeline.execution.inline import InlineExecutor
-from pipeline.run.interrupted import begin_job, is_under_way
+from pipeline.run.interrupted import begin_job, is_under_way, job_marker
 from pipeline.run.runner import Runner, Selection
-from pipeline.run.target import job_marker
 from pipeline.storage.base import Storage
 from pipeline.storage.open import open_storage
 from schemas.commit import CommitRecord
@@ -91,25 +91,23 @@ def test_killed_while_they_move(
     storage = open_storage(str(run))
     if back:
         begin_job(storage, ToyTrain, "other")
-    steps = [0]
+    steps: list[str] = []
 
-    def dying(name: str) -> None:
+    def dying(name: str) -> Callable[..., None]:
         act = getattr(type(storage), name)
 
         def killed(self: Storage, *args: object) -> None:
-            if steps[0] == moment:
+            if len(steps) == moment:
                 raise Killed
-            steps[0] += 1
+            steps.append(name)
             act(self, *args)
 
-        monkeypatch.setattr(type(storage), name, killed)
+        return killed
 
-    with monkeypatch.context():
+    with monkeypatch.context() as patch, pytest.raises(Killed):
         for name in ("move", "write", "delete"):
-            dying(name)
-        with pytest.raises(Killed):
-            begin_job(storage, ToyTrain, former if back else "other")
-        monkeypatch.undo()
+            patch.setattr(type(storage), name, dying(name))
+        begin_job(storage, ToyTrain, former if back else "other")
     begin_job(storage, ToyTrain, "other")
     assert list(storage.list(f"state/interrupted/train/{former}/student")) == [
         f"state/interrupted/train/{former}/{path}" for path in STEPS

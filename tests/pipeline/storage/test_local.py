@@ -76,13 +76,3 @@ def test_a_file_that_goes_while_its_folder_is_listed_is_not_there(tmp_path: Path
         if path.name != first[-1]:
             path.unlink()
     assert list(walk) == []
-
-
-def test_a_moved_file_is_under_its_new_name_alone(tmp_path: Path) -> None:
-    storage = local_module.LocalStorage(str(tmp_path))
-    storage.write("student/a", b"new")
-    storage.write("state/kept/student/a", b"old")
-    storage.move("student/a", "state/kept/student/a")
-    assert storage.read("state/kept/student/a") == b"new" and not storage.list("student")
-    with pytest.raises(FileNotFoundError):
-        storage.move("student/a", "state/kept/student/a")

@@ -45,16 +45,6 @@ def test_a_run_in_an_object_store_equals_one_on_a_disk(tmp_path: Path, source: P
     assert storage.list("state/drafts") == {} and storage.list("state/attempts") == {}
 
 
-def test_a_moved_file_is_under_its_new_name_alone(bucket: str) -> None:
-    storage = open_storage(f"{bucket}/moved")
-    storage.write("student/a", b"new")
-    storage.write("state/kept/student/a", b"old")
-    storage.move("student/a", "state/kept/student/a")
-    assert storage.read("state/kept/student/a") == b"new" and not storage.list("student")
-    with pytest.raises(FileNotFoundError):
-        storage.move("student/a", "state/kept/student/a")
-
-
 def test_a_store_that_is_busy_for_a_while_is_asked_again(
     tmp_path: Path, source: Path, bucket: str, moody: Moody
 ) -> None:
